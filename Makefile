@@ -1,0 +1,59 @@
+# Everything from a clone: `make run` serves, `make test` proves. Needs Python 3.11+, make, the index.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run demo test test-gpu check bench load chaos quality lock clean
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# A stamp holds the lock file's content: setting up again does nothing until it changes.
+$(VENV)/.run: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements-dev.lock
+	touch $@
+
+setup: $(VENV)/.run  ## make .venv from the lock file
+
+setup-dev: $(VENV)/.dev  ## the same, with what tests and checks need
+
+run: setup  ## serve on 127.0.0.1:8000
+	$(BIN)/stembox serve
+
+demo: setup  ## separate a song that stembox makes itself
+	$(BIN)/stembox demo
+
+test: setup-dev  ## all tests
+	$(BIN)/pytest
+
+check: setup-dev  ## lint, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup-dev  ## measure, side by side with what others use; writes loadtests/bench.json
+	$(BIN)/stembox bench
+
+quality: setup-dev  ## how well the starter model separates songs it has never heard
+	$(BIN)/python -m server.starter.quality
+
+test-gpu: setup-dev  ## the tests that need a CUDA card
+	$(BIN)/pytest -m gpu
+
+load: setup-dev  ## a short load test against a server on 127.0.0.1:8000
+	$(BIN)/locust -f loadtests/locustfile.py --headless --users 4 --spawn-rate 1 --run-time 60s --host http://127.0.0.1:8000
+
+chaos: setup-dev  ## the long run of kills
+	$(BIN)/pytest -m chaos
+
+lock: setup-dev  ## write both lock files anew from what .venv holds
+	$(BIN)/python .ci/lock.py
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

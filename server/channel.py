@@ -1,0 +1,160 @@
+"""The socket between the API process and the workers of both pools.
+
+A message is four bytes of length and msgpack. A worker holds one connection; when it dies the
+kernel closes it, so the API process knows at once. Knows no LitServe, no database, no audio.
+"""
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from server import errors
+from server.messages import (
+    Cancel,
+    Failed,
+    FromWorker,
+    Hello,
+    Progress,
+    Result,
+    Started,
+    Task,
+    ToWorker,
+)
+
+HEADER = struct.Struct(">I")
+PROGRESS_SECONDS = 0.2  # a task says how far it is no more often than this
+RECONNECT_SECONDS = 0.05
+
+
+class ChannelClosed(Exception):
+    """The API process is gone (or was restarted): what was running is nobody's any more."""
+
+
+def pack(message: FromWorker | ToWorker) -> bytes:
+    """A message as it goes over the socket."""
+    body = msgspec.msgpack.encode(message)
+    return HEADER.pack(len(body)) + body
+
+
+class Channel:
+    """A worker's end: blocking, for one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._decoder = msgspec.msgpack.Decoder(ToWorker)
+
+    def connect(self, hello: Hello) -> None:
+        """Waits until the API process listens, and says hello."""
+        while True:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                self._socket.connect(str(self._path))
+                break
+            except OSError:
+                self._socket.close()
+                time.sleep(RECONNECT_SECONDS)
+        self.send(hello)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, message: FromWorker) -> None:
+        """Raises ChannelClosed."""
+        try:
+            self._socket.sendall(pack(message))
+        except OSError:
+            raise ChannelClosed from None
+
+    def receive(self) -> ToWorker:
+        """The next message; sleeps until there is one. Raises ChannelClosed."""
+        (length,) = HEADER.unpack(self._exactly(HEADER.size))
+        return self._decoder.decode(self._exactly(length))
+
+    def waiting(self) -> bool:
+        """Whether `receive` would return without sleeping."""
+        return bool(select.select([self._socket], [], [], 0)[0])
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            try:
+                part = self._socket.recv(count - len(data))
+            except OSError:
+                part = b""
+            if not part:
+                raise ChannelClosed
+            data += part
+        return data
+
+
+def failure(task_id: str, error: Exception) -> Failed:
+    """The message that tells of an exception; only our own sentences go out."""
+    match error:
+        case errors.Cancelled():
+            kind = "cancelled"
+        case errors.UnsupportedFormat():
+            kind = "unsupported"
+        case errors.AudioTooLong():
+            kind = "too_long"
+        case errors.AudioError():
+            kind = "input"
+        case _:
+            return Failed(task_id, "internal", f"{type(error).__name__}: {error}")
+    return Failed(task_id, kind, error.message)  # type: ignore[arg-type]
+
+
+def to_error(failed: Failed) -> Exception:
+    """The exception that a `Failed` message stands for, on the API side."""
+    kinds: dict[str, Callable[[str], Exception]] = {
+        "input": errors.AudioError,
+        "unsupported": errors.UnsupportedFormat,
+        "too_long": errors.AudioTooLong,
+        "cancelled": errors.Cancelled,
+    }
+    return kinds.get(failed.kind, errors.StageFailed)(failed.message)
+
+
+class TaskReport:
+    """Given to a running task as its `report(done)`: progress out, cancellation in."""
+
+    def __init__(self, channel: Channel, task: Task) -> None:
+        self._channel = channel
+        self._task = task
+        self._next = 0.0
+
+    def __call__(self, done: float) -> None:
+        """Says that the share `done` (0 to 1) is finished. Raises Cancelled."""
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + PROGRESS_SECONDS
+            self._channel.send(Progress(self._task.id, done))
+        while self._channel.waiting():
+            message = self._channel.receive()
+            if isinstance(message, Cancel) and message.id == self._task.id:
+                raise errors.Cancelled("The job was cancelled")
+
+
+def serve_one_by_one(
+    channel: Channel, run: Callable[[Task, Callable[[float], None]], Result], log: "Log"
+) -> None:
+    """Runs tasks as they come, one at a time, until the channel closes (ChannelClosed)."""
+    while True:
+        task = channel.receive()
+        if not isinstance(task, Task):
+            continue  # a cancel that came too late
+        channel.send(Started(task.id))
+        try:
+            answer: FromWorker = run(task, TaskReport(channel, task))
+        except ChannelClosed:
+            raise
+        except Exception as error:
+            answer = failure(task.id, error)
+            log(task, error)
+        channel.send(answer)
+
+
+Log = Callable[[Task, Exception], None]

@@ -1,0 +1,185 @@
+"""The `stembox` command. Imports what a command needs only when it runs.
+
+Exit codes: 0; 1 for a failure, said in one line on standard error; 2 for wrong usage.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from server import __version__
+from server.config import Config, load
+from server.errors import StemboxError
+
+Command = Callable[[argparse.Namespace, Config], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    parser = build_parser()
+    parsed = parser.parse_args(arguments)
+    command: Command = parsed.command
+    try:
+        config = load(parsed.config, flags={
+            "server.host": getattr(parsed, "host", None),
+            "server.port": getattr(parsed, "port", None),
+            "server.data_dir": getattr(parsed, "data_dir", None),
+        })
+        keep_compiled(config)
+        return command(parsed, config)
+    except StemboxError as error:
+        print(f"stembox: {error.message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def keep_compiled(config: Config) -> None:
+    """Compiled kernels live in the data directory: a second start does not compile."""
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(config.data_dir / "cache" / "numba"))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="stembox", description="Turns songs into stems.")
+    parser.add_argument("--version", action="version", version=f"stembox {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, command: Command, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)")
+        sub.set_defaults(command=command)
+        return sub
+
+    sub = add("serve", serve, "run the server")
+    sub.add_argument("--host")
+    sub.add_argument("--port")
+    sub.add_argument("--data-dir", metavar="DIR")
+
+    sub = add("separate", separate, "separate files, without a server")
+    sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR")
+    outputs = ["VOCALS", "INSTRUMENTAL", "BOTH", "FOUR_STEMS", "SIX_STEMS"]
+    sub.add_argument("--output-type", choices=outputs, default="FOUR_STEMS")
+    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
+    sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="WAV")
+    sub.add_argument("--data-dir", metavar="DIR")
+
+    sub = add("demo", demo, "separate a song that stembox makes itself")
+    sub.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
+    sub.add_argument("--seconds", type=float, default=30.0)
+    sub.add_argument("--data-dir", metavar="DIR")
+
+    sub = add("models", list_models, "list models, or pull one from demucs's hub")
+    sub.add_argument("--data-dir", metavar="DIR")
+    sub.set_defaults(names=[])
+    actions = sub.add_subparsers(metavar="ACTION")
+    actions.add_parser("list", help="models on this machine, and which tier each serves")
+    puller = actions.add_parser("pull", help="fetch models from demucs's hub")
+    puller.add_argument("names", nargs="+", metavar="NAME")
+    puller.set_defaults(command=pull_models)
+
+    add("bench", bench, "measure this machine; writes loadtests/bench.json")
+    return parser
+
+
+def serve(_: argparse.Namespace, config: Config) -> int:
+    """`stembox serve`."""
+    from server.app import serve as run
+
+    run(config)
+    return 0
+
+
+def separate(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox separate`: goes on after a file that fails, and then exits with 1."""
+    from server.offline import Offline, Target
+
+    target = Target(arguments.out, arguments.output_type, arguments.format)
+    offline = Offline(config, arguments.quality)
+    print(f"model {offline.model.name} on {offline.model.device}", file=sys.stderr)
+    failed = 0
+    for file in arguments.files:
+        try:
+            if not file.is_file():
+                raise StemboxError("no such file")
+            with Bar(file.name) as bar:
+                paths = offline.separate(file, target, bar)
+            print(*paths, sep="\n")
+        except StemboxError as error:
+            print(f"stembox: {file}: {error.message}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0
+
+
+def demo(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox demo`."""
+    from server.demo import run
+    from server.offline import Offline
+
+    offline = Offline(config, config.pipeline.quality)
+    began = time.monotonic()
+    with Bar("demo") as bar:
+        table = run(offline, arguments.out, arguments.seconds, bar)
+    print(table)
+    print(f"{arguments.seconds:g} s of song in {time.monotonic() - began:.1f} s, "
+          f"model {offline.model.name} on {offline.model.device}")
+    return 0
+
+
+def list_models(_: argparse.Namespace, config: Config) -> int:
+    """`stembox models list`."""
+    from server.engine import catalog
+
+    for model in catalog.installed(config):
+        megabytes = sum(path.stat().st_size for path in model.files) / 1e6
+        print(f"{model.name:<16} {len(model.files)} file(s), {megabytes:.1f} MB  {model.folder}")
+    for tier, row in catalog.tiers(config).items():
+        print(f"{tier:<16} served by {row['serving'] or 'nothing'} (wanted: {row['wanted']})")
+    return 0
+
+
+def pull_models(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox models pull`."""
+    from server.engine.models import pull
+
+    for name in arguments.names:
+        print(pull(name, config.data_dir / "models"))
+    return 0
+
+
+def bench(_: argparse.Namespace, config: Config) -> int:
+    """`stembox bench`."""
+    from loadtests.bench import run
+
+    return run()
+
+
+class Bar:
+    """A progress bar over the stages of one song, on standard error."""
+
+    def __init__(self, name: str) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=100, desc=name, unit="%", leave=False, bar_format=(
+            "{desc}: {bar} {n:3.0f} % {postfix} [{elapsed}]"))
+
+    def __call__(self, stage: str, done: float) -> None:
+        self._bar.set_postfix_str(stage, refresh=False)
+        self._bar.n = 100 * done
+        self._bar.refresh()
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""Settings: packaged defaults, then a file, the environment and flags, as one frozen Struct.
+
+Unknown keys and bad values stop the start with their name and what is allowed.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from server.errors import ConfigError
+
+ENV_PREFIX = "STEMBOX_"
+CPU_BATCH = 1  # on a CPU a larger batch is slower per segment, not faster
+GPU_BATCH = 16
+LITSERVE_HOSTS = Literal["127.0.0.1", "0.0.0.0", "::"]  # the only ones that it binds
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+CountOrAuto = Annotated[int, Meta(ge=1)] | Literal["auto"]
+Overlap = Annotated[float, Meta(ge=0, lt=1)]
+Quality = Literal["FAST", "BALANCED", "BEST"]
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section of the settings."""
+
+
+class Server(Section):
+    host: LITSERVE_HOSTS
+    port: Annotated[int, Meta(ge=1024, le=65535)]
+    data_dir: str
+    public_url: str
+    cors_origins: list[str]
+    grace_seconds: Annotated[int, Meta(ge=0)]
+    min_free_percent: Annotated[float, Meta(ge=0, lt=100)]
+
+
+class Limits(Section):
+    max_file_size_mb: Count
+    max_upload_mb: Count
+    min_audio_seconds: Annotated[float, Meta(ge=0)]
+    max_audio_seconds: Positive
+    requests_per_minute: Count
+    max_queued_jobs: Count
+
+
+class Pipeline(Section):
+    auth: Literal["none", "api_key"]
+    allow_anonymous: bool
+    quality: Quality
+    wav_format: Literal["PCM_16", "PCM_24", "FLOAT"]
+    target_lufs: Annotated[float, Meta(ge=-70, le=0)]
+    true_peak_dbtp: Annotated[float, Meta(ge=-60, le=0)]
+
+
+class Separation(Section):
+    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    max_batch: CountOrAuto
+    max_jobs: Count
+    threads: CountOrAuto
+
+    @property
+    def cpu_threads(self) -> int:
+        """CPU threads of the separation worker."""
+        return cores() if self.threads == "auto" else self.threads
+
+    def batch_on(self, device: str) -> int:
+        """Segments in one forward on a device such as "cpu" or "cuda:0"."""
+        if self.max_batch != "auto":
+            return self.max_batch
+        return CPU_BATCH if device == "cpu" else GPU_BATCH
+
+
+class Models(Section):
+    fast: list[str]
+    balanced: list[str]
+    best: list[str]
+    six_stems: list[str]
+    overlap_fast: Overlap
+    overlap_balanced: Overlap
+    overlap_best: Overlap
+    folders: list[str]
+
+    def tier(self, quality: Quality) -> tuple[list[str], float]:
+        """The names to look for, best first, and the overlap of the segments, for one quality."""
+        name = quality.lower()
+        return getattr(self, name), getattr(self, f"overlap_{name}")
+
+
+class Audio(Section):
+    workers: CountOrAuto
+    memory_mb: Annotated[int, Meta(ge=256)]
+
+
+class Jobs(Section):
+    retention_hours: Positive
+    max_attempts: Count
+    stall_seconds: Positive
+
+
+class Fetch(Section):
+    allow_networks: list[str]
+    timeout_s: Positive
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["auto", "console", "json"]
+
+
+class Config(Section):
+    """Every setting. Sections and keys are those of `config.toml`, where each has its comment."""
+
+    server: Server
+    limits: Limits
+    pipeline: Pipeline
+    separation: Separation
+    models: Models
+    audio: Audio
+    jobs: Jobs
+    fetch: Fetch
+    log: Log
+
+    @property
+    def data_dir(self) -> Path:
+        """Absolute path of the data directory."""
+        return Path(self.server.data_dir).expanduser().absolute()
+
+    @property
+    def audio_workers(self) -> int:
+        """Number of audio worker processes."""
+        return cores() if self.audio.workers == "auto" else self.audio.workers
+
+
+def cores() -> int:
+    """Number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def defaults_file() -> Path:
+    """`config.toml` of the checkout, or the copy inside an installed package."""
+    here = Path(__file__).resolve().parent
+    checkout = here.parent / "config.toml"
+    return checkout if checkout.exists() else here / "config.toml"
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Config:
+    """Reads the settings.
+
+    Args:
+        file: a TOML file whose keys override the defaults.
+        environ: the environment (default: this process's).
+        flags: `{"section.key": value}`; None values are left out.
+
+    Raises:
+        ConfigError: an unknown section or key, or a value that is not allowed.
+    """
+    raw = _read(defaults_file())
+    if file is not None:
+        _merge(raw, _read(file), str(file))
+    _merge(raw, _from_env(os.environ if environ is None else environ), "environment")
+    for name, value in (flags or {}).items():
+        if value is not None:
+            section, key = name.split(".")
+            raw[section][key] = value
+    try:
+        config = msgspec.convert(raw, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+    _check_address(config)
+    return config
+
+
+def _explain(error: msgspec.ValidationError) -> str:
+    reason, _, place = str(error).rpartition(" - at ")
+    name = place.strip("`$.")
+    section, _, key = name.partition(".")
+    kind = get_type_hints(get_type_hints(Config).get(section)).get(key)
+    allowed = get_args(kind) if get_origin(kind) is Literal else ()
+    hint = f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
+    return f"settings: {name}: {reason}{hint}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"settings: cannot read {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings: {file}: {error}") from None
+
+
+def _merge(raw: dict[str, Any], more: Mapping[str, Any], origin: str) -> None:
+    for section, keys in more.items():
+        if section not in raw:
+            raise ConfigError(f"settings: unknown section {section!r} in {origin}; "
+                              f"allowed: {', '.join(raw)}")
+        if not isinstance(keys, Mapping):
+            raise ConfigError(f"settings: {section!r} in {origin} must be a section of keys")
+        for key, value in keys.items():
+            if key not in raw[section]:
+                raise ConfigError(f"settings: unknown key {section}.{key} in {origin}; "
+                                  f"allowed: {', '.join(raw[section])}")
+            raw[section][key] = value
+
+
+def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """`STEMBOX_SERVER__PORT=9000` as `{"server": {"port": "9000"}}`; lists are comma separated."""
+    sections = get_type_hints(Config)
+    found: dict[str, dict[str, Any]] = {}
+    for name, text in environ.items():
+        if not name.startswith(ENV_PREFIX) or "__" not in name:
+            continue
+        section, key = name.removeprefix(ENV_PREFIX).lower().split("__", 1)
+        kind = get_type_hints(sections[section]).get(key) if section in sections else None
+        is_list = getattr(kind, "__origin__", None) is list
+        value = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
+        found.setdefault(section, {})[key] = value
+    return found
+
+
+def _check_address(config: Config) -> None:
+    anonymous = config.pipeline.auth == "none" and not config.pipeline.allow_anonymous
+    if config.server.host != "127.0.0.1" and anonymous:
+        raise ConfigError(
+            f"settings: server.host {config.server.host} would offer the pipeline API to the "
+            'network without a key; set pipeline.auth = "api_key" or '
+            "pipeline.allow_anonymous = true"
+        )

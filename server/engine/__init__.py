@@ -1,0 +1,1 @@
+"""The GPU side: models, segments, separation. Only here, and where models are made, is torch."""

@@ -1,0 +1,35 @@
+"""Which devices separation runs on, found without torch: the parent process must not import it."""
+
+import os
+import subprocess
+from functools import cache
+
+
+def devices(setting: str) -> tuple[str, ...]:
+    """One device per separation worker: ("cuda:0", "cuda:1") or ("cpu",).
+
+    Args:
+        setting: `separation.device`: "auto", "cpu", "cuda" (every card) or "cuda:1".
+    """
+    if setting == "cpu" or setting.startswith("cuda:"):
+        return (setting,)
+    cards = count_gpus()
+    if cards:
+        return tuple(f"cuda:{index}" for index in range(cards))
+    return ("cuda:0",) if setting == "cuda" else ("cpu",)
+
+
+@cache
+def count_gpus() -> int:
+    """NVIDIA cards that this process may use, as the driver's own tool tells."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        chosen = [entry for entry in visible.split(",") if entry.strip()]
+        return 0 if not chosen or chosen[0].strip() == "-1" else len(chosen)
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())

@@ -1,0 +1,128 @@
+"""The engine: takes segments from all its songs, runs the model once, hands the results out.
+
+One step is pick, run, add up. Nothing here blocks, and nothing knows of sockets or jobs.
+"""
+
+from collections.abc import Hashable, Iterator
+from contextlib import ExitStack
+
+import numpy as np
+import structlog
+
+from server.engine.batching import pick
+from server.engine.models import Separator
+from server.engine.separation import Separation
+
+log = structlog.get_logger()
+
+
+class Song:
+    """One song in the engine: its separation and the model it goes through."""
+
+    def __init__(self, name: str, model: Separator, separation: Separation) -> None:
+        self.name = name
+        self.model = model
+        self.separation = separation
+        self._stack = ExitStack()
+        self._stack.enter_context(separation)
+
+    @property
+    def kind(self) -> Hashable:
+        """Segments of the same kind fit into one batch."""
+        return self.model.name, self.model.padded_length(self.separation.next_length())
+
+    def left(self, at_most: int) -> int:
+        """How many of its next segments fit into one batch, up to `at_most`."""
+        return self.separation.run_length(self.model.padded_length, at_most)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Ends the song: the stems appear, or after an error nothing is left of them."""
+        self._stack.__exit__(type(error) if error else None, error, None)
+
+
+class Engine:
+    """All songs of one worker. `max_batch` bounds the segments of one forward."""
+
+    def __init__(self, max_batch: int) -> None:
+        self._max_batch = max_batch
+        self._songs: list[Song] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self._songs
+
+    def add(self, song: Song) -> None:
+        """Takes a song in."""
+        self._songs.append(song)
+
+    def remove(self, name: str, error: BaseException) -> bool:
+        """Throws a song out and removes what was written of it. False: it is not here."""
+        for song in self._songs:
+            if song.name == name:
+                self._songs.remove(song)
+                song.close(error)
+                return True
+        return False
+
+    def close(self, error: BaseException) -> None:
+        """Throws every song out."""
+        for song in list(self._songs):
+            self.remove(song.name, error)
+
+    def step(self) -> Iterator[tuple[Song, Exception | None]]:
+        """One forward. Yields each song that moved on, with its error if it failed.
+
+        Songs that are finished or failed are no longer in the engine when they are yielded.
+        """
+        picked = pick(self._songs, self._max_batch)
+        parts = [
+            (song, song.separation.take(song.kind[1]))  # type: ignore[index]
+            for song, count in picked
+            for _ in range(count)
+        ]
+        outcome: dict[Song, Exception | None] = {song: None for song, _ in picked}
+        for song, answer in self._forward(parts):
+            if outcome[song] is None:
+                outcome[song] = self._add(song, answer)
+        # The next step begins with the next song.
+        self._songs = self._songs[1:] + self._songs[:1]
+        for song, error in outcome.items():
+            yield song, self._settle(song, error)
+
+    def _forward(
+        self, parts: list[tuple[Song, np.ndarray]]
+    ) -> Iterator[tuple[Song, np.ndarray | Exception]]:
+        """The model's answer to each part; if the batch fails, to each by itself."""
+        if not parts:
+            return
+        model = parts[0][0].model
+        try:
+            answers = model(np.stack([part for _, part in parts]))
+            yield from zip((song for song, _ in parts), answers, strict=True)
+        except Exception as error:
+            if len(parts) == 1:
+                yield parts[0][0], error
+                return
+            log.exception("batch failed: trying its segments one by one", segments=len(parts))
+            for part in parts:
+                yield from self._forward([part])
+
+    def _add(self, song: Song, answer: np.ndarray | Exception) -> Exception | None:
+        if isinstance(answer, Exception):
+            return answer
+        try:
+            song.separation.add(answer)
+        except Exception as error:
+            return error
+        return None
+
+    def _settle(self, song: Song, error: Exception | None) -> Exception | None:
+        if error is None and not song.separation.done:
+            return None
+        self._songs.remove(song)
+        try:
+            song.close(error)
+        except OSError as problem:
+            return error or problem
+        return error

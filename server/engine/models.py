@@ -1,0 +1,110 @@
+"""Loading models by demucs's own loaders, and fetching them from its hub."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from demucs.apply import BagOfModels
+from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name, load_safetensors_model
+from demucs.states import load_model
+
+from server.engine.catalog import ModelFiles
+from server.errors import ModelError
+
+
+class Separator:
+    """A bag of demucs models on one device, ready to be applied to segments.
+
+    Attributes:
+        stems: names of the outputs, in order.
+        segment: samples of one segment.
+        models: (model, weights over the stems) of every bag member that counts.
+    """
+
+    def __init__(self, files: ModelFiles, device: torch.device) -> None:
+        bag = load_bag(files)
+        rates = {int(model.samplerate) for model in bag.models}
+        lengths = {int(model.samplerate * model.segment) for model in bag.models}
+        if rates != {44100} or len(lengths) != 1 or bag.audio_channels != 2:
+            raise ModelError(f"{files.name}: want stereo, 44100 Hz and one segment length")
+        self.name = files.name
+        self.device = device
+        self.stems: tuple[str, ...] = tuple(bag.sources)
+        self.segment = lengths.pop()
+        weights = torch.tensor(bag.weights, dtype=torch.float32, device=device)
+        totals = weights.sum(0)
+        if bool((totals == 0).any()):
+            raise ModelError(f"{files.name}: a stem has no model")
+        self.models = [
+            (model.to(device).eval(), weight[None, :, None, None])
+            for model, weight in zip(bag.models, weights, strict=True)
+        ]
+        self._totals = totals[None, :, None, None]
+
+    def padded_length(self, frames: int) -> int:
+        """Samples that the models want for a segment of `frames` samples."""
+        first = self.models[0][0]
+        return int(first.valid_length(frames)) if hasattr(first, "valid_length") else frames
+
+    def warm_up(self, segments: int) -> None:
+        """Runs once on silence: allocators and kernels are then in place."""
+        self(np.zeros((segments, 2, self.padded_length(self.segment)), np.float32))
+
+    @torch.inference_mode()
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Separates a batch of segments.
+
+        Args:
+            batch: float32 (segments, 2, padded samples).
+        Returns:
+            float32 (segments, stems, 2, padded samples): the bag's weighted mean.
+        """
+        mix = torch.from_numpy(batch).to(self.device)
+        total: torch.Tensor | None = None
+        for model, weight in self.models:
+            part = model(mix) * weight
+            total = part if total is None else total + part
+        assert total is not None
+        return (total / self._totals).cpu().numpy()
+
+
+def load_bag(files: ModelFiles) -> BagOfModels:
+    """A model from its folder, as demucs itself builds it.
+
+    Raises:
+        ModelError: a file is damaged or holds something else.
+    """
+    try:
+        bag = yaml.safe_load((files.folder / f"{files.name}.yaml").read_text(encoding="utf-8"))
+        return BagOfModels(
+            [_load_one(path) for path in files.files], bag.get("weights"), bag.get("segment")
+        ).eval()
+    except Exception as error:
+        raise ModelError(f"model {files.name} cannot be loaded: {error}") from error
+
+
+def _load_one(path: Path) -> torch.nn.Module:
+    return load_safetensors_model(path) if path.suffix == ".safetensors" else load_model(path)
+
+
+def pull(name: str, folder: Path) -> Path:
+    """Fetches a named model from demucs's hub into `folder/<name>`, with a progress bar.
+
+    Raises:
+        ModelError: no such model, or the hub cannot be reached.
+    """
+    from huggingface_hub import hf_hub_download
+
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name):
+        raise ModelError(f"{name!r} is no model name")
+    repository, target = f"{DEFAULT_NAMESPACE}/{hf_repo_name(name)}", folder / name
+    try:
+        listing = hf_hub_download(repository, f"{name}.yaml", local_dir=target)
+        bag = yaml.safe_load(Path(listing).read_text(encoding="utf-8"))
+        for signature in bag["models"]:
+            hf_hub_download(repository, f"{signature}.safetensors", local_dir=target)
+    except Exception as error:
+        raise ModelError(f"model {name} cannot be fetched: {error}") from error
+    return target

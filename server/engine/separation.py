@@ -1,0 +1,105 @@
+"""One song on its way through a model: reads the mix, keeps its place, writes the stems.
+
+Memory is one segment's, whatever the song's length. What happens in one song's separation
+(a NaN, a full disk, a cancel) never reaches another's.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import takewhile
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from server.engine.segments import OverlapAdd, padded_span, plan
+from server.errors import StageFailed
+from server.scratch import FrameReader, FrameWriter
+
+
+class Separation:
+    """The separation of the mix file at `mix` into `<folder>/<stem>.f32`.
+
+    A context manager: leaving it after an error removes what was written.
+    """
+
+    def __init__(
+        self, mix: Path, folder: Path, stems: tuple[str, ...], segment: int, overlap: float
+    ) -> None:
+        self._mix = mix
+        self._folder = folder
+        self.stems = stems
+        self._segment = segment
+        self._overlap = overlap
+        self._taken = 0  # segments handed out
+        self._added = 0  # segments that came back
+        self._poisoned = False  # the mix holds a NaN or an infinity
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._reader = stack.enter_context(FrameReader(self._mix))
+            self._writers = [
+                stack.enter_context(FrameWriter(self._folder / f"{stem}.f32"))
+                for stem in self.stems
+            ]
+            self.cuts = plan(self._reader.frames, self._segment, self._overlap)
+            self._overlap_add = OverlapAdd(self.cuts, len(self.stems))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.__exit__(*error)  # type: ignore[arg-type]
+
+    @property
+    def done(self) -> bool:
+        """Whether every segment has come back."""
+        return self._added == self.cuts.count
+
+    @property
+    def progress(self) -> float:
+        """The share of segments that are done, 0 to 1."""
+        return self._added / max(1, self.cuts.count)
+
+    def more(self) -> bool:
+        """Whether there are segments left to hand out."""
+        return self._taken < self.cuts.count
+
+    def next_length(self) -> int:
+        """Samples of the segment that `take` would hand out."""
+        return self.cuts.length(self._taken)
+
+    def run_length(self, padded_length: Callable[[int], int], at_most: int) -> int:
+        """How many of the next segments the model pads to one and the same length."""
+        ahead = range(self._taken, min(self._taken + at_most, self.cuts.count))
+        lengths = [padded_length(self.cuts.length(index)) for index in ahead]
+        return sum(1 for _ in takewhile(lambda length: length == lengths[0], lengths))
+
+    def take(self, padded: int) -> np.ndarray:
+        """The next segment as the model wants it: float32 (2, padded)."""
+        start, _ = padded_span(self.cuts, self._taken, padded)
+        self._taken += 1
+        out = np.zeros((2, padded), np.float32)
+        first = max(0, start)
+        frames = self._reader.read(first, start + padded - first)
+        out[:, first - start : first - start + len(frames)] = frames.T
+        if not np.isfinite(out).all():
+            # Silence keeps the place in the batch, so its mates get the very same batch.
+            self._poisoned = True
+            out[:] = 0
+        return out
+
+    def add(self, part: np.ndarray) -> None:
+        """Takes back the model's answer to the oldest segment handed out: (stems, 2, padded).
+
+        Raises:
+            StageFailed: the mix or the model's answer is not finite.
+        """
+        if self._poisoned or not np.isfinite(part).all():
+            raise StageFailed("The samples are not finite")
+        index, padded = self._added, part.shape[-1]
+        _, before = padded_span(self.cuts, index, padded)
+        inside = part[..., before : before + self.cuts.length(index)]
+        final = self._overlap_add.add(index, inside)
+        for writer, stem in zip(self._writers, final, strict=True):
+            writer.write(stem.T)
+        self._added += 1

@@ -1,0 +1,105 @@
+"""The separation worker: takes tasks from its channel into the engine and reports on them."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+
+from server.channel import Channel, ChannelClosed, failure
+from server.config import Config
+from server.engine.catalog import find, serving
+from server.engine.engine import Engine, Song
+from server.engine.models import Separator
+from server.engine.separation import Separation
+from server.errors import Cancelled, ModelError
+from server.messages import Cancel, Hello, Progress, Result, Started, Task
+
+log = structlog.get_logger()
+
+
+class SeparationWorker:
+    """One device's models and the songs that go through them."""
+
+    def __init__(self, config: Config, device: str) -> None:
+        self._config = config
+        self._device = torch.device(device)
+        self._models: dict[str, Separator] = {}
+        if self._device.type == "cpu":
+            torch.set_num_threads(config.separation.cpu_threads)
+        self._max_batch = config.separation.batch_on(device)
+        self._warm_up(serving(config.pipeline.quality, config).name)
+
+    def hello(self, name: str, pid: int) -> Hello:
+        """What this worker says of itself when it connects."""
+        return Hello("separation", name, pid, str(self._device), self._config.separation.max_jobs,
+                     {"models": sorted(self._models)})
+
+    def serve(self, channel: Channel) -> None:
+        """Separates what comes until the channel closes (ChannelClosed)."""
+        engine = Engine(self._max_batch)
+        started: dict[str, float] = {}
+        try:
+            while True:
+                while engine.idle or channel.waiting():
+                    self._receive(channel, engine, started)
+                for song, error in engine.step():
+                    self._report(channel, song, error, started)
+        finally:
+            engine.close(ChannelClosed("the API process is gone"))
+
+    def _receive(self, channel: Channel, engine: Engine, started: dict[str, float]) -> None:
+        message = channel.receive()
+        if isinstance(message, Cancel):
+            error = Cancelled("The job was cancelled")
+            if engine.remove(message.id, error):
+                channel.send(failure(message.id, error))
+            return
+        started[message.id] = time.monotonic()
+        channel.send(Started(message.id))
+        try:
+            engine.add(self._song(message))
+        except Exception as error:
+            log.exception("separation not started", job=message.job, stage=message.stage)
+            channel.send(failure(message.id, error))
+
+    def _song(self, task: Task) -> Song:
+        model = self._model(task.options.model)
+        scratch = Path(task.scratch)
+        separation = Separation(
+            scratch / "mix.f32", scratch, model.stems, model.segment, task.options.overlap
+        )
+        return Song(task.id, model, separation)
+
+    def _report(
+        self, channel: Channel, song: Song, error: Exception | None, started: dict[str, float]
+    ) -> None:
+        if error is not None:
+            log.error("separation failed", task=song.name, exc_info=error)
+            channel.send(failure(song.name, error))
+        elif song.separation.done:
+            seconds = time.monotonic() - started.pop(song.name)
+            facts: dict[str, Any] = {
+                "stems": list(song.separation.stems), "model": song.model.name,
+                "segments": song.separation.cuts.count, "separate_s": round(seconds, 3),
+            }
+            channel.send(Result(song.name, facts))
+        else:
+            channel.send(Progress(song.name, song.separation.progress))
+
+    def _model(self, name: str) -> Separator:
+        if name not in self._models:
+            files = find(name, self._config)
+            if files is None:
+                raise ModelError(f"model {name} is not on this machine")
+            began = time.monotonic()
+            self._models[name] = Separator(files, self._device)
+            log.info("model loaded", model=name, device=str(self._device),
+                     load_s=round(time.monotonic() - began, 2))
+        return self._models[name]
+
+    def _warm_up(self, name: str) -> None:
+        """Loads a model and runs it once, so that the first job does not pay for it."""
+        model = self._model(name)
+        model.warm_up(self._max_batch)

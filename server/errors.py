@@ -1,0 +1,75 @@
+"""One tree of errors for the whole server. Each API gives an error its own body and status.
+
+`message` is a sentence for the user: it never holds a path, a stack or a secret.
+"""
+
+
+class StemboxError(Exception):
+    """Base of every error whose message may be shown to a user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigError(StemboxError):
+    """A setting is unknown, or its value is not allowed."""
+
+
+class AudioError(StemboxError):
+    """The input cannot be turned into sound. Trying again would change nothing."""
+
+
+class UnsupportedFormat(AudioError):
+    """The bytes are no audio that the decoders know."""
+
+
+class AudioTooLong(AudioError):
+    """More samples than `limits.max_audio_seconds` allows."""
+
+
+class ModelError(StemboxError):
+    """A model is not on the machine, or its files cannot be loaded."""
+
+
+class UploadRejected(StemboxError):
+    """A request body that is no upload: a part missing, two parts, a malformed boundary."""
+
+
+class FileTooLarge(StemboxError):
+    """An upload grew over its limit; it was cut off there."""
+
+
+class ServerBusy(StemboxError):
+    """Too many jobs wait, or no worker is ready: worth trying again after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: int = 30) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DiskFull(StemboxError):
+    """The disk has too little room for new work."""
+
+
+class JobNotFound(StemboxError):
+    """No job has this id (or it is not this account's)."""
+
+
+class StageFailed(StemboxError):
+    """A stage failed for a reason inside the server. It may be tried again."""
+
+
+class WorkerLost(StemboxError):
+    """The worker died or stalled in the middle of a task. The task may be tried again.
+
+    `alone` tells whether this was the worker's only task, and so perhaps its killer.
+    """
+
+    def __init__(self, message: str, alone: bool = True) -> None:
+        super().__init__(message)
+        self.alone = alone
+
+
+class Cancelled(StemboxError):
+    """The job was cancelled while its task ran."""

@@ -1,0 +1,196 @@
+"""Takes stages that are ready to workers that are free, and books how they end.
+
+Every attempt holds a lease; its end is written only while the lease is still its own. A
+worker's death takes its stages back at once.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from server.errors import AudioError, Cancelled, StemboxError, WorkerLost
+from server.jobs.folders import Folders
+from server.messages import Options, Result, Task
+from server.workers import Slot, Workers
+from store import JobRepository, LeaseLost
+from store.jobs import Claim
+
+log = structlog.get_logger()
+T = TypeVar("T")
+POOLS = ("separation", "audio")
+BOOKING_PAUSE = 2.0  # seconds between attempts to write to a database that refuses
+
+
+class Dispatcher:
+    """Runs the stages of all jobs. `run()` is its whole life; `wake()` tells of new work."""
+
+    def __init__(
+        self, jobs: JobRepository, workers: Workers, folders: Folders, max_attempts: int
+    ) -> None:
+        self._jobs = jobs
+        self._workers = workers
+        self._folders = folders
+        self._max_attempts = max_attempts
+        self.boot = uuid.uuid4().hex
+        self._leases = 0
+        self._wake = asyncio.Event()
+        self._running: dict[str, set[asyncio.Task[None]]] = {}
+        # Jobs that were at a worker with others when it died: each runs alone until it is
+        # known which of them kills workers.
+        self._suspects: set[str] = set()
+        workers.listen(self.wake)
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Dispatches until cancelled; then running stages go back to the queue, uncharged."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                try:
+                    for pool in POOLS:
+                        await self._fill(pool)
+                except Exception:  # the database: its disk may be full for a while
+                    log.exception("claiming failed: trying again")
+                    await asyncio.sleep(BOOKING_PAUSE)
+                    self.wake()
+        finally:
+            await self._stop_all()
+
+    async def _fill(self, pool: str) -> None:
+        alone = pool == "separation" and bool(self._suspects)
+        while (slot := self._workers.try_reserve(pool, alone)) is not None:
+            self._leases += 1
+            lease = f"{self.boot}/{self._leases}"
+            claim = None
+            try:
+                claim = await self._jobs.claim(pool, lease, time.time())
+            finally:
+                if claim is None:
+                    slot.release()
+            if claim is None:
+                return
+            self._start(claim, slot)
+
+    def _start(self, claim: Claim, slot: Slot) -> None:
+        job_id = claim.job.id
+        attempt = asyncio.create_task(self._attempt(claim, slot), name=f"stage-{claim.stage.lease}")
+        self._running.setdefault(job_id, set()).add(attempt)
+
+        def forget(_: object) -> None:
+            self._running[job_id].discard(attempt)
+            if not self._running[job_id]:
+                del self._running[job_id]
+            self.wake()
+
+        attempt.add_done_callback(forget)
+
+    async def _attempt(self, claim: Claim, slot: Slot) -> None:
+        """One attempt at one stage, from the claim to its booked end."""
+        stage = claim.stage
+        structlog.contextvars.bind_contextvars(
+            job=stage.job_id, stage=stage.name, worker=slot.worker.hello.worker,
+            attempt=stage.attempt,
+        )
+        try:
+            await self._run(claim, slot)
+        except LeaseLost:
+            log.warning("stage was taken back meanwhile: what was done is dropped")
+        except asyncio.CancelledError:
+            with suppress(LeaseLost):
+                await self._jobs.release(stage, None, charge=False)
+            raise
+
+    async def _run(self, claim: Claim, slot: Slot) -> None:
+        began = time.monotonic()
+        log.info("stage started")
+        try:
+            result = await slot.run(self._task(claim))
+        except (AudioError, Cancelled) as error:
+            await self._fail(claim, error.message)
+        except WorkerLost as error:
+            await self._lost(claim, error)
+        except StemboxError as error:
+            await self._try_again(claim, error.message)
+        else:
+            await self._finish(claim, result, time.monotonic() - began)
+
+    async def _book(self, change: Callable[[], Awaitable[T]]) -> T:
+        """Writes an end into the database, however long that takes: a full disk passes."""
+        while True:
+            try:
+                return await change()
+            except LeaseLost:
+                raise
+            except Exception:
+                log.exception("booking failed: trying again")
+                await asyncio.sleep(BOOKING_PAUSE)
+
+    def _task(self, claim: Claim) -> Task:
+        job_id = claim.job.id
+        assert claim.stage.lease is not None
+        return Task(
+            id=claim.stage.lease,
+            job=job_id,
+            stage=claim.stage.name,
+            scratch=str(self._folders.scratch / job_id),
+            outputs=str(self._folders.outputs / job_id),
+            options=msgspec.json.decode(claim.job.options, type=Options),
+            facts=claim.facts,
+        )
+
+    async def _finish(self, claim: Claim, result: Result, seconds: float) -> None:
+        completed = await self._book(
+            lambda: self._jobs.finish(claim.stage, result.facts, result.tracks, time.time())
+        )
+        self._suspects.discard(claim.job.id)
+        log.info("stage completed", seconds=round(seconds, 3))
+        if completed:
+            log.info("job completed", seconds=round(time.time() - claim.job.created_at, 3))
+            await self._clean(claim.job.id)
+
+    async def _lost(self, claim: Claim, error: WorkerLost) -> None:
+        if error.alone:
+            await self._try_again(claim, error.message)
+            return
+        log.warning("worker died under several songs: not charged, runs alone next")
+        self._suspects.add(claim.job.id)
+        await self._book(lambda: self._jobs.release(claim.stage, error.message, charge=False))
+
+    async def _try_again(self, claim: Claim, reason: str) -> None:
+        attempt = claim.stage.attempt
+        if attempt >= self._max_attempts:
+            log.error("stage failed for good", reason=reason)
+            await self._fail(claim, f"Processing failed {attempt} times and was given up")
+            return
+        log.warning("stage failed: trying again", reason=reason)
+        await self._book(lambda: self._jobs.release(claim.stage, reason, charge=True))
+
+    async def _fail(self, claim: Claim, sentence: str) -> None:
+        job_id = claim.job.id
+        self._suspects.discard(job_id)
+        await self._book(lambda: self._jobs.fail(claim.stage, sentence, time.time()))
+        log.warning("job failed", error=sentence)
+        siblings = self._running[job_id] - {asyncio.current_task()}
+        for task in siblings:
+            task.cancel()
+        await asyncio.gather(*siblings, return_exceptions=True)
+        await self._clean(job_id)
+
+    async def _clean(self, job_id: str) -> None:
+        await asyncio.to_thread(self._folders.remove, self._folders.scratch, job_id)
+
+    async def _stop_all(self) -> None:
+        tasks = [task for running in self._running.values() for task in running]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,60 @@
+"""Sweeps: what ended long ago, and what a crash left behind. One loop."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from server.jobs.folders import Folders
+from store import JobRepository
+
+log = structlog.get_logger()
+SWEEP_SECONDS = 60.0
+
+
+class Janitor:
+    """Removes files and rows whose time is over. `run()` is its whole life."""
+
+    def __init__(
+        self,
+        jobs: JobRepository,
+        folders: Folders,
+        retention_hours: float,
+        incoming: Callable[[], set[str]],
+    ) -> None:
+        self._jobs = jobs
+        self._folders = folders
+        self._retention = retention_hours * 3600
+        self._incoming = incoming
+
+    async def run(self) -> None:
+        """Sweeps at once and then every minute, until cancelled."""
+        while True:
+            try:
+                await self.sweep(time.time())
+            except Exception:
+                log.exception("sweep failed: next one in a minute")
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def sweep(self, now: float) -> None:
+        """One sweep. Rows go last: a crash in between only means another sweep."""
+        before = now - self._retention
+        for job_id in await self._jobs.expire(before):
+            log.info("job expired", job=job_id)
+        # Names are listed before rows are read: an upload that becomes a job in between is
+        # still among the incoming ones, or has its row already.
+        for folder, keep in (
+            (self._folders.spool, self._nothing),
+            (self._folders.scratch, self._jobs.unfinished_ids),
+            (self._folders.outputs, self._jobs.live_ids),
+        ):
+            names = await asyncio.to_thread(self._folders.leftovers, folder)
+            kept = self._incoming() | await keep()
+            for name in names - kept:
+                await asyncio.to_thread(self._folders.remove, folder, name)
+                log.info("leftover removed", folder=folder.name, name=name)
+        await self._jobs.forget(before)
+
+    async def _nothing(self) -> set[str]:
+        return set()

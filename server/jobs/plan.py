@@ -1,0 +1,65 @@
+"""A pipeline job's stages as a table, and how they show as the four stages of its API. Pure."""
+
+from msgspec import Struct
+
+from store import Stage, StagePlan
+
+# What runs: each stage as soon as the ones it needs are done.
+PIPELINE: tuple[StagePlan, ...] = (
+    StagePlan("decode", "audio"),
+    StagePlan("separate", "separation", needs=("decode",)),
+    StagePlan("harmonic_percussive", "audio", needs=("decode",)),
+    StagePlan("encode_stems", "audio", needs=("separate",)),
+    StagePlan("compose", "audio", needs=("harmonic_percussive",)),
+    StagePlan("normalise", "audio", needs=("compose",)),
+)
+
+# What is shown: the documented stages, and which of ours each one is made of.
+SHOWN: dict[str, tuple[str, ...]] = {
+    "audio_separation": ("decode", "separate", "encode_stems"),
+    "harmonic_percussive_separation": ("harmonic_percussive",),
+    "composite_track_creation": ("compose",),
+    "normalization": ("normalise",),
+}
+
+
+class StageView(Struct, frozen=True):
+    """One documented stage. Times are unix seconds."""
+
+    name: str
+    state: str
+    started_at: float | None
+    completed_at: float | None
+    error: str | None
+
+
+def shown_stages(stages: list[Stage]) -> list[StageView]:
+    """The documented stages of a job, in order, from the ones that really run."""
+    by_name = {stage.name: stage for stage in stages}
+    return [_merge(name, [by_name[part] for part in parts]) for name, parts in SHOWN.items()]
+
+
+def _merge(name: str, parts: list[Stage]) -> StageView:
+    states = {part.state for part in parts}
+    if "failed" in states:
+        state = "failed"
+    elif states == {"completed"}:
+        state = "completed"
+    else:
+        state = "pending" if states == {"pending"} and not _begun(parts) else "processing"
+    ended = state in ("completed", "failed")
+    starts = [part.started_at for part in parts if part.started_at is not None]
+    ends = [part.completed_at for part in parts if part.completed_at is not None]
+    error = next((part.error for part in parts if part.state == "failed"), None)
+    return StageView(
+        name=name,
+        state=state,
+        started_at=min(starts, default=None),
+        completed_at=max(ends, default=None) if ended else None,
+        error=error,
+    )
+
+
+def _begun(parts: list[Stage]) -> bool:
+    """A stage that waits for another attempt has begun all the same."""
+    return any(part.started_at is not None for part in parts)

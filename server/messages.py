@@ -1,0 +1,93 @@
+"""What the API process and the workers say to each other, as msgpack over the pool's socket.
+
+Messages carry names and numbers, never audio: stages hand over paths of scratch files.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+PoolName = Literal["separation", "audio"]
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a job was asked for, decided when it was accepted and kept with it."""
+
+    file_name: str
+    model: str
+    overlap: float
+    wav_format: str  # a libsndfile subtype: PCM_16, PCM_24 or FLOAT
+    target_lufs: float
+    true_peak_dbtp: float
+    max_seconds: float
+    size_bytes: int = 0
+
+
+class Task(Struct, frozen=True, kw_only=True, tag="task"):
+    """One attempt at one stage of one job.
+
+    `scratch` holds `input` and the F32 files; finished tracks go below `outputs`. `facts` is
+    what earlier stages of the job found out (their results, merged).
+    """
+
+    id: str
+    job: str
+    stage: str
+    scratch: str
+    outputs: str
+    options: Options
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Cancel(Struct, frozen=True, tag="cancel"):
+    """API process to worker: give this task up. It ends with `Failed(kind="cancelled")`."""
+
+    id: str
+
+
+class Hello(Struct, frozen=True, tag="hello"):
+    """A worker's first message: who it is and what it serves."""
+
+    pool: str
+    worker: str
+    pid: int
+    device: str
+    slots: int  # tasks it takes at once
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Started(Struct, frozen=True, tag="started"):
+    """The worker has taken the task up."""
+
+    id: str
+
+
+class Progress(Struct, frozen=True, tag="progress"):
+    """A sign of life: the share of the task that is done, 0 to 1."""
+
+    id: str
+    done: float
+
+
+class Result(Struct, frozen=True, tag="result"):
+    """The task is done. `tracks` maps track names to paths below the outputs folder."""
+
+    id: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    tracks: dict[str, str] = field(default_factory=dict)
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """The task failed in the worker.
+
+    `kind` is "input" (the user's file is at fault, trying again is useless), "cancelled", or
+    "internal" (a defect or a full disk: worth another attempt).
+    """
+
+    id: str
+    kind: Literal["input", "unsupported", "too_long", "cancelled", "internal"]
+    message: str
+
+
+ToWorker = Task | Cancel
+FromWorker = Hello | Started | Progress | Result | Failed

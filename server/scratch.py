@@ -1,0 +1,82 @@
+"""Float32 audio files in a job's scratch folder: interleaved stereo frames, no header.
+
+Stages hand over the paths of such files. They are read and appended in blocks by ordinary
+file calls, not mapped: mapped pages would count as the worker's memory and grow with the song.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+SAMPLE_RATE = 44100  # Hz, of everything between decoding and encoding
+CHANNELS = 2
+FRAME_BYTES = CHANNELS * 4
+
+
+def frames_in(path: Path) -> int:
+    """Number of stereo frames in a scratch file."""
+    return os.path.getsize(path) // FRAME_BYTES
+
+
+class FrameReader:
+    """Random access to a scratch file. Shapes are (frames, 2), float32."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by the context manager
+        self.frames = frames_in(path)
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        """Frames `start` to `start + count`, fewer at the end of the file. Shape (<=count, 2)."""
+        count = max(0, min(count, self.frames - start))
+        out = np.empty((count, CHANNELS), dtype="<f4")
+        view, offset = memoryview(out.reshape(-1).view(np.uint8)), start * FRAME_BYTES
+        done = 0
+        while done < len(view):
+            got = os.preadv(self._file.fileno(), [view[done:]], offset + done)
+            if got == 0:
+                raise EOFError(f"{self._file.name} ended early")
+            done += got
+        return out
+
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """The whole file in blocks of `size` frames, the last one shorter."""
+        for start in range(0, self.frames, size):
+            yield self.read(start, size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._file.close()
+
+
+class FrameWriter:
+    """Appends frames to `<path>.part` and renames it to `path` when closed without an error."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._file = open(self._part, "wb", buffering=0)  # noqa: SIM115 - closed in __exit__
+        self.frames = 0
+
+    def write(self, block: np.ndarray) -> None:
+        """Appends a block of shape (frames, 2), of any layout and float type."""
+        data = np.ascontiguousarray(block, dtype="<f4")
+        view = memoryview(data.reshape(-1).view(np.uint8))
+        while view:
+            view = view[self._file.write(view) :]
+        self.frames += len(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._file.close()
+        if kind is None:
+            os.replace(self._part, self._path)
+        else:
+            self._part.unlink(missing_ok=True)

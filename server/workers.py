@@ -1,0 +1,245 @@
+"""The API process's view of the workers: who is there, who is free; submit, await, watch, kill.
+
+Every worker holds one connection. Its end is the worker's death: whatever it had is raised as
+WorkerLost at once. A worker that says nothing for too long while it has work is killed.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from server.channel import HEADER, pack, to_error
+from server.errors import WorkerLost
+from server.messages import Cancel, Failed, FromWorker, Hello, Progress, Result, Task
+
+log = structlog.get_logger()
+OnProgress = Callable[[float], None]
+
+
+class _Call:
+    """A task at a worker, waiting for its end."""
+
+    def __init__(self, task: Task, on_progress: OnProgress | None) -> None:
+        self.task = task
+        self.on_progress = on_progress
+        self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+
+class Worker:
+    """One connected worker process."""
+
+    def __init__(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
+        self.hello = hello
+        self.calls: dict[str, _Call] = {}
+        self.reserved = 0
+        self.last_sign = time.monotonic()
+        self._writer = writer
+
+    @property
+    def load(self) -> int:
+        """Tasks that run here or are about to."""
+        return len(self.calls) + self.reserved
+
+    def send(self, message: Task | Cancel) -> None:
+        self._writer.write(pack(message))
+
+    def take(self, message: FromWorker) -> None:
+        """Books a message from the worker."""
+        self.last_sign = time.monotonic()
+        call = self.calls.get(getattr(message, "id", ""))
+        if call is None:
+            return
+        if isinstance(message, Progress):
+            if call.on_progress is not None:
+                call.on_progress(message.done)
+        elif isinstance(message, Result | Failed):
+            del self.calls[message.id]
+            if call.future.done():  # the caller has gone
+                return
+            if isinstance(message, Result):
+                call.future.set_result(message)
+            else:
+                call.future.set_exception(to_error(message))
+
+    def lost(self) -> None:
+        """The connection has ended: so have all tasks."""
+        alone = len(self.calls) == 1
+        for call in self.calls.values():
+            if not call.future.done():
+                call.future.set_exception(WorkerLost(f"{self.hello.worker} died", alone))
+        self.calls.clear()
+
+    def kill(self) -> None:
+        """SIGKILL; the host starts another in its place."""
+        with suppress(ProcessLookupError):
+            os.kill(self.hello.pid, signal.SIGKILL)
+
+
+class Slot:
+    """A reserved place at a worker: run one task on it, or give it back."""
+
+    def __init__(self, workers: "Workers", worker: Worker) -> None:
+        self._workers = workers
+        self.worker = worker
+        worker.reserved += 1
+
+    def release(self) -> None:
+        """Gives the place back without using it."""
+        self.worker.reserved -= 1
+        self._workers.wake_waiting()
+
+    async def run(self, task: Task, on_progress: OnProgress | None = None) -> Result:
+        """Runs the task to its end.
+
+        Raises:
+            WorkerLost: the worker died or was killed because it stalled.
+            AudioError, UnsupportedFormat, AudioTooLong, StageFailed: what the worker said.
+        If the caller is cancelled, so is the task.
+        """
+        worker, call = self.worker, _Call(task, on_progress)
+        worker.reserved -= 1
+        if worker not in self._workers.of(worker.hello.pool):
+            raise WorkerLost(f"{worker.hello.worker} died")
+        if not worker.calls:
+            worker.last_sign = time.monotonic()  # it was idle, not stalled
+        worker.calls[task.id] = call
+        worker.send(task)
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            if task.id in worker.calls:
+                worker.send(Cancel(task.id))
+            raise
+        finally:
+            self._workers.changed()
+
+
+class Workers:
+    """All connected workers, by pool."""
+
+    def __init__(self, stall_seconds: float) -> None:
+        self._stall_seconds = stall_seconds
+        self._workers: list[Worker] = []
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._decoder = msgspec.msgpack.Decoder(FromWorker)
+        self._connections: set[asyncio.Task[None]] = set()
+
+    def of(self, pool: str) -> list[Worker]:
+        """The connected workers of one pool."""
+        return [worker for worker in self._workers if worker.hello.pool == pool]
+
+    def ready(self, pool: str) -> bool:
+        """Whether a worker of this pool is connected."""
+        return any(worker.hello.pool == pool for worker in self._workers)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Name, pool, device and load of every worker, for people."""
+        return [
+            {"worker": w.hello.worker, "pool": w.hello.pool, "device": w.hello.device,
+             "running": len(w.calls)}
+            for w in self._workers
+        ]
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Calls back whenever a place may have become free."""
+        self._listeners.append(callback)
+
+    def changed(self) -> None:
+        """A place may have become free: wakes who waits for one."""
+        self.wake_waiting()
+        for callback in self._listeners:
+            callback()
+
+    def wake_waiting(self) -> None:
+        """Lets the first in each pool's `reserve` look again."""
+        for pool, waiting in self._waiting.items():
+            while waiting and waiting[0].done():
+                waiting.popleft()
+            if waiting and any(True for _ in self._free(pool)):
+                waiting.popleft().set_result(None)
+
+    def try_reserve(self, pool: str, alone: bool = False) -> Slot | None:
+        """A place at the least busy worker, or None. `alone`: only at an idle one."""
+        free = [w for w in self._free(pool) if not (alone and w.load)]
+        return Slot(self, min(free, key=lambda worker: worker.load)) if free else None
+
+    async def reserve(self, pool: str) -> Slot:
+        """A place, as soon as there is one."""
+        while (slot := self.try_reserve(pool)) is None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(pool, deque()).append(future)
+            await future
+        return slot
+
+    def _free(self, pool: str) -> Iterator[Worker]:
+        return (worker for worker in self.of(pool) if worker.load < worker.hello.slots)
+
+    @asynccontextmanager
+    async def listening(self, path: Path) -> AsyncIterator[None]:
+        """Accepts workers on a unix socket at `path` and watches them, inside this context."""
+        path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._accept, path)
+        watch = asyncio.create_task(self._watch(), name="worker-watch")
+        try:
+            yield
+        finally:
+            watch.cancel()
+            server.close()
+            for connection in self._connections:
+                connection.cancel()
+            path.unlink(missing_ok=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        worker: Worker | None = None
+        try:
+            hello = await self._receive(reader)
+            if not isinstance(hello, Hello):
+                return
+            worker = Worker(hello, writer)
+            self._workers.append(worker)
+            log.info("worker connected", worker=hello.worker, pid=hello.pid, device=hello.device)
+            self.changed()
+            while True:
+                worker.take(await self._receive(reader))
+        except (asyncio.IncompleteReadError, ConnectionError, msgspec.DecodeError) as error:
+            if worker is not None:
+                log.warning("worker lost", worker=worker.hello.worker, pid=worker.hello.pid,
+                            tasks=len(worker.calls), reason=type(error).__name__)
+        except asyncio.CancelledError:
+            pass  # the server stops
+        finally:
+            self._connections.discard(task)
+            if worker is not None:
+                self._workers.remove(worker)
+                worker.lost()
+                self.changed()
+            writer.close()
+
+    async def _receive(self, reader: asyncio.StreamReader) -> FromWorker:
+        (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
+        message: FromWorker = self._decoder.decode(await reader.readexactly(length))
+        return message
+
+    async def _watch(self) -> None:
+        """Kills workers that have work and give no sign of life."""
+        while True:
+            await asyncio.sleep(self._stall_seconds / 4)
+            for worker in self._workers:
+                silent = time.monotonic() - worker.last_sign
+                if worker.calls and silent > self._stall_seconds:
+                    log.error("worker stalled: killing it", worker=worker.hello.worker,
+                              pid=worker.hello.pid, silent_s=round(silent, 1))
+                    worker.kill()

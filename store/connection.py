@@ -1,0 +1,141 @@
+"""Two SQLite connections on one file: one writer, one reader, each on its own thread.
+
+A transaction is one function that runs whole on the writer's thread, so a cancelled task can
+never leave one open. Writes that arrive together share one commit, and so one fsync.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import aiosqlite
+
+from store.migrations import migrate
+
+T = TypeVar("T")
+Transaction = Callable[..., Any]
+
+# name -> (value to set, value that must be read back)
+PRAGMAS: dict[str, tuple[str, object]] = {
+    "journal_mode": ("WAL", "wal"),
+    "synchronous": ("FULL", 2),  # what a client was told survives a power cut
+    "foreign_keys": ("ON", 1),
+    "busy_timeout": ("10000", 10000),
+}
+
+
+class DatabaseError(Exception):
+    """The database cannot be opened or does not keep its promises."""
+
+
+class Database:
+    """An open database. Use as `async with Database(path) as db`.
+
+    Functions given to `read` and `write` take the `sqlite3.Connection` first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._queue: list[tuple[Transaction, tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._writer = await aiosqlite.connect(self.path, isolation_level=None)
+        try:
+            await _call(self._writer, _prepare)
+            await _call(self._writer, migrate)
+            self._reader = await aiosqlite.connect(self.path, isolation_level=None)
+        except BaseException:
+            await self._writer.close()
+            raise
+        await _call(self._reader, _prepare)
+        await _call(self._reader, lambda connection: connection.execute("PRAGMA query_only = ON"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._flusher is not None:
+            await asyncio.wait([self._flusher])
+        await self._reader.close()
+        await self._writer.close()
+
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Runs `function(connection, *args)` on the reader's thread."""
+        return await _call(self._reader, function, *args)
+
+    async def write(self, function: Callable[..., T], *args: Any) -> T:
+        """Runs `function(connection, *args)` as one transaction; returns once it is on disk.
+
+        Whatever it raises rolls back this function's changes alone and is raised here. If the
+        caller is cancelled the transaction is still carried out.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append((function, args, future))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush(), name="store-writer")
+        return await future
+
+    async def _flush(self) -> None:
+        while self._queue:
+            batch, self._queue = self._queue, []
+            work = [(function, args) for function, args, _ in batch]
+            try:
+                outcomes = await _call(self._writer, _run_batch, work)
+            except Exception as error:
+                outcomes = [(None, error)] * len(batch)
+            for (_, _, future), (result, problem) in zip(batch, outcomes, strict=True):
+                if future.done():
+                    continue
+                if problem is None:
+                    future.set_result(result)
+                else:
+                    future.set_exception(problem)
+
+
+async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:
+    # The library has no public way to run a function on its thread; this is the call that
+    # all its own methods are made of.
+    return await connection._execute(function, connection._conn, *args)  # type: ignore[no-any-return]
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.row_factory = sqlite3.Row
+    for name, (value, expected) in PRAGMAS.items():
+        connection.execute(f"PRAGMA {name} = {value}").fetchall()
+        found = connection.execute(f"PRAGMA {name}").fetchone()[0]
+        if found != expected:
+            raise DatabaseError(f"PRAGMA {name} is {found!r}, and must be {expected!r}")
+
+
+def _run_batch(
+    connection: sqlite3.Connection, work: list[tuple[Transaction, tuple[Any, ...]]]
+) -> list[tuple[Any, Exception | None]]:
+    """All functions in one commit, each in a savepoint of its own."""
+    outcomes: list[tuple[Any, Exception | None]] = []
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for function, args in work:
+            outcomes.append(_run_one(connection, function, args))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return outcomes
+
+
+def _run_one(
+    connection: sqlite3.Connection, function: Transaction, args: tuple[Any, ...]
+) -> tuple[Any, Exception | None]:
+    connection.execute("SAVEPOINT one")
+    try:
+        result = function(connection, *args)
+    except Exception as error:
+        if not connection.in_transaction:  # a full disk rolls everything back by itself
+            raise
+        connection.execute("ROLLBACK TO one")
+        connection.execute("RELEASE one")
+        return None, error
+    connection.execute("RELEASE one")
+    return result, None

@@ -1,0 +1,32 @@
+"""Numbered schema changes: `NNNN_name.sql`, applied in order, each with its number in one commit.
+
+A server that is killed between two statements finds the older schema and starts again.
+"""
+
+import sqlite3
+from importlib.resources import files
+
+
+def available() -> list[tuple[int, str]]:
+    """All migrations as (number, SQL), in order."""
+    found = (entry for entry in files(__package__).iterdir() if entry.name.endswith(".sql"))
+    return sorted((int(entry.name[:4]), entry.read_text(encoding="utf-8")) for entry in found)
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Brings the schema up to date. Returns its number (`PRAGMA user_version`).
+
+    Raises:
+        RuntimeError: the database was written by a newer stembox.
+    """
+    current: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    steps = available()
+    if current > steps[-1][0]:
+        raise RuntimeError(f"the database has schema {current}, newer than this stembox knows")
+    for number, sql in steps:
+        if number > current:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"
+            )
+            current = number
+    return current

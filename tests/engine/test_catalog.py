@@ -1,0 +1,92 @@
+"""Which model serves: found by its files, the next in the list where one is missing."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from server.config import Config, load
+from server.engine import catalog
+from server.engine.devices import count_gpus, devices
+from server.engine.models import Separator, load_bag, pull
+from server.errors import ModelError
+from server.starter.store import save_bag, save_hub_model
+from tests.engine.conftest import tiny
+
+
+def test_the_first_that_is_here_serves(tmp_path: Path) -> None:
+    config = load(environ={"STEMBOX_MODELS__BALANCED": "htdemucs, mine, starter"},
+                  flags={"server.data_dir": str(tmp_path)})
+    assert catalog.serving("BALANCED", config).name == "starter"
+    folder = tmp_path / "models" / "mine"
+    folder.mkdir(parents=True)
+    save_bag(folder, "mine", ["abcd"])
+    assert catalog.serving("BALANCED", config).name == "starter", "weights are missing"
+    save_hub_model(tiny(0), folder, "abcd")
+    assert catalog.serving("BALANCED", config).name == "mine"
+    assert catalog.tiers(config)["balanced"] == {"wanted": "htdemucs", "serving": "mine"}
+    assert {model.name for model in catalog.installed(config)} == {"mine", "starter"}
+
+
+def test_none_is_here(tmp_path: Path) -> None:
+    config = load(environ={"STEMBOX_MODELS__BEST": "htdemucs_ft"},
+                  flags={"server.data_dir": str(tmp_path)})
+    with pytest.raises(ModelError, match="htdemucs_ft"):
+        catalog.serving("BEST", config)
+
+
+def test_a_configured_folder(tmp_path: Path) -> None:
+    save_hub_model(tiny(0), tmp_path, "abcd")
+    save_bag(tmp_path, "other", ["abcd"])
+    config = load(environ={"STEMBOX_MODELS__FOLDERS": str(tmp_path)},
+                  flags={"server.data_dir": str(tmp_path / "data")})
+    assert catalog.find("other", config).folder == tmp_path
+
+
+def test_older_format(tmp_path: Path) -> None:
+    model = tiny(4)
+    args, kwargs = model._init_args_kwargs
+    torch.save({"klass": type(model), "args": args, "kwargs": kwargs,
+                "state": model.state_dict()}, tmp_path / "abcd.th")
+    save_bag(tmp_path, "old", ["abcd"])
+    config = load(environ={"STEMBOX_MODELS__FOLDERS": str(tmp_path)},
+                  flags={"server.data_dir": str(tmp_path / "data")})
+    loaded = load_bag(catalog.find("old", config)).models[0]
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor)
+
+
+def test_damaged_weights(tmp_path: Path) -> None:
+    (tmp_path / "abcd.safetensors").write_bytes(b"no weights")
+    save_bag(tmp_path, "bad", ["abcd"])
+    config = load(environ={"STEMBOX_MODELS__FOLDERS": str(tmp_path)},
+                  flags={"server.data_dir": str(tmp_path / "data")})
+    with pytest.raises(ModelError, match="bad cannot be loaded"):
+        Separator(catalog.find("bad", config), torch.device("cpu"))
+
+
+def test_a_wrong_rate_is_refused(tmp_path: Path) -> None:
+    save_hub_model(tiny(0, samplerate=22050), tmp_path, "abcd")
+    save_bag(tmp_path, "slow", ["abcd"])
+    config = load(environ={"STEMBOX_MODELS__FOLDERS": str(tmp_path)},
+                  flags={"server.data_dir": str(tmp_path / "data")})
+    with pytest.raises(ModelError, match="44100"):
+        Separator(catalog.find("slow", config), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "x" * 65])
+def test_pull_refuses_what_is_no_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model name"):
+        pull(name, tmp_path)
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    count_gpus.cache_clear()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    assert devices("auto") == ("cuda:0", "cuda:1")
+    assert devices("cpu") == ("cpu",)
+    assert devices("cuda:1") == ("cuda:1",)
+    count_gpus.cache_clear()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert devices("auto") == ("cpu",)
+    count_gpus.cache_clear()

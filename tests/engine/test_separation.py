@@ -1,0 +1,165 @@
+"""The engine against demucs's own apply_model, on the same weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from demucs.apply import apply_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.config import Config
+from server.engine import catalog
+from server.engine.engine import Engine, Song
+from server.engine.models import Separator, load_bag
+from server.engine.segments import OverlapAdd, plan
+from server.engine.separation import Separation
+from server.errors import StageFailed
+from server.scratch import FrameReader, FrameWriter
+
+CPU = torch.device("cpu")
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    """Frames (n, 2) of coloured noise at the level of music."""
+    rng = np.random.default_rng(seed)
+    white = rng.standard_normal((max(1, round(seconds * 44100)), 2)).astype(np.float32)
+    return (0.1 * np.cumsum(white, axis=0) / 30).astype(np.float32)
+
+
+def song(
+    folder: Path, frames: np.ndarray, model: Separator, overlap: float = 0.25, name: str = "song"
+) -> Song:
+    folder.mkdir(exist_ok=True)
+    with FrameWriter(folder / "mix.f32") as mix:
+        mix.write(frames)
+    separation = Separation(folder / "mix.f32", folder, model.stems, model.segment, overlap)
+    return Song(name, model, separation)
+
+
+def run(engine: Engine) -> dict[str, Exception | None]:
+    ends = {}
+    while not engine.idle:
+        for entry, error in engine.step():
+            if error or entry.separation.done:
+                ends[entry.name] = error
+    return ends
+
+
+def stems_of(folder: Path, model: Separator) -> np.ndarray:
+    parts = []
+    for stem in model.stems:
+        with FrameReader(folder / f"{stem}.f32") as reader:
+            parts.append(reader.read(0, reader.frames).T)
+    return np.stack(parts)
+
+
+@pytest.mark.parametrize("name", ["single", "bag", "weighted", "hybrid"])
+@pytest.mark.parametrize("seconds", [2.63, 0.4, 1.0, 1 / 44100])
+def test_equals_apply_model(name: str, seconds: float, config: Config, tmp_path: Path) -> None:
+    files = catalog.find(name, config)
+    model, frames = Separator(files, CPU), noise(seconds)
+    engine = Engine(max_batch=1)
+    engine.add(song(tmp_path / "a", frames, model))
+    assert run(engine) == {"song": None}
+    mix = torch.from_numpy(frames.T.copy())[None]
+    expected = apply_model(load_bag(files), mix, shifts=0, overlap=0.25)[0].numpy()
+    made = stems_of(tmp_path / "a", model)
+    assert made.shape == expected.shape
+    np.testing.assert_allclose(made, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.1, 0.5, 0.75])
+def test_equals_apply_model_at_any_overlap(
+    overlap: float, config: Config, tmp_path: Path
+) -> None:
+    files = catalog.find("single", config)
+    model, frames = Separator(files, CPU), noise(2.2)
+    engine = Engine(max_batch=3)
+    engine.add(song(tmp_path / "a", frames, model, overlap))
+    run(engine)
+    mix = torch.from_numpy(frames.T.copy())[None]
+    expected = apply_model(load_bag(files), mix, shifts=0, overlap=overlap)[0].numpy()
+    np.testing.assert_allclose(stems_of(tmp_path / "a", model), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_songs_share_batches_and_stay_themselves(config: Config, tmp_path: Path) -> None:
+    model = Separator(catalog.find("single", config), CPU)
+    lengths = {"a": 3.3, "b": 0.7, "c": 1.9}
+    engine = Engine(max_batch=4)
+    for seed, (name, seconds) in enumerate(lengths.items()):
+        engine.add(song(tmp_path / name, noise(seconds, seed), model, name=name))
+    order = list(run(engine))
+    assert order[0] == "b", "a short song must not wait for a long one"
+    for seed, (name, seconds) in enumerate(lengths.items()):
+        alone = Engine(max_batch=1)
+        alone.add(song(tmp_path / f"{name}-alone", noise(seconds, seed), model))
+        run(alone)
+        np.testing.assert_allclose(
+            stems_of(tmp_path / name, model), stems_of(tmp_path / f"{name}-alone", model),
+            atol=1e-5,
+        )
+
+
+def test_nan_in_one_song_leaves_the_others_bit_equal(config: Config, tmp_path: Path) -> None:
+    model = Separator(catalog.find("single", config), CPU)
+    made = {}
+    for poison in (0.1, np.nan):
+        engine = Engine(max_batch=2)
+        bad = noise(2.0, 1)
+        bad[1000] = poison
+        engine.add(song(tmp_path / f"good{poison}", noise(2.0, 2), model, name="good"))
+        engine.add(song(tmp_path / f"bad{poison}", bad, model, name="bad"))
+        ends = run(engine)
+        made[str(poison)] = stems_of(tmp_path / f"good{poison}", model)
+    assert isinstance(ends["bad"], StageFailed)
+    assert ends["good"] is None
+    np.testing.assert_array_equal(made["0.1"], made["nan"])
+    assert not list((tmp_path / "badnan").glob("vocals*")), "a failed song leaves no stems"
+
+
+def test_a_cancelled_song_leaves_nothing(config: Config, tmp_path: Path) -> None:
+    model = Separator(catalog.find("single", config), CPU)
+    engine = Engine(max_batch=1)
+    engine.add(song(tmp_path / "a", noise(3.0), model, name="a"))
+    list(engine.step())
+    assert engine.remove("a", RuntimeError("cancelled"))
+    assert engine.idle
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["mix.f32"]
+    assert not engine.remove("a", RuntimeError("again"))
+
+
+@pytest.mark.parametrize("frames", [
+    np.zeros((30000, 2), np.float32),
+    np.where(np.arange(60000)[:, None] // 100 % 2, 1, -1).astype(np.float32).repeat(2, axis=1),
+], ids=["silence", "full-scale square"])
+def test_finite_and_silence_stays_silent(
+    frames: np.ndarray, config: Config, tmp_path: Path
+) -> None:
+    model = Separator(catalog.find("single", config), CPU)
+    engine = Engine(max_batch=1)
+    engine.add(song(tmp_path / "a", frames, model))
+    assert run(engine) == {"song": None}
+    made = stems_of(tmp_path / "a", model)
+    assert np.isfinite(made).all()
+    if not frames.any():
+        assert np.abs(made).max() < 1e-4
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    frames=st.integers(1, 5000), segment=st.integers(2, 700), overlap=st.floats(0, 0.95)
+)
+def test_overlap_add_of_the_song_itself_is_the_song(
+    frames: int, segment: int, overlap: float
+) -> None:
+    cuts = plan(frames, segment, overlap)
+    if cuts.stride < 1:
+        return
+    mix = np.random.default_rng(frames).standard_normal((1, 2, frames)).astype(np.float32)
+    adder, made = OverlapAdd(cuts, stems=1), []
+    for index in range(cuts.count):
+        first = cuts.start(index)
+        made.append(adder.add(index, mix[..., first : first + cuts.length(index)]))
+    np.testing.assert_allclose(np.concatenate(made, axis=-1), mix, atol=1e-5)
