@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import structlog
 
 from server import __version__
 from server.api import create_app
+from server.api.auth import check_settings
 from server.config import Config
 from server.engine import catalog
 from server.engine.devices import devices
@@ -32,6 +34,7 @@ from store import Database, JobRepository
 
 log = structlog.get_logger()
 Scope = dict[str, Any]
+LOCK_SECONDS = 3.0
 SOCKET_PATH_MAX = 100  # the kernel's limit for a unix socket's path is 108
 
 
@@ -45,7 +48,9 @@ def serve(config: Config) -> None:
     with open(config.data_dir / "lock", "w") as lock:
         _lock(lock.fileno(), config.data_dir)
         set_up_logs(config.log)
-        catalog.serving(config.pipeline.quality, config)  # a clear error before anything starts
+        # What cannot work is said before anything starts.
+        check_settings(config.pipeline)
+        catalog.serving(config.pipeline.quality, config)
         plans = pool_plans(config)
         socket = socket_path(config.data_dir)
         print(banner(config, plans), flush=True)
@@ -157,7 +162,12 @@ def socket_path(data_dir: Path) -> Path:
 
 
 def _lock(descriptor: int, data_dir: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise ConfigError(f"another stembox serves from {data_dir}") from None
+    """The processes of a server that was killed hold the lock until they are gone, too."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise ConfigError(f"another stembox serves from {data_dir}") from None
+            time.sleep(0.1)

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "server.port": getattr(parsed, "port", None),
             "server.data_dir": getattr(parsed, "data_dir", None),
         })
-        keep_compiled(config)
+        set_environment(config)
         return command(parsed, config)
     except StemboxError as error:
         print(f"stembox: {error.message}", file=sys.stderr)
@@ -39,9 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def keep_compiled(config: Config) -> None:
-    """Compiled kernels live in the data directory: a second start does not compile."""
+def set_environment(config: Config) -> None:
+    """What libraries read from the environment, for this process and all it starts."""
+    # Compiled kernels live in the data directory: a second start does not compile.
     os.environ.setdefault("NUMBA_CACHE_DIR", str(config.data_dir / "cache" / "numba"))
+    # Threads that wait for each other sleep. When they spin, a core that is shared with another
+    # process makes the model five times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def build_parser() -> argparse.ArgumentParser:

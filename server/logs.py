@@ -7,6 +7,7 @@ import logging
 import sys
 from typing import Any
 
+import msgspec
 import structlog
 from structlog.typing import Processor
 
@@ -26,7 +27,7 @@ def set_up_logs(settings: Log, **context: Any) -> None:
         [structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_encode)]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(
@@ -44,3 +45,7 @@ def set_up_logs(settings: Log, **context: Any) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(root.level),
         cache_logger_on_first_use=False,
     )
+
+
+def _encode(event: dict[str, Any], **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()

@@ -22,6 +22,7 @@ from server.errors import WorkerLost
 from server.messages import Cancel, Failed, FromWorker, Hello, Progress, Result, Task
 
 log = structlog.get_logger()
+LONGEST_MESSAGE = 1 << 20  # bytes; messages carry names and numbers
 OnProgress = Callable[[float], None]
 
 
@@ -52,23 +53,24 @@ class Worker:
     def send(self, message: Task | Cancel) -> None:
         self._writer.write(pack(message))
 
-    def take(self, message: FromWorker) -> None:
-        """Books a message from the worker."""
+    def take(self, message: FromWorker) -> bool:
+        """Books a message from the worker; True when it ends a task."""
         self.last_sign = time.monotonic()
         call = self.calls.get(getattr(message, "id", ""))
         if call is None:
-            return
-        if isinstance(message, Progress):
-            if call.on_progress is not None:
-                call.on_progress(message.done)
-        elif isinstance(message, Result | Failed):
-            del self.calls[message.id]
-            if call.future.done():  # the caller has gone
-                return
-            if isinstance(message, Result):
-                call.future.set_result(message)
-            else:
-                call.future.set_exception(to_error(message))
+            return False
+        if isinstance(message, Progress) and call.on_progress is not None:
+            call.on_progress(message.done)
+        if not isinstance(message, Result | Failed):
+            return False
+        del self.calls[message.id]
+        if call.future.done():  # the caller has gone
+            return True
+        if isinstance(message, Result):
+            call.future.set_result(message)
+        else:
+            call.future.set_exception(to_error(message))
+        return True
 
     def lost(self) -> None:
         """The connection has ended: so have all tasks."""
@@ -119,8 +121,6 @@ class Slot:
             if task.id in worker.calls:
                 worker.send(Cancel(task.id))
             raise
-        finally:
-            self._workers.changed()
 
 
 class Workers:
@@ -213,7 +213,8 @@ class Workers:
             log.info("worker connected", worker=hello.worker, pid=hello.pid, device=hello.device)
             self.changed()
             while True:
-                worker.take(await self._receive(reader))
+                if worker.take(await self._receive(reader)):
+                    self.changed()
         except (asyncio.IncompleteReadError, ConnectionError, msgspec.DecodeError) as error:
             if worker is not None:
                 log.warning("worker lost", worker=worker.hello.worker, pid=worker.hello.pid,
@@ -230,6 +231,8 @@ class Workers:
 
     async def _receive(self, reader: asyncio.StreamReader) -> FromWorker:
         (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
+        if length > LONGEST_MESSAGE:
+            raise msgspec.DecodeError("too long to be a message")
         message: FromWorker = self._decoder.decode(await reader.readexactly(length))
         return message
 

@@ -1,4 +1,4 @@
-"""For all tests: one torch thread (test machines are shared), compiled kernels kept between runs."""
+"""For all tests: one torch thread, and compiled kernels kept between runs."""
 
 import os
 import tempfile

@@ -83,8 +83,8 @@ class JobService:
         Raises:
             UnsupportedFormat, AudioError: its bytes are no audio; nothing is left of it.
         """
-        options = self._options(upload)
         try:
+            options = self._options(upload)
             await self._probe(upload, options)
             await asyncio.to_thread(self._folders.accept, upload.job_id)
             job = await self._jobs.create(

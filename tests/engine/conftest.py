@@ -21,7 +21,7 @@ def tiny(seed: int, kind: str = "htdemucs", **more: object) -> torch.nn.Module:
         model = HDemucs(sources=STEMS, channels=8, depth=5, dconv_comp=2, segment=1)
     else:
         model = HTDemucs(
-            sources=more.pop("sources", STEMS), channels=8, depth=4, dconv_comp=2, t_layers=1, t_heads=2,
+            sources=STEMS, channels=8, depth=4, dconv_comp=2, t_layers=1, t_heads=2,
             segment=Fraction(1), **more,
         )
     return model.half().float().eval()

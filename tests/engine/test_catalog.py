@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from server.config import Config, load
+from server.config import load
 from server.engine import catalog
 from server.engine.devices import count_gpus, devices
 from server.engine.models import Separator, load_bag, pull

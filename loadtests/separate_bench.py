@@ -1,0 +1,67 @@
+"""Separation: the engine against `demucs.apply.apply_model`, full-size HTDemucs, same weights.
+
+Speed does not depend on the weights, so they are random; quality is never measured here.
+"""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from demucs.apply import apply_model
+from demucs.htdemucs import HTDemucs
+
+from loadtests.bench import Row, row, side_by_side, snr_db
+from server.config import cores
+from server.engine.catalog import ModelFiles
+from server.engine.engine import Engine, Song
+from server.engine.models import Separator, load_bag
+from server.engine.separation import Separation
+from server.scratch import SAMPLE_RATE, FrameReader, FrameWriter
+from server.starter.store import save_bag, save_hub_model
+
+SECONDS = 20
+STEMS = ["drums", "bass", "other", "vocals"]
+
+
+def full_size(folder: Path) -> ModelFiles:
+    """htdemucs's own sizes (42 M parameters, 7.8 s segments), written in the hub's format."""
+    from fractions import Fraction
+
+    torch.manual_seed(0)
+    model = HTDemucs(STEMS, bottom_channels=512, t_layers=5, segment=Fraction(39, 5),
+                     dconv_mode=3, t_dropout=0.02)
+    weights = save_hub_model(model, folder, "full")
+    save_bag(folder, "full", ["full"])
+    return ModelFiles("full", folder, (weights,))
+
+
+def run() -> list[Row]:
+    """20 s, overlap 0.25, as many threads as cores on both sides."""
+    torch.set_num_threads(cores())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = full_size(folder)
+        torch.manual_seed(1)
+        mix = 0.1 * torch.randn(1, 2, SECONDS * SAMPLE_RATE)
+        with FrameWriter(folder / "mix.f32") as writer:
+            writer.write(mix[0].T.numpy())
+        bag, model = load_bag(files), Separator(files, torch.device("cpu"))
+
+        def ours() -> None:
+            separation = Separation(folder / "mix.f32", folder, model.stems, model.segment, 0.25)
+            engine = Engine(max_batch=1)
+            engine.add(Song("bench", model, separation))
+            while not engine.idle:
+                for _, error in engine.step():
+                    assert error is None, error
+
+        ours_s, theirs_s = side_by_side(
+            ours, lambda: apply_model(bag, mix, shifts=0, overlap=0.25), rounds=3)
+        expected = apply_model(bag, mix, shifts=0, overlap=0.25)[0]
+        worst = min(_snr(folder, stem, truth) for stem, truth in zip(STEMS, expected, strict=True))
+        return [row("separate_cpu_full_size", ours_s, theirs_s, snr_db=round(worst, 1))]
+
+
+def _snr(folder: Path, stem: str, truth: torch.Tensor) -> float:
+    with FrameReader(folder / f"{stem}.f32") as reader:
+        return snr_db(truth.numpy().T, reader.read(0, reader.frames))

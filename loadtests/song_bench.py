@@ -1,0 +1,84 @@
+"""What a 3-minute song costs the CPU beside the model: core-seconds by stage of the pipeline.
+
+The usual way, for comparison, does the same work with the libraries that everyone uses:
+librosa for HPSS and pyloudnorm for loudness, on whole arrays.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pyloudnorm
+import soundfile as sf
+
+import kernels
+from loadtests.bench import Row, row
+from server.audio.stages import STAGES
+from server.messages import Options, Task
+from server.scratch import SAMPLE_RATE, FrameWriter
+from server.starter.songs import synthesise
+
+SECONDS = 180
+STEMS = ("drums", "bass", "other", "vocals")
+
+
+def run() -> list[Row]:
+    """Nine tracks of an MP3, without the model: its stems are given."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        task = prepare(folder)
+        kernels.warm_up()
+        stages = {stage: _spent(task, stage) for stage in (
+            "decode", "harmonic_percussive", "compose", "normalise", "encode_stems")}
+        usual = usual_way(folder)
+        return [row("song_core_seconds", sum(stages.values()), sum(usual.values()),
+                    stages={k: round(v, 3) for k, v in stages.items()},
+                    usual={k: round(v, 3) for k, v in usual.items()})]
+
+
+def prepare(folder: Path, seconds: float = SECONDS) -> Task:
+    """A job's folder with an MP3 as its input and stems as the model would leave them."""
+    folder.mkdir(exist_ok=True)
+    stems = synthesise(2_000_002, seconds)
+    sf.write(folder / "input", sum(stems.values()).T, SAMPLE_RATE, format="MP3")
+    for stem, samples in stems.items():
+        with FrameWriter(folder / f"{stem}.f32") as writer:
+            writer.write(samples.T)
+    options = Options(file_name="song.mp3", model="", overlap=0.25, wav_format="PCM_16",
+                      target_lufs=-14, true_peak_dbtp=-1, max_seconds=3600)
+    return Task(id="bench", job="bench", stage="", scratch=str(folder),
+                outputs=str(folder / "out"), options=options, facts={"stems": list(STEMS)})
+
+
+def usual_way(folder: Path) -> dict[str, float]:
+    """Core-seconds of the same work with librosa, pyloudnorm and soundfile."""
+    began = time.process_time()
+    mix, _ = sf.read(folder / "input", dtype="float32", always_2d=True)
+    taken = {"decode": time.process_time() - began}
+    began = time.process_time()
+    harmonic, percussive = (part.T for part in librosa.effects.hpss(mix.T))
+    taken["harmonic_percussive"] = time.process_time() - began
+    began = time.process_time()
+    meter = pyloudnorm.Meter(SAMPLE_RATE)
+    louder = []
+    for part in (mix, harmonic, percussive):
+        gain = 10 ** ((-14 - meter.integrated_loudness(part)) / 20)
+        louder.append(np.clip(part * gain, -1, 1))
+    taken["compose"] = time.process_time() - began
+    began = time.process_time()
+    for index, part in enumerate([*louder, harmonic, percussive, mix, mix, mix, mix]):
+        sf.write(folder / f"usual{index}.wav", part, SAMPLE_RATE)
+    taken["encode"] = time.process_time() - began
+    return taken
+
+
+def _spent(task: Task, stage: str) -> float:
+    began = time.process_time()
+    task.facts.update(STAGES[stage](task, _quiet).facts)
+    return time.process_time() - began
+
+
+def _quiet(_: float) -> None:
+    """Nobody watches."""

@@ -1,0 +1,104 @@
+"""What every request passes: its id, the version header, CORS, one access line, the last net.
+
+Pure ASGI, because a request costs less than a middleware with tasks of its own would.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.api.answers import Json
+from server.api.wire import API_VERSION, ErrorAnswer
+
+REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+EXPOSED: Final = ("Content-Disposition", "Content-Range", "ETag", "X-API-Version", "X-Request-Id")
+VERSION: Final = API_VERSION.encode()
+CLIENT_GONE: Final = 499  # in the access log only: nobody was left to answer
+
+
+def with_middlewares(app: ASGIApp, cors_origins: Sequence[str]) -> ASGIApp:
+    """The app behind CORS and `Requests`."""
+    return Requests(
+        CORSMiddleware(
+            app,
+            allow_origins=cors_origins,
+            allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=EXPOSED,
+        )
+    )
+
+
+class Requests:
+    """Gives each request an id, each answer its headers, and the log one line.
+
+    It must be outermost: what escapes the app ends here, as a 500 and a traceback in the log.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        # Bound once: the lazy logger would be set up anew for every line.
+        self._log = structlog.get_logger("server.access").bind()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send, _request_id(scope))
+        # Never unbound: each request runs in its own task, whose context ends with it.
+        structlog.contextvars.bind_contextvars(request_id=answer.request_id)
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception:
+            # An answer that had begun stays incomplete: the server then closes the connection.
+            self._log.exception("request crashed")
+            if not answer.status:
+                sorry = Json(ErrorAnswer("Internal server error"), 500)
+                await sorry(scope, receive, answer.send)
+        finally:
+            write = self._log.debug if scope["path"] == "/health" else self._log.info
+            path = quote(scope["path"])  # decoded, it may hold line breaks for the console
+            write("request", method=scope["method"], path=path, **answer.figures())
+
+
+class _Answer:
+    """One answer on its way out: adds the headers, counts the bytes."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._began = time.perf_counter()
+        self.request_id = request_id
+        self.status = 0
+        self.bytes = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = ((b"x-request-id", self.request_id.encode()), (b"x-api-version", VERSION))
+            message = {**message, "headers": [*message.get("headers", ()), *own]}
+        else:
+            self.bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    def figures(self) -> dict[str, Any]:
+        """What the access line tells of this answer."""
+        return {
+            "status": self.status or CLIENT_GONE,
+            "ms": round((time.perf_counter() - self._began) * 1000, 1),
+            "bytes": self.bytes,
+        }
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's id where it is a sane one, else a new one."""
+    given: bytes = dict(scope["headers"]).get(b"x-request-id", b"")
+    if REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return uuid.uuid4().hex

@@ -1,0 +1,208 @@
+"""One multipart/form-data body, parsed as it arrives (RFC 7578). No I/O and no asyncio here.
+
+The parser pushes; `Form` holds the file's bytes only until they are taken.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import unquote
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+
+from server.errors import FileTooLarge, UploadRejected
+
+FILE_FIELD: Final = "file"
+MAX_FIELDS: Final = 16  # besides the file
+MAX_FIELD_BYTES: Final = 64 << 10
+MAX_OVERHEAD: Final = 2 << 20  # bytes of a body besides the file: fields, headers, epilogue
+MAX_NAME: Final = 255
+MAX_SUFFIX: Final = 16
+NO_FILE: Final = "No filename provided"
+# Old urllib3 sends names beyond ASCII so, although RFC 7578 forbids it in forms.
+EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.I)
+
+
+def boundary_of(content_type: str | None) -> bytes:
+    """The boundary that a `Content-Type` header names.
+
+    Raises:
+        UploadRejected: not multipart/form-data, or without a boundary.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind in (b"", b"application/x-www-form-urlencoded"):  # an empty form, or one without a file
+        raise UploadRejected(NO_FILE)
+    if kind != b"multipart/form-data":
+        raise UploadRejected("The request body must be multipart/form-data")
+    if not options.get(b"boundary"):
+        raise UploadRejected("The multipart/form-data body names no boundary")
+    return options[b"boundary"]
+
+
+def check_length(body_bytes: int, max_bytes: int) -> None:
+    """Refuses a body that cannot but hold more than `max_bytes` of file. Raises `FileTooLarge`."""
+    if body_bytes > max_bytes + MAX_OVERHEAD:
+        raise _too_large(max_bytes)
+
+
+class Form:
+    """The state of one form: at most one file, and a few short fields.
+
+    Attributes:
+        file_name: cleaned base name, or None before the file part.
+        file_bytes: bytes of the file seen so far.
+        pending: those of them that nobody has taken yet.
+        fields: the text of the complete fields.
+    """
+
+    def __init__(self, boundary: bytes, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._received = 0
+        self._ended = False
+        self._header_name, self._header_value = bytearray(), bytearray()
+        self._disposition = b""
+        self._field: str | None = None  # None while the part is the file
+        self._text = bytearray()
+        self.file_name: str | None = None
+        self.file_bytes = 0
+        self.pending = bytearray()
+        self.fields: dict[str, str] = {}
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._on_part_begin,
+                    "on_header_field": _append_to(self._header_name),
+                    "on_header_value": _append_to(self._header_value),
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers_finished,
+                    "on_part_data": self._on_part_data,
+                    "on_part_end": self._on_part_end,
+                    "on_end": self._on_end,
+                },
+            )
+        except FormParserError as error:
+            raise UploadRejected("The multipart boundary is too long") from error
+
+    def feed(self, data: bytes) -> None:
+        """Parses the next piece of the body.
+
+        Raises:
+            UploadRejected: malformed, two files, a field too many or too long.
+            FileTooLarge: the file, or what surrounds it, is over its limit.
+        """
+        self._received += len(data)
+        check_length(self._received, self._max_bytes)
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise UploadRejected("The body is not valid multipart/form-data") from error
+
+    def take(self) -> bytearray:
+        """The pending bytes of the file; they are the caller's then."""
+        taken, self.pending = self.pending, bytearray()
+        return taken
+
+    def finish(self) -> str:
+        """The name of the file, when the body is complete. Raises `UploadRejected`."""
+        if not self._ended:
+            raise UploadRejected("The multipart/form-data body is incomplete")
+        if self.file_name is None:
+            raise UploadRejected(NO_FILE)
+        if not self.file_bytes:
+            raise UploadRejected("The file is empty")
+        return self.file_name
+
+    def _on_part_begin(self) -> None:
+        self._disposition = b""
+
+    def _on_header_end(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = bytes(self._header_value)
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _on_headers_finished(self) -> None:
+        field, file_name = _names(self._disposition)
+        is_file = field == FILE_FIELD or bool(file_name)
+        if is_file and self.file_name is not None:
+            raise UploadRejected("More than one file: send one in each request")
+        if is_file and (field != FILE_FIELD or not file_name):
+            raise UploadRejected(NO_FILE)
+        if is_file:
+            self._field, self.file_name = None, file_name
+        else:
+            self._field = field
+            if len(self.fields) == MAX_FIELDS:
+                raise UploadRejected(f"More than {MAX_FIELDS} form fields")
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._field is not None:
+            self._text += data[start:end]
+            if len(self._text) > MAX_FIELD_BYTES:
+                raise UploadRejected(f"A form field is larger than {MAX_FIELD_BYTES >> 10} KB")
+            return
+        self.file_bytes += end - start
+        if self.file_bytes > self._max_bytes:
+            raise _too_large(self._max_bytes)
+        self.pending += memoryview(data)[start:end]
+
+    def _on_part_end(self) -> None:
+        if self._field is not None:
+            self.fields[self._field] = self._text.decode(errors="replace")
+            self._text.clear()
+
+    def _on_end(self) -> None:
+        self._ended = True
+
+
+def clean_name(raw: str) -> str:
+    """A file name for people: the base name alone, no control characters, 255 at most, or ''.
+
+    A long name loses its middle, not its suffix, which error messages show.
+    """
+    base = raw.replace("\\", "/").rsplit("/", 1)[-1]
+    kept = (c for c in base if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp"))
+    name = "".join(kept).strip()
+    if name in (".", ".."):
+        return ""
+    stem, dot, suffix = name.rpartition(".")
+    if len(name) <= MAX_NAME or not dot or len(suffix) > MAX_SUFFIX:
+        return name[:MAX_NAME]
+    return stem[: MAX_NAME - 1 - len(suffix)] + dot + suffix
+
+
+def _too_large(max_bytes: int) -> FileTooLarge:
+    return FileTooLarge(f"File is larger than {max_bytes >> 20} MB")
+
+
+def _names(disposition: bytes) -> tuple[str, str]:
+    """Field name and cleaned file name ('' for none) of a part. Raises `UploadRejected`."""
+    header = _text(disposition)
+    # parse_options_header speaks latin-1: hand it the bytes one character each.
+    kind, options = parse_options_header(disposition.decode("latin-1"))
+    if kind != b"form-data" or not options.get(b"name"):
+        raise UploadRejected("A part of the form has no name")
+    plain = options.get(b"filename")
+    extended = EXTENDED_NAME.search(header)
+    if not plain and extended:
+        return _text(options[b"name"]), clean_name(unquote(extended[2], extended[1]))
+    return _text(options[b"name"]), clean_name(_text(plain or b""))
+
+
+def _text(raw: bytes) -> str:
+    """Browsers and curl send UTF-8; what is none is read as latin-1, which never fails."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _append_to(buffer: bytearray) -> Callable[[bytes, int, int], None]:
+    def append(data: bytes, start: int, end: int) -> None:
+        buffer.extend(memoryview(data)[start:end])
+
+    return append

@@ -1,0 +1,133 @@
+"""This server's own OpenAPI 3.1 document of the pipeline API: paths by hand, schemas from Structs.
+
+A test holds the paths and the routes together.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server.api import wire
+from server.api.wire import ENCODER
+
+PATH: Final = "/openapi.json"
+STRUCTS: Final = (wire.HealthAnswer, wire.ConfigAnswer, wire.JobAnswer, wire.ErrorAnswer)
+ERRORS: Final = (
+    (400, "No usable file: none sent, malformed, or no audio that can be read"),
+    (404, "Job or track not found"),
+    (408, "The upload stalled"),
+    (409, "Job not completed"),
+    (413, "File too large"),
+    (416, "Range not satisfiable"),
+    (500, "Internal server error"),
+    (503, "Too many jobs wait: try again after `Retry-After` seconds"),
+    (507, "No room on the server's disk"),
+)
+
+
+def route() -> Route:
+    """`GET /openapi.json`."""
+    body = ENCODER.encode(document())
+
+    async def openapi(_: Request) -> Response:
+        return Response(body, media_type="application/json")
+
+    return Route(PATH, openapi)
+
+
+def document() -> dict[str, Any]:
+    """The whole document as plain data. Every GET in it answers HEAD as well."""
+    template = "#/components/schemas/{name}"
+    _, schemas = msgspec.json.schema_components(STRUCTS, ref_template=template)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Audio Pipeline API",
+            "version": wire.API_VERSION,
+            "description": "Turns a song into nine tracks. Every GET answers HEAD as well; every "
+            "answer carries `X-Request-Id` and `X-API-Version`.",
+        },
+        "paths": _paths(),
+        "components": {"schemas": schemas},
+    }
+
+
+def _paths() -> dict[str, Any]:
+    health, job = _ref("HealthAnswer"), _json("The job", _ref("JobAnswer"))
+    paths = {"type": "object", "additionalProperties": {"type": "string"}}
+    degraded = {"503": _json("No separation worker is ready", health)}
+    ids, track = _parameters("job_id"), _parameters("job_id", "track_name")
+    return {
+        "/health": {"get": _operation("health", _json("Healthy", health), degraded)},
+        "/config": {"get": _operation("config", _json("Settings", _ref("ConfigAnswer")))},
+        "/process": {
+            "post": {
+                **_operation("process", job, _errors(400, 408, 413, 500, 503, 507)),
+                "requestBody": _upload(),
+            }
+        },
+        "/job/{job_id}": {"get": _operation("job", job, _errors(404)), **ids},
+        "/job/{job_id}/outputs": {
+            "get": _operation("outputs", _json("Paths of the tracks", paths), _errors(404)),
+            **ids,
+        },
+        "/download/{job_id}/all": {
+            "get": _download("download_all", "application/zip", 404, 409, 416),
+            **ids,
+        },
+        "/download/{job_id}/{track_name}": {
+            "get": _download("download", "audio/wav", 404, 416),
+            **track,
+        },
+        PATH: {"get": _operation("openapi", _json("This document", {"type": "object"}))},
+    }
+
+
+def _operation(
+    name: str, answer: dict[str, Any], others: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"operationId": name, "responses": {"200": answer, **(others or {})}}
+
+
+def _download(name: str, media_type: str, *errors: int) -> dict[str, Any]:
+    others = {
+        "206": _answer("The bytes that `Range` asked for", media_type, {}),
+        "304": {"description": "`If-None-Match` names the current file"},
+        **_errors(*errors),
+    }
+    return _operation(name, _answer("The whole file", media_type, {}), others)
+
+
+def _upload() -> dict[str, Any]:
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    schema = {"type": "object", "required": ["file"], "properties": {"file": file}}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def _parameters(*names: str) -> dict[str, Any]:
+    text = {"type": "string"}
+    return {
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": text} for name in names
+        ]
+    }
+
+
+def _errors(*statuses: int) -> dict[str, Any]:
+    sentences = dict(ERRORS)
+    return {str(status): _json(sentences[status], _ref("ErrorAnswer")) for status in statuses}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return _answer(description, "application/json", schema)
+
+
+def _answer(description: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": schema}}}

@@ -1,0 +1,41 @@
+"""What the HTTP layer needs from the jobs room, as types. Nothing here runs."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from server.jobs.plan import StageView
+from server.jobs.service import JobView, Upload
+
+__all__ = ["JobService", "JobView", "StageView", "Upload"]
+
+
+class JobService(Protocol):
+    """The jobs room, seen from here: `server.jobs.service.JobService`, or a fake in the tests."""
+
+    async def reserve(self) -> tuple[str, Path]:
+        """A new job's id and its existing, empty spool folder.
+
+        Raises:
+            ServerBusy: too many jobs wait.
+            DiskFull: too little room for new work.
+        """
+
+    async def discard(self, job_id: str) -> None:
+        """Removes a reserved spool folder. Never raises for what is gone already."""
+
+    async def submit(self, upload: Upload) -> JobView:
+        """Probes and stores the upload, and starts the job.
+
+        Raises:
+            AudioError: the bytes are no audio that can be read.
+            ServerBusy: too many jobs wait.
+        """
+
+    async def get(self, job_id: str) -> JobView:
+        """The job. Raises `JobNotFound`."""
+
+    def ready(self) -> bool:
+        """Whether a separation worker is ready."""
+
+    def about(self) -> dict[str, Any]:
+        """More keys for `/config`: the models that serve, the devices."""

@@ -1,0 +1,44 @@
+"""Which bytes of a file a request asks for (RFC 9110, sections 13 and 14). Pure.
+
+One range is served; several at once are answered with the whole file, as the RFC allows.
+"""
+
+import re
+from typing import Final
+
+from starlette.datastructures import Headers
+
+from server.api.answers import RangeNotSatisfiable
+
+# Up to 18 digits: larger than any file, and no work for int().
+ONE_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.I)
+
+
+def select(headers: Headers, size: int, etag: str, modified: str) -> range | None:
+    """The byte positions to send, or None for the whole file of `size` bytes.
+
+    A header that is malformed, of another unit, or made for an older file (`If-Range`) is
+    ignored.
+
+    Raises:
+        RangeNotSatisfiable: the range begins behind the end.
+    """
+    match = ONE_RANGE.fullmatch(headers.get("range", ""))
+    if match is None or headers.get("if-range", etag) not in (etag, modified):
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        start, stop = max(0, size - int(suffix)), size
+    else:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < start:
+            return None
+    if start >= size:
+        raise RangeNotSatisfiable(size)
+    return range(start, stop)
+
+
+def unchanged(headers: Headers, etag: str) -> bool:
+    """Whether the client's copy (`If-None-Match`) is still this file."""
+    known = [tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")]
+    return etag in known or known == ["*"]

@@ -1,0 +1,127 @@
+"""An upload on its way to the spool: from the socket through the form parser to the disk.
+
+Knows neither jobs nor where the spool lies. Holds about 1 MiB of a file, however large it is.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from msgspec import Struct
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.api.answers import UploadStalled
+from server.api.multipart import Form
+from server.errors import DiskFull
+
+CHUNK: Final = 1 << 20  # bytes: fewer, larger writes, each one hop to a thread
+# A slow phone sends 16 KiB in a few seconds; who needs longer than this only holds the place.
+PATIENCE_S: Final = 30.0
+PATIENCE_BYTES: Final = 16 << 10
+# Many clients read no answer before they have sent their body. They get this long to do so.
+LINGER_S: Final = 5.0
+
+
+class Received(Struct, frozen=True):
+    """A complete, fsynced file and the form's other fields."""
+
+    file_name: str
+    size_bytes: int
+    fields: dict[str, str]
+
+
+async def receive_form(request: Request, boundary: bytes, target: Path, max_bytes: int) -> Received:
+    """Streams the form's file to `target`.
+
+    What it leaves in `target` after an error is the caller's to remove.
+
+    Raises:
+        UploadRejected: not one valid form with one file.
+        FileTooLarge: more than `max_bytes`, noticed as they arrive.
+        UploadStalled: fewer than 16 KiB came in 30 seconds of waiting.
+        ClientDisconnect: the client hung up.
+        DiskFull: no room for the file.
+    """
+    form = Form(boundary, max_bytes)
+    try:
+        with target.open("wb") as file:
+            async for piece in _body(request.receive):
+                form.feed(piece)
+                if len(form.pending) >= CHUNK:
+                    await asyncio.to_thread(file.write, form.take())
+            name = form.finish()
+            await asyncio.to_thread(_write_last, file, form.take())
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("The server has no room for this file") from error
+        raise
+    return Received(name, form.file_bytes, form.fields)
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    """The pieces of a request body, while they come fast enough.
+
+    Only the time spent waiting counts: a slow disk of ours is no fault of the client.
+    """
+    now = asyncio.get_running_loop().time
+    patience, got, more = PATIENCE_S, 0, True
+    while more:
+        began = now()
+        try:
+            async with asyncio.timeout(patience):
+                message = await receive()
+        except TimeoutError:
+            raise UploadStalled("The upload stalled") from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        piece, more = message.get("body", b""), message.get("more_body", False)
+        patience, got = patience - (now() - began), got + len(piece)
+        if got >= PATIENCE_BYTES:
+            patience, got = PATIENCE_S, 0
+        yield piece
+
+
+def _write_last(file: BinaryIO, data: bytearray) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+class Lingering:
+    """Ends a request that was answered before its body was read so that the answer arrives.
+
+    Closing a socket with unread bytes resets it, and the client may never see the answer.
+    So the answer says `Connection: close`, and the rest of the body is thrown away for a
+    while before the connection goes (RFC 9112, section 9.6).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        more_body = True
+
+        async def watched_receive() -> Message:
+            nonlocal more_body
+            message = await receive()
+            more_body = message["type"] == "http.request" and message.get("more_body", False)
+            return message
+
+        async def lingering_send(message: Message) -> None:
+            if more_body and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            if more_body and message["type"] == "http.response.body":  # errors are one message
+                await send({**message, "more_body": True})
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER_S):
+                        while more_body:
+                            await watched_receive()
+                message = {"type": "http.response.body"}
+            await send(message)
+
+        await self._app(scope, watched_receive, lingering_send)

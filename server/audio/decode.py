@@ -1,0 +1,75 @@
+"""An input file to the job's mix: finite stereo float32 at 44.1 kHz in a scratch file.
+
+Limits are counted in samples really written, never believed from a header.
+"""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from server.audio import Report
+from server.audio.resample import to_mix_rate
+from server.audio.source import Source, nothing_decoded, open_source
+from server.audio.stereo import to_stereo
+from server.errors import AudioTooLong
+from server.scratch import SAMPLE_RATE, FrameWriter
+
+
+class Probe(Struct, frozen=True):
+    """What a file is. `seconds` is what it claims, a hint only; None when it claims nothing."""
+
+    format: str
+    sample_rate: int  # Hz
+    channels: int
+    seconds: float | None
+
+
+class Decoded(Struct, frozen=True):
+    """What was written: `frames` at 44.1 kHz."""
+
+    frames: int
+
+
+def probe(path: Path, file_name: str) -> Probe:
+    """Looks at a file and decodes its first samples, to be sure that it is audio.
+
+    Args:
+        path: the file, whatever it is called on this disk.
+        file_name: what the user called it, for messages.
+
+    Raises:
+        UnsupportedFormat: the bytes are no audio that the decoders know.
+        AudioError: they are, but nothing can be decoded from them.
+    """
+    with open_source(path, file_name) as source:
+        chunk = next(source.chunks(), None)
+        if chunk is None:
+            raise nothing_decoded()
+        return Probe(source.format, chunk.rate, len(chunk.channels), source.seconds)
+
+
+def decode(
+    source: Path, mix: Path, max_seconds: float, report: Report, file_name: str = ""
+) -> Decoded:
+    """Decodes `source` into the F32 file `mix`, in blocks. A truncated file gives what it holds.
+
+    Raises:
+        UnsupportedFormat, AudioError: as `probe`.
+        AudioTooLong: as soon as more than `max_seconds` were decoded.
+    """
+    limit = int(max_seconds * SAMPLE_RATE)
+    with open_source(source, file_name) as audio, FrameWriter(mix) as writer:
+        expected = min(_claimed_frames(audio) or limit, limit)
+        stereo = ((c.rate, to_stereo(c.samples, c.channels)) for c in audio.chunks())
+        for block in to_mix_rate(stereo):
+            if writer.frames + len(block) > limit:
+                raise AudioTooLong(f"Audio is longer than {max_seconds:g} seconds")
+            writer.write(block)
+            report(min(1.0, writer.frames / expected))
+        if writer.frames == 0:
+            raise nothing_decoded()
+    return Decoded(writer.frames)
+
+
+def _claimed_frames(audio: Source) -> int:
+    return int((audio.seconds or 0) * SAMPLE_RATE)

@@ -1,0 +1,79 @@
+"""Which audio formats are read, and how a file's bytes tell its format.
+
+Only the table and the look at the bytes: no decoder is imported here, so that any process may
+ask. The name of a file plays no part; it is only good for the sentence of an error.
+"""
+
+import re
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from server.audio.framing import is_adts, is_mpeg_audio
+
+SUPPORTED_FORMATS = (
+    "wav", "mp3", "flac", "ogg", "opus", "aiff", "m4a", "mp4", "aac", "webm", "mkv", "wma",
+)  # fmt: skip
+_HEAD_BYTES = 1 << 16
+_ID3_TAGS = 4  # a file may open with several of them
+
+
+class Container(NamedTuple):
+    """A recognised file: the format's public name, and the FFmpeg demuxer that reads it."""
+
+    format: str
+    demuxer: str
+
+
+# The demuxer is named, never guessed by FFmpeg: some of its demuxers are playlists (HLS, concat,
+# DASH, SDP) that open other files and addresses, and no stranger's upload may choose those.
+_SIGNATURES = tuple(
+    (Container(name, demuxer), re.compile(pattern, re.DOTALL))
+    for name, demuxer, pattern in (
+        ("wav", "wav", rb"(?:RIFF|RF64|BW64).{4}WAVE"),
+        ("wav", "w64", rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"),
+        ("flac", "flac", rb"fLaC"),
+        ("opus", "ogg", rb"OggS.{0,300}?OpusHead"),
+        ("ogg", "ogg", rb"OggS"),
+        ("aiff", "aiff", rb"FORM.{4}AIF[FC]"),
+        ("m4a", "mov", rb".{4}ftypM4[AB]"),
+        ("mp4", "mov", rb".{4}ftyp"),
+        ("webm", "matroska", rb"\x1a\x45\xdf\xa3.{0,64}?webm"),
+        ("mkv", "matroska", rb"\x1a\x45\xdf\xa3"),
+        ("wma", "asf", rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"),
+    )
+)
+
+
+def sniff(path: Path) -> Container | None:
+    """Recognises a file by its first bytes, behind any ID3v2 tags. None: no known audio."""
+    with open(path, "rb") as file:
+        _skip_id3(file)
+        head = file.read(_HEAD_BYTES)
+    for container, pattern in _SIGNATURES:
+        if pattern.match(head):
+            return container
+    # These two have no signature, only frames that must follow one another.
+    if is_mpeg_audio(head):
+        return Container("mp3", "mp3")
+    if is_adts(head):
+        return Container("aac", "aac")
+    return None
+
+
+def suffix_of(file_name: str) -> str:
+    """A name's suffix for an error message: `.aac`, lower case, letters and digits; or ``""``."""
+    match = re.search(r"\.([A-Za-z0-9]{1,10})$", file_name)
+    return f".{match[1].lower()}" if match else ""
+
+
+def _skip_id3(file: BinaryIO) -> None:
+    """Moves behind the ID3v2 tags at the start (id3.org: ID3v2.4.0 structure, section 3)."""
+    start = 0
+    for _ in range(_ID3_TAGS):
+        file.seek(start)
+        tag = file.read(10)
+        if len(tag) < 10 or tag[:3] != b"ID3":
+            break
+        size = tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]
+        start += 10 + size + (10 if tag[5] & 0x10 else 0)
+    file.seek(start)

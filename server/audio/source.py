@@ -1,0 +1,190 @@
+"""A stranger's audio file as a stream of decoded blocks, at its own rate and channels.
+
+The only module that knows FFmpeg (through PyAV). It opens nothing but the file it is given:
+demuxer, protocols and codecs are all named, the first audio stream alone is decoded.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import av
+import numpy as np
+from av.audio.fifo import AudioFifo
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from server.audio.formats import Container, sniff, suffix_of
+from server.errors import AudioError, UnsupportedFormat
+
+MAX_CHANNELS = 8
+RATES = range(1000, 768_001)  # Hz; beyond is a broken header, or a bomb (1 Hz: 14 kB are hours)
+BLOCK = 1 << 14  # samples of each channel in one chunk: little enough for a core's own cache
+
+_CODECS = (
+    "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le",
+    "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw", "pcm_mulaw",
+    "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "mp1float", "mp2float", "mp3float", "mp1", "mp2",
+    "mp3", "flac", "alac", "vorbis", "opus", "libopus", "aac", "wmav1", "wmav2", "wmapro",
+)  # fmt: skip
+_OPTIONS = {"protocol_whitelist": "file", "codec_whitelist": ",".join(_CODECS)}
+_T = TypeVar("_T")
+
+
+class Chunk(NamedTuple):
+    """Decoded sound: `samples` is float32 of shape (samples, channels), at `rate` Hz.
+
+    `channels` are FFmpeg's names ("FL", "FR", "FC", "LFE", ...), "NONE" where the file is silent
+    about them. Full scale is 1.0; float files may hold anything, NaN too.
+    """
+
+    rate: int
+    channels: tuple[str, ...]
+    samples: np.ndarray
+
+
+class Source:
+    """An open audio file."""
+
+    def __init__(self, container: Container, media: InputContainer, stream: AudioStream) -> None:
+        self.format = container.format
+        self.seconds = _claimed_seconds(media, stream)
+        self._media = media
+        self._stream = stream
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All sound of the file, in order; ends early where a truncated file does.
+
+        Raises:
+            AudioError: a rate or a number of channels that cannot be handled.
+        """
+        for (rate, _, _), frames in groupby(self._frames(), key=_kind):
+            for frame in _joined(frames):
+                channels = tuple(channel.name for channel in frame.layout.channels)
+                yield Chunk(rate, channels, _to_float(frame))
+
+    def _frames(self) -> Iterator[AudioFrame]:
+        for packet in _until_error(self._media.demux(self._stream)):
+            try:
+                frames = self._stream.decode(packet)
+            except MemoryError:
+                raise
+            except av.FFmpegError:
+                continue  # a damaged packet costs its own sound only
+            for frame in frames:
+                _check(frame)
+                yield frame
+
+
+@contextmanager
+def open_source(path: Path, file_name: str) -> Iterator[Source]:
+    """Opens an audio file; `file_name` is the user's name for it, used in messages.
+
+    Raises:
+        UnsupportedFormat: the bytes are no audio that the decoders know.
+        AudioError: a damaged file, one without sound, or one that needs more memory than a
+            worker may use.
+    """
+    container = sniff(path)
+    if container is None:
+        raise _unsupported(path, file_name)
+    try:
+        with _open(path, container.demuxer) as media:
+            yield Source(container, media, _first_audio(media, path, file_name))
+    except MemoryError:  # FFmpeg's own is one too
+        raise AudioError("The audio needs too much memory to be decoded") from None
+
+
+def nothing_decoded() -> AudioError:
+    """The error for a file of a known format from which no sample comes."""
+    return AudioError("No audio can be decoded from the file")
+
+
+def _open(path: Path, demuxer: str) -> InputContainer:
+    options = _OPTIONS
+    if demuxer in ("wav", "w64"):
+        # Else FFmpeg searches the samples of 16-bit files for the streams of fifty formats.
+        options = options | {"probesize": "32"}
+    try:
+        return av.open(f"file:{path}", format=demuxer, options=options, metadata_errors="replace")
+    except MemoryError:
+        raise
+    except av.FFmpegError:
+        raise nothing_decoded() from None
+
+
+def _unsupported(path: Path, file_name: str) -> UnsupportedFormat:
+    if path.stat().st_size == 0:
+        return UnsupportedFormat("The file is empty")
+    suffix = suffix_of(file_name)
+    return UnsupportedFormat("Unsupported audio format" + (f": {suffix}" if suffix else ""))
+
+
+def _first_audio(media: InputContainer, path: Path, file_name: str) -> AudioStream:
+    if not media.streams.audio:
+        raise AudioError("The file holds no audio track")
+    stream = media.streams.audio[0]
+    if stream.codec_context is None or stream.codec_context.codec.name not in _CODECS:
+        raise _unsupported(path, file_name)
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _claimed_seconds(media: InputContainer, stream: AudioStream) -> float | None:
+    """What the header says, or FFmpeg makes of the bit rate. A hint: it may be far off."""
+    if stream.duration and stream.time_base:
+        seconds = float(stream.duration * stream.time_base)
+    else:
+        seconds = (media.duration or 0) / av.time_base
+    return seconds if seconds > 0 else None
+
+
+def _until_error(packets: Iterable[_T]) -> Iterator[_T]:
+    """Packets up to the place where the container breaks off."""
+    try:
+        yield from packets
+    except MemoryError:
+        raise
+    except av.FFmpegError:
+        return
+
+
+def _check(frame: AudioFrame) -> None:
+    if frame.sample_rate not in RATES:
+        raise AudioError(f"A sample rate of {frame.sample_rate} Hz is not supported")
+    if not 0 < frame.layout.nb_channels <= MAX_CHANNELS:
+        raise AudioError(
+            f"{frame.layout.nb_channels} channels are not supported, at most {MAX_CHANNELS} are"
+        )
+
+
+def _kind(frame: AudioFrame) -> tuple[int, str, str]:
+    return frame.sample_rate, frame.layout.name, frame.format.name
+
+
+def _joined(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+    """Frames of one kind as frames of `BLOCK` samples, so that array work costs little each."""
+    fifo = AudioFifo()
+    for frame in frames:
+        frame.pts = None  # gaps in the clock are no gaps in the sound
+        fifo.write(frame)
+        while (block := fifo.read(BLOCK)) is not None:
+            yield block
+    if (rest := fifo.read(partial=True)) is not None:
+        yield rest
+
+
+def _to_float(frame: AudioFrame) -> np.ndarray:
+    """A frame as float32 of shape (samples, channels), full scale 1.0."""
+    data = frame.to_ndarray()
+    data = data.T if frame.format.is_planar else data.reshape(-1, frame.layout.nb_channels)
+    if data.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # a double beyond float32 becomes inf, handled later
+            return data.astype(np.float32, copy=False)
+    half = 1 << (8 * data.dtype.itemsize - 1)
+    if data.dtype.kind == "u":
+        data = data.astype(np.int16) - half
+    return np.multiply(data, 1 / half, dtype=np.float32)

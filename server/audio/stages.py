@@ -1,0 +1,150 @@
+"""The audio pool's stages: what each reads and writes in a job's folders, as one table.
+
+A stage may be killed anywhere and run again: it reads only what earlier stages left, and every
+file of its own appears complete, under the same name, with the same bytes.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from msgspec import structs
+
+from kernels import HPSSStream, LoudnessMeter, normalisation_gain
+from server.audio import Report
+from server.audio import decode as decoding
+from server.audio.encode import encode
+from server.audio.stereo import interleaved, planar
+from server.audio.tracks import track_path
+from server.audio.wav import WavWriter
+from server.messages import Result, Task
+from server.scratch import CHANNELS, SAMPLE_RATE, FrameReader, FrameWriter
+
+Stage = Callable[[Task, Report], Result]
+_T = TypeVar("_T")
+
+BLOCK = 1 << 16  # frames
+HPSS_TRACKS = ("harmonic", "percussive")
+COMPOSITES = {"main": "mix", "main_harmonic": "harmonic", "main_percussive": "percussive"}
+
+
+def probe(task: Task, report: Report) -> Result:
+    """What the input is: facts `format`, `sample_rate`, `channels`, `seconds` (maybe None)."""
+    found = decoding.probe(Path(task.scratch) / "input", task.options.file_name)
+    return Result(task.id, facts=structs.asdict(found))
+
+
+def decode(task: Task, report: Report) -> Result:
+    """The input to `mix.f32`; fact `frames`."""
+    options = task.options
+    source = Path(task.scratch) / "input"
+    decoded = decoding.decode(
+        source, _f32(task, "mix"), options.max_seconds, report, options.file_name
+    )
+    return Result(task.id, facts={"frames": decoded.frames})
+
+
+def harmonic_percussive(task: Task, report: Report) -> Result:
+    """`mix.f32` to scratch files and WAVs of both parts, in one pass. Not normalised."""
+    stream = HPSSStream(CHANNELS)
+    with ExitStack() as stack:
+        mix = stack.enter_context(FrameReader(_f32(task, "mix")))
+        parts = [stack.enter_context(FrameWriter(_f32(task, name))) for name in HPSS_TRACKS]
+        wavs = [
+            stack.enter_context(WavWriter(_wav(task, name), mix.frames, task.options.wav_format))
+            for name in HPSS_TRACKS
+        ]
+        for pair in _separated(stream, mix, report):
+            for part, wav, block in zip(parts, wavs, pair, strict=True):
+                frames = interleaved(*block)
+                part.write(frames)
+                wav.write(frames)
+    return _tracks(task, HPSS_TRACKS)
+
+
+def compose(task: Task, report: Report) -> Result:
+    """Measures what the composite tracks are made of; fact `gains`, linear, by track."""
+    options, gains = task.options, {}
+    for (track, name), share in _shares(COMPOSITES.items(), report):
+        meter = _measured(_f32(task, name), share)
+        gains[track] = normalisation_gain(
+            meter.integrated(), meter.true_peak(), options.target_lufs, options.true_peak_dbtp
+        )
+    return Result(task.id, facts={"gains": gains})
+
+
+def normalise(task: Task, report: Report) -> Result:
+    """Writes the composite tracks, each with its gain of the fact `gains`."""
+    gains = task.facts["gains"]
+    for (track, name), share in _shares(COMPOSITES.items(), report):
+        _encode(task, name, track, gains[track], share)
+    return _tracks(task, COMPOSITES)
+
+
+def encode_stems(task: Task, report: Report) -> Result:
+    """Writes the model's stems, named by the fact `stems`, at the level of the mix."""
+    stems = task.facts["stems"]
+    for stem, share in _shares(stems, report):
+        _encode(task, stem, stem, 1.0, share)
+    return _tracks(task, stems)
+
+
+STAGES: dict[str, Stage] = {
+    "probe": probe,
+    "decode": decode,
+    "harmonic_percussive": harmonic_percussive,
+    "compose": compose,
+    "normalise": normalise,
+    "encode_stems": encode_stems,
+}
+
+
+def _separated(
+    stream: HPSSStream, mix: FrameReader, report: Report
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The harmonic and the percussive part of the mix, in blocks of shape (2, samples)."""
+    done = 0
+    for block in mix.blocks(BLOCK):
+        yield stream.feed(planar(block))
+        done += len(block)
+        report(done / mix.frames)
+    yield stream.finish()
+
+
+def _measured(path: Path, report: Report) -> LoudnessMeter:
+    """A meter that has heard the whole scratch file."""
+    meter, done = LoudnessMeter(SAMPLE_RATE, CHANNELS), 0
+    with FrameReader(path) as reader:
+        for block in reader.blocks(BLOCK):
+            meter.feed(planar(block))
+            done += len(block)
+            report(done / reader.frames)
+    return meter
+
+
+def _encode(task: Task, name: str, track: str, gain: float, report: Report) -> None:
+    encode(_f32(task, name), _wav(task, track), task.options.wav_format, gain, report)
+
+
+def _shares(items: Collection[_T], report: Report) -> Iterator[tuple[_T, Report]]:
+    """The items, each with the report for its equal share of the work."""
+    for index, item in enumerate(items):
+
+        def share(done: float, index: int = index) -> None:
+            report((index + done) / len(items))
+
+        yield item, share
+
+
+def _tracks(task: Task, names: Iterable[str]) -> Result:
+    return Result(task.id, tracks={name: track_path(name) for name in names})
+
+
+def _f32(task: Task, name: str) -> Path:
+    return Path(task.scratch) / f"{name}.f32"
+
+
+def _wav(task: Task, track: str) -> Path:
+    return Path(task.outputs) / track_path(track)

@@ -1,0 +1,99 @@
+"""The audio workers: one process, one thread, one task at a time, under limits.
+
+Strangers' files are decoded here, so the process may hold only so much memory, and may die.
+"""
+
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numba
+import structlog
+
+import kernels
+from server.audio import Report
+from server.audio.stages import STAGES, Stage
+from server.channel import Channel, serve_one_by_one
+from server.config import Config
+from server.errors import StemboxError
+from server.messages import Hello, Result, Task
+
+log = structlog.get_logger()
+_MIB = 1 << 20
+
+
+class AudioWorker:
+    """Runs the audio pool's stages. Building one warms the kernels up and sets the limits."""
+
+    pool: ClassVar[str] = "audio"
+    stages: ClassVar[Mapping[str, Stage]] = STAGES
+
+    def __init__(self, config: Config, device: str = "cpu") -> None:
+        self._device = device
+        self.warm_up()
+        limit_process(config.audio.memory_mb)
+
+    def warm_up(self) -> None:
+        """Has everything compiled, on one thread, before the first song comes."""
+        numba.set_num_threads(1)
+        kernels.warm_up()
+
+    def hello(self, name: str, pid: int) -> Hello:
+        """What this worker says of itself when it connects."""
+        return Hello(self.pool, name, pid, self._device, slots=1)
+
+    def serve(self, channel: Channel) -> None:
+        """Runs what comes until the channel closes (ChannelClosed)."""
+        serve_one_by_one(channel, self.run, _log_failure)
+
+    def run(self, task: Task, report: Report) -> Result:
+        """Runs one task to its end.
+
+        Raises:
+            LookupError: a stage that this pool does not have.
+            StemboxError: as the stage says.
+        """
+        stage = self.stages.get(task.stage)
+        if stage is None:
+            raise LookupError(f"the {self.pool} pool has no stage {task.stage!r}")
+        return stage(task, report)
+
+
+class ProbeWorker(AudioWorker):
+    """Looks at uploads, in a pool of its own: their senders wait for the answer."""
+
+    pool: ClassVar[str] = "probe"
+    stages: ClassVar[Mapping[str, Stage]] = {"probe": STAGES["probe"]}
+
+    def warm_up(self) -> None:
+        """Nothing that a probe needs is compiled."""
+
+
+def limit_process(memory_mb: int) -> None:
+    """Lets this process take `memory_mb` MiB on top of what it holds now; beyond is MemoryError.
+
+    RLIMIT_DATA counts private writable memory only. RLIMIT_AS would count every library, and
+    address space that numba's compiler and the threads of BLAS reserve and never touch.
+    """
+    limit = _data_bytes() + memory_mb * _MIB
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not write gigabytes
+
+
+def _data_bytes() -> int:
+    """What RLIMIT_DATA counts of this process at the moment (VmData of proc(5))."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _log_failure(task: Task, error: Exception) -> None:
+    if isinstance(error, StemboxError):  # the input's fault, or a cancelled job: no defect
+        log.info("stage ended", job=task.job, stage=task.stage, reason=error.message)
+    else:
+        log.error("stage failed", job=task.job, stage=task.stage, exc_info=error)

@@ -1,0 +1,68 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server.api import create_app
+from server.config import Config, load
+
+from .fakes import FakeJobs, serving
+
+MAX_MB = 4
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keeps the servers' log lines out of the tests' output."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def config() -> Config:
+    """The shipped settings, with a small limit for uploads."""
+    return load(environ={}, flags={"limits.max_file_size_mb": MAX_MB})
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> FakeJobs:
+    return FakeJobs(tmp_path)
+
+
+@pytest.fixture
+def app(config: Config, jobs: FakeJobs) -> ASGIApp:
+    return create_app(config, jobs)
+
+
+class Relay:
+    """Stands before the app of the test that runs: one server is enough for all of them."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[tuple[Relay, int]]:
+    relay = Relay()
+    with serving(relay) as port:
+        yield relay, port
+
+
+@pytest.fixture
+def port(server: tuple[Relay, int], app: ASGIApp) -> int:
+    """The port of a real server that serves `app`."""
+    relay, port = server
+    relay.app = app
+    return port
+
+
+@pytest.fixture
+def client(port: int) -> Iterator[httpx.Client]:
+    """A client of the real server."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        yield client

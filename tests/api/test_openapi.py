@@ -1,0 +1,44 @@
+"""The document and the routes are one."""
+
+import re
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from server.api import openapi
+from server.api.pipeline import Pipeline
+from server.config import Config
+
+from .fakes import FakeJobs, ask
+
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+def test_document_and_routes_are_equal(app: ASGIApp, config: Config, jobs: FakeJobs) -> None:
+    routes = [*Pipeline(config, jobs).routes(), openapi.route()]
+    # HEAD comes with every GET, as the document says in its description.
+    served = {(route.path, m.lower()) for route in routes for m in route.methods or ()}
+    served -= {(path, "head") for path, method in served if method == "get"}
+    paths = ask(app, "GET", "/openapi.json").json()["paths"]
+    assert served == {(path, m) for path, item in paths.items() for m in item if m in METHODS}
+
+
+def test_every_path_parameter_is_described(app: ASGIApp) -> None:
+    for path, item in ask(app, "GET", "/openapi.json").json()["paths"].items():
+        described = [parameter["name"] for parameter in item.get("parameters", [])]
+        assert described == re.findall(r"{(\w+)}", path)
+
+
+def test_every_reference_leads_somewhere(app: ASGIApp) -> None:
+    document = ask(app, "GET", "/openapi.json").json()
+    names = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert names == set(document["components"]["schemas"])
+
+
+def test_errors_are_documented(app: ASGIApp) -> None:
+    paths: dict[str, Any] = ask(app, "GET", "/openapi.json").json()["paths"]
+    process = paths["/process"]["post"]["responses"]
+    assert set(process) == {"200", "400", "408", "413", "500", "503", "507"}
+    assert set(paths["/download/{job_id}/all"]["get"]["responses"]) == {
+        *("200", "206", "304", "404", "409", "416")
+    }

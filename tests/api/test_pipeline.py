@@ -1,0 +1,172 @@
+"""Every endpoint's answers against the documents' own examples, without a server."""
+
+import pytest
+from starlette.types import ASGIApp
+
+from server.api import create_app
+from server.api.wire import timestamp
+from server.config import Config, load
+from server.errors import (
+    AudioError,
+    ConfigError,
+    DiskFull,
+    ModelError,
+    ServerBusy,
+    UnsupportedFormat,
+)
+
+from .fakes import TRACKS, FakeJobs, ask
+
+SONG = {"file": ("song.wav", b"RIFF....")}
+
+
+def pending(name: str, processor_type: str) -> dict[str, object]:
+    return {
+        "name": name,
+        "processor_type": processor_type,
+        "status": "pending",
+        "started_at": None,
+        "completed_at": None,
+        "error": None,
+        "duration_seconds": None,
+    }
+
+
+def test_health(app: ASGIApp, jobs: FakeJobs) -> None:
+    answer = ask(app, "GET", "/health")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "healthy", "version": "1.0.0", "pipeline_stages": 4}
+    jobs.is_ready = False
+    answer = ask(app, "GET", "/health")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "degraded", "version": "1.0.0", "pipeline_stages": 4}
+
+
+def test_config_holds_what_is_documented_and_more(jobs: FakeJobs) -> None:
+    jobs.extra = {"devices": ["cpu"], "max_file_size_mb": "what the jobs room says does not win"}
+    answer = ask(create_app(load(environ={}), jobs), "GET", "/config")
+    body = answer.json()
+    assert answer.text.startswith('{"devices":["cpu"],"max_file_size_mb":500,')
+    assert body["supported_formats"][:4] == ["wav", "mp3", "flac", "ogg"]
+    assert body["pipeline_stages"] == [
+        {"name": "audio_separation", "processor_type": "separator"},
+        {"name": "harmonic_percussive_separation", "processor_type": "decomposition"},
+        {"name": "composite_track_creation", "processor_type": "composition"},
+        {"name": "normalization", "processor_type": "audio_processing"},
+    ]
+
+
+def test_process_answers_the_documented_job(app: ASGIApp, jobs: FakeJobs) -> None:
+    answer = ask(app, "POST", "/process", files=SONG)
+    assert answer.status_code == 200
+    (upload,) = jobs.uploads
+    assert answer.json() == {
+        "job_id": upload.job_id,
+        "status": "processing",
+        "created_at": "2024-01-15T10:30:45.123456",
+        "stages": [
+            {
+                **pending("audio_separation", "separator"),
+                "status": "processing",
+                "started_at": "2024-01-15T10:30:46.123456",
+            },
+            pending("harmonic_percussive_separation", "decomposition"),
+            pending("composite_track_creation", "composition"),
+            pending("normalization", "audio_processing"),
+        ],
+        "outputs": {},
+    }
+    assert (upload.folder / "input").read_bytes() == b"RIFF...."
+    assert (upload.file_name, upload.size_bytes) == ("song.wav", 8)
+
+
+def test_job_and_outputs(app: ASGIApp, jobs: FakeJobs) -> None:
+    view = jobs.finished()
+    body = ask(app, "GET", f"/job/{view.id}").json()
+    assert list(body) == ["job_id", "status", "created_at", "stages", "outputs"]
+    assert (body["job_id"], body["status"]) == (view.id, "completed")
+    assert body["stages"][0] == {
+        "name": "audio_separation",
+        "processor_type": "separator",
+        "status": "completed",
+        "started_at": "2024-01-15T10:30:46.123456",
+        "completed_at": "2024-01-15T10:35:32.654456",
+        "error": None,
+        "duration_seconds": 286.531,
+    }
+    assert list(body["outputs"]) == [name for name, _ in TRACKS]
+    for name, folder in TRACKS:
+        assert body["outputs"][name] == f"{jobs.root}/outputs/{view.id}/{folder}/{name}.wav"
+    assert ask(app, "GET", f"/job/{view.id}/outputs").json() == body["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (1705314645.123456, "2024-01-15T10:30:45.123456"),
+        (1705314645.0, "2024-01-15T10:30:45.000000"),
+        (0.5, "1970-01-01T00:00:00.500000"),
+    ],
+)
+def test_timestamps_have_six_digits(seconds: float, text: str) -> None:
+    assert timestamp(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "path", ["/job/{}", "/job/{}/outputs", "/download/{}/vocals", "/download/{}/all"]
+)
+@pytest.mark.parametrize("job_id", ["a1b2c3d4-e5f6-g7h8-i9j0-k1l2m3n4o5p6", "x", "%00", "é" * 99])
+def test_unknown_job(app: ASGIApp, path: str, job_id: str) -> None:
+    answer = ask(app, "GET", path.format(job_id))
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Job not found"})
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "detail"),
+    [
+        (UnsupportedFormat("Unsupported audio format: .aac"), 400, None),
+        (AudioError("The file is damaged"), 400, None),
+        (ServerBusy("Too many jobs wait", retry_after=17), 503, None),
+        (DiskFull("The disk is full"), 507, None),
+        (ModelError("No model is on this machine"), 500, None),
+        (ValueError("secret path /srv/data"), 500, "Internal server error"),
+    ],
+)
+@pytest.mark.parametrize("step", ["reserve_error", "submit_error"])
+def test_errors_of_the_jobs_room(
+    app: ASGIApp, jobs: FakeJobs, step: str, error: Exception, status: int, detail: str | None
+) -> None:
+    setattr(jobs, step, error)
+    answer = ask(app, "POST", "/process", files=SONG)
+    assert answer.status_code == status
+    assert answer.json() == {"detail": detail or str(error)}
+    assert answer.headers.get("retry-after") == ("17" if status == 503 else None)
+    assert answer.headers["x-request-id"]
+    assert jobs.spooled() == []
+
+
+def test_routes_that_do_not_exist(app: ASGIApp) -> None:
+    for path in ("/", "/nothing", "/health/", "/job", "/docs", "/predict", "/download/x"):
+        answer = ask(app, "GET", path)
+        assert (answer.status_code, answer.json()) == (404, {"detail": "Not found"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/process", "POST"),
+        ("POST", "/health", "GET, HEAD"),
+        ("DELETE", "/job/x", "GET, HEAD"),
+        ("OPTIONS", "/config", "GET, HEAD"),
+    ],
+)
+def test_methods_that_do_not_exist(app: ASGIApp, method: str, path: str, allowed: str) -> None:
+    answer = ask(app, method, path)
+    assert (answer.status_code, answer.json()) == (405, {"detail": "Method not allowed"})
+    assert answer.headers["allow"] == allowed
+
+
+def test_keys_are_refused_at_start_and_not_ignored(config: Config, jobs: FakeJobs) -> None:
+    keyed = load(environ={}, flags={"pipeline.auth": "api_key"})
+    with pytest.raises(ConfigError, match=r"pipeline\.auth"):
+        create_app(keyed, jobs)

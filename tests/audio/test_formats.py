@@ -1,0 +1,96 @@
+"""What is taken for audio, by its bytes alone, and what is not."""
+
+import ast
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.audio import formats, framing
+from server.audio.formats import SUPPORTED_FORMATS, sniff, suffix_of
+
+from .making import tone, write_av, write_sound
+
+
+def sniffed(tmp_path: Path, data: bytes) -> str | None:
+    path = tmp_path / "input"
+    path.write_bytes(data)
+    container = sniff(path)
+    return container.format if container else None
+
+
+def test_the_contract_s_four_come_first() -> None:
+    assert SUPPORTED_FORMATS[:4] == ("wav", "mp3", "flac", "ogg")
+
+
+@pytest.mark.parametrize("module", [formats, framing])
+def test_asking_for_the_formats_loads_no_decoder(module: object) -> None:
+    tree = ast.parse(Path(sys.modules[module.__name__].__file__).read_text())
+    imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    imported |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    assert imported <= {"re", "pathlib", "typing", "collections.abc", "server.audio.framing"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff",
+        b"\xff\xfb\x90\x64",
+        b"this is a text, named song.wav" * 100,
+        "\ufeffa text in UTF-16, whose mark looks like a sync word".encode("utf-16"),
+        b"\xff" * 10_000,
+        b"\xff\xf0" * 5_000,
+        bytes(10_000),
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        b"RIFF\x10\0\0\0AVI LIST",
+        b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1/secret\n",
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+        b"ID3\x04\0\0\x7f\x7f\x7f\x7f",
+        b"ID3\x04\0\0\0\0\0\0" * 9,
+        b"RIFF",
+    ],
+)
+def test_no_audio(tmp_path: Path, data: bytes) -> None:
+    assert sniffed(tmp_path, data) is None
+
+
+def test_random_bytes_are_no_audio(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        assert sniffed(tmp_path, random.bytes(1 << 16)) is None
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_mp3_of_every_rate(tmp_path: Path, rate: int, channels: int, mode: str) -> None:
+    path = write_sound(
+        tmp_path / "mp3", tone(0.5, rate, channels), rate, format="MP3", bitrate_mode=mode
+    )
+    data = path.read_bytes()
+    assert sniffed(tmp_path, data) == "mp3"
+    assert sniffed(tmp_path, b"junk" * 1000 + data) == "mp3"
+
+
+def test_mpeg_layer_2(tmp_path: Path) -> None:
+    data = write_av(tmp_path / "mp2", tone(0.5), 44100, "mp2", "mp2").read_bytes()
+    assert sniffed(tmp_path, data) == "mp3"
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 96000])
+def test_adts(tmp_path: Path, rate: int) -> None:
+    data = write_av(tmp_path / "aac", tone(0.5, rate), rate, "aac", "adts").read_bytes()
+    assert sniffed(tmp_path, data) == "aac"
+    # A few frames are enough, and the last may be cut.
+    assert sniffed(tmp_path, data[: len(data) // 5]) == "aac"
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("song.AAC", ".aac"), ("a.tar.gz", ".gz"), ("song", ""), ("", ""), (".hidden", ".hidden"),
+     ("x.<script>", ""), ("x.toolongsuffix", ""), ("x.\n", ""), ("é.ü", "")],
+)  # fmt: skip
+def test_suffixes_for_messages(name: str, suffix: str) -> None:
+    assert suffix_of(name) == suffix

@@ -1,0 +1,114 @@
+"""The worker: its table of stages, its limit of memory, the end of a decoder that crashes."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from server.audio.worker import AudioWorker, ProbeWorker
+
+from .making import song, write_sound
+from .test_stages import ignore, task
+
+ROOT = Path(__file__).parents[2]
+
+
+def in_process(script: str, *arguments: object) -> str:
+    """Runs a script in a process of its own (limits cannot be taken back); its output."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_an_unknown_stage_is_a_defect_with_a_name(tmp_path: Path) -> None:
+    for kind, stage in ((AudioWorker, "separate"), (ProbeWorker, "decode")):
+        worker = kind.__new__(kind)  # without the limits of the constructor
+        with pytest.raises(LookupError, match=f"the {kind.pool} pool has no stage '{stage}'"):
+            worker.run(task(tmp_path, stage), ignore)
+
+
+def test_a_probe_worker_looks_at_uploads() -> None:
+    out = in_process(
+        """
+        from server.audio.worker import ProbeWorker
+        from server.config import load
+
+        worker = ProbeWorker(load(environ={}))
+        print(worker.hello("probe-0", 7).pool, list(worker.stages))
+        """
+    )
+    assert out == "probe ['probe']\n"
+
+
+def test_a_worker_of_the_least_memory_runs_every_stage(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    write_sound(tmp_path / "scratch" / "input", song(5), format="MP3")
+    (tmp_path / "task").write_bytes(msgspec.json.encode(task(tmp_path, "")))
+    in_process(
+        """
+        import sys, msgspec
+        from pathlib import Path
+        from msgspec.structs import replace
+        from server.audio.worker import AudioWorker
+        from server.config import load
+        from server.messages import Task
+
+        worker = AudioWorker(load(environ={}, flags={"audio.memory_mb": 256}))
+        assert worker.hello("audio-0", 7).slots == 1
+        task = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Task)
+        facts = {}
+        for stage in ("probe", "decode", "harmonic_percussive", "compose", "normalise"):
+            result = worker.run(replace(task, stage=stage, facts=facts), lambda done: None)
+            facts |= result.facts
+        """,
+        tmp_path / "task",
+    )
+    names = {path.name for path in (tmp_path / "outputs" / "composite").iterdir()}
+    assert names == {"main.wav", "main_harmonic.wav", "main_percussive.wav"}
+
+
+def test_memory_beyond_the_limit_is_refused() -> None:
+    out = in_process(
+        """
+        import numpy as np
+        from server.audio.worker import limit_process
+
+        limit_process(256)
+        np.ones(100 << 17)  # 100 MiB
+        try:
+            np.ones(300 << 17)
+        except MemoryError:
+            print("refused")
+        """
+    )
+    assert out == "refused\n"
+
+
+def test_input_that_needs_too_much_memory_is_at_fault_itself(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "input", song(5), format="FLAC")
+    out = in_process(
+        """
+        import sys
+        from pathlib import Path
+        from server.audio import decode, source
+        from server.errors import AudioError
+
+        def greedy(frame):
+            raise MemoryError
+
+        source._to_float = greedy
+        try:
+            decode.decode(Path(sys.argv[1]), Path(sys.argv[1] + ".f32"), 60, print)
+        except AudioError as error:
+            print(error.message)
+        """,
+        path,
+    )
+    assert out == "The audio needs too much memory to be decoded\n"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["input"]

@@ -1,0 +1,154 @@
+"""What the serving library does by itself and must not do here. Each was seen to happen."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.harness import Server, serving, wait_for
+
+
+def cpu_seconds(server: Server) -> float:
+    total = 0.0
+    for process in server.processes():
+        times = process.cpu_times()
+        total += times.user + times.system
+    return total
+
+
+def test_idle_means_idle(server: Server) -> None:
+    """Loops that poll their queues took half a core each."""
+    wait_for(server.healthy)
+    time.sleep(1)
+    before = cpu_seconds(server)
+    time.sleep(5)
+    assert cpu_seconds(server) - before < 0.25, "5 % of a core; a spinning loop takes 50"
+
+
+def test_its_own_routes_are_hidden(server: Server) -> None:
+    for path in ("/", "/info", "/predict", "/separation", "/audio", "/probe", "/docs", "/redoc",
+                 "/shutdown", "/litserve/health"):
+        for method in ("GET", "POST"):
+            answer = httpx.request(method, server.url + path)
+            assert answer.status_code == 404, (method, path)
+            assert answer.json() == {"detail": "Not found"}
+    document = server.get("/openapi.json").json()
+    assert "/process" in document["paths"]
+    assert "/predict" not in document["paths"]
+
+
+def test_downloads_are_not_compressed(server: Server, songs: dict[str, Path]) -> None:
+    job = server.end_of(server.post(songs["wav"]).json()["job_id"])
+    answer = server.get(f"/download/{job['job_id']}/main", headers={"accept-encoding": "gzip"})
+    assert "content-encoding" not in answer.headers
+    assert len(answer.content) == int(answer.headers["content-length"])
+
+
+def test_uploads_do_not_stay_in_memory(server: Server) -> None:
+    api = psutil.Process(server.api_pid())
+    before, highest = api.memory_info().rss, 0
+
+    def body() -> object:
+        nonlocal highest
+        head = (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n')
+        yield head
+        for _ in range(30):
+            yield b"\x01" * 1_000_000
+            highest = max(highest, api.memory_info().rss)
+        yield b"\r\n--x--\r\n"
+
+    answer = httpx.post(f"{server.url}/process", content=body(), timeout=60,
+                        headers={"content-type": "multipart/form-data; boundary=x"})
+    assert answer.status_code == 400
+    assert highest - before < 12e6, "30 MB were sent"
+
+
+def test_a_client_that_hangs_up(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(
+            b"POST /process HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+            b'Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF'
+        )
+        wait_for(lambda: list((server.data / "spool").iterdir()))
+    wait_for(lambda: not list((server.data / "spool").iterdir()))
+    assert server.get("/health").status_code == 200
+
+
+@pytest.fixture
+def own(tmp_path: Path):
+    with serving(tmp_path / "data", jobs__stall_seconds=4, server__grace_seconds=2) as running:
+        yield running
+
+
+def start_long_job(server: Server, songs: dict[str, Path]) -> str:
+    """A job that is in the middle of its separation."""
+    job_id = server.post(songs["long"]).json()["job_id"]
+    wait_for(lambda: list((server.data / "scratch" / job_id).glob("vocals.f32.part")))
+    return job_id
+
+
+def completed_with_all_tracks(server: Server, job_id: str) -> bool:
+    job = server.end_of(job_id)
+    return job["status"] == "completed" and len(job["outputs"]) == 9
+
+
+def test_every_kind_of_death(own: Server, songs: dict[str, Path]) -> None:
+    """A dead worker's waiting job was never answered; a dead API process never replaced."""
+    job_id = start_long_job(own, songs)
+    os.kill(own.pid_of("separation-0"), signal.SIGKILL)
+    assert completed_with_all_tracks(own, job_id)
+
+    job_id = start_long_job(own, songs)
+    os.kill(own.pid_of("separation-0"), signal.SIGSTOP)  # stalled, not dead
+    assert completed_with_all_tracks(own, job_id)
+
+    job_id = start_long_job(own, songs)
+    for worker in ("audio-0", "audio-1", "probe-0"):
+        if worker in own.log.read_text():
+            os.kill(own.pid_of(worker), signal.SIGKILL)
+    assert completed_with_all_tracks(own, job_id)
+
+    job_id = start_long_job(own, songs)
+    os.kill(own.api_pid(), signal.SIGKILL)
+    wait_for(own.healthy)
+    assert completed_with_all_tracks(own, job_id)
+
+
+def test_kill_the_server_in_mid_job(own: Server, songs: dict[str, Path]) -> None:
+    job_id = start_long_job(own, songs)
+    processes = own.processes()
+    own.kill()
+    psutil.wait_procs(processes, timeout=10)
+    assert not [process for process in processes if process.is_running()
+                and process.status() != psutil.STATUS_ZOMBIE], "children die with their parent"
+    own.start()
+    assert completed_with_all_tracks(own, job_id)
+    log = own.log.read_text()
+    decoded = [line for line in log.splitlines()
+               if '"stage completed"' in line and '"decode"' in line and job_id in line]
+    assert len(decoded) == 1, "it went on from its last finished stage"
+
+
+def test_sigterm_leaves_no_process_and_no_port(own: Server, songs: dict[str, Path]) -> None:
+    job_id = start_long_job(own, songs)
+    processes = own.processes()
+    own.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    own.start()
+    assert completed_with_all_tracks(own, job_id)
+    retried = [line for line in own.log.read_text().splitlines()
+               if '"attempt":2' in line and job_id in line]
+    assert not retried, "a stop costs no attempt"
+
+
+def test_one_server_for_one_data_directory(own: Server) -> None:
+    second = Server(own.data)
+    second.start(ready=False)
+    assert second.process.wait(60) == 1

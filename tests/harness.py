@@ -1,0 +1,126 @@
+"""A real server in its own process group, for tests that look at it from outside."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+PATIENCE = 120.0  # seconds: generous, so that a busy machine fails no test
+
+
+def wait_for(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Polls until `what()` is true, and returns it."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {patience:g} s: {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """`stembox serve` on a data directory of its own."""
+
+    def __init__(self, data: Path, **settings: object) -> None:
+        self.data = data
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.settings = {f"STEMBOX_{key.upper()}": str(value) for key, value in settings.items()}
+        self.log = data.parent / f"{data.name}.log"
+
+    def start(self, ready: bool = True) -> None:
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("STEMBOX_")}
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "server.cli", "serve", "--port", str(self.port),
+                 "--data-dir", str(self.data)],
+                env=environ | self.settings, stdout=log, stderr=log, start_new_session=True,
+            )
+        if ready:
+            wait_for(self.healthy)
+            wait_for(lambda: len(self.get("/config").json()["workers"]) >= 3)
+
+    def healthy(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=60, **more)
+
+    def post(self, content: bytes | Path, name: str = "song.wav") -> httpx.Response:
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        return httpx.post(f"{self.url}/process", files={"file": (name, data)}, timeout=60)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/job/{job_id}").json()
+        return found
+
+    def stage(self, job_id: str, name: str) -> str:
+        return next(s["status"] for s in self.job(job_id)["stages"] if s["name"] == name)
+
+    def end_of(self, job_id: str) -> dict[str, Any]:
+        def ended() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            return job if job["status"] != "processing" else None
+
+        found: dict[str, Any] = wait_for(ended, 240)
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        """The parent and everything below it."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def pid_of(self, worker: str) -> int:
+        """A worker's process id, as the log tells."""
+        lines = [line for line in self.log.read_text().splitlines()
+                 if '"worker connected"' in line and f'"{worker}"' in line]
+        return int(lines[-1].split('"pid":')[1].split(",")[0].rstrip("}"))
+
+    def api_pid(self) -> int:
+        lines = [line for line in self.log.read_text().splitlines() if '"API ready"' in line]
+        return int(lines[-1].split('"pid":')[1].split(",")[0].rstrip("}"))
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
+def serving(data: Path, **settings: object) -> Iterator[Server]:
+    """A started server, and nothing of it left afterwards."""
+    server = Server(data, **settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+        wait_for(lambda: not _port_taken(server.port), 30)
+
+
+def _port_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,198 @@
+"""What becomes of stages when workers answer, fail, die or share their death."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from server import errors
+from server.jobs import dispatcher as module
+from server.jobs.dispatcher import Dispatcher
+from server.jobs.folders import Folders
+from server.jobs.plan import PIPELINE, shown_stages
+from server.messages import Options, Result, Task
+from store import Database, JobRepository
+
+OPTIONS = msgspec.json.encode(Options(
+    file_name="a.wav", model="m", overlap=0.25, wav_format="PCM_16", target_lufs=-14,
+    true_peak_dbtp=-1, max_seconds=60)).decode()
+Behaviour = Callable[[Task, int], "Result | Exception | float"]
+
+
+class PretendedSlot:
+    def __init__(self, crew: "PretendedWorkers", pool: str) -> None:
+        self._crew, self._pool = crew, pool
+        self.worker = type("W", (), {"hello": type("H", (), {"worker": f"{pool}-0"})})
+        crew.busy[pool] += 1
+
+    def release(self) -> None:
+        self._crew.busy[self._pool] -= 1
+
+    async def run(self, task: Task) -> Result:
+        self._crew.runs[task.job, task.stage] += 1
+        self._crew.together[task.job] = max(self._crew.together[task.job],
+                                            self._crew.busy[self._pool])
+        try:
+            await asyncio.sleep(0.001)
+            answer = self._crew.behave(task, self._crew.runs[task.job, task.stage])
+            if isinstance(answer, float):
+                await asyncio.sleep(answer)
+                answer = Result(task.id)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        finally:
+            self._crew.busy[self._pool] -= 1
+            self._crew.wake()
+
+
+class PretendedWorkers:
+    """Places without processes: `behave(task, run)` says how each run ends."""
+
+    def __init__(self, behave: Behaviour) -> None:
+        self.behave = behave
+        self.busy: Counter = Counter()
+        self.runs: Counter = Counter()
+        self.together: Counter = Counter()
+        self.wake: Callable[[], None] = lambda: None
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        self.wake = callback
+
+    def try_reserve(self, pool: str, alone: bool = False) -> PretendedSlot | None:
+        if self.busy[pool] >= (1 if alone else 3):
+            return None
+        return PretendedSlot(self, pool)
+
+
+def play(behave: Behaviour, jobs_wanted: int = 1, stop_after: float | None = None):
+    """Runs jobs to their end (or for a while); returns the jobs and the pretended workers."""
+    async def main(folder: Path):
+        folders = Folders(folder)
+        folders.create()
+        async with Database(folder / "t.db") as database:
+            jobs, crew = JobRepository(database), PretendedWorkers(behave)
+            dispatcher = Dispatcher(jobs, crew, folders, max_attempts=3)
+            for i in range(jobs_wanted):
+                (folders.scratch / f"j{i}").mkdir()
+                await jobs.create(f"j{i}", "pipeline", OPTIONS, PIPELINE, float(i))
+            loop = asyncio.create_task(dispatcher.run())
+            dispatcher.wake()
+            if stop_after is None:
+                async with asyncio.timeout(30):
+                    while await jobs.count_unfinished():
+                        await asyncio.sleep(0.005)
+                    await asyncio.sleep(0.05)
+            else:
+                await asyncio.sleep(stop_after)
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+            found = [await jobs.get(f"j{i}") for i in range(jobs_wanted)]
+            return found, crew, {path.name for path in folders.scratch.iterdir()}
+
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(main(Path(folder)))
+
+
+def fine(task: Task, run: int) -> Result:
+    return Result(task.id, tracks={task.stage: f"{task.stage}.wav"})
+
+
+def test_every_stage_runs_once() -> None:
+    jobs, crew, scratch = play(fine, jobs_wanted=12)
+    assert {job.state for job in jobs} == {"completed"}
+    assert set(crew.runs.values()) == {1}
+    assert len(crew.runs) == 12 * len(PIPELINE)
+    assert scratch == set()
+
+
+def test_bad_input_fails_at_once_with_its_sentence() -> None:
+    jobs, crew, scratch = play(
+        lambda task, run: errors.AudioError("No sound in it") if task.stage == "decode"
+        else fine(task, run))
+    assert (jobs[0].state, jobs[0].error) == ("failed", "No sound in it")
+    assert crew.runs == {("j0", "decode"): 1}
+    shown = shown_stages(jobs[0].stages)
+    assert [stage.state for stage in shown] == ["failed", "pending", "pending", "pending"]
+    assert shown[0].error == "No sound in it"
+    assert scratch == set()
+
+
+def test_three_deaths_are_enough() -> None:
+    jobs, crew, _ = play(
+        lambda task, run: errors.WorkerLost("died") if task.stage == "harmonic_percussive"
+        else fine(task, run))
+    assert jobs[0].state == "failed"
+    assert "3 times" in jobs[0].error
+    assert crew.runs["j0", "harmonic_percussive"] == 3
+
+
+def test_two_deaths_are_survived() -> None:
+    jobs, crew, _ = play(
+        lambda task, run: errors.WorkerLost("died") if task.stage == "separate" and run < 3
+        else fine(task, run))
+    assert jobs[0].state == "completed"
+    assert crew.runs["j0", "separate"] == 3
+
+
+def test_batch_mates_of_a_killer_complete_and_are_not_charged() -> None:
+    """j1 kills every worker it meets. While that is not known, the others die with it."""
+    running: set[str] = set()
+
+    def behave(task: Task, run: int):
+        if task.stage != "separate":
+            return fine(task, run)
+        if task.job == "j1":
+            return errors.WorkerLost("died", alone=run > 1)
+        if run == 1:
+            return errors.WorkerLost("died", alone=False)
+        running.add(task.job)
+        return fine(task, run)
+
+    jobs, crew, _ = play(behave, jobs_wanted=3)
+    assert [job.state for job in jobs] == ["completed", "failed", "completed"]
+    assert crew.runs["j1", "separate"] == 4, "one among others and three alone"
+    attempts = {job.id: {s.name: s.attempt for s in job.stages}["separate"] for job in jobs}
+    assert attempts["j0"] == attempts["j2"] == 1
+
+
+def test_a_failed_job_stops_its_other_stages() -> None:
+    def behave(task: Task, run: int):
+        if task.stage == "separate":
+            return errors.AudioError("no")
+        return 60.0 if task.stage == "harmonic_percussive" else fine(task, run)
+
+    jobs, _, scratch = play(behave)
+    assert jobs[0].state == "failed"
+    assert scratch == set()
+
+
+def test_a_stop_puts_running_stages_back_uncharged() -> None:
+    jobs, _, scratch = play(
+        lambda task, run: 60.0 if task.stage == "separate" else fine(task, run), stop_after=0.5)
+    states = {s.name: (s.state, s.attempt) for s in jobs[0].stages}
+    assert states["separate"] == ("pending", 0)
+    assert jobs[0].state == "processing"
+    assert scratch == {"j0"}
+
+
+def test_a_database_that_refuses_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BOOKING_PAUSE", 0.01)
+    refusals = iter(range(6))
+
+    def refuse(original):
+        async def method(self, *args):
+            if next(refusals, None) is not None:
+                raise OSError("disk full")
+            return await original(self, *args)
+        return method
+
+    monkeypatch.setattr(JobRepository, "finish", refuse(JobRepository.finish))
+    monkeypatch.setattr(JobRepository, "claim", refuse(JobRepository.claim))
+    jobs, crew, _ = play(fine)
+    assert jobs[0].state == "completed"
+    assert set(crew.runs.values()) == {1}

@@ -1,0 +1,27 @@
+"""A database of its own for every test; async tests run through `asyncio.run`."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from store import Database, JobRepository, StagePlan
+
+PLAN = (
+    StagePlan("decode", "audio"),
+    StagePlan("separate", "separation", needs=("decode",)),
+    StagePlan("hpss", "audio", needs=("decode",)),
+    StagePlan("encode", "audio", needs=("separate", "hpss")),
+)
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[tuple[Database, JobRepository]]:
+    async with Database(path) as database:
+        yield database, JobRepository(database)
+
+
+@pytest.fixture
+def open_store(tmp_path: Path) -> Callable[[], Awaitable]:
+    return lambda: opened(tmp_path / "test.db")

@@ -1,0 +1,165 @@
+"""Claims, fences and recoveries."""
+
+import asyncio
+
+import pytest
+
+from store import JobRepository, LeaseLost
+from tests.store.conftest import PLAN
+
+
+async def finish_all(jobs: JobRepository, pool: str) -> list[str]:
+    done = []
+    while claim := await jobs.claim(pool, f"b/{len(done)}{pool}", 1.0):
+        await jobs.finish(claim.stage, {claim.stage.name: True}, {}, 2.0)
+        done.append(claim.stage.name)
+    return done
+
+
+def test_stages_come_when_their_needs_are_met(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            assert await jobs.claim("separation", "b/1", 1.0) is None
+            assert await finish_all(jobs, "audio") == ["decode", "hpss"]
+            assert await finish_all(jobs, "separation") == ["separate"]
+            claim = await jobs.claim("audio", "b/9", 3.0)
+            assert claim.facts == {"decode": True, "hpss": True, "separate": True}
+            assert (await jobs.get("a")).state == "processing"
+            assert await jobs.finish(claim.stage, {}, {"vocals": "v.wav"}, 4.0) is True
+            job = await jobs.get("a")
+            assert (job.state, job.completed_at, job.tracks) == (
+                "completed", 4.0, {"vocals": "v.wav"})
+            assert await jobs.count_unfinished() == 0
+
+    asyncio.run(main())
+
+
+def test_the_oldest_job_is_first(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            for job_id, now in (("young", 5.0), ("old", 1.0)):
+                await jobs.create(job_id, "pipeline", "{}", PLAN, now)
+            claims = [(await jobs.claim("audio", f"b/{i}", 6.0)).job.id for i in range(2)]
+            assert claims == ["old", "young"]
+            assert await jobs.claim("audio", "b/3", 6.0) is None
+
+    asyncio.run(main())
+
+
+def test_simultaneous_claims_get_different_stages(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            for i in range(20):
+                await jobs.create(f"j{i}", "pipeline", "{}", PLAN, float(i))
+            claims = await asyncio.gather(
+                *(jobs.claim("audio", f"b/{i}", 1.0) for i in range(30)))
+            taken = [claim.job.id for claim in claims if claim]
+            assert sorted(taken) == sorted({f"j{i}" for i in range(20)})
+
+    asyncio.run(main())
+
+
+def test_a_lost_lease_changes_nothing(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            stale = (await jobs.claim("audio", "b/1", 1.0)).stage
+            await jobs.release(stale, "died", charge=True)
+            current = (await jobs.claim("audio", "b/2", 2.0)).stage
+            assert current.attempt == 2
+            before = await jobs.get("a")
+            for attempt in (
+                jobs.finish(stale, {}, {"x": "y"}, 9.0),
+                jobs.fail(stale, "no", 9.0),
+                jobs.release(stale, None, charge=True),
+            ):
+                with pytest.raises(LeaseLost):
+                    await attempt
+            assert await jobs.get("a") == before
+
+    asyncio.run(main())
+
+
+def test_release_without_charge_gives_the_attempt_back(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            for lease in range(5):
+                claim = await jobs.claim("audio", f"b/{lease}", 1.0)
+                assert claim.stage.attempt == 1
+                await jobs.release(claim.stage, None, charge=False)
+
+    asyncio.run(main())
+
+
+def test_a_failed_stage_fails_the_job_and_stops_its_siblings(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            await jobs.finish((await jobs.claim("audio", "b/1", 1.0)).stage, {}, {}, 1.0)
+            separate = (await jobs.claim("separation", "b/2", 1.0)).stage
+            hpss = (await jobs.claim("audio", "b/3", 1.0)).stage
+            await jobs.fail(separate, "a sentence", 2.0)
+            job = await jobs.get("a")
+            assert (job.state, job.error) == ("failed", "a sentence")
+            states = {stage.name: stage.state for stage in job.stages}
+            assert states == {"decode": "completed", "separate": "failed", "hpss": "failed",
+                              "encode": "pending"}
+            with pytest.raises(LeaseLost):
+                await jobs.finish(hpss, {}, {}, 3.0)
+            assert await jobs.claim("audio", "b/4", 3.0) is None
+
+    asyncio.run(main())
+
+
+def test_recovery_takes_orphans_back(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            assert await jobs.recover("boot1", "machine1") == 0
+            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            await jobs.claim("audio", "boot1/1", 1.0)
+        async with open_store() as (_, jobs):
+            assert await jobs.recover("boot2", "machine1") == 1
+            claim = await jobs.claim("audio", "boot2/1", 2.0)
+            assert claim.stage.attempt == 1, "a stop of the server costs no attempt"
+
+    asyncio.run(main())
+
+
+def test_after_a_crash_of_the_machine_jobs_start_from_their_inputs(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            await jobs.recover("boot1", "machine1")
+            await jobs.create("done", "pipeline", "{}", PLAN[:1], 1.0)
+            done = (await jobs.claim("audio", "boot1/0", 1.0)).stage
+            await jobs.finish(done, {}, {"x": "x.wav"}, 1.0)
+            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            stage = (await jobs.claim("audio", "boot1/1", 1.0)).stage
+            await jobs.finish(stage, {"frames": 1}, {"y": "y.wav"}, 1.0)
+            await jobs.claim("separation", "boot1/2", 1.0)
+            await jobs.recover("boot2", "machine2")
+            job = await jobs.get("a")
+            assert {(s.state, s.attempt, s.facts) for s in job.stages} == {("pending", 0, "{}")}
+            assert job.tracks == {}
+            assert (await jobs.get("done")).tracks == {"x": "x.wav"}
+
+    asyncio.run(main())
+
+
+def test_expiry(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            for name, now in (("old", 0.0), ("new", 1.0), ("running", 2.0)):
+                await jobs.create(name, "pipeline", "{}", PLAN[:1], now)
+            for end in (10.0, 99.0):
+                stage = (await jobs.claim("audio", f"b/{end}", 3.0)).stage
+                await jobs.finish(stage, {}, {"x": "x.wav"}, end)
+            assert await jobs.expire(50.0) == ["old"]
+            assert (await jobs.get("old")).state == "expired"
+            assert await jobs.live_ids() == {"new", "running"}
+            assert await jobs.unfinished_ids() == {"running"}
+            await jobs.forget(50.0)
+            assert await jobs.get("old") is None
+
+    asyncio.run(main())

@@ -1,0 +1,90 @@
+"""File, environment and flags; what is wrong is named."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from server.config import defaults_file, load
+from server.errors import ConfigError
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    config = load(environ={})
+    assert (config.server.host, config.server.port) == ("127.0.0.1", 8000)
+    assert config.limits.max_file_size_mb == 500
+    assert config.limits.max_queued_jobs == 1000
+    assert (config.pipeline.auth, config.pipeline.allow_anonymous) == ("none", False)
+    assert config.separation.max_batch == "auto"
+    assert (config.jobs.retention_hours, config.jobs.max_attempts) == (24, 3)
+
+
+def test_flags_beat_environment_beats_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[server]\nport = 9001\n[limits]\nmax_file_size_mb = 7\n')
+    environ = {"STEMBOX_SERVER__PORT": "9002", "OTHER": "x"}
+    assert load(file, environ={}).server.port == 9001
+    config = load(file, environ=environ)
+    assert (config.server.port, config.limits.max_file_size_mb) == (9002, 7)
+    assert load(file, environ=environ, flags={"server.port": 9003}).server.port == 9003
+    assert load(file, environ=environ, flags={"server.port": None}).server.port == 9002
+
+
+def test_lists_and_numbers_from_the_environment() -> None:
+    config = load(environ={
+        "STEMBOX_FETCH__ALLOW_NETWORKS": "127.0.0.0/8, ::1/128",
+        "STEMBOX_MODELS__BEST": "mine",
+        "STEMBOX_AUDIO__WORKERS": "3",
+        "STEMBOX_PIPELINE__ALLOW_ANONYMOUS": "true",
+        "STEMBOX_JOBS__RETENTION_HOURS": "0.5",
+    })
+    assert config.fetch.allow_networks == ["127.0.0.0/8", "::1/128"]
+    assert config.models.tier("BEST") == (["mine"], 0.25)
+    assert config.audio_workers == 3
+    assert config.pipeline.allow_anonymous
+    assert config.jobs.retention_hours == 0.5
+
+
+@pytest.mark.parametrize(("environ", "words"), [
+    ({"STEMBOX_SERVER__PROT": "1"}, ["server.prot", "port"]),
+    ({"STEMBOX_SEVER__PORT": "1"}, ["sever", "server"]),
+    ({"STEMBOX_SERVER__PORT": "80"}, ["server.port", "1024"]),
+    ({"STEMBOX_SERVER__PORT": "many"}, ["server.port", "int"]),
+    ({"STEMBOX_SERVER__HOST": "10.0.0.1"}, ["server.host", "0.0.0.0"]),
+    ({"STEMBOX_PIPELINE__WAV_FORMAT": "MP3"}, ["pipeline.wav_format", "PCM_24"]),
+    ({"STEMBOX_SEPARATION__DEVICE": "tpu"}, ["separation.device", "cuda"]),
+    ({"STEMBOX_MODELS__OVERLAP_FAST": "1"}, ["models.overlap_fast", "1"]),
+    ({"STEMBOX_JOBS__MAX_ATTEMPTS": "0"}, ["jobs.max_attempts", "1"]),
+])
+def test_what_is_wrong_is_named_with_what_is_allowed(
+    environ: dict[str, str], words: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(environ=environ)
+    for word in words:
+        assert word in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_files_that_are_no_settings(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[server\n")
+    flat = tmp_path / "flat.toml"
+    flat.write_text("server = 1\n")
+    for file in (bad, flat, tmp_path / "none.toml"):
+        with pytest.raises(ConfigError, match=file.name):
+            load(file, environ={})
+
+
+def test_another_address_needs_a_decision() -> None:
+    with pytest.raises(ConfigError, match="allow_anonymous"):
+        load(environ={"STEMBOX_SERVER__HOST": "0.0.0.0"})
+    load(environ={"STEMBOX_SERVER__HOST": "0.0.0.0", "STEMBOX_PIPELINE__ALLOW_ANONYMOUS": "true"})
+
+
+def test_every_key_has_a_comment() -> None:
+    text = defaults_file().read_text()
+    for section, keys in tomllib.loads(text).items():
+        for key in keys:
+            line = next(line for line in text.splitlines() if line.startswith(f"{key} ="))
+            assert "#" in line, f"{section}.{key}"

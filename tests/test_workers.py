@@ -1,0 +1,191 @@
+"""The socket between the API process and workers, with real sockets and pretended workers."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from server import errors
+from server.channel import Channel, ChannelClosed, serve_one_by_one
+from server.messages import Hello, Options, Result, Task
+from server.workers import Workers
+
+OPTIONS = Options(file_name="a.wav", model="m", overlap=0.25, wav_format="PCM_16",
+                  target_lufs=-14, true_peak_dbtp=-1, max_seconds=60)
+
+
+def task(name: str) -> Task:
+    return Task(id=name, job="job", stage="test", scratch="", outputs="", options=OPTIONS)
+
+
+def work(job: Task, report: Callable[[float], None]) -> Result:
+    match job.id:
+        case "bad":
+            raise errors.UnsupportedFormat("Unsupported audio format: .x")
+        case "long":
+            raise errors.AudioTooLong("too long")
+        case "defect":
+            raise ZeroDivisionError("x")
+        case "forever":
+            while True:
+                report(0.5)
+                time.sleep(0.01)
+    report(0.5)
+    return Result(job.id, facts={"echo": job.id})
+
+
+def pretend(path: Path, slots: int = 1) -> threading.Thread:
+    """A worker in a thread of this process."""
+    def live() -> None:
+        channel = Channel(path)
+        channel.connect(Hello("test", "test-0", 0, "cpu", slots))
+        try:
+            serve_one_by_one(channel, work, lambda *_: None)
+        except ChannelClosed:
+            channel.close()
+
+    thread = threading.Thread(target=live, daemon=True)
+    thread.start()
+    return thread
+
+
+def in_company(main: Callable, stall: float = 60.0, pretended: int = 1) -> None:
+    """Runs `main(workers, path)` with a listening socket and pretended workers."""
+    async def body(path: Path) -> None:
+        workers = Workers(stall)
+        async with workers.listening(path):
+            threads = [pretend(path) for _ in range(pretended)]
+            while len(workers.of("test")) < pretended:
+                await asyncio.sleep(0.01)
+            await asyncio.wait_for(main(workers, path), 60)
+        for thread in threads:
+            await asyncio.to_thread(thread.join, 5)
+            assert not thread.is_alive(), "a worker must notice that the API process is gone"
+
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(body(Path(folder) / "s"))
+
+
+def test_results_progress_and_errors() -> None:
+    async def main(workers: Workers, _: Path) -> None:
+        seen: list[float] = []
+        slot = await workers.reserve("test")
+        assert (await slot.run(task("fine"), seen.append)).facts == {"echo": "fine"}
+        assert seen == [0.5]
+        for name, kind in (("bad", errors.UnsupportedFormat), ("long", errors.AudioTooLong),
+                           ("defect", errors.StageFailed)):
+            with pytest.raises(kind):
+                await (await workers.reserve("test")).run(task(name))
+
+    in_company(main)
+
+
+def test_one_place_one_task_and_the_next_in_turn() -> None:
+    async def main(workers: Workers, _: Path) -> None:
+        slot = workers.try_reserve("test")
+        assert workers.try_reserve("test") is None
+        order: list[str] = []
+
+        async def next_one(name: str) -> None:
+            place = await workers.reserve("test")
+            order.append(name)
+            await place.run(task(name))
+
+        waiting = [asyncio.create_task(next_one(name)) for name in "abc"]
+        await asyncio.sleep(0.05)
+        assert order == []
+        slot.release()
+        await asyncio.gather(*waiting)
+        assert order == ["a", "b", "c"]
+
+    in_company(main)
+
+
+def test_many_tasks_over_two_workers() -> None:
+    async def main(workers: Workers, _: Path) -> None:
+        async def one(name: str) -> str:
+            return (await (await workers.reserve("test")).run(task(name))).facts["echo"]
+
+        names = [f"t{i}" for i in range(200)]
+        assert await asyncio.gather(*(one(name) for name in names)) == names
+
+    in_company(main, pretended=2)
+
+
+def test_a_cancelled_caller_cancels_the_task_and_frees_the_place() -> None:
+    async def main(workers: Workers, _: Path) -> None:
+        running = asyncio.create_task((await workers.reserve("test")).run(task("forever")))
+        await asyncio.sleep(0.05)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        slot = await asyncio.wait_for(workers.reserve("test"), 10)
+        assert (await slot.run(task("fine"))).id == "fine"
+
+    in_company(main)
+
+
+LONELY = """
+import sys, os, time
+from pathlib import Path
+from server.channel import Channel
+from server.messages import Hello
+channel = Channel(Path(sys.argv[1]))
+channel.connect(Hello("victim", "victim-0", os.getpid(), "cpu", 2))
+channel.receive()
+if sys.argv[2] == "die":
+    channel.receive()
+    os.kill(os.getpid(), 9)
+time.sleep(600)
+"""
+
+
+def victim(path: Path, what: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", LONELY, str(path), what])
+
+
+def test_a_dying_worker_is_noticed_by_everyone_who_waits() -> None:
+    async def main(workers: Workers, path: Path) -> None:
+        process = victim(path, "die")
+        slots = [await workers.reserve("victim") for _ in range(2)]
+        ends = await asyncio.gather(
+            *(slot.run(task(f"x{i}")) for i, slot in enumerate(slots)), return_exceptions=True)
+        assert [type(end) for end in ends] == [errors.WorkerLost] * 2
+        assert [end.alone for end in ends] == [False, False]
+        assert not workers.ready("victim")
+        process.wait()
+
+    in_company(main)
+
+
+def test_a_silent_worker_with_work_is_killed_an_idle_one_is_not() -> None:
+    async def main(workers: Workers, path: Path) -> None:
+        process = victim(path, "hang")
+        slot = await workers.reserve("victim")
+        await asyncio.sleep(1.5)
+        assert process.poll() is None, "it has no work: its silence is fine"
+        with pytest.raises(errors.WorkerLost) as caught:
+            await slot.run(task("x"))
+        assert caught.value.alone
+        assert await asyncio.to_thread(process.wait, 10) == -9
+        assert workers.ready("test"), "the other one was idle all along"
+
+    in_company(main, stall=0.8)
+
+
+def test_rubbish_on_the_socket_harms_nobody() -> None:
+    async def main(workers: Workers, path: Path) -> None:
+        for rubbish in (b"", b"\x00", b"\x00\x00\x00\x02hi", b"\xff" * 64):
+            _, writer = await asyncio.open_unix_connection(path)
+            writer.write(rubbish)
+            writer.close()
+        slot = await workers.reserve("test")
+        assert (await slot.run(task("fine"))).id == "fine"
+
+    in_company(main)
