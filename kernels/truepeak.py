@@ -8,7 +8,6 @@ import math
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.signal import firwin
 
 Floats = NDArray[np.float32]
 
@@ -50,7 +49,8 @@ def _phases() -> Floats:
     Read backwards they are the same set, so the order of the taps does not matter.
     """
     length = OVERSAMPLING * TAPS - 1
-    prototype = firwin(length, 1 / OVERSAMPLING, window=("kaiser", 5.0), scale=False)
+    times = (np.arange(length) - length // 2) / OVERSAMPLING
+    prototype = np.sinc(times) / OVERSAMPLING * np.kaiser(length, 5.0)
     padded = np.append(prototype, 0.0) * OVERSAMPLING
     # The last phase is a single 1: the samples themselves.
     phases = padded.reshape(TAPS, OVERSAMPLING).T[: OVERSAMPLING - 1]

@@ -54,8 +54,9 @@ def machine() -> Row:
     """What the figures were taken on."""
     import torch
 
-    name = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
-                 if line.startswith("model name")), platform.processor())
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")),
+                platform.processor())
     return {
         "cpu": name, "cores": len(os.sched_getaffinity(0)), "python": platform.python_version(),
         "torch": torch.__version__, "gpu": torch.cuda.get_device_name()

@@ -42,7 +42,8 @@ def prepare(folder: Path, seconds: float = SECONDS) -> Task:
     """A job's folder with an MP3 as its input and stems as the model would leave them."""
     folder.mkdir(exist_ok=True)
     stems = synthesise(2_000_002, seconds)
-    sf.write(folder / "input", sum(stems.values()).T, SAMPLE_RATE, format="MP3")
+    mix = np.sum(np.stack(list(stems.values())), axis=0)
+    sf.write(folder / "input", mix.T, SAMPLE_RATE, format="MP3")
     for stem, samples in stems.items():
         with FrameWriter(folder / f"{stem}.f32") as writer:
             writer.write(samples.T)

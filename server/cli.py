@@ -14,6 +14,7 @@ from server import __version__
 from server.config import Config, load
 from server.errors import StemboxError
 
+BAR_SECONDS = 0.2  # a bar is drawn no more often than this
 Command = Callable[[argparse.Namespace, Config], int]
 
 
@@ -86,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="models on this machine, and which tier each serves")
     puller = actions.add_parser("pull", help="fetch models from demucs's hub")
     puller.add_argument("names", nargs="+", metavar="NAME")
+    puller.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS)
     puller.set_defaults(command=pull_models)
 
     add("bench", bench, "measure this machine; writes loadtests/bench.json")
@@ -170,10 +172,15 @@ class Bar:
     def __init__(self, name: str) -> None:
         from tqdm import tqdm
 
+        self._next = 0.0
         self._bar = tqdm(total=100, desc=name, unit="%", leave=False, bar_format=(
             "{desc}: {bar} {n:3.0f} % {postfix} [{elapsed}]"))
 
     def __call__(self, stage: str, done: float) -> None:
+        now = time.monotonic()
+        if now < self._next and done < 1:
+            return
+        self._next = now + BAR_SECONDS
         self._bar.set_postfix_str(stage, refresh=False)
         self._bar.n = 100 * done
         self._bar.refresh()

@@ -29,7 +29,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of every section of the settings."""
 
 
-class Server(Section):
+class Server(Section, frozen=True):
     host: LITSERVE_HOSTS
     port: Annotated[int, Meta(ge=1024, le=65535)]
     data_dir: str
@@ -39,7 +39,7 @@ class Server(Section):
     min_free_percent: Annotated[float, Meta(ge=0, lt=100)]
 
 
-class Limits(Section):
+class Limits(Section, frozen=True):
     max_file_size_mb: Count
     max_upload_mb: Count
     min_audio_seconds: Annotated[float, Meta(ge=0)]
@@ -48,7 +48,7 @@ class Limits(Section):
     max_queued_jobs: Count
 
 
-class Pipeline(Section):
+class Pipeline(Section, frozen=True):
     auth: Literal["none", "api_key"]
     allow_anonymous: bool
     quality: Quality
@@ -57,7 +57,7 @@ class Pipeline(Section):
     true_peak_dbtp: Annotated[float, Meta(ge=-60, le=0)]
 
 
-class Separation(Section):
+class Separation(Section, frozen=True):
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     max_batch: CountOrAuto
     max_jobs: Count
@@ -75,7 +75,7 @@ class Separation(Section):
         return CPU_BATCH if device == "cpu" else GPU_BATCH
 
 
-class Models(Section):
+class Models(Section, frozen=True):
     fast: list[str]
     balanced: list[str]
     best: list[str]
@@ -91,28 +91,28 @@ class Models(Section):
         return getattr(self, name), getattr(self, f"overlap_{name}")
 
 
-class Audio(Section):
+class Audio(Section, frozen=True):
     workers: CountOrAuto
     memory_mb: Annotated[int, Meta(ge=256)]
 
 
-class Jobs(Section):
+class Jobs(Section, frozen=True):
     retention_hours: Positive
     max_attempts: Count
     stall_seconds: Positive
 
 
-class Fetch(Section):
+class Fetch(Section, frozen=True):
     allow_networks: list[str]
     timeout_s: Positive
 
 
-class Log(Section):
+class Log(Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["auto", "console", "json"]
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """Every setting. Sections and keys are those of `config.toml`, where each has its comment."""
 
     server: Server

@@ -21,7 +21,7 @@ def run(offline: Offline, folder: Path, seconds: float, report: Report) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     stems = synthesise(SEED, seconds)
     song = folder / "song.wav"
-    mix = np.sum(list(stems.values()), axis=0, dtype=np.float32)
+    mix = np.sum(np.stack(list(stems.values())), axis=0)
     sf.write(song, mix.T, SAMPLE_RATE, subtype="FLOAT")
     tracks = offline.nine_tracks(song, folder, report)
     lines = [f"{'track':<16} {'LUFS':>7} {'dBTP':>7} {'SDR dB':>7} {'mix dB':>7}  file"]
@@ -39,4 +39,4 @@ def _sdr(truth: np.ndarray, made: np.ndarray) -> float:
     """Signal to distortion of the whole song in dB, as in the MDX challenge: one ratio, no
     projection. `mix dB` in the table is that of the mix itself: what doing nothing gives."""
     error = float(np.sum((truth - made) ** 2, dtype=np.float64))
-    return 10 * np.log10((float(np.sum(truth**2, dtype=np.float64)) + 1e-9) / (error + 1e-9))
+    return float(10 * np.log10((np.sum(truth**2, dtype=np.float64) + 1e-9) / (error + 1e-9)))

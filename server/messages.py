@@ -7,8 +7,6 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-PoolName = Literal["separation", "audio"]
-
 
 class Options(Struct, frozen=True, kw_only=True):
     """What a job was asked for, decided when it was accepted and kept with it."""

@@ -33,7 +33,7 @@ class FrameReader:
         """Frames `start` to `start + count`, fewer at the end of the file. Shape (<=count, 2)."""
         count = max(0, min(count, self.frames - start))
         out = np.empty((count, CHANNELS), dtype="<f4")
-        view, offset = memoryview(out.reshape(-1).view(np.uint8)), start * FRAME_BYTES
+        view, offset = out.reshape(-1).view(np.uint8).data, start * FRAME_BYTES
         done = 0
         while done < len(view):
             got = os.preadv(self._file.fileno(), [view[done:]], offset + done)
@@ -66,7 +66,7 @@ class FrameWriter:
     def write(self, block: np.ndarray) -> None:
         """Appends a block of shape (frames, 2), of any layout and float type."""
         data = np.ascontiguousarray(block, dtype="<f4")
-        view = memoryview(data.reshape(-1).view(np.uint8))
+        view = data.reshape(-1).view(np.uint8).data
         while view:
             view = view[self._file.write(view) :]
         self.frames += len(data)

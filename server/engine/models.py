@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +26,9 @@ class Separator:
 
     def __init__(self, files: ModelFiles, device: torch.device) -> None:
         bag = load_bag(files)
-        rates = {int(model.samplerate) for model in bag.models}
-        lengths = {int(model.samplerate * model.segment) for model in bag.models}
+        members: list[Any] = list(bag.models)
+        rates = {int(model.samplerate) for model in members}
+        lengths = {int(model.samplerate * model.segment) for model in members}
         if rates != {44100} or len(lengths) != 1 or bag.audio_channels != 2:
             raise ModelError(f"{files.name}: want stereo, 44100 Hz and one segment length")
         self.name = files.name
@@ -39,7 +41,7 @@ class Separator:
             raise ModelError(f"{files.name}: a stem has no model")
         self.models = [
             (model.to(device).eval(), weight[None, :, None, None])
-            for model, weight in zip(bag.models, weights, strict=True)
+            for model, weight in zip(members, weights, strict=True)
         ]
         self._totals = totals[None, :, None, None]
 
@@ -85,7 +87,7 @@ def load_bag(files: ModelFiles) -> BagOfModels:
         raise ModelError(f"model {files.name} cannot be loaded: {error}") from error
 
 
-def _load_one(path: Path) -> torch.nn.Module:
+def _load_one(path: Path) -> Any:
     return load_safetensors_model(path) if path.suffix == ".safetensors" else load_model(path)
 
 

@@ -50,8 +50,11 @@ def test_asking_for_the_formats_loads_no_decoder(module: object) -> None:
         b"ID3\x04\0\0\x7f\x7f\x7f\x7f",
         b"ID3\x04\0\0\0\0\0\0" * 9,
         b"RIFF",
+        # MPEG headers in the right places, but each of another rate.
+        b"".join(b"\xff\xfb" + rate + bytes(length - 3)
+                 for rate, length in ((b"\x90", 417), (b"\x94", 384), (b"\x98", 576))),
     ],
-)
+)  # fmt: skip
 def test_no_audio(tmp_path: Path, data: bytes) -> None:
     assert sniffed(tmp_path, data) is None
 

@@ -68,6 +68,18 @@ def test_the_stream_is_the_whole(cuts, samples):
     assert meter.true_peak() == pytest.approx(true_peak(y, 44_100), abs=1e-5)
 
 
+def test_no_cut_hides_a_peak():
+    """One sample and one peak between samples, cut at every place near them."""
+    for first, second in [(0.5, 0.0), (0.4, 0.4)]:
+        y = np.zeros((1, 200), np.float32)
+        y[0, 100], y[0, 101] = first, second
+        for cut in range(70, 131):
+            meter = LoudnessMeter(44_100, 1)
+            meter.feed(y[:, :cut])
+            meter.feed(y[:, cut:])
+            assert meter.true_peak() == pytest.approx(true_peak(y, 44_100), abs=1e-5)
+
+
 def test_between_the_last_sample_and_silence():
     """Two equal samples at the very end: the curve rises above both."""
     y = np.zeros((1, 100), np.float32)

@@ -1,0 +1,12 @@
+"""One torch thread a test: on small tensors more threads cost more than they give."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
