@@ -12,6 +12,7 @@ from msgspec import Struct
 from server.audio.stages import STAGES
 from server.config import Config, Quality
 from server.engine import catalog
+from server.engine.cpu import prepare_cpu
 from server.engine.devices import devices
 from server.engine.engine import Engine, Song
 from server.engine.models import Separator
@@ -52,7 +53,7 @@ class Offline:
         self._quality: Quality = quality
         device = devices(config.separation.device)[0]
         if device == "cpu":
-            torch.set_num_threads(config.separation.cpu_threads)
+            prepare_cpu(config.separation.cpu_threads)
         self.model = Separator(catalog.serving(quality, config), torch.device(device))
         self._batch = config.separation.batch_on(device)
 

@@ -10,6 +10,7 @@ import torch
 from server.channel import Channel, ChannelClosed, failure
 from server.config import Config
 from server.engine.catalog import find, serving
+from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song
 from server.engine.models import Separator
 from server.engine.separation import Separation
@@ -27,7 +28,7 @@ class SeparationWorker:
         self._device = torch.device(device)
         self._models: dict[str, Separator] = {}
         if self._device.type == "cpu":
-            torch.set_num_threads(config.separation.cpu_threads)
+            prepare_cpu(config.separation.cpu_threads)
         self._max_batch = config.separation.batch_on(device)
         self._warm_up(serving(config.pipeline.quality, config).name)
 
