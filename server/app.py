@@ -100,13 +100,15 @@ class Application:
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         await receive()  # lifespan.startup
+        phase = "startup"
         try:
             async with self._running():
                 await send({"type": "lifespan.startup.complete"})
+                phase = "shutdown"
                 await receive()  # lifespan.shutdown
         except Exception as error:
-            log.exception("the API process cannot go on")
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            log.exception("the API process cannot go on", phase=phase)
+            await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
             raise
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -122,7 +124,7 @@ class Application:
             dispatcher = Dispatcher(jobs, workers, folders, config.jobs.max_attempts)
             service = JobService(config, jobs, workers, dispatcher)
             janitor = Janitor(jobs, folders, config.jobs.retention_hours, service.incoming)
-            taken_back = await jobs.recover(dispatcher.boot, machine_boot())
+            taken_back = await jobs.recover(dispatcher.boot, machine_boot(), time.time())
             if taken_back:
                 log.info("stages of an earlier run taken back", stages=taken_back)
             self._http = create_app(config, service)

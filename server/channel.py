@@ -4,6 +4,7 @@ A message is four bytes of length and msgpack. A worker holds one connection; wh
 kernel closes it, so the API process knows at once. Knows no LitServe, no database, no audio.
 """
 
+import errno
 import select
 import socket
 import struct
@@ -50,6 +51,7 @@ class Channel:
 
     def connect(self, hello: Hello) -> None:
         """Waits until the API process listens, and says hello."""
+        pause = RECONNECT_SECONDS
         while True:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
@@ -57,7 +59,8 @@ class Channel:
                 break
             except OSError:
                 self._socket.close()
-                time.sleep(RECONNECT_SECONDS)
+                time.sleep(pause)
+                pause = min(1.0, 2 * pause)
         self.send(hello)
 
     def close(self) -> None:
@@ -92,31 +95,29 @@ class Channel:
         return data
 
 
+# How an exception in a worker is called on the wire; the first that fits.
+KINDS: tuple[tuple[str, type[errors.StemboxError]], ...] = (
+    ("cancelled", errors.Cancelled),
+    ("unsupported", errors.UnsupportedFormat),
+    ("too_long", errors.AudioTooLong),
+    ("input", errors.AudioError),
+    ("no_room", errors.DiskFull),
+)
+
+
 def failure(task_id: str, error: Exception) -> Failed:
-    """The message that tells of an exception; only our own sentences go out."""
-    match error:
-        case errors.Cancelled():
-            kind = "cancelled"
-        case errors.UnsupportedFormat():
-            kind = "unsupported"
-        case errors.AudioTooLong():
-            kind = "too_long"
-        case errors.AudioError():
-            kind = "input"
-        case _:
-            return Failed(task_id, "internal", f"{type(error).__name__}: {error}")
-    return Failed(task_id, kind, error.message)  # type: ignore[arg-type]
+    """The message that tells of an exception."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        error = errors.DiskFull("The server's disk is full")
+    for kind, known in KINDS:
+        if isinstance(error, known):
+            return Failed(task_id, kind, error.message)  # type: ignore[arg-type]
+    return Failed(task_id, "internal", f"{type(error).__name__}: {error}")
 
 
 def to_error(failed: Failed) -> Exception:
     """The exception that a `Failed` message stands for, on the API side."""
-    kinds: dict[str, Callable[[str], Exception]] = {
-        "input": errors.AudioError,
-        "unsupported": errors.UnsupportedFormat,
-        "too_long": errors.AudioTooLong,
-        "cancelled": errors.Cancelled,
-    }
-    return kinds.get(failed.kind, errors.StageFailed)(failed.message)
+    return dict(KINDS).get(failed.kind, errors.StageFailed)(failed.message)
 
 
 class TaskReport:

@@ -34,10 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StemboxError as error:
         print(f"stembox: {error.message}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        print(f"stembox: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def set_environment(config: Config) -> None:
@@ -106,6 +109,8 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox separate`: goes on after a file that fails, and then exits with 1."""
     from server.offline import Offline, Target
 
+    if len({file.stem for file in arguments.files}) < len(arguments.files):
+        raise StemboxError("two files of one name would overwrite each other's stems")
     target = Target(arguments.out, arguments.output_type, arguments.format)
     offline = Offline(config, arguments.quality)
     print(f"model {offline.model.name} on {offline.model.device}", file=sys.stderr)

@@ -43,7 +43,7 @@ class Limits(Section, frozen=True):
     max_file_size_mb: Count
     max_upload_mb: Count
     min_audio_seconds: Annotated[float, Meta(ge=0)]
-    max_audio_seconds: Positive
+    max_audio_seconds: Annotated[float, Meta(gt=0, le=86400)]
     requests_per_minute: Count
     max_queued_jobs: Count
 
@@ -99,7 +99,7 @@ class Audio(Section, frozen=True):
 class Jobs(Section, frozen=True):
     retention_hours: Positive
     max_attempts: Count
-    stall_seconds: Positive
+    stall_seconds: Annotated[float, Meta(ge=1)]
 
 
 class Fetch(Section, frozen=True):
@@ -232,6 +232,5 @@ def _check_address(config: Config) -> None:
     if config.server.host != "127.0.0.1" and anonymous:
         raise ConfigError(
             f"settings: server.host {config.server.host} would offer the pipeline API to the "
-            'network without a key; set pipeline.auth = "api_key" or '
-            "pipeline.allow_anonymous = true"
+            "network without a key; pipeline.allow_anonymous = true says that this is meant"
         )

@@ -71,5 +71,9 @@ class WorkerLost(StemboxError):
         self.alone = alone
 
 
+class WorkerGone(StemboxError):
+    """The worker was gone before it got the task: nobody's fault."""
+
+
 class Cancelled(StemboxError):
     """The job was cancelled while its task ran."""

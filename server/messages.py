@@ -18,7 +18,6 @@ class Options(Struct, frozen=True, kw_only=True):
     target_lufs: float
     true_peak_dbtp: float
     max_seconds: float
-    size_bytes: int = 0
 
 
 class Task(Struct, frozen=True, kw_only=True, tag="task"):
@@ -51,7 +50,7 @@ class Hello(Struct, frozen=True, tag="hello"):
     pid: int
     device: str
     slots: int  # tasks it takes at once
-    facts: dict[str, Any] = field(default_factory=dict)
+    step_s: float = 0.0  # seconds between its signs of life while it works, as far as it knows
 
 
 class Started(Struct, frozen=True, tag="started"):
@@ -78,12 +77,12 @@ class Result(Struct, frozen=True, tag="result"):
 class Failed(Struct, frozen=True, tag="failed"):
     """The task failed in the worker.
 
-    `kind` is "input" (the user's file is at fault, trying again is useless), "cancelled", or
-    "internal" (a defect or a full disk: worth another attempt).
+    `kind` says whose fault it is: the file's ("input", "unsupported", "too_long": trying again is
+    useless), nobody's ("cancelled"), the disk's ("no_room"), or the server's ("internal").
     """
 
     id: str
-    kind: Literal["input", "unsupported", "too_long", "cancelled", "internal"]
+    kind: Literal["input", "unsupported", "too_long", "cancelled", "no_room", "internal"]
     message: str
 
 

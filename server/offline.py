@@ -70,7 +70,8 @@ class Offline:
             raise ModelError(f"model {self.model.name} makes no {', '.join(missing)}")
         folder = target.folder / source.stem
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="stembox-") as scratch:
+        # Beside the stems and not in /tmp: an hour of song needs gigabytes.
+        with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
             task = self._task(source, Path(scratch), folder)
             self._stage("decode", task, report)
             self._separate(task, report)
@@ -83,7 +84,7 @@ class Offline:
     def nine_tracks(self, source: Path, folder: Path, report: Report) -> dict[str, Path]:
         """All tracks of the pipeline API from one file, below `folder`. Raises AudioError."""
         tracks: dict[str, str] = {}
-        with tempfile.TemporaryDirectory(prefix="stembox-") as scratch:
+        with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
             task = self._task(source, Path(scratch), folder)
             self._stage("decode", task, report)
             self._separate(task, report)
@@ -128,7 +129,7 @@ class Offline:
 def _write(scratch: Path, track: str, path: Path, subtype: str) -> None:
     """One track from its scratch file; `instrumental` is the mix minus the vocals."""
     instrumental = track == "instrumental"
-    part = path.with_name(f".{path.name}.part")
+    part = Path(scratch) / f"encoded{path.suffix}"
     with (
         FrameReader(scratch / "mix.f32") as mix,
         FrameReader(scratch / f"{'vocals' if instrumental else track}.f32") as stem,

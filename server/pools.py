@@ -2,11 +2,13 @@
 
 What LitServe starts: one API process and the worker processes. What is replaced here, because
 it would spin, hang or leave processes behind: its loops and request queues (workers block on a
-socket of their own, `server/channel.py`), its monitor, its routes, its lifespan, its signals.
+socket of their own, `server/channel.py`), its manager process, its monitor, its routes, its
+lifespan, its way to stop.
 """
 
 import ctypes
 import logging
+import multiprocessing as mp
 import os
 import pkgutil
 import signal
@@ -15,7 +17,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import litserve
 import structlog
@@ -27,9 +29,11 @@ from server.config import Config
 from server.logs import set_up_logs
 
 log = structlog.get_logger()
+LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
-SHORTEST_LIFE = 10.0  # seconds; a worker that dies younger is restarted more and more slowly
-LONGEST_WAIT = 30.0
+SHORTEST_LIFE = 10.0  # seconds; a process that dies younger is replaced more and more slowly
+LONGEST_PAUSE = 30.0  # seconds
+EXTRA_GRACE = 5.0  # seconds beyond the grace of running requests, to close the database
 
 
 class PoolPlan(Struct, frozen=True):
@@ -44,12 +48,40 @@ class PoolPlan(Struct, frozen=True):
     devices: tuple[str, ...]
 
 
-def die_with_parent() -> None:
+def die_with(parent: int) -> None:
     """Asks the kernel to kill this process when its parent ends, however that happens."""
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent == 1 or os.getppid() != parent:  # it was too late already
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was too late already
         os._exit(1)
+
+
+class StopSignal:
+    """What LitServe waits for in place of its event: safe to set from a signal handler."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+        os.write(self._write, b"x")
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def wait(self) -> None:
+        while not self._set:
+            os.read(self._read, 1)
+
+
+class NoTransport:
+    """LitServe's way for requests and answers, of which nothing goes here. Also its manager."""
+
+    def close(self, send_sentinel: bool = True) -> None:
+        """Nothing to close."""
+
+    def shutdown(self) -> None:
+        """Nothing to shut down."""
 
 
 class SocketLoop(LitLoop):
@@ -76,10 +108,14 @@ class WorkerAPI(litserve.LitAPI):
         self.plan = plan
         self.config = config
         self.socket = socket
+        self.parent = os.getpid()
 
     def setup(self, device: str) -> None:
-        die_with_parent()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+        die_with(self.parent)
+        # Signals to the whole group are the parent's to handle: it stops the API process first,
+        # so that running work goes back to the queue, and then kills the workers.
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_IGN)
         number = int(os.environ["LITSERVE_WORKER_ID"])
         self.worker_name = f"{self.plan.name}-{number}"
         set_up_logs(self.config.log, worker=self.worker_name)
@@ -101,7 +137,7 @@ class Host(litserve.LitServer):
     ) -> None:
         self._our_app = app
         self._config = config
-        self._stopping = threading.Event()
+        self._stop = StopSignal()
         super().__init__(
             [WorkerAPI(plan, config, socket) for plan in plans],
             # Devices are ours to choose: LitServe's "auto" looks for torch in this process.
@@ -114,35 +150,43 @@ class Host(litserve.LitServer):
 
     def serve(self) -> None:
         """Runs until SIGTERM or Ctrl-C; then everything that was started is gone."""
-        # The manager and the API process are forked: this reaches them both.
-        os.register_at_fork(after_in_child=die_with_parent)
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
+        parent = os.getpid()
+
+        def child() -> None:
+            die_with(parent)
+            for name in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(name, signal.SIG_DFL)
+
+        os.register_at_fork(after_in_child=child)  # the API process is forked, workers are not
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: self._stop.set())
         server = self._config.server
         self.uvicorn_graceful_timeout = server.grace_seconds
-        self.run(
-            host=server.host, port=server.port, num_api_servers=1, log_level="warning",
-            generate_client_file=False, log_config=None, access_log=False, server_header=False,
-            timeout_keep_alive=75,
-        )
-
-    def _on_signal(self, *_: Any) -> NoReturn:
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, signal.SIG_IGN)
-        self._stopping.set()
-        raise KeyboardInterrupt  # LitServe's own way to a graceful stop
+        try:
+            self.run(
+                host=server.host, port=server.port, num_api_servers=1, log_level="warning",
+                generate_client_file=False, log_config=None, access_log=False,
+                server_header=False, timeout_keep_alive=75,
+            )
+        finally:
+            for process in mp.active_children():
+                process.kill()
 
     # -- from here on: what LitServe calls -------------------------------------------------
 
     def register_endpoints(self) -> None:
         """None of LitServe's routes is wanted."""
 
-    def _init_manager(self, num_api_servers: int) -> Any:
-        manager = super()._init_manager(num_api_servers)
+    def _init_manager(self, num_api_servers: int) -> NoTransport:
+        """No manager process: nothing goes through its queues, and its death would be ours."""
         for name in ("litserve", "uvicorn", "uvicorn.error", "uvicorn.access"):
             logging.getLogger(name).handlers.clear()  # to the root logger, like everything
             logging.getLogger(name).propagate = True
-        return manager
+        self._transport = NoTransport()
+        self._shutdown_event = self._stop
+        self.workers_setup_status: dict[str, str] = {}
+        self.litapi_request_queues = {api.api_path: None for api in self.litapi_connector}
+        return self._transport
 
     def verify_worker_status(self) -> None:
         """The API process may start at once: it says itself which workers are ready."""
@@ -152,46 +196,51 @@ class Host(litserve.LitServer):
 
     def _start_server(self, *args: Any, **kwargs: Any) -> dict[int, Any]:
         self._api_arguments = (args, kwargs)
-        self._api = super()._start_server(*args, **kwargs)
-        # The process is to be joined a little later than its own limit.
-        self.uvicorn_graceful_timeout += 5
+        self._api: dict[int, Any] = super()._start_server(*args, **kwargs)
         return self._api
 
     def _start_worker_monitoring(self, manager: Any, uvicorn_workers: dict[int, Any]) -> None:
         threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
 
-    def _perform_graceful_shutdown(self, *args: Any, **kwargs: Any) -> None:
-        self._stopping.set()
-        super()._perform_graceful_shutdown(*args, **kwargs)
+    def _perform_graceful_shutdown(self, *_: Any, **__: Any) -> None:
+        """The API process first: it gives running work back. Then the workers, at once."""
+        self._stop.set()
+        for process in self._api.values():
+            process.terminate()
+            process.join(self._config.server.grace_seconds + EXTRA_GRACE)
+            process.kill()
+        for process in self.inference_workers:
+            process.kill()
+        for process in (*self._api.values(), *self.inference_workers):
+            process.join()
 
     # -- our monitor: starts again what died --------------------------------------------------
 
     def _supervise(self) -> None:
-        """Waits for deaths. This thread must live as long as the process: the kernel kills
-        what it has forked when it ends."""
-        births: dict[int, float] = {}
-        pauses: dict[int, float] = {}
-        while not self._stopping.is_set():
+        """Waits for deaths and starts others in their place."""
+        births: dict[int, Birth] = {}
+        while not self._stop.is_set():
             try:
-                self._restart_dead(births, pauses)
+                self._restart_dead(births)
             except Exception:
                 log.exception("supervisor: trying again")
                 time.sleep(1)
+        # What this thread has forked would be killed by the kernel if the thread ended.
+        threading.Event().wait()
 
-    def _restart_dead(self, births: dict[int, float], pauses: dict[int, float]) -> None:
+    def _restart_dead(self, births: "dict[int, Birth]") -> None:
         watched = [*self.inference_workers, *self._api.values()]
-        wait([process.sentinel for process in watched], timeout=1)
+        wait([process.sentinel for process in watched if process.is_alive()], timeout=1)
         for index, process in enumerate(watched):
-            if process.is_alive() or self._stopping.is_set():
+            if process.is_alive() or self._stop.is_set():
                 continue
-            now = time.monotonic()
-            young = now - births.get(index, now - 2 * SHORTEST_LIFE) < SHORTEST_LIFE
-            pauses[index] = min(LONGEST_WAIT, 2 * pauses.get(index, 0.25)) if young else 0.0
-            log.error("process died: starting another", process=process.name, pid=process.pid,
-                      exit_code=process.exitcode, after_s=pauses[index])
-            self._stopping.wait(pauses[index])
-            if not self._stopping.is_set():
-                births[index] = time.monotonic()
+            birth = births.setdefault(index, Birth())
+            if birth.due is None:
+                birth.died(time.monotonic())
+                log.error("process died: starting another", process=process.name,
+                          pid=process.pid, exit_code=process.exitcode, after_s=birth.pause)
+            if birth.due is not None and time.monotonic() >= birth.due:
+                birth.born(time.monotonic())
                 self._start_again(index)
 
     def _start_again(self, index: int) -> None:
@@ -209,3 +258,22 @@ class Host(litserve.LitServer):
             first += count
 
 
+class Birth:
+    """When one process was last started, and when it may be again: slower each time it dies
+    young."""
+
+    def __init__(self) -> None:
+        self._born = -SHORTEST_LIFE
+        self.pause = 0.0
+        self.due: float | None = None
+
+    def died(self, now: float) -> None:
+        """Decides when the next may start: `due`."""
+        young = now - self._born < SHORTEST_LIFE
+        self.pause = min(LONGEST_PAUSE, max(0.5, 2 * self.pause)) if young else 0.0
+        self.due = now + self.pause
+
+    def born(self, now: float) -> None:
+        """Another was started."""
+        self._born = now
+        self.due = None

@@ -14,12 +14,19 @@ import numpy as np
 
 SAMPLE_RATE = 44100  # Hz, of everything between decoding and encoding
 CHANNELS = 2
+PART = ".part"
 FRAME_BYTES = CHANNELS * 4
 
 
 def frames_in(path: Path) -> int:
     """Number of stereo frames in a scratch file."""
     return os.path.getsize(path) // FRAME_BYTES
+
+
+def part_of(path: Path) -> Path:
+    """The temporary name beside a file that is being written: this process's own, since an
+    attempt that was given up may still be writing when the next one begins."""
+    return path.with_name(f"{path.name}.{os.getpid()}{PART}")
 
 
 class FrameReader:
@@ -55,11 +62,11 @@ class FrameReader:
 
 
 class FrameWriter:
-    """Appends frames to `<path>.part` and renames it to `path` when closed without an error."""
+    """Appends frames to a temporary file, renamed to `path` when closed without an error."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._part = path.with_name(path.name + ".part")
+        self._part = part_of(path)
         self._file = open(self._part, "wb", buffering=0)  # noqa: SIM115 - closed in __exit__
         self.frames = 0
 

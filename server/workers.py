@@ -7,6 +7,8 @@ WorkerLost at once. A worker that says nothing for too long while it has work is
 import asyncio
 import os
 import signal
+import socket
+import struct
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,29 +20,22 @@ import msgspec
 import structlog
 
 from server.channel import HEADER, pack, to_error
-from server.errors import WorkerLost
-from server.messages import Cancel, Failed, FromWorker, Hello, Progress, Result, Task
+from server.errors import WorkerGone, WorkerLost
+from server.messages import Cancel, Failed, FromWorker, Hello, Result, Task
 
 log = structlog.get_logger()
 LONGEST_MESSAGE = 1 << 20  # bytes; messages carry names and numbers
-OnProgress = Callable[[float], None]
-
-
-class _Call:
-    """A task at a worker, waiting for its end."""
-
-    def __init__(self, task: Task, on_progress: OnProgress | None) -> None:
-        self.task = task
-        self.on_progress = on_progress
-        self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+STALL_STEPS = 10  # a worker whose steps are long may be silent for this many of them
+PEER = struct.Struct("3i")  # Linux's ucred: pid, uid, gid
 
 
 class Worker:
     """One connected worker process."""
 
-    def __init__(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, hello: Hello, writer: asyncio.StreamWriter, pid: int) -> None:
         self.hello = hello
-        self.calls: dict[str, _Call] = {}
+        self.pid = pid
+        self.calls: dict[str, asyncio.Future[Result]] = {}
         self.reserved = 0
         self.last_sign = time.monotonic()
         self._writer = writer
@@ -56,34 +51,29 @@ class Worker:
     def take(self, message: FromWorker) -> bool:
         """Books a message from the worker; True when it ends a task."""
         self.last_sign = time.monotonic()
-        call = self.calls.get(getattr(message, "id", ""))
-        if call is None:
+        if not isinstance(message, Result | Failed) or message.id not in self.calls:
             return False
-        if isinstance(message, Progress) and call.on_progress is not None:
-            call.on_progress(message.done)
-        if not isinstance(message, Result | Failed):
-            return False
-        del self.calls[message.id]
-        if call.future.done():  # the caller has gone
+        call = self.calls.pop(message.id)
+        if call.done():  # the caller has gone
             return True
         if isinstance(message, Result):
-            call.future.set_result(message)
+            call.set_result(message)
         else:
-            call.future.set_exception(to_error(message))
+            call.set_exception(to_error(message))
         return True
 
     def lost(self) -> None:
         """The connection has ended: so have all tasks."""
         alone = len(self.calls) == 1
         for call in self.calls.values():
-            if not call.future.done():
-                call.future.set_exception(WorkerLost(f"{self.hello.worker} died", alone))
+            if not call.done():
+                call.set_exception(WorkerLost(f"{self.hello.worker} died", alone))
         self.calls.clear()
 
     def kill(self) -> None:
         """SIGKILL; the host starts another in its place."""
         with suppress(ProcessLookupError):
-            os.kill(self.hello.pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
 
 
 class Slot:
@@ -91,32 +81,37 @@ class Slot:
 
     def __init__(self, workers: "Workers", worker: Worker) -> None:
         self._workers = workers
+        self._held = True
         self.worker = worker
         worker.reserved += 1
 
     def release(self) -> None:
-        """Gives the place back without using it."""
-        self.worker.reserved -= 1
-        self._workers.wake_waiting()
+        """Gives the place back, unless it was used or given back already."""
+        if self._held:
+            self._held = False
+            self.worker.reserved -= 1
+            self._workers.serve_waiting()
 
-    async def run(self, task: Task, on_progress: OnProgress | None = None) -> Result:
+    async def run(self, task: Task) -> Result:
         """Runs the task to its end.
 
         Raises:
-            WorkerLost: the worker died or was killed because it stalled.
-            AudioError, UnsupportedFormat, AudioTooLong, StageFailed: what the worker said.
+            WorkerGone: the worker died before it got the task.
+            WorkerLost: the worker died, or was killed because it stalled.
+            AudioError, UnsupportedFormat, AudioTooLong, DiskFull, StageFailed: as the worker said.
         If the caller is cancelled, so is the task.
         """
-        worker, call = self.worker, _Call(task, on_progress)
+        worker = self.worker
+        self._held = False
         worker.reserved -= 1
         if worker not in self._workers.of(worker.hello.pool):
-            raise WorkerLost(f"{worker.hello.worker} died")
+            raise WorkerGone(f"{worker.hello.worker} died")
         if not worker.calls:
             worker.last_sign = time.monotonic()  # it was idle, not stalled
-        worker.calls[task.id] = call
+        call = worker.calls[task.id] = asyncio.get_running_loop().create_future()
         worker.send(task)
         try:
-            return await call.future
+            return await call
         except asyncio.CancelledError:
             if task.id in worker.calls:
                 worker.send(Cancel(task.id))
@@ -129,7 +124,7 @@ class Workers:
     def __init__(self, stall_seconds: float) -> None:
         self._stall_seconds = stall_seconds
         self._workers: list[Worker] = []
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, deque[asyncio.Future[Slot]]] = {}
         self._listeners: list[Callable[[], None]] = []
         self._decoder = msgspec.msgpack.Decoder(FromWorker)
         self._connections: set[asyncio.Task[None]] = set()
@@ -155,18 +150,21 @@ class Workers:
         self._listeners.append(callback)
 
     def changed(self) -> None:
-        """A place may have become free: wakes who waits for one."""
-        self.wake_waiting()
+        """A place may have become free: gives it to who waits, and tells the listeners."""
+        self.serve_waiting()
         for callback in self._listeners:
             callback()
 
-    def wake_waiting(self) -> None:
-        """Lets the first in each pool's `reserve` look again."""
+    def serve_waiting(self) -> None:
+        """Hands free places to those who wait in `reserve`, first come, first served."""
         for pool, waiting in self._waiting.items():
-            while waiting and waiting[0].done():
-                waiting.popleft()
-            if waiting and any(True for _ in self._free(pool)):
-                waiting.popleft().set_result(None)
+            while waiting:
+                if waiting[0].done():
+                    waiting.popleft()
+                elif (slot := self.try_reserve(pool)) is not None:
+                    waiting.popleft().set_result(slot)
+                else:
+                    break
 
     def try_reserve(self, pool: str, alone: bool = False) -> Slot | None:
         """A place at the least busy worker, or None. `alone`: only at an idle one."""
@@ -174,12 +172,16 @@ class Workers:
         return Slot(self, min(free, key=lambda worker: worker.load)) if free else None
 
     async def reserve(self, pool: str) -> Slot:
-        """A place, as soon as there is one."""
-        while (slot := self.try_reserve(pool)) is None:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(pool, deque()).append(future)
-            await future
-        return slot
+        """A place, as soon as there is one: first come, first served."""
+        future: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(pool, deque()).append(future)
+        self.serve_waiting()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                future.result().release()
+            raise
 
     def _free(self, pool: str) -> Iterator[Worker]:
         return (worker for worker in self.of(pool) if worker.load < worker.hello.slots)
@@ -189,6 +191,7 @@ class Workers:
         """Accepts workers on a unix socket at `path` and watches them, inside this context."""
         path.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._accept, path)
+        path.chmod(0o600)
         watch = asyncio.create_task(self._watch(), name="worker-watch")
         try:
             yield
@@ -208,16 +211,16 @@ class Workers:
             hello = await self._receive(reader)
             if not isinstance(hello, Hello):
                 return
-            worker = Worker(hello, writer)
+            worker = Worker(hello, writer, peer_pid(writer))
             self._workers.append(worker)
-            log.info("worker connected", worker=hello.worker, pid=hello.pid, device=hello.device)
+            log.info("worker connected", worker=hello.worker, pid=worker.pid, device=hello.device)
             self.changed()
             while True:
                 if worker.take(await self._receive(reader)):
                     self.changed()
         except (asyncio.IncompleteReadError, ConnectionError, msgspec.DecodeError) as error:
             if worker is not None:
-                log.warning("worker lost", worker=worker.hello.worker, pid=worker.hello.pid,
+                log.warning("worker lost", worker=worker.hello.worker, pid=worker.pid,
                             tasks=len(worker.calls), reason=type(error).__name__)
         except asyncio.CancelledError:
             pass  # the server stops
@@ -242,7 +245,15 @@ class Workers:
             await asyncio.sleep(self._stall_seconds / 4)
             for worker in self._workers:
                 silent = time.monotonic() - worker.last_sign
-                if worker.calls and silent > self._stall_seconds:
+                patience = max(self._stall_seconds, STALL_STEPS * worker.hello.step_s)
+                if worker.calls and silent > patience:
                     log.error("worker stalled: killing it", worker=worker.hello.worker,
-                              pid=worker.hello.pid, silent_s=round(silent, 1))
+                              pid=worker.pid, silent_s=round(silent, 1))
                     worker.kill()
+
+
+def peer_pid(writer: asyncio.StreamWriter) -> int:
+    """The process at the other end, as the kernel tells."""
+    peer = writer.get_extra_info("socket")
+    pid: int = PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))[0]
+    return pid

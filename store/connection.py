@@ -5,8 +5,10 @@ never leave one open. Writes that arrive together share one commit, and so one f
 """
 
 import asyncio
+import errno
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -42,23 +44,18 @@ class Database:
         self._flusher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._writer = await aiosqlite.connect(self.path, isolation_level=None)
-        try:
-            await _call(self._writer, _prepare)
+        async with AsyncExitStack() as stack:
+            self._writer = await stack.enter_async_context(_connect(self.path))
             await _call(self._writer, migrate)
-            self._reader = await aiosqlite.connect(self.path, isolation_level=None)
-        except BaseException:
-            await self._writer.close()
-            raise
-        await _call(self._reader, _prepare)
-        await _call(self._reader, lambda connection: connection.execute("PRAGMA query_only = ON"))
+            self._reader = await stack.enter_async_context(_connect(self.path))
+            await _call(self._reader, _forbid_writes)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._flusher is not None:
             await asyncio.wait([self._flusher])
-        await self._reader.close()
-        await self._writer.close()
+        await self._stack.aclose()
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """Runs `function(connection, *args)` on the reader's thread."""
@@ -68,7 +65,8 @@ class Database:
         """Runs `function(connection, *args)` as one transaction; returns once it is on disk.
 
         Whatever it raises rolls back this function's changes alone and is raised here. If the
-        caller is cancelled the transaction is still carried out.
+        caller is cancelled the transaction is still carried out. A full disk is an OSError
+        with ENOSPC.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append((function, args, future))
@@ -82,6 +80,8 @@ class Database:
             work = [(function, args) for function, args, _ in batch]
             try:
                 outcomes = await _call(self._writer, _run_batch, work)
+            except sqlite3.OperationalError as error:
+                outcomes = [(None, _no_room(error))] * len(batch)
             except Exception as error:
                 outcomes = [(None, error)] * len(batch)
             for (_, _, future), (result, problem) in zip(batch, outcomes, strict=True):
@@ -93,10 +93,27 @@ class Database:
                     future.set_exception(problem)
 
 
+def _no_room(error: sqlite3.OperationalError) -> Exception:
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return OSError(errno.ENOSPC, "the database's disk is full")
+    return error
+
+
 async def _call(connection: aiosqlite.Connection, function: Callable[..., T], *args: Any) -> T:
     # The library has no public way to run a function on its thread; this is the call that
     # all its own methods are made of.
     return await connection._execute(function, connection._conn, *args)  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
+async def _connect(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    async with aiosqlite.connect(path, isolation_level=None) as connection:
+        await _call(connection, _prepare)
+        yield connection
+
+
+def _forbid_writes(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA query_only = ON")
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -13,6 +13,7 @@ from store.connection import Database
 from store.statements import load
 
 SQL = load("jobs")
+MAX_ORPHANED = 10
 
 
 class LeaseLost(Exception):
@@ -106,13 +107,14 @@ class JobRepository:
         """Fails a claimed stage and its job for good. Raises LeaseLost."""
         await self._db.write(_fail, stage, error, now)
 
-    async def recover(self, boot: str, machine_boot: str) -> int:
+    async def recover(self, boot: str, machine_boot: str, now: float) -> int:
         """At the start: takes back what an earlier boot of the server held.
 
+        A stage that was running at MAX_ORPHANED sudden ends of the server is given up.
         `machine_boot` names the boot of the machine: after a new one, unfinished jobs start
         from their inputs, since scratch files are not synced. Returns the number of stages.
         """
-        return await self._db.write(_recover, boot, machine_boot)
+        return await self._db.write(_recover, boot, machine_boot, now)
 
     async def expire(self, before: float) -> list[str]:
         """Marks jobs that ended before this time as expired; returns their ids."""
@@ -216,8 +218,12 @@ def _fail(db: sqlite3.Connection, stage: Stage, error: str, now: float) -> None:
     db.execute(SQL["fail_job"], {"job_id": stage.job_id, "now": now, "error": error})
 
 
-def _recover(db: sqlite3.Connection, boot: str, machine_boot: str) -> int:
+def _recover(db: sqlite3.Connection, boot: str, machine_boot: str, now: float) -> int:
     released = db.execute(SQL["release_orphans"], {"boot": boot}).rowcount
+    sentence = f"Processing was cut off {MAX_ORPHANED} times and was given up"
+    values = {"limit": MAX_ORPHANED, "now": now, "error": sentence}
+    for name in ("fail_deadly_stages", "fail_deadly_jobs"):
+        db.execute(SQL[name], values)
     row = db.execute(SQL["get_fact"], {"name": "machine_boot"}).fetchone()
     if row is not None and row["value"] != machine_boot:
         db.execute(SQL["forget_unfinished_tracks"])

@@ -41,14 +41,15 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = {f"STEMBOX_{key.upper()}": str(value) for key, value in settings.items()}
+        self.command: list[str] = []  # what to run the server under
         self.log = data.parent / f"{data.name}.log"
 
     def start(self, ready: bool = True) -> None:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("STEMBOX_")}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server.cli", "serve", "--port", str(self.port),
-                 "--data-dir", str(self.data)],
+                [*self.command, sys.executable, "-m", "server.cli", "serve",
+                 "--port", str(self.port), "--data-dir", str(self.data)],
                 env=environ | self.settings, stdout=log, stderr=log, start_new_session=True,
             )
         if ready:

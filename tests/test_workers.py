@@ -72,12 +72,10 @@ def in_company(main: Callable, stall: float = 60.0, pretended: int = 1) -> None:
         asyncio.run(body(Path(folder) / "s"))
 
 
-def test_results_progress_and_errors() -> None:
+def test_results_and_errors() -> None:
     async def main(workers: Workers, _: Path) -> None:
-        seen: list[float] = []
         slot = await workers.reserve("test")
-        assert (await slot.run(task("fine"), seen.append)).facts == {"echo": "fine"}
-        assert seen == [0.5]
+        assert (await slot.run(task("fine"))).facts == {"echo": "fine"}
         for name, kind in (("bad", errors.UnsupportedFormat), ("long", errors.AudioTooLong),
                            ("defect", errors.StageFailed)):
             with pytest.raises(kind):
@@ -103,6 +101,33 @@ def test_one_place_one_task_and_the_next_in_turn() -> None:
         slot.release()
         await asyncio.gather(*waiting)
         assert order == ["a", "b", "c"]
+        slot.release()
+        assert workers.try_reserve("test") is not None, "given back twice, counted once"
+
+    in_company(main)
+
+
+def test_a_waiter_that_goes_passes_its_place_on() -> None:
+    async def main(workers: Workers, _: Path) -> None:
+        slot = workers.try_reserve("test")
+        first, second = (asyncio.create_task(workers.reserve("test")) for _ in range(2))
+        await asyncio.sleep(0.01)
+        slot.release()  # the first has it now, and is cancelled before it learns so
+        first.cancel()
+        assert await (await asyncio.wait_for(second, 5)).run(task("fine"))
+
+    in_company(main)
+
+
+def test_a_worker_that_is_gone_before_the_task_is_nobodys_fault() -> None:
+    async def main(workers: Workers, path: Path) -> None:
+        process = victim(path, "hang")
+        slot = await workers.reserve("victim")
+        process.kill()
+        while workers.ready("victim"):
+            await asyncio.sleep(0.01)
+        with pytest.raises(errors.WorkerGone):
+            await slot.run(task("x"))
 
     in_company(main)
 

@@ -17,6 +17,7 @@ from server.errors import (
     FileTooLarge,
     JobNotFound,
     ServerBusy,
+    StageFailed,
     StemboxError,
     UploadRejected,
 )
@@ -61,6 +62,12 @@ STATUSES: Final[Mapping[type, int]] = MappingProxyType(
 )
 
 
+# Sentences that the contract fixes, or that keep the inside to ourselves.
+SENTENCES: Final[Mapping[type[StemboxError], str]] = MappingProxyType(
+    {JobNotFound: "Job not found", StageFailed: "Internal server error"}
+)
+
+
 class Json(Response):
     """An answer whose content is a Struct or plain data, encoded by the one shared encoder."""
 
@@ -77,8 +84,7 @@ async def on_stembox_error(_: Request, error: Exception) -> Response:
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     if status == 500:
         log.error("request failed", exc_info=error)
-    # The contract fixes this sentence; the jobs room may word it for its own log.
-    detail = "Job not found" if isinstance(error, JobNotFound) else error.message
+    detail = SENTENCES.get(type(error), error.message)
     return Json(ErrorAnswer(detail), status, _headers(error))
 
 

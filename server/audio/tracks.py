@@ -1,10 +1,13 @@
-"""Where each track's file lies below a job's outputs folder: the pipeline contract's folders.
+"""The tracks of a pipeline job, in the documented order, and the folders that the contract names.
 
 Imports nothing, so that any process may ask.
 """
 
-_STEMS = "demucs_output"
-_FOLDERS = {
+TRACKS = {
+    "vocals": "demucs_output",
+    "drums": "demucs_output",
+    "bass": "demucs_output",
+    "other": "demucs_output",
     "harmonic": "harmonic_percussive",
     "percussive": "harmonic_percussive",
     "main": "composite",
@@ -14,5 +17,5 @@ _FOLDERS = {
 
 
 def track_path(track: str) -> str:
-    """Path of a track's WAV, relative to the outputs folder; what is not listed is a stem."""
-    return f"{_FOLDERS.get(track, _STEMS)}/{track}.wav"
+    """Path of a track's WAV, relative to the outputs folder."""
+    return f"{TRACKS[track]}/{track}.wav"

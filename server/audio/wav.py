@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from kernels import quantise
-from server.scratch import CHANNELS, SAMPLE_RATE
+from server.scratch import CHANNELS, SAMPLE_RATE, part_of
 
 _RIFF_LIMIT = (1 << 32) - 1  # bytes that the 32-bit sizes of a RIFF header can name
 _ELSEWHERE = 0xFFFFFFFF  # "see ds64", in RF64
@@ -70,14 +70,14 @@ def sample_bytes(block: np.ndarray, wav_format: str) -> np.ndarray:
 
 
 class WavWriter:
-    """Writes `<target>.part`; flushed to the disk and renamed to `target` when all is there.
+    """Writes a temporary file; flushed to the disk and renamed to `target` when all is there.
 
     Left by an error, or with a number of frames that was not announced, it leaves nothing.
     """
 
     def __init__(self, target: Path, frames: int, wav_format: str, gain: float = 1.0) -> None:
         self._target = target
-        self._part = target.with_name(target.name + ".part")
+        self._part = part_of(target)
         self._wav_format = wav_format
         self._gain = gain
         self._missing = frames

@@ -42,7 +42,7 @@ def _whole(name: str, folder: Path) -> ModelFiles | None:
     try:
         bag = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
         files = tuple(_weights(folder, str(signature)) for signature in bag["models"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration):
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
         return None
     return ModelFiles(name, folder, files)
 
@@ -50,7 +50,10 @@ def _whole(name: str, folder: Path) -> ModelFiles | None:
 def _weights(folder: Path, signature: str) -> Path:
     plain = folder / f"{signature}.safetensors"
     candidates = [plain, folder / f"{signature}.th", *folder.glob(f"{signature}-*.th")]
-    return next(path for path in candidates if path.is_file())
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise FileNotFoundError(signature)
 
 
 def serving(quality: Quality, config: Config) -> ModelFiles:

@@ -3,8 +3,9 @@
 One step is pick, run, add up. Nothing here blocks, and nothing knows of sockets or jobs.
 """
 
+import time
 from collections.abc import Hashable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import numpy as np
 import structlog
@@ -23,13 +24,21 @@ class Song:
         self.name = name
         self.model = model
         self.separation = separation
+        self.began = time.monotonic()
         self._stack = ExitStack()
         self._stack.enter_context(separation)
 
     @property
     def kind(self) -> Hashable:
         """Segments of the same kind fit into one batch."""
-        return self.model.name, self.model.padded_length(self.separation.next_length())
+        return self.model.name, self._padded()
+
+    def take(self) -> np.ndarray:
+        """The next segment, padded as the model wants it: float32 (2, samples)."""
+        return self.separation.take(self._padded())
+
+    def _padded(self) -> int:
+        return self.model.padded_length(self.separation.next_length())
 
     def left(self, at_most: int) -> int:
         """How many of its next segments fit into one batch, up to `at_most`."""
@@ -61,7 +70,8 @@ class Engine:
         for song in self._songs:
             if song.name == name:
                 self._songs.remove(song)
-                song.close(error)
+                with suppress(OSError):
+                    song.close(error)
                 return True
         return False
 
@@ -73,15 +83,17 @@ class Engine:
     def step(self) -> Iterator[tuple[Song, Exception | None]]:
         """One forward. Yields each song that moved on, with its error if it failed.
 
+        Raises RuntimeError only when the device itself is out of order.
         Songs that are finished or failed are no longer in the engine when they are yielded.
         """
         picked = pick(self._songs, self._max_batch)
-        parts = [
-            (song, song.separation.take(song.kind[1]))  # type: ignore[index]
-            for song, count in picked
-            for _ in range(count)
-        ]
         outcome: dict[Song, Exception | None] = {song: None for song, _ in picked}
+        parts: list[tuple[Song, np.ndarray]] = []
+        for song, count in picked:
+            try:
+                parts += [(song, song.take()) for _ in range(count)]
+            except Exception as problem:
+                outcome[song] = problem
         for song, answer in self._forward(parts):
             if outcome[song] is None:
                 outcome[song] = self._add(song, answer)
@@ -102,6 +114,7 @@ class Engine:
             yield from zip((song for song, _ in parts), answers, strict=True)
         except Exception as error:
             if len(parts) == 1:
+                model.check_device()  # a card that is out of order is no song's fault
                 yield parts[0][0], error
                 return
             log.exception("batch failed: trying its segments one by one", segments=len(parts))

@@ -1,6 +1,7 @@
 """Loading models by demucs's own loaders, and fetching them from its hub."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,17 @@ class Separator:
         first = self.models[0][0]
         return int(first.valid_length(frames)) if hasattr(first, "valid_length") else frames
 
-    def warm_up(self, segments: int) -> None:
-        """Runs once on silence: allocators and kernels are then in place."""
-        self(np.zeros((segments, 2, self.padded_length(self.segment)), np.float32))
+    def warm_up(self, segments: int) -> float:
+        """Runs on silence, so that allocators and kernels are in place; seconds of a forward."""
+        silence = np.zeros((segments, 2, self.padded_length(self.segment)), np.float32)
+        self(silence)
+        began = time.monotonic()
+        self(silence)
+        return time.monotonic() - began
+
+    def check_device(self) -> None:
+        """Raises RuntimeError when the device does not even add two numbers any more."""
+        torch.zeros(1, device=self.device).add(1).cpu()
 
     @torch.inference_mode()
     def __call__(self, batch: np.ndarray) -> np.ndarray:

@@ -60,10 +60,6 @@ class Separation:
         """The share of segments that are done, 0 to 1."""
         return self._added / max(1, self.cuts.count)
 
-    def more(self) -> bool:
-        """Whether there are segments left to hand out."""
-        return self._taken < self.cuts.count
-
     def next_length(self) -> int:
         """Samples of the segment that `take` would hand out."""
         return self.cuts.length(self._taken)

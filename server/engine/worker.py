@@ -30,34 +30,34 @@ class SeparationWorker:
         if self._device.type == "cpu":
             prepare_cpu(config.separation.cpu_threads)
         self._max_batch = config.separation.batch_on(device)
-        self._warm_up(serving(config.pipeline.quality, config).name)
+        # The first job must not pay for the first forward, nor be killed for it.
+        model = self._model(serving(config.pipeline.quality, config).name)
+        self._step_s = model.warm_up(self._max_batch)
 
     def hello(self, name: str, pid: int) -> Hello:
         """What this worker says of itself when it connects."""
-        return Hello("separation", name, pid, str(self._device), self._config.separation.max_jobs,
-                     {"models": sorted(self._models)})
+        slots = self._config.separation.max_jobs
+        return Hello("separation", name, pid, str(self._device), slots, self._step_s)
 
     def serve(self, channel: Channel) -> None:
         """Separates what comes until the channel closes (ChannelClosed)."""
         engine = Engine(self._max_batch)
-        started: dict[str, float] = {}
         try:
             while True:
                 while engine.idle or channel.waiting():
-                    self._receive(channel, engine, started)
+                    self._receive(channel, engine)
                 for song, error in engine.step():
-                    self._report(channel, song, error, started)
+                    self._report(channel, song, error)
         finally:
             engine.close(ChannelClosed("the API process is gone"))
 
-    def _receive(self, channel: Channel, engine: Engine, started: dict[str, float]) -> None:
+    def _receive(self, channel: Channel, engine: Engine) -> None:
         message = channel.receive()
         if isinstance(message, Cancel):
             error = Cancelled("The job was cancelled")
             if engine.remove(message.id, error):
                 channel.send(failure(message.id, error))
             return
-        started[message.id] = time.monotonic()
         channel.send(Started(message.id))
         try:
             engine.add(self._song(message))
@@ -73,14 +73,12 @@ class SeparationWorker:
         )
         return Song(task.id, model, separation)
 
-    def _report(
-        self, channel: Channel, song: Song, error: Exception | None, started: dict[str, float]
-    ) -> None:
+    def _report(self, channel: Channel, song: Song, error: Exception | None) -> None:
         if error is not None:
             log.error("separation failed", task=song.name, exc_info=error)
             channel.send(failure(song.name, error))
         elif song.separation.done:
-            seconds = time.monotonic() - started.pop(song.name)
+            seconds = time.monotonic() - song.began
             facts: dict[str, Any] = {
                 "stems": list(song.separation.stems), "model": song.model.name,
                 "segments": song.separation.cuts.count, "separate_s": round(seconds, 3),
@@ -99,8 +97,3 @@ class SeparationWorker:
             log.info("model loaded", model=name, device=str(self._device),
                      load_s=round(time.monotonic() - began, 2))
         return self._models[name]
-
-    def _warm_up(self, name: str) -> None:
-        """Loads a model and runs it once, so that the first job does not pay for it."""
-        model = self._model(name)
-        model.warm_up(self._max_batch)

@@ -14,7 +14,14 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from server.errors import AudioError, Cancelled, StemboxError, WorkerLost
+from server.errors import (
+    AudioError,
+    Cancelled,
+    DiskFull,
+    StageFailed,
+    WorkerGone,
+    WorkerLost,
+)
 from server.jobs.folders import Folders
 from server.messages import Options, Result, Task
 from server.workers import Slot, Workers
@@ -25,6 +32,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 POOLS = ("separation", "audio")
 BOOKING_PAUSE = 2.0  # seconds between attempts to write to a database that refuses
+DISK_PAUSE = 10.0  # seconds until a stage that found the disk full is tried again
+RETRY_PAUSE = 0.3  # seconds: what failed may need a moment to be in order again
 
 
 class Dispatcher:
@@ -87,6 +96,7 @@ class Dispatcher:
         self._running.setdefault(job_id, set()).add(attempt)
 
         def forget(_: object) -> None:
+            slot.release()  # unless it was used: an attempt may be cancelled before it begins
             self._running[job_id].discard(attempt)
             if not self._running[job_id]:
                 del self._running[job_id]
@@ -117,10 +127,16 @@ class Dispatcher:
             result = await slot.run(self._task(claim))
         except (AudioError, Cancelled) as error:
             await self._fail(claim, error.message)
+        except WorkerGone:
+            await self._book(lambda: self._jobs.release(claim.stage, None, charge=False))
         except WorkerLost as error:
             await self._lost(claim, error)
-        except StemboxError as error:
-            await self._try_again(claim, error.message)
+        except DiskFull as error:
+            await self._wait_for_room(claim, error.message)
+        except Exception as error:
+            reason = getattr(error, "message", type(error).__name__)
+            log.warning("stage failed", reason=reason, exc_info=not isinstance(error, StageFailed))
+            await self._try_again(claim, reason)
         else:
             await self._finish(claim, result, time.monotonic() - began)
 
@@ -152,7 +168,8 @@ class Dispatcher:
         completed = await self._book(
             lambda: self._jobs.finish(claim.stage, result.facts, result.tracks, time.time())
         )
-        self._suspects.discard(claim.job.id)
+        if claim.stage.pool == "separation":
+            self._suspects.discard(claim.job.id)
         log.info("stage completed", seconds=round(seconds, 3))
         if completed:
             log.info("job completed", seconds=round(time.time() - claim.job.created_at, 3))
@@ -163,8 +180,14 @@ class Dispatcher:
             await self._try_again(claim, error.message)
             return
         log.warning("worker died under several songs: not charged, runs alone next")
-        self._suspects.add(claim.job.id)
         await self._book(lambda: self._jobs.release(claim.stage, error.message, charge=False))
+        self._suspects.add(claim.job.id)
+
+    async def _wait_for_room(self, claim: Claim, reason: str) -> None:
+        """A full disk is no job's fault, and it passes."""
+        log.error("disk full: the stage waits", free_percent=self._folders.free_percent())
+        await asyncio.sleep(DISK_PAUSE)
+        await self._book(lambda: self._jobs.release(claim.stage, reason, charge=False))
 
     async def _try_again(self, claim: Claim, reason: str) -> None:
         attempt = claim.stage.attempt
@@ -172,7 +195,8 @@ class Dispatcher:
             log.error("stage failed for good", reason=reason)
             await self._fail(claim, f"Processing failed {attempt} times and was given up")
             return
-        log.warning("stage failed: trying again", reason=reason)
+        log.warning("stage will be tried again", reason=reason)
+        await asyncio.sleep(RETRY_PAUSE)
         await self._book(lambda: self._jobs.release(claim.stage, reason, charge=True))
 
     async def _fail(self, claim: Claim, sentence: str) -> None:
@@ -188,6 +212,7 @@ class Dispatcher:
 
     async def _clean(self, job_id: str) -> None:
         await asyncio.to_thread(self._folders.remove, self._folders.scratch, job_id)
+        await asyncio.to_thread(self._folders.remove_parts, job_id)
 
     async def _stop_all(self) -> None:
         tasks = [task for running in self._running.values() for task in running]

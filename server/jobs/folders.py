@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+from server.scratch import PART
+
 
 class Folders:
     """spool: uploads on their way in · scratch: running jobs · outputs: finished tracks.
@@ -32,6 +34,11 @@ class Folders:
     def remove(self, folder: Path, job_id: str) -> None:
         """Removes one job's folder below one of the three; what is gone already is fine."""
         shutil.rmtree(folder / job_id, ignore_errors=True)
+
+    def remove_parts(self, job_id: str) -> None:
+        """Removes what attempts that died have left half-written among a job's outputs."""
+        for part in (self.outputs / job_id).rglob(f"*{PART}"):
+            part.unlink(missing_ok=True)
 
     def leftovers(self, folder: Path) -> set[str]:
         """Names of the jobs that have something below a folder."""

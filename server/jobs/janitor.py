@@ -31,17 +31,24 @@ class Janitor:
     async def run(self) -> None:
         """Sweeps at once and then every minute, until cancelled."""
         while True:
-            try:
-                await self.sweep(time.time())
-            except Exception:
-                log.exception("sweep failed: next one in a minute")
+            await self.sweep(time.time())
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self, now: float) -> None:
-        """One sweep. Rows go last: a crash in between only means another sweep."""
+        """One sweep. Each part by itself: on a full disk the database refuses, and then files
+        must go all the same. Rows go last: a crash in between only means another sweep."""
         before = now - self._retention
+        for part in (self._expire(before), self._sweep_folders(), self._jobs.forget(before)):
+            try:
+                await part
+            except Exception:
+                log.exception("sweep failed: next one in a minute")
+
+    async def _expire(self, before: float) -> None:
         for job_id in await self._jobs.expire(before):
             log.info("job expired", job=job_id)
+
+    async def _sweep_folders(self) -> None:
         # Names are listed before rows are read: an upload that becomes a job in between is
         # still among the incoming ones, or has its row already.
         for folder, keep in (
@@ -54,7 +61,6 @@ class Janitor:
             for name in names - kept:
                 await asyncio.to_thread(self._folders.remove, folder, name)
                 log.info("leftover removed", folder=folder.name, name=name)
-        await self._jobs.forget(before)
 
     async def _nothing(self) -> set[str]:
         return set()

@@ -1,8 +1,11 @@
 """Accepting jobs and telling about them: what the APIs call. Knows no HTTP."""
 
 import asyncio
+import errno
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,10 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from server.audio.tracks import TRACKS
 from server.config import Config
 from server.engine import catalog
-from server.errors import AudioError, DiskFull, JobNotFound, ServerBusy, WorkerLost
+from server.errors import AudioError, DiskFull, JobNotFound, ServerBusy, WorkerGone, WorkerLost
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.folders import Folders
 from server.jobs.plan import PIPELINE, StageView, shown_stages
@@ -21,6 +25,7 @@ from server.workers import Workers
 from store import Job, JobRepository
 
 log = structlog.get_logger()
+PROBE_SECONDS = 30.0  # for looking at a file, waiting for a worker included
 RETRY_AFTER = 30  # seconds, told to clients that found the queue full
 
 
@@ -65,11 +70,16 @@ class JobService:
             ServerBusy: too many jobs wait.
             DiskFull: the disk has too little room.
         """
-        await self._admit()
         job_id = str(uuid.uuid4())
-        folder = self._folders.spool / job_id
-        await asyncio.to_thread(folder.mkdir, mode=0o700)
-        self._incoming.add(job_id)
+        self._incoming.add(job_id)  # first: it counts, and the janitor leaves it alone
+        try:
+            await self._admit()
+            folder = self._folders.spool / job_id
+            with full_disk_is_said():
+                await asyncio.to_thread(folder.mkdir, mode=0o700)
+        except BaseException:
+            self._incoming.discard(job_id)
+            raise
         return job_id, folder
 
     async def discard(self, job_id: str) -> None:
@@ -86,15 +96,26 @@ class JobService:
         try:
             options = self._options(upload)
             await self._probe(upload, options)
-            await asyncio.to_thread(self._folders.accept, upload.job_id)
-            job = await self._jobs.create(
-                upload.job_id, "pipeline", msgspec.json.encode(options).decode(), PIPELINE,
-                time.time(),
-            )
         except BaseException:
-            await asyncio.shield(self._abandon(upload.job_id))
+            await asyncio.shield(self.discard(upload.job_id))
             raise
-        self._incoming.discard(upload.job_id)
+        # From here on the client may go: what has begun is brought to its end.
+        return await asyncio.shield(self._accept(upload, options))
+
+    async def _accept(self, upload: Upload, options: Options) -> JobView:
+        """Moves the files and stores the job: both, or neither."""
+        job_id = upload.job_id
+        try:
+            with full_disk_is_said():
+                await asyncio.to_thread(self._folders.accept, job_id)
+                text = msgspec.json.encode(options).decode()
+                job = await self._jobs.create(job_id, "pipeline", text, PIPELINE, time.time())
+        except BaseException:
+            await self.discard(job_id)
+            for folder in (self._folders.scratch, self._folders.outputs):
+                await asyncio.to_thread(self._folders.remove, folder, job_id)
+            raise
+        self._incoming.discard(job_id)
         log.info("job accepted", job=job.id, file=upload.file_name, bytes=upload.size_bytes,
                  model=options.model)
         self._dispatcher.wake()
@@ -123,7 +144,7 @@ class JobService:
         if self._folders.free_percent() < self._config.server.min_free_percent:
             raise DiskFull("The server's disk is almost full; no new work is accepted")
         waiting = await self._jobs.count_unfinished() + len(self._incoming)
-        if waiting >= self._config.limits.max_queued_jobs:
+        if waiting > self._config.limits.max_queued_jobs:
             raise ServerBusy("Too many jobs are waiting; try again later", RETRY_AFTER)
 
     async def _probe(self, upload: Upload, options: Options) -> None:
@@ -131,22 +152,18 @@ class JobService:
         task = Task(id=f"probe/{upload.job_id}", job=upload.job_id, stage="probe",
                     scratch=str(upload.folder), outputs="", options=options)
         try:
-            slot = await self._workers.reserve("probe")
-            await slot.run(task)
+            async with asyncio.timeout(PROBE_SECONDS):
+                slot = await self._workers.reserve("probe")
+                await slot.run(task)
+        except (TimeoutError, WorkerGone):
+            raise ServerBusy("The server cannot look at the file now", RETRY_AFTER) from None
         except WorkerLost:
             raise AudioError("The file cannot be read: the decoder failed on it") from None
-
-    async def _abandon(self, job_id: str) -> None:
-        await self.discard(job_id)
-        if await self._jobs.get(job_id) is None:
-            for folder in (self._folders.scratch, self._folders.outputs):
-                await asyncio.to_thread(self._folders.remove, folder, job_id)
 
     def _options(self, upload: Upload) -> Options:
         pipeline, models = self._config.pipeline, self._config.models
         return Options(
             file_name=upload.file_name,
-            size_bytes=upload.size_bytes,
             model=catalog.serving(pipeline.quality, self._config).name,
             overlap=models.tier(pipeline.quality)[1],
             wav_format=pipeline.wav_format,
@@ -169,8 +186,13 @@ class JobService:
         )
 
 
-# In the documented order.
-TRACKS = (
-    "vocals", "drums", "bass", "other", "harmonic", "percussive",
-    "main", "main_harmonic", "main_percussive",
-)
+
+@contextmanager
+def full_disk_is_said() -> Iterator[None]:
+    """Raises DiskFull where the system says that there is no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("The server's disk is full") from error
+        raise

@@ -30,7 +30,7 @@ def glottis(
     """The flow's derivative: Rosenberg's pulse C with jitter, plus noise while it is open."""
     n = len(noise)
     out = np.zeros(n, dtype=np.float32)
-    phase, last, period, low = 0.0, 0.0, 1.0, 0.0
+    phase, last, jitter, low = 0.0, 0.0, 1.0, 0.0
     rise, fall = 0.66 * quotient, 0.34 * quotient
     rate = 1.0 - np.exp(-2.0 * np.pi * corner / sr)
     for i in range(n):
@@ -38,10 +38,10 @@ def glottis(
         part = (i - frame * HOP) / HOP
         hertz = tract.pitch[frame] + part * (tract.pitch[frame + 1] - tract.pitch[frame])
         level = tract.voiced[frame] + part * (tract.voiced[frame + 1] - tract.voiced[frame])
-        phase += period * hertz / sr
+        phase += jitter * hertz / sr
         if phase >= 1.0:
             phase -= 1.0
-            period = 1.0 + 0.006 * noise[i]
+            jitter = 1.0 + 0.006 * noise[i]
         flow = 0.0
         if phase < rise:
             flow = 0.5 * (1.0 - np.cos(np.pi * phase / rise))

@@ -123,8 +123,8 @@ def settle(tract: Tract, singer: Singer, sr: int, rng: np.random.Generator) -> N
     if len(known) == 0:
         known, tract.pitch[0], tract.formants[0, :3] = np.array([0]), singer.low, VOWELS[0]
     nearest = known[np.clip(np.searchsorted(known, frames, side="right") - 1, 0, None)]
-    drift = smooth(rng.standard_normal(len(frames)), 0.15 * rate) * 2.0
-    pitch = smooth(tract.pitch[nearest], singer.glide * rate) + drift
+    drift = rng.standard_normal(len(frames)) * (frames > 0)  # begins in tune
+    pitch = smooth(tract.pitch[nearest], singer.glide * rate) + smooth(2.0 * drift, 0.15 * rate)
     tract.pitch[:] = 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
     for k in range(3):
         tract.formants[:, k] = smooth(tract.formants[nearest, k], 0.02 * rate)

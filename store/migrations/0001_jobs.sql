@@ -19,6 +19,7 @@ CREATE TABLE stages (
     pool         TEXT NOT NULL,
     state        TEXT NOT NULL CHECK (state IN ('pending', 'processing', 'completed', 'failed')),
     attempt      INTEGER NOT NULL DEFAULT 0,
+    orphaned     INTEGER NOT NULL DEFAULT 0, -- how often the server died while it ran
     lease        TEXT,                      -- who may finish it: '<boot>/<token>'
     started_at   REAL,
     completed_at REAL,

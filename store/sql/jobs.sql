@@ -78,9 +78,19 @@ UPDATE jobs SET state = 'failed', completed_at = :now, error = :error
 WHERE id = :job_id AND state = 'processing';
 
 -- name: release_orphans
--- Leases of an earlier boot of the server: nobody works on them any more.
-UPDATE stages SET state = 'pending', lease = NULL, attempt = attempt - 1
+-- Leases of an earlier boot of the server: nobody works on them any more. That costs no attempt,
+-- but it is counted: a job that takes the whole server down must not do so for ever.
+UPDATE stages SET state = 'pending', lease = NULL, attempt = attempt - 1, orphaned = orphaned + 1
 WHERE state = 'processing' AND lease NOT LIKE :boot || '/%';
+
+-- name: fail_deadly_stages
+UPDATE stages SET state = 'failed', completed_at = :now, error = :error
+WHERE state = 'pending' AND orphaned >= :limit;
+
+-- name: fail_deadly_jobs
+UPDATE jobs SET state = 'failed', completed_at = :now, error = :error
+WHERE state = 'processing' AND id IN (SELECT job_id FROM stages WHERE orphaned >= :limit
+                                      AND state = 'failed');
 
 -- name: rewind_unfinished
 -- After a crash of the machine scratch files cannot be trusted; inputs were synced.

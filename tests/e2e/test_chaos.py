@@ -61,6 +61,7 @@ def chaos(data: Path, song: Path, kills: int, seed: int) -> None:
                 assert Path(path).read_bytes() == Path(tracks[name]).read_bytes(), (
                     "outputs equal a fault-free run's")
         wait_for(lambda: not list((data / "scratch").iterdir()))
+        assert not list((data / "outputs").rglob("*.part"))
         left = {path.name for path in (data / "outputs").iterdir()}
         assert left == {*accepted, reference}
         assert not [p for p in server.processes() if p.status() == psutil.STATUS_ZOMBIE]

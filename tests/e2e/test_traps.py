@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def own(tmp_path: Path):
 def start_long_job(server: Server, songs: dict[str, Path]) -> str:
     """A job that is in the middle of its separation."""
     job_id = server.post(songs["long"]).json()["job_id"]
-    wait_for(lambda: list((server.data / "scratch" / job_id).glob("vocals.f32.part")))
+    wait_for(lambda: list((server.data / "scratch" / job_id).glob("vocals.f32.*.part")))
     return job_id
 
 
@@ -146,6 +147,53 @@ def test_sigterm_leaves_no_process_and_no_port(own: Server, songs: dict[str, Pat
     retried = [line for line in own.log.read_text().splitlines()
                if '"attempt":2' in line and job_id in line]
     assert not retried, "a stop costs no attempt"
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.6, 0.9, 1.5])
+def test_sigterm_while_it_starts(tmp_path: Path, seconds: float) -> None:
+    server = Server(tmp_path / "data")
+    server.start(ready=False)
+    time.sleep(seconds)
+    processes = server.processes()
+    server.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_stop_is_graceful_after_the_api_process_was_replaced(
+    own: Server, songs: dict[str, Path]
+) -> None:
+    os.kill(own.api_pid(), signal.SIGKILL)
+    wait_for(lambda: own.log.read_text().count('"API ready"') == 2)
+    wait_for(own.healthy)
+    job_id = start_long_job(own, songs)
+    own.terminate()
+    assert own.log.read_text().count('"stopping"') == 1
+    assert "Traceback" not in own.log.read_text()
+    own.start()
+    assert completed_with_all_tracks(own, job_id)
+
+
+def test_a_signal_to_the_whole_group_costs_no_attempt(
+    own: Server, songs: dict[str, Path]
+) -> None:
+    job_id = start_long_job(own, songs)
+    os.killpg(own.process.pid, signal.SIGTERM)
+    own.process.wait(60)
+    own.start()
+    assert completed_with_all_tracks(own, job_id)
+    assert not [line for line in own.log.read_text().splitlines()
+                if '"attempt":2' in line and job_id in line]
+
+
+def test_as_the_first_process_of_a_container(tmp_path: Path) -> None:
+    if subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"],
+                      capture_output=True, check=False).returncode:
+        pytest.skip("no process namespaces here")
+    server = Server(tmp_path / "data")
+    server.command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    server.start()
+    server.kill()
 
 
 def test_one_server_for_one_data_directory(own: Server) -> None:

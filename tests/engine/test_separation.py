@@ -119,6 +119,40 @@ def test_nan_in_one_song_leaves_the_others_bit_equal(config: Config, tmp_path: P
     assert not list((tmp_path / "badnan").glob("vocals*")), "a failed song leaves no stems"
 
 
+def test_a_song_that_cannot_be_read_fails_alone(config: Config, tmp_path: Path) -> None:
+    model = Separator(catalog.find("single", config), CPU)
+    engine = Engine(max_batch=2)
+    engine.add(song(tmp_path / "a", noise(3.0), model, name="a"))
+    engine.add(song(tmp_path / "b", noise(3.0), model, name="b"))
+    list(engine.step())
+    with open(tmp_path / "b" / "mix.f32", "r+b") as mix:
+        mix.truncate(1000)
+    ends = run(engine)
+    assert ends["a"] is None
+    assert isinstance(ends["b"], EOFError)
+
+
+def test_a_broken_device_ends_the_worker(config: Config, tmp_path: Path) -> None:
+    """A card after a sticky error answers nothing: the process must go, not the songs."""
+    model = Separator(catalog.find("single", config), CPU)
+
+    class Broken:
+        name, padded_length = model.name, staticmethod(model.padded_length)
+
+        def __call__(self, batch: np.ndarray) -> np.ndarray:
+            raise RuntimeError("illegal memory access")
+
+        def check_device(self) -> None:
+            raise RuntimeError("illegal memory access")
+
+    engine = Engine(max_batch=1)
+    broken = song(tmp_path / "a", noise(1.0), model)
+    broken.model = Broken()
+    engine.add(broken)
+    with pytest.raises(RuntimeError, match="illegal"):
+        list(engine.step())
+
+
 def test_a_cancelled_song_leaves_nothing(config: Config, tmp_path: Path) -> None:
     model = Separator(catalog.find("single", config), CPU)
     engine = Engine(max_batch=1)

@@ -25,14 +25,16 @@ Behaviour = Callable[[Task, int], "Result | Exception | float"]
 
 class PretendedSlot:
     def __init__(self, crew: "PretendedWorkers", pool: str) -> None:
-        self._crew, self._pool = crew, pool
+        self._crew, self._pool, self._held = crew, pool, True
         self.worker = type("W", (), {"hello": type("H", (), {"worker": f"{pool}-0"})})
         crew.busy[pool] += 1
 
     def release(self) -> None:
-        self._crew.busy[self._pool] -= 1
+        self._crew.busy[self._pool] -= self._held
+        self._held = False
 
     async def run(self, task: Task) -> Result:
+        self._held = False
         self._crew.runs[task.job, task.stage] += 1
         self._crew.together[task.job] = max(self._crew.together[task.job],
                                             self._crew.busy[self._pool])
@@ -91,6 +93,7 @@ def play(behave: Behaviour, jobs_wanted: int = 1, stop_after: float | None = Non
                 await asyncio.sleep(stop_after)
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
+            assert not any(crew.busy.values()), "every place was given back"
             found = [await jobs.get(f"j{i}") for i in range(jobs_wanted)]
             return found, crew, {path.name for path in folders.scratch.iterdir()}
 
@@ -169,6 +172,41 @@ def test_a_failed_job_stops_its_other_stages() -> None:
     jobs, _, scratch = play(behave)
     assert jobs[0].state == "failed"
     assert scratch == set()
+
+
+def test_a_full_disk_costs_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DISK_PAUSE", 0.01)
+    jobs, crew, _ = play(
+        lambda task, run: errors.DiskFull("full") if task.stage == "separate" and run < 8
+        else fine(task, run))
+    assert jobs[0].state == "completed"
+    assert crew.runs["j0", "separate"] == 8
+
+
+def test_a_worker_that_was_gone_costs_no_attempt() -> None:
+    jobs, _, _ = play(
+        lambda task, run: errors.WorkerGone("gone") if task.stage == "separate" and run < 6
+        else fine(task, run))
+    assert jobs[0].state == "completed"
+    assert {s.name: s.attempt for s in jobs[0].stages}["separate"] == 1
+
+
+def test_options_that_cannot_be_read_fail_the_job_and_free_the_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RETRY_PAUSE", 0.01)
+    monkeypatch.setattr(f"{__name__}.OPTIONS", "{}")
+    jobs, crew, _ = play(fine, jobs_wanted=4)
+    assert {job.state for job in jobs} == {"failed"}
+    assert not crew.runs
+
+
+def test_attempts_that_are_cancelled_before_they_begin_free_their_place() -> None:
+    """Both stages after decoding are claimed at once; the first to fail cancels the other."""
+    jobs, _, _ = play(
+        lambda task, run: fine(task, run) if task.stage == "decode"
+        else errors.AudioError("no"), jobs_wanted=30)
+    assert {job.state for job in jobs} == {"failed"}
 
 
 def test_a_stop_puts_running_stages_back_uncharged() -> None:

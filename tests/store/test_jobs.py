@@ -116,13 +116,31 @@ def test_a_failed_stage_fails_the_job_and_stops_its_siblings(open_store) -> None
 def test_recovery_takes_orphans_back(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
-            assert await jobs.recover("boot1", "machine1") == 0
+            assert await jobs.recover("boot1", "machine1", 3.0) == 0
             await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
             await jobs.claim("audio", "boot1/1", 1.0)
         async with open_store() as (_, jobs):
-            assert await jobs.recover("boot2", "machine1") == 1
+            assert await jobs.recover("boot2", "machine1", 3.0) == 1
             claim = await jobs.claim("audio", "boot2/1", 2.0)
             assert claim.stage.attempt == 1, "a stop of the server costs no attempt"
+
+    asyncio.run(main())
+
+
+def test_a_job_that_takes_the_server_down_is_given_up(open_store) -> None:
+    async def main() -> None:
+        for boot in range(10):
+            async with open_store() as (_, jobs):
+                await jobs.recover(f"boot{boot}", "machine1", 3.0)
+                if boot == 0:
+                    await jobs.create("deadly", "pipeline", "{}", PLAN, 1.0)
+                assert (await jobs.claim("audio", f"boot{boot}/1", 1.0)).stage.attempt == 1
+        async with open_store() as (_, jobs):
+            await jobs.recover("last", "machine1", 9.0)
+            job = await jobs.get("deadly")
+            assert (job.state, job.completed_at) == ("failed", 9.0)
+            assert "10 times" in job.error
+            assert await jobs.claim("audio", "last/1", 10.0) is None
 
     asyncio.run(main())
 
@@ -130,7 +148,7 @@ def test_recovery_takes_orphans_back(open_store) -> None:
 def test_after_a_crash_of_the_machine_jobs_start_from_their_inputs(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
-            await jobs.recover("boot1", "machine1")
+            await jobs.recover("boot1", "machine1", 3.0)
             await jobs.create("done", "pipeline", "{}", PLAN[:1], 1.0)
             done = (await jobs.claim("audio", "boot1/0", 1.0)).stage
             await jobs.finish(done, {}, {"x": "x.wav"}, 1.0)
@@ -138,7 +156,7 @@ def test_after_a_crash_of_the_machine_jobs_start_from_their_inputs(open_store) -
             stage = (await jobs.claim("audio", "boot1/1", 1.0)).stage
             await jobs.finish(stage, {"frames": 1}, {"y": "y.wav"}, 1.0)
             await jobs.claim("separation", "boot1/2", 1.0)
-            await jobs.recover("boot2", "machine2")
+            await jobs.recover("boot2", "machine2", 3.0)
             job = await jobs.get("a")
             assert {(s.state, s.attempt, s.facts) for s in job.stages} == {("pending", 0, "{}")}
             assert job.tracks == {}
