@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ import structlog
 from server import __version__
 from server.api import create_app
 from server.api.auth import check_settings
+from server.api.protocol import BoundedProtocol
 from server.config import Config
 from server.engine import catalog
 from server.engine.devices import devices
@@ -28,7 +30,7 @@ from server.jobs.folders import Folders
 from server.jobs.janitor import Janitor
 from server.jobs.service import JobService
 from server.logs import set_up_logs
-from server.pools import Host, PoolPlan
+from server.pools import Host, HttpSide, PoolPlan
 from server.workers import Workers
 from store import Database, JobRepository
 
@@ -51,10 +53,12 @@ def serve(config: Config) -> None:
         # What cannot work is said before anything starts.
         check_settings(config.pipeline)
         catalog.serving(config.pipeline.quality, config)
+        check_port(config.server.host, config.server.port)
         plans = pool_plans(config)
-        socket = socket_path(config.data_dir)
+        path = socket_path(config.data_dir)
         print(banner(config, plans), flush=True)
-        Host(Application(config, socket), plans, config, socket).serve()
+        http = HttpSide(Application(config, path), BoundedProtocol, path)
+        Host(http, plans, config).serve()
 
 
 def pool_plans(config: Config) -> list[PoolPlan]:
@@ -148,6 +152,17 @@ def machine_boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises ConfigError where somebody else listens already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 def socket_path(data_dir: Path) -> Path:

@@ -39,6 +39,7 @@ def set_up_logs(settings: Log, **context: Any) -> None:
     root.setLevel(settings.level.upper())
     for noisy in ("asyncio", "numba", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of users' mistakes
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -6,6 +6,7 @@ socket of their own, `server/channel.py`), its manager process, its monitor, its
 lifespan, its way to stop.
 """
 
+import asyncio
 import ctypes
 import logging
 import multiprocessing as mp
@@ -46,6 +47,15 @@ class PoolPlan(Struct, frozen=True):
     name: str
     work: str
     devices: tuple[str, ...]
+
+
+class HttpSide(Struct, frozen=True):
+    """What the API process runs: our ASGI app, the protocol of its connections, and the socket
+    on which it awaits the workers."""
+
+    app: Callable[..., Any]
+    protocol: type[asyncio.Protocol]
+    socket: Path
 
 
 def die_with(parent: int) -> None:
@@ -132,14 +142,12 @@ class WorkerAPI(litserve.LitAPI):
 class Host(litserve.LitServer):
     """The supervisor: holds the listening socket, the API process and all workers."""
 
-    def __init__(
-        self, app: Callable[..., Any], plans: list[PoolPlan], config: Config, socket: Path
-    ) -> None:
-        self._our_app = app
+    def __init__(self, http: HttpSide, plans: list[PoolPlan], config: Config) -> None:
+        self._http = http
         self._config = config
         self._stop = StopSignal()
         super().__init__(
-            [WorkerAPI(plan, config, socket) for plan in plans],
+            [WorkerAPI(plan, config, http.socket) for plan in plans],
             # Devices are ours to choose: LitServe's "auto" looks for torch in this process.
             accelerator="cpu",
             workers_per_device={f"/{plan.name}": len(plan.devices) for plan in plans},
@@ -166,7 +174,7 @@ class Host(litserve.LitServer):
             self.run(
                 host=server.host, port=server.port, num_api_servers=1, log_level="warning",
                 generate_client_file=False, log_config=None, access_log=False,
-                server_header=False, timeout_keep_alive=75,
+                server_header=False, timeout_keep_alive=75, http=self._http.protocol, ws="none",
             )
         finally:
             for process in mp.active_children():
@@ -192,7 +200,7 @@ class Host(litserve.LitServer):
         """The API process may start at once: it says itself which workers are ready."""
 
     def _prepare_app_run(self, app: Any) -> None:
-        app.middleware_stack = self._our_app  # our own ASGI app, lifespan included
+        app.middleware_stack = self._http.app  # our own ASGI app, lifespan included
 
     def _start_server(self, *args: Any, **kwargs: Any) -> dict[int, Any]:
         self._api_arguments = (args, kwargs)
@@ -205,6 +213,8 @@ class Host(litserve.LitServer):
     def _perform_graceful_shutdown(self, *_: Any, **__: Any) -> None:
         """The API process first: it gives running work back. Then the workers, at once."""
         self._stop.set()
+        for listener in self._api_arguments[0][3]:
+            listener.close()  # new clients are refused at once, not left to wait
         for process in self._api.values():
             process.terminate()
             process.join(self._config.server.grace_seconds + EXTRA_GRACE)
@@ -237,25 +247,30 @@ class Host(litserve.LitServer):
             birth = births.setdefault(index, Birth())
             if birth.due is None:
                 birth.died(time.monotonic())
-                log.error("process died: starting another", process=process.name,
+                log.error("process died: starting another", process=self._name(index),
                           pid=process.pid, exit_code=process.exitcode, after_s=birth.pause)
             if birth.due is not None and time.monotonic() >= birth.due:
                 birth.born(time.monotonic())
                 self._start_again(index)
 
     def _start_again(self, index: int) -> None:
-        if index >= len(self.inference_workers):
+        if index < len(self._seats):
+            self.inference_workers[index] = self.launch_single_inference_worker(*self._seats[index])
+        else:
             args, kwargs = self._api_arguments
             self._api.update(super()._start_server(*args, **kwargs))
-            return
-        first = 0
-        for api in self.litapi_connector:
-            count = len(self._inference_workers_config_for_api(api.api_path))
-            if index < first + count:
-                self.inference_workers[index] = self.launch_single_inference_worker(
-                    api, index - first)
-                return
-            first += count
+
+    def _name(self, index: int) -> str:
+        if index >= len(self._seats):
+            return "api"
+        api, number = self._seats[index]
+        return f"{api.plan.name}-{number}"
+
+    @property
+    def _seats(self) -> list[tuple[WorkerAPI, int]]:
+        """Which pool and number each process of LitServe's list of workers is."""
+        return [(api, number) for api in self.litapi_connector
+                for number in range(len(api.plan.devices))]
 
 
 class Birth:

@@ -37,6 +37,10 @@ class UploadStalled(StemboxError):
     """The client stopped sending, or sends too slowly to be honest."""
 
 
+class DownloadCut(Exception):
+    """The file of a running download was removed: the body ends short, and nothing can be said."""
+
+
 class RangeNotSatisfiable(StemboxError):
     """A byte range that begins behind the end of a file of `size` bytes."""
 

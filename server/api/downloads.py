@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from zipstream import ZipStream
 
 from server.api import ranges
-from server.api.answers import TrackNotFound
+from server.api.answers import DownloadCut, TrackNotFound
 
 CHUNK: Final = 256 << 10  # bytes: one hop to a thread each; a slow client costs this much memory
 
@@ -90,7 +90,12 @@ async def _answer(request: Request, make: Callable[[], Source]) -> Response:
     headers = {"ETag": source.etag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
     if ranges.unchanged(request.headers, source.etag):
         return Response(status_code=304, headers=headers)
-    wanted = ranges.select(request.headers, source.size, source.etag, modified)
+    # A range is for GET alone (RFC 9110, 14.2).
+    wanted = (
+        ranges.select(request.headers, source.size, source.etag, modified)
+        if request.method == "GET"
+        else None
+    )
     span = range(source.size) if wanted is None else wanted
     headers["Content-Length"] = str(len(span))
     headers["Content-Disposition"] = f'attachment; filename="{source.name}"'
@@ -100,8 +105,16 @@ async def _answer(request: Request, make: Callable[[], Source]) -> Response:
     status = 200 if wanted is None else 206
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=source.media_type)
-    body = source.read(span.start, span.stop)
+    body = _unless_removed(source.read(span.start, span.stop))
     return StreamingResponse(body, status, headers, source.media_type)
+
+
+def _unless_removed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces; DownloadCut where a file goes away meanwhile, as retention may have it."""
+    try:
+        yield from pieces
+    except OSError as error:
+        raise DownloadCut(error.strerror) from None
 
 
 def _read_file(path: Path, start: int, stop: int) -> Iterator[bytes]:

@@ -14,12 +14,14 @@ import structlog
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.api.answers import Json
+from server.api.answers import DownloadCut, Json
 from server.api.wire import API_VERSION, ErrorAnswer
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-EXPOSED: Final = ("Content-Disposition", "Content-Range", "ETag", "X-API-Version", "X-Request-Id")
+EXPOSED: Final = ("Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-API-Version",
+                  "X-Request-Id")
 VERSION: Final = API_VERSION.encode()
+LONGEST_PATH: Final = 200  # characters of it in the access log
 CLIENT_GONE: Final = 499  # in the access log only: nobody was left to answer
 
 
@@ -56,6 +58,8 @@ class Requests:
         structlog.contextvars.bind_contextvars(request_id=answer.request_id)
         try:
             await self._app(scope, receive, answer.send)
+        except DownloadCut as error:
+            self._log.warning("download cut short", reason=str(error))
         except Exception:
             # An answer that had begun stays incomplete: the server then closes the connection.
             self._log.exception("request crashed")
@@ -64,8 +68,10 @@ class Requests:
                 await sorry(scope, receive, answer.send)
         finally:
             write = self._log.debug if scope["path"] == "/health" else self._log.info
-            path = quote(scope["path"])  # decoded, it may hold line breaks for the console
-            write("request", method=scope["method"], path=path, **answer.figures())
+            # Decoded, a path may hold line breaks for the console.
+            path = quote(scope["path"][:LONGEST_PATH])
+            client = (scope.get("client") or ("",))[0]
+            write("request", method=scope["method"], path=path, client=client, **answer.figures())
 
 
 class _Answer:
@@ -77,6 +83,7 @@ class _Answer:
         self.request_id = request_id
         self.status = 0
         self.bytes = 0
+        self.sentence: str | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -84,12 +91,16 @@ class _Answer:
             own = ((b"x-request-id", self.request_id.encode()), (b"x-api-version", VERSION))
             message = {**message, "headers": [*message.get("headers", ()), *own]}
         else:
-            self.bytes += len(message.get("body", b""))
+            body = message.get("body", b"")
+            self.bytes += len(body)
+            if self.status >= 400 and body:
+                self.sentence = body[:LONGEST_PATH].decode(errors="replace")
         await self._send(message)
 
     def figures(self) -> dict[str, Any]:
-        """What the access line tells of this answer."""
-        return {
+        """What the access line tells of this answer; of an error, its body as well."""
+        told = {} if self.sentence is None else {"answer": self.sentence}
+        return told | {
             "status": self.status or CLIENT_GONE,
             "ms": round((time.perf_counter() - self._began) * 1000, 1),
             "bytes": self.bytes,

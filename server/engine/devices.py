@@ -4,19 +4,27 @@ import os
 import subprocess
 from functools import cache
 
+from server.errors import ConfigError
+
 
 def devices(setting: str) -> tuple[str, ...]:
     """One device per separation worker: ("cuda:0", "cuda:1") or ("cpu",).
 
     Args:
         setting: `separation.device`: "auto", "cpu", "cuda" (every card) or "cuda:1".
+
+    Raises:
+        ConfigError: a card is asked for that is not here.
     """
-    if setting == "cpu" or setting.startswith("cuda:"):
-        return (setting,)
+    if setting == "cpu":
+        return ("cpu",)
     cards = count_gpus()
-    if cards:
-        return tuple(f"cuda:{index}" for index in range(cards))
-    return ("cuda:0",) if setting == "cuda" else ("cpu",)
+    if setting == "auto":
+        return tuple(f"cuda:{index}" for index in range(cards)) or ("cpu",)
+    index = int(setting.partition(":")[2] or 0)
+    if index >= cards:
+        raise ConfigError(f"separation.device = {setting}: {cards} CUDA card(s) on this machine")
+    return (setting,) if ":" in setting else tuple(f"cuda:{i}" for i in range(cards))
 
 
 @cache

@@ -70,11 +70,9 @@ class JobService:
             ServerBusy: too many jobs wait.
             DiskFull: the disk has too little room.
         """
-        job_id = str(uuid.uuid4())
-        self._incoming.add(job_id)  # first: it counts, and the janitor leaves it alone
+        job_id = await self._admit()
+        folder = self._folders.spool / job_id
         try:
-            await self._admit()
-            folder = self._folders.spool / job_id
             with full_disk_is_said():
                 await asyncio.to_thread(folder.mkdir, mode=0o700)
         except BaseException:
@@ -140,12 +138,17 @@ class JobService:
         """Ids of uploads that are still arriving."""
         return set(self._incoming)
 
-    async def _admit(self) -> None:
+    async def _admit(self) -> str:
+        """The id of an upload that may come in; from now on it counts."""
         if self._folders.free_percent() < self._config.server.min_free_percent:
             raise DiskFull("The server's disk is almost full; no new work is accepted")
-        waiting = await self._jobs.count_unfinished() + len(self._incoming)
-        if waiting > self._config.limits.max_queued_jobs:
+        arriving = set(self._incoming)  # one that becomes a job meanwhile is counted twice
+        unfinished = await self._jobs.count_unfinished()
+        if unfinished + len(arriving | self._incoming) >= self._config.limits.max_queued_jobs:
             raise ServerBusy("Too many jobs are waiting; try again later", RETRY_AFTER)
+        job_id = str(uuid.uuid4())
+        self._incoming.add(job_id)  # in the same step as the count
+        return job_id
 
     async def _probe(self, upload: Upload, options: Options) -> None:
         """Has a worker process look at the bytes: a crash there is the file's fault."""
@@ -153,12 +156,26 @@ class JobService:
                     scratch=str(upload.folder), outputs="", options=options)
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                slot = await self._workers.reserve("probe")
-                await slot.run(task)
-        except (TimeoutError, WorkerGone):
+                await self._run_probe(task)
+        except TimeoutError:
             raise ServerBusy("The server cannot look at the file now", RETRY_AFTER) from None
         except WorkerLost:
             raise AudioError("The file cannot be read: the decoder failed on it") from None
+
+    async def _run_probe(self, task: Task) -> None:
+        """Once more where the worker died: once may be its own fault, twice is the file's."""
+        deaths = 0
+        while True:
+            slot = await self._workers.reserve("probe")
+            try:
+                await slot.run(task)
+                return
+            except WorkerGone:
+                continue
+            except WorkerLost:
+                deaths += 1
+                if deaths == 2:
+                    raise
 
     def _options(self, upload: Upload) -> Options:
         pipeline, models = self._config.pipeline, self._config.models

@@ -57,6 +57,8 @@ def test_access_line(app: ASGIApp, lines: list[Any]) -> None:
     assert line == {
         "event": "request",
         "log_level": "info",
+        "client": "127.0.0.1",
+        "answer": '{"detail":"Job not found"}',
         "method": "GET",
         "path": "/job/x",
         "status": 404,

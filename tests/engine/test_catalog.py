@@ -9,7 +9,7 @@ from server.config import load
 from server.engine import catalog
 from server.engine.devices import count_gpus, devices
 from server.engine.models import Separator, load_bag, pull
-from server.errors import ModelError
+from server.errors import ConfigError, ModelError
 from server.starter.store import save_bag, save_hub_model
 from tests.engine.conftest import tiny
 
@@ -86,6 +86,9 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices("auto") == ("cuda:0", "cuda:1")
     assert devices("cpu") == ("cpu",)
     assert devices("cuda:1") == ("cuda:1",)
+    assert devices("cuda") == ("cuda:0", "cuda:1")
+    with pytest.raises(ConfigError, match="cuda:2"):
+        devices("cuda:2")
     count_gpus.cache_clear()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert devices("auto") == ("cpu",)
