@@ -87,11 +87,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--data-dir", metavar="DIR")
     sub.set_defaults(names=[])
     actions = sub.add_subparsers(metavar="ACTION")
-    actions.add_parser("list", help="models on this machine, and which tier each serves")
+    lister = actions.add_parser("list", help="models on this machine, and which tier each serves")
     puller = actions.add_parser("pull", help="fetch models from demucs's hub")
     puller.add_argument("names", nargs="+", metavar="NAME")
-    puller.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS)
     puller.set_defaults(command=pull_models)
+    for action in (lister, puller):
+        action.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS)
 
     add("bench", bench, "measure this machine; writes loadtests/bench.json")
     return parser

@@ -1,0 +1,172 @@
+"""A real server, measured from outside: start, idle, one song, memory.
+
+`python -m loadtests.figures` prints the figures of RESULTS.md; `--hour` adds the 60-minute song
+(some minutes of work), `--seconds` changes the length of the short one.
+"""
+
+import argparse
+import io
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import soundfile as sf
+from tqdm import tqdm
+
+from server.starter.songs import synthesise
+
+PORT = 8765
+URL = f"http://127.0.0.1:{PORT}"
+WORKERS = 3 + len(os.sched_getaffinity(0)) - 1  # separation, probe, and audio: one per core
+
+
+class Server:
+    """`stembox serve` on a data directory, and all its processes."""
+
+    def __init__(self, data: Path) -> None:
+        began = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "server.cli", "serve", "--port", str(PORT),
+             "--data-dir", str(data)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        self.answers_s = self._until(began, lambda: bool(httpx.get(f"{URL}/health")))
+        self.ready_s = self._until(
+            began, lambda: len(httpx.get(f"{URL}/config").json()["workers"]) >= WORKERS
+            and httpx.get(f"{URL}/health").status_code == 200)
+
+    def _until(self, began: float, done: Any) -> float:
+        while True:
+            if self._process.poll() is not None:
+                raise SystemExit("the server did not start")
+            try:
+                if done():
+                    return time.monotonic() - began
+            except httpx.TransportError:
+                pass
+            time.sleep(0.02)
+
+    def processes(self) -> list[psutil.Process]:
+        """The supervisor and everything below it."""
+        parent = psutil.Process(self._process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all processes so far."""
+        return sum(sum(p.cpu_times()[:2]) for p in self.processes())
+
+    def memory_mb(self) -> float:
+        """Memory of all processes, pages that they share counted once (PSS)."""
+        return sum(p.memory_full_info().pss for p in self.processes()) / 1e6
+
+    def stop(self) -> float:
+        """SIGTERM; seconds until it is gone."""
+        began = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+        return time.monotonic() - began
+
+
+class Watch(threading.Thread):
+    """Highest memory and the times of /health, while a job runs."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self._server = server
+        self._stop = threading.Event()
+        self.peak_mb = 0.0
+        self.health_ms: list[float] = []
+
+    def run(self) -> None:
+        with httpx.Client() as client:
+            while not self._stop.wait(0.1):
+                began = time.monotonic()
+                client.get(f"{URL}/health")
+                self.health_ms.append(1000 * (time.monotonic() - began))
+                self.peak_mb = max(self.peak_mb, self._server.memory_mb())
+
+    def end(self) -> None:
+        self._stop.set()
+        self.join()
+
+
+def make_song(seconds: float) -> bytes:
+    """A FLAC: three minutes of synthesised music, again and again."""
+    part = np.sum(np.stack(list(synthesise(2_000_004, min(seconds, 180)).values())), axis=0).T
+    file = io.BytesIO()
+    with sf.SoundFile(file, "w", 44100, 2, "PCM_16", format="FLAC") as out:
+        left = round(seconds * 44100)
+        while left > 0:
+            out.write(part[:left])
+            left -= len(part)
+    return file.getvalue()
+
+
+def one_job(server: Server, song: bytes, label: str) -> dict[str, float]:
+    """One song through the server: seconds end to end, core-seconds, memory, /health."""
+    watch, cpu = Watch(server), server.cpu_seconds()
+    watch.start()
+    began = time.monotonic()
+    job = httpx.post(f"{URL}/process", files={"file": ("song.flac", song)}, timeout=600).json()
+    with tqdm(desc=label, unit=" stages", total=4) as bar:
+        while job["status"] == "processing":
+            time.sleep(0.1)
+            job = httpx.get(f"{URL}/job/{job['job_id']}").json()
+            bar.n = sum(stage["status"] == "completed" for stage in job["stages"])
+            bar.refresh()
+    seconds = time.monotonic() - began
+    watch.end()
+    assert job["status"] == "completed", job
+    for stage in job["stages"]:
+        print(f"  {stage['name']:<32} {stage['duration_seconds']:8.2f} s")
+    health = statistics.quantiles(watch.health_ms, n=100) if len(watch.health_ms) > 1 else [0] * 99
+    return {"end to end, s": seconds, "core-seconds": server.cpu_seconds() - cpu,
+            "peak memory, MB": watch.peak_mb, "/health p50, ms": health[49],
+            "/health p99, ms": health[98]}
+
+
+def report(title: str, figures: dict[str, float]) -> None:
+    """One block of lines."""
+    print(title)
+    for name, value in figures.items():
+        print(f"  {name:<32} {value:8.2f}")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.figures", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--hour", action="store_true", help="the 60-minute song too")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        for title in ("first start (compiles its kernels)", "second start"):
+            server = Server(data)
+            report(title, {"first answer, s": server.answers_s, "all ready, s": server.ready_s,
+                           "stopped in, s": server.stop()})
+        server = Server(data)
+        time.sleep(2)
+        cpu, began = server.cpu_seconds(), time.monotonic()
+        time.sleep(20)
+        idle = 100 * (server.cpu_seconds() - cpu) / (time.monotonic() - began)
+        report("idle", {"% of one core, all processes": idle, "memory, MB": server.memory_mb()})
+        song = make_song(arguments.seconds)
+        for turn in ("first", "second"):
+            report(f"{arguments.seconds:g} s song, {turn}", one_job(server, song, "short song"))
+        if arguments.hour:
+            report("60-minute song", one_job(server, make_song(3600), "long song"))
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()

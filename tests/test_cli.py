@@ -1,0 +1,115 @@
+"""The command line as scripts see it: what it prints, and how it exits."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from server.starter.songs import synthesise
+
+
+def stembox(*arguments: object, **environ: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "server.cli", *map(str, arguments)], text=True,
+        capture_output=True, env=os.environ | environ, timeout=240, check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("song") / "a song.wav"
+    sf.write(path, np.sum(list(synthesise(2_000_101, 4).values()), axis=0).T, 44100)
+    return path
+
+
+def test_separate_both_adds_up_to_the_mix(song: Path, tmp_path: Path) -> None:
+    done = stembox("separate", song, "--out", tmp_path, "--output-type", "BOTH",
+                   "--format", "FLAC", "--data-dir", tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    paths = [Path(line) for line in done.stdout.splitlines()]
+    assert paths == [tmp_path / "a song" / f"{name}.flac" for name in ("vocals", "instrumental")]
+    made = sum(sf.read(path)[0] for path in paths)
+    assert np.abs(made - sf.read(song)[0]).max() < 4 / 32768
+    assert sorted(path.name for path in (tmp_path / "a song").iterdir()) == [
+        "instrumental.flac", "vocals.flac"], "no scratch is left"
+
+
+def test_separate_goes_on_after_a_bad_file(song: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "text.wav"
+    bad.write_text("no sound")
+    done = stembox("separate", bad, song, tmp_path / "none.wav", "--out", tmp_path / "out",
+                   "--data-dir", tmp_path / "data")
+    assert done.returncode == 1
+    assert "text.wav: Unsupported audio format: .wav" in done.stderr
+    assert "none.wav: no such file" in done.stderr
+    assert len(done.stdout.splitlines()) == 4
+    assert "Traceback" not in done.stderr
+
+
+def test_stems_that_no_model_makes(song: Path, tmp_path: Path) -> None:
+    done = stembox("separate", song, "--out", tmp_path, "--output-type", "SIX_STEMS",
+                   "--data-dir", tmp_path / "data")
+    assert done.returncode == 1
+    assert "makes no guitar, piano" in done.stderr
+
+
+def test_demo_prints_a_table_of_nine(tmp_path: Path) -> None:
+    done = stembox("demo", "--seconds", 6, "--out", tmp_path / "demo", "--data-dir",
+                   tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[1:10]]
+    assert len({row[0] for row in rows}) == 9
+    assert all(Path(row[-1]).is_file() for row in rows)
+    for row in rows[:4]:
+        assert float(row[3]) > float(row[4]), "better than the mix itself"
+
+
+def test_models_list(tmp_path: Path) -> None:
+    done = stembox("models", "list", "--data-dir", tmp_path)
+    assert done.returncode == 0
+    assert "starter" in done.stdout
+    assert "wanted: htdemucs_ft" in done.stdout
+
+
+def test_pull_without_a_network_is_one_line(tmp_path: Path) -> None:
+    done = stembox("models", "pull", "htdemucs", "--data-dir", tmp_path, HF_HUB_OFFLINE="1")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("stembox: model htdemucs cannot be")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [
+    (["--version"], 0),
+    ([], 2),
+    (["separate"], 2),
+    (["nonsense"], 2),
+    (["serve", "--port", "80"], 1),
+    (["serve", "--config", "/nowhere.toml"], 1),
+    (["serve", "--data-dir", "/proc/nowhere"], 1),
+    (["separate", "a/x.wav", "b/x.mp3", "--out", "o"], 1),
+])
+def test_exit_codes(arguments: list[str], code: int) -> None:
+    done = stembox(*arguments)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    if code == 1:
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert done.stderr.startswith("stembox: ")
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    import socket
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = stembox("serve", "--port", taken.getsockname()[1], "--data-dir", tmp_path)
+    assert done.returncode == 1
+    assert "cannot listen on 127.0.0.1:" in done.stderr
+
+
+def test_a_card_that_is_not_there(tmp_path: Path) -> None:
+    done = stembox("serve", "--data-dir", tmp_path, STEMBOX_SEPARATION__DEVICE="cuda:7",
+                   CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 1
+    assert "separation.device = cuda:7: 0 CUDA card(s)" in done.stderr
