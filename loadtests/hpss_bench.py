@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 
 from kernels import hpss
-from loadtests.bench import Row, row, side_by_side, snr_db
+from loadtests.compare import Row, row, side_by_side, snr_db
 
 SECONDS, RATE = 30, 44_100
 

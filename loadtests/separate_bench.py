@@ -10,7 +10,7 @@ import torch
 from demucs.apply import apply_model
 from demucs.htdemucs import HTDemucs
 
-from loadtests.bench import Row, row, side_by_side, snr_db
+from loadtests.compare import Row, row, side_by_side, snr_db
 from server.config import cores
 from server.engine.catalog import ModelFiles
 from server.engine.engine import Engine, Song

@@ -14,7 +14,7 @@ import pyloudnorm
 import soundfile as sf
 
 import kernels
-from loadtests.bench import Row, row
+from loadtests.compare import Row, row
 from server.audio.stages import STAGES
 from server.messages import Options, Task
 from server.scratch import SAMPLE_RATE, FrameWriter
