@@ -83,20 +83,20 @@ class Watch(threading.Thread):
     def __init__(self, server: Server) -> None:
         super().__init__(daemon=True)
         self._server = server
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.peak_mb = 0.0
         self.health_ms: list[float] = []
 
     def run(self) -> None:
         with httpx.Client() as client:
-            while not self._stop.wait(0.1):
+            while not self._ended.wait(0.1):
                 began = time.monotonic()
                 client.get(f"{URL}/health")
                 self.health_ms.append(1000 * (time.monotonic() - began))
                 self.peak_mb = max(self.peak_mb, self._server.memory_mb())
 
     def end(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
 
 

@@ -104,7 +104,7 @@ class SocketLoop(LitLoop):
         try:
             lit_api.work.serve(channel)
         except ChannelClosed:
-            log.warning("API process gone: waiting for the next")
+            log.info("API process gone: waiting for the next")
         finally:
             channel.close()
 

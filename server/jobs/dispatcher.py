@@ -31,6 +31,7 @@ from store.jobs import Claim
 log = structlog.get_logger()
 T = TypeVar("T")
 POOLS = ("separation", "audio")
+OFFER_SECONDS = 0.05  # the longest that an answer waits to tell of a job's first stage
 BOOKING_PAUSE = 2.0  # seconds between attempts to write to a database that refuses
 DISK_PAUSE = 10.0  # seconds until a stage that found the disk full is tried again
 RETRY_PAUSE = 0.3  # seconds: what failed may need a moment to be in order again
@@ -49,6 +50,7 @@ class Dispatcher:
         self.boot = uuid.uuid4().hex
         self._leases = 0
         self._wake = asyncio.Event()
+        self._passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running: dict[str, set[asyncio.Task[None]]] = {}
         # Jobs that were at a worker with others when it died: each runs alone until it is
         # known which of them kills workers.
@@ -59,6 +61,13 @@ class Dispatcher:
         """There may be something to do."""
         self._wake.set()
 
+    async def offer(self) -> None:
+        """Wakes, and gives a free worker the moment that it takes to begin: an answer about a
+        new job then tells of its first stage. A long queue delays nobody."""
+        self._wake.set()
+        passed = self._passed
+        await asyncio.wait([passed], timeout=OFFER_SECONDS)
+
     async def run(self) -> None:
         """Dispatches until cancelled; then running stages go back to the queue, uncharged."""
         try:
@@ -68,12 +77,18 @@ class Dispatcher:
                 try:
                     for pool in POOLS:
                         await self._fill(pool)
+                    self._pass_on()
                 except Exception:  # the database: its disk may be full for a while
                     log.exception("claiming failed: trying again")
                     await asyncio.sleep(BOOKING_PAUSE)
                     self.wake()
         finally:
             await self._stop_all()
+
+    def _pass_on(self) -> None:
+        """Tells those who wait for it that every free place has been offered."""
+        passed, self._passed = self._passed, asyncio.get_running_loop().create_future()
+        passed.set_result(None)
 
     async def _fill(self, pool: str) -> None:
         alone = pool == "separation" and bool(self._suspects)

@@ -116,8 +116,8 @@ class JobService:
         self._incoming.discard(job_id)
         log.info("job accepted", job=job.id, file=upload.file_name, bytes=upload.size_bytes,
                  model=options.model)
-        self._dispatcher.wake()
-        return self._view(job)
+        await self._dispatcher.offer()
+        return self._view(await self._jobs.get(job_id) or job)
 
     async def get(self, job_id: str) -> JobView:
         """Raises JobNotFound: never existed, or its retention is over."""

@@ -6,9 +6,7 @@ Owns the model's sizes, the loss, and the schedule; a run that was cut off goes 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import math
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -22,6 +20,7 @@ from demucs.htdemucs import HTDemucs
 from torch.nn.functional import l1_loss
 from tqdm import tqdm
 
+from server.engine.cpu import prepare_cpu
 from server.starter.bank import SR, draw_batch, open_bank
 from server.starter.songs import STEMS
 from server.starter.store import save_bag, save_hub_model, write_whole
@@ -191,17 +190,6 @@ def keep(trainer: Trainer, out: Path) -> None:
     draw_curve(trainer.run, out / "curve.png")
 
 
-def keep_memory() -> None:
-    """Ask glibc not to hand big blocks back: mapping them anew costs a third of each step."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
-            libc.mallopt(m_mmap_max, 0)
-            libc.mallopt(m_trim_threshold, 2**31 - 1)
-            libc.mallopt(m_top_pad, 2**28)
-
-
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m server.starter.train", description=__doc__)
@@ -214,9 +202,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
-    keep_memory()
+    prepare_cpu(args.threads)
     torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     run = Run(minutes=args.minutes, steps=args.steps, batch=args.batch, seed=args.seed)
     trainer = Trainer(build_model(), run)

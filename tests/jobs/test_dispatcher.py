@@ -234,3 +234,27 @@ def test_a_database_that_refuses_for_a_while(monkeypatch: pytest.MonkeyPatch) ->
     jobs, crew, _ = play(fine)
     assert jobs[0].state == "completed"
     assert set(crew.runs.values()) == {1}
+
+
+def test_an_offered_job_has_begun_when_a_worker_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OFFER_SECONDS", 20)
+
+    async def main() -> None:
+        folders = Folders(tmp_path)
+        folders.create()
+        async with Database(tmp_path / "t.db") as database:
+            jobs = JobRepository(database)
+            crew = PretendedWorkers(lambda task, run: 60.0)
+            dispatcher = Dispatcher(jobs, crew, folders, max_attempts=3)
+            loop = asyncio.create_task(dispatcher.run())
+            for i in range(4):  # three places in the pool
+                await jobs.create(f"j{i}", "pipeline", OPTIONS, PIPELINE, float(i))
+                await dispatcher.offer()
+                state = shown_stages((await jobs.get(f"j{i}")).stages)[0].state
+                assert state == ("processing" if i < 3 else "pending")
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+
+    asyncio.run(main())

@@ -17,7 +17,7 @@ from server.starter.quality import (
 )
 from server.starter.songs import STEMS, synthesise
 
-FLOOR_DB = -99.0  # mean SDR
+FLOOR_DB = 3.0  # mean SDR over two songs of 12 s; 3.8 was measured
 
 
 def test_sdr_is_the_ratio_of_powers():
