@@ -11,7 +11,7 @@ from demucs.apply import apply_model
 from demucs.htdemucs import HTDemucs
 
 from loadtests.compare import Row, row, side_by_side, snr_db
-from server.config import cores
+from server.config import CPU_BATCH, GPU_BATCH, cores
 from server.engine.catalog import ModelFiles
 from server.engine.engine import Engine, Song
 from server.engine.models import Separator, load_bag
@@ -36,30 +36,42 @@ def full_size(folder: Path) -> ModelFiles:
 
 
 def run() -> list[Row]:
-    """20 s, overlap 0.25, as many threads as cores on both sides."""
+    """20 s, overlap 0.25; on the CPU with as many threads as cores on both sides, and on the
+    first CUDA card where there is one."""
     torch.set_num_threads(cores())
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    found = [measure("separate_cpu_full_size", torch.device("cpu"), max_batch=CPU_BATCH)]
+    if torch.cuda.is_available():
+        card = torch.device("cuda:0")
+        found.append(measure("separate_gpu_full_size", card, max_batch=GPU_BATCH))
+    return found
+
+
+def measure(name: str, device: torch.device, max_batch: int) -> Row:
+    """Both sides on one device."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
         files = full_size(folder)
         torch.manual_seed(1)
         mix = 0.1 * torch.randn(1, 2, SECONDS * SAMPLE_RATE)
         with FrameWriter(folder / "mix.f32") as writer:
             writer.write(mix[0].T.numpy())
-        bag, model = load_bag(files), Separator(files, torch.device("cpu"))
+        bag, model = load_bag(files), Separator(files, device)
 
         def ours() -> None:
             separation = Separation(folder / "mix.f32", folder, model.stems, model.segment, 0.25)
-            engine = Engine(max_batch=1)
+            engine = Engine(max_batch)
             engine.add(Song("bench", model, separation))
             while not engine.idle:
                 for _, error in engine.step():
                     assert error is None, error
 
-        ours_s, theirs_s = side_by_side(
-            ours, lambda: apply_model(bag, mix, shifts=0, overlap=0.25), rounds=3)
-        expected = apply_model(bag, mix, shifts=0, overlap=0.25)[0]
+        def theirs() -> torch.Tensor:
+            return apply_model(bag, mix, shifts=0, overlap=0.25, device=device)
+
+        ours_s, theirs_s = side_by_side(ours, theirs, rounds=3)
+        expected = theirs()[0].cpu()
         worst = min(_snr(folder, stem, truth) for stem, truth in zip(STEMS, expected, strict=True))
-        return [row("separate_cpu_full_size", ours_s, theirs_s, snr_db=round(worst, 1))]
+        return row(name, ours_s, theirs_s, snr_db=round(worst, 1))
 
 
 def _snr(folder: Path, stem: str, truth: torch.Tensor) -> float:

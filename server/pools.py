@@ -34,6 +34,7 @@ LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 SHORTEST_LIFE = 10.0  # seconds; a process that dies younger is replaced more and more slowly
 LONGEST_PAUSE = 30.0  # seconds
+NICE = 5
 EXTRA_GRACE = 5.0  # seconds beyond the grace of running requests, to close the database
 
 
@@ -126,6 +127,7 @@ class WorkerAPI(litserve.LitAPI):
         # so that running work goes back to the queue, and then kills the workers.
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, signal.SIG_IGN)
+        os.nice(NICE)  # requests are answered first: they are short, and somebody waits
         number = int(os.environ["LITSERVE_WORKER_ID"])
         self.worker_name = f"{self.plan.name}-{number}"
         set_up_logs(self.config.log, worker=self.worker_name)
