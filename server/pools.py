@@ -221,10 +221,10 @@ class Host(litserve.LitServer):
             process.terminate()
             process.join(self._config.server.grace_seconds + EXTRA_GRACE)
             process.kill()
-        for process in self.inference_workers:
+        for process in (*self._api.values(), *self.inference_workers):
             process.kill()
         for process in (*self._api.values(), *self.inference_workers):
-            process.join()
+            process.join(EXTRA_GRACE)
 
     # -- our monitor: starts again what died --------------------------------------------------
 

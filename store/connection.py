@@ -94,7 +94,7 @@ class Database:
 
 
 def _no_room(error: sqlite3.OperationalError) -> Exception:
-    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return OSError(errno.ENOSPC, "the database's disk is full")
     return error
 

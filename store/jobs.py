@@ -116,10 +116,14 @@ class JobRepository:
         """
         return await self._db.write(_recover, boot, machine_boot, now)
 
-    async def expire(self, before: float) -> list[str]:
-        """Marks jobs that ended before this time as expired; returns their ids."""
-        rows = await self._db.write(_all, "expire", {"before": before})
+    async def due(self, before: float) -> list[str]:
+        """Jobs that ended before this time and are not expired yet."""
+        rows = await self._db.read(_all, "select_due", {"before": before})
         return [row["id"] for row in rows]
+
+    async def expire(self, before: float) -> None:
+        """Marks the due jobs as expired."""
+        await self._db.write(_all, "expire", {"before": before})
 
     async def forget(self, before: float) -> None:
         """Deletes the rows of expired pipeline jobs, once their files are gone."""

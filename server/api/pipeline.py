@@ -62,10 +62,11 @@ class Pipeline:
             form = await uploads.receive_form(request, boundary, folder / "input", self._max_bytes)
             if form.fields.get("callback_url"):
                 raise UploadRejected("callback_url is not available yet")
-            view = await self._jobs.submit(Upload(job_id, folder, form.file_name, form.size_bytes))
         except BaseException:
             await asyncio.shield(self._jobs.discard(job_id))  # a cancelled request's as well
             raise
+        # From here on the jobs room cleans up: it may finish what the client has left.
+        view = await self._jobs.submit(Upload(job_id, folder, form.file_name, form.size_bytes))
         return Json(wire.job_answer(view))
 
     async def job(self, request: Request) -> Response:

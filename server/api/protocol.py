@@ -38,13 +38,24 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._header_bytes += len(data)
         super().data_received(data)
-        if self._deadline is not None and self._header_bytes > HEADER_BYTES:
+        if self._header_bytes > HEADER_BYTES:  # also of trailers, behind a chunked body
             self._refuse(431, "Request headers are too large")
+        elif self._deadline is None and self.timeout_keep_alive_task is None and self._at_rest():
+            self._await_headers()  # bytes that began no request have ended the idle time
 
     def on_message_begin(self) -> None:
         if self._deadline is None:  # the next request on this connection
             self._await_headers()
+            self._header_bytes = 1
         super().on_message_begin()
+
+    def on_body(self, body: bytes) -> None:
+        self._header_bytes = max(0, self._header_bytes - len(body))
+        super().on_body(body)
+
+    def _at_rest(self) -> bool:
+        """No answer is under way."""
+        return self.cycle is None or self.cycle.response_complete
 
     def on_headers_complete(self) -> None:
         self._headers_are_here()
@@ -65,13 +76,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        if self._header_bytes:
+        if not self._at_rest():  # a request that was sent ahead waits for its turn
+            self._deadline = self.loop.call_later(HEADER_SECONDS, self._too_slow)
+        elif self._header_bytes:
             self._refuse(408, "The request's headers took too long")
         else:
             self.transport.close()
 
     def _refuse(self, status: int, sentence: str) -> None:
         self._headers_are_here()
+        if not self._at_rest():  # nothing may be written into the middle of an answer
+            self.transport.close()
         if self.transport.is_closing():
             return
         body = ENCODER.encode(ErrorAnswer(sentence))

@@ -17,5 +17,5 @@ TRACKS = {
 
 
 def track_path(track: str) -> str:
-    """Path of a track's WAV, relative to the outputs folder."""
-    return f"{TRACKS[track]}/{track}.wav"
+    """Path of a track's WAV, relative to the outputs folder. What is not listed is a stem."""
+    return f"{TRACKS.get(track, 'demucs_output')}/{track}.wav"

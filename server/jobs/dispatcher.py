@@ -91,8 +91,7 @@ class Dispatcher:
         passed.set_result(None)
 
     async def _fill(self, pool: str) -> None:
-        alone = pool == "separation" and bool(self._suspects)
-        while (slot := self._workers.try_reserve(pool, alone)) is not None:
+        while (slot := self._workers.try_reserve(pool, self._alone(pool))) is not None:
             self._leases += 1
             lease = f"{self.boot}/{self._leases}"
             claim = None
@@ -104,6 +103,10 @@ class Dispatcher:
             if claim is None:
                 return
             self._start(claim, slot)
+
+    def _alone(self, pool: str) -> bool:
+        """Whether songs must not meet at a worker, until it is known which of them kills."""
+        return pool == "separation" and bool(self._suspects)
 
     def _start(self, claim: Claim, slot: Slot) -> None:
         job_id = claim.job.id
@@ -195,8 +198,12 @@ class Dispatcher:
             await self._try_again(claim, error.message)
             return
         log.warning("worker died under several songs: not charged, runs alone next")
-        await self._book(lambda: self._jobs.release(claim.stage, error.message, charge=False))
-        self._suspects.add(claim.job.id)
+        self._suspects.add(claim.job.id)  # before it can be claimed again
+        try:
+            await self._book(lambda: self._jobs.release(claim.stage, error.message, charge=False))
+        except LeaseLost:
+            self._suspects.discard(claim.job.id)
+            raise
 
     async def _wait_for_room(self, claim: Claim, reason: str) -> None:
         """A full disk is no job's fault, and it passes."""

@@ -35,18 +35,24 @@ class Janitor:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self, now: float) -> None:
-        """One sweep. Each part by itself: on a full disk the database refuses, and then files
-        must go all the same. Rows go last: a crash in between only means another sweep."""
+        """One sweep. Each part by itself, and files before rows: on a full disk the database
+        refuses until something is gone."""
         before = now - self._retention
-        for part in (self._expire(before), self._sweep_folders(), self._jobs.forget(before)):
+        parts = (self._sweep_folders, lambda: self._expire(before), lambda: self._forget(before))
+        for part in parts:
             try:
-                await part
+                await part()
             except Exception:
                 log.exception("sweep failed: next one in a minute")
 
     async def _expire(self, before: float) -> None:
-        for job_id in await self._jobs.expire(before):
+        for job_id in await self._jobs.due(before):
+            await asyncio.to_thread(self._folders.remove, self._folders.outputs, job_id)
             log.info("job expired", job=job_id)
+        await self._jobs.expire(before)
+
+    async def _forget(self, before: float) -> None:
+        await self._jobs.forget(before)
 
     async def _sweep_folders(self) -> None:
         # Names are listed before rows are read: an upload that becomes a job in between is

@@ -154,28 +154,22 @@ class JobService:
         """Has a worker process look at the bytes: a crash there is the file's fault."""
         task = Task(id=f"probe/{upload.job_id}", job=upload.job_id, stage="probe",
                     scratch=str(upload.folder), outputs="", options=options)
+        deaths = 0
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                await self._run_probe(task)
+                while deaths < 2:  # once may be the worker's own fault, twice is the file's
+                    slot = await self._workers.reserve("probe")
+                    try:
+                        await slot.run(task)
+                        return
+                    except WorkerGone:
+                        continue
+                    except WorkerLost:
+                        deaths += 1
         except TimeoutError:
-            raise ServerBusy("The server cannot look at the file now", RETRY_AFTER) from None
-        except WorkerLost:
-            raise AudioError("The file cannot be read: the decoder failed on it") from None
-
-    async def _run_probe(self, task: Task) -> None:
-        """Once more where the worker died: once may be its own fault, twice is the file's."""
-        deaths = 0
-        while True:
-            slot = await self._workers.reserve("probe")
-            try:
-                await slot.run(task)
-                return
-            except WorkerGone:
-                continue
-            except WorkerLost:
-                deaths += 1
-                if deaths == 2:
-                    raise
+            if not deaths:
+                raise ServerBusy("The server cannot look at the file now", RETRY_AFTER) from None
+        raise AudioError("The file cannot be read: the decoder failed on it")
 
     def _options(self, upload: Upload) -> Options:
         pipeline, models = self._config.pipeline, self._config.models

@@ -108,10 +108,12 @@ SELECT value FROM facts WHERE name = :name;
 INSERT INTO facts (name, value) VALUES (:name, :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
+-- name: select_due
+SELECT id FROM jobs WHERE state IN ('completed', 'failed') AND completed_at < :before;
+
 -- name: expire
 UPDATE jobs SET state = 'expired'
-WHERE state IN ('completed', 'failed') AND completed_at < :before
-RETURNING id;
+WHERE state IN ('completed', 'failed') AND completed_at < :before;
 
 -- name: forget_expired
 DELETE FROM jobs WHERE state = 'expired' AND api = 'pipeline' AND completed_at < :before;

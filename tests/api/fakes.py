@@ -65,6 +65,7 @@ class FakeJobs:
 
     async def submit(self, upload: Upload) -> JobView:
         if self.submit_error:
+            await self.discard(upload.job_id)  # as the real one does
             raise self.submit_error
         self.uploads.append(upload)
         view = new_job(upload.job_id, upload.file_name)

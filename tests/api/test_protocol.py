@@ -1,5 +1,6 @@
 """What comes before a request is bounded: in size, in time, and in form."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api import create_app, protocol
 from server.api.protocol import BoundedProtocol
@@ -17,11 +19,14 @@ from .fakes import FakeJobs
 
 
 @pytest.fixture
-def bounded(config: Config, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def bounded(
+    config: Config, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[int]:
     """A server with our protocol, whose patience is half a second."""
     monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.5)
-    settings = uvicorn.Config(create_app(config, jobs), port=0, http=BoundedProtocol, ws="none",
-                              lifespan="off", log_config=None)
+    app = with_slow(create_app(config, jobs))
+    settings = uvicorn.Config(app, port=0, http=BoundedProtocol, ws="none", lifespan="off",
+                              log_config=None)
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -30,6 +35,21 @@ def bounded(config: Config, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> 
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join()
+
+
+def with_slow(app: ASGIApp) -> ASGIApp:
+    """The app, and a path whose answer takes longer than headers may."""
+    async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/slow":
+            await app(scope, receive, send)
+            return
+        headers = [(b"content-length", b"6")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"slo", "more_body": True})
+        await asyncio.sleep(1.2)
+        await send({"type": "http.response.body", "body": b"wly"})
+
+    return both
 
 
 def talk(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
@@ -105,3 +125,31 @@ def test_a_websocket_is_an_ordinary_request(bounded: int) -> None:
                   b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                   b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 404")
+
+
+@pytest.mark.parametrize("more", [b"\r\n", b"\r\n" * 20], ids=["one", "many"])
+def test_bytes_that_begin_no_request_keep_nothing_open(bounded: int, more: bytes) -> None:
+    answer = talk(bounded, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", more, pause=0.2)
+    assert answer.startswith(b"HTTP/1.1 ")
+
+
+def test_endless_trailers(bounded: int) -> None:
+    head = (b"POST /process HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"1\r\nx\r\n0\r\n")
+    lines = [b"X-A: " + b"b" * 8000 + b"\r\n"] * 100
+    answer = talk(bounded, head, *lines, pause=0.001)
+    assert not answer or b"HTTP/1.1 400" in answer or b"HTTP/1.1 431" in answer
+
+
+def test_a_request_sent_ahead_waits_for_its_turn(bounded: int, jobs: FakeJobs) -> None:
+    """It may wait for longer than headers may take: the answer before it must not be cut."""
+    first = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", bounded), timeout=10) as client:
+        client.sendall(first + b"GET /health HT")
+        time.sleep(0.8)
+        client.sendall(b"TP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while data := client.recv(65536):
+            answer += data
+    assert answer.count(b"HTTP/1.1 ") == 2
+    assert b"slowly" in answer

@@ -173,7 +173,9 @@ def test_expiry(open_store) -> None:
             for end in (10.0, 99.0):
                 stage = (await jobs.claim("audio", f"b/{end}", 3.0)).stage
                 await jobs.finish(stage, {}, {"x": "x.wav"}, end)
-            assert await jobs.expire(50.0) == ["old"]
+            assert await jobs.due(50.0) == ["old"]
+            await jobs.expire(50.0)
+            assert await jobs.due(50.0) == []
             assert (await jobs.get("old")).state == "expired"
             assert await jobs.live_ids() == {"new", "running"}
             assert await jobs.unfinished_ids() == {"running"}
