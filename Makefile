@@ -40,7 +40,7 @@ check: setup-dev  ## lint, types, import rules
 bench: setup-dev  ## measure, side by side with what others use; writes loadtests/bench.json
 	$(BIN)/stembox bench
 
-quality: setup-dev  ## how well the starter model separates songs it has never heard
+quality: setup-dev  ## how well the starter model separates songs it has never heard; writes quality.*
 	$(BIN)/python -m server.starter.quality
 
 test-gpu: setup-dev  ## the tests that need a CUDA card

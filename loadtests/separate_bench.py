@@ -6,6 +6,7 @@ Speed does not depend on the weights, so they are random; quality is never measu
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from demucs.apply import apply_model
 from demucs.htdemucs import HTDemucs
@@ -15,7 +16,7 @@ from server.config import CPU_BATCH, GPU_BATCH, cores
 from server.engine.catalog import ModelFiles
 from server.engine.engine import Engine, Song
 from server.engine.models import Separator, load_bag
-from server.engine.separation import Separation
+from server.engine.separation import Cut, Separation
 from server.scratch import SAMPLE_RATE, FrameReader, FrameWriter
 from server.starter.store import save_bag, save_hub_model
 
@@ -58,7 +59,9 @@ def measure(name: str, device: torch.device, max_batch: int) -> Row:
         bag, model = load_bag(files), Separator(files, device)
 
         def ours() -> None:
-            separation = Separation(folder / "mix.f32", folder, model.stems, model.segment, 0.25)
+            gains = np.eye(len(model.sources), len(model.sources) + 1, dtype=np.float32)
+            cut = Cut(model.segment, 0.25)
+            separation = Separation(folder / "mix.f32", folder, model.sources, gains, cut)
             engine = Engine(max_batch)
             engine.add(Song("bench", model, separation))
             while not engine.idle:

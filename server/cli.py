@@ -13,6 +13,7 @@ from pathlib import Path
 from server import __version__
 from server.config import Config, load
 from server.errors import StemboxError
+from server.stems import OUTPUTS
 
 BAR_SECONDS = 0.2  # a bar is drawn no more often than this
 Command = Callable[[argparse.Namespace, Config], int]
@@ -74,8 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("separate", separate, "separate files, without a server")
     sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
-    outputs = ["VOCALS", "INSTRUMENTAL", "BOTH", "FOUR_STEMS", "SIX_STEMS"]
-    sub.add_argument("--output-type", choices=outputs, default="FOUR_STEMS")
+    sub.add_argument("--output-type", choices=list(OUTPUTS), default="FOUR_STEMS")
     sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
     sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="WAV")
     sub.add_argument("--data-dir", metavar="DIR")
@@ -114,8 +114,8 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
 
     if len({file.stem for file in arguments.files}) < len(arguments.files):
         raise StemboxError("two files of one name would overwrite each other's stems")
-    target = Target(arguments.out, arguments.output_type, arguments.format)
-    offline = Offline(config, arguments.quality)
+    target = Target(arguments.out, arguments.format)
+    offline = Offline(config, arguments.quality, OUTPUTS[arguments.output_type])
     print(f"model {offline.model.name} on {offline.model.device}", file=sys.stderr)
     failed = 0
     for file in arguments.files:

@@ -22,6 +22,7 @@ def run(offline: Offline, folder: Path, seconds: float, report: Report) -> str:
     stems = synthesise(SEED, seconds)
     song = folder / "song.wav"
     mix = np.sum(np.stack(list(stems.values())), axis=0)
+    stems["other"] = stems["other"] + stems.pop("guitar") + stems.pop("piano")
     sf.write(song, mix.T, SAMPLE_RATE, subtype="FLOAT")
     tracks = offline.nine_tracks(song, folder, report)
     lines = [f"{'track':<16} {'LUFS':>7} {'dBTP':>7} {'SDR dB':>7} {'mix dB':>7}  file"]

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from server.stems import FOUR
+
 
 class Options(Struct, frozen=True, kw_only=True):
     """What a job was asked for, decided when it was accepted and kept with it."""
@@ -18,6 +20,7 @@ class Options(Struct, frozen=True, kw_only=True):
     target_lufs: float
     true_peak_dbtp: float
     max_seconds: float
+    stems: tuple[str, ...] = FOUR  # what the separation is to write
 
 
 class Task(Struct, frozen=True, kw_only=True, tag="task"):

@@ -14,47 +14,40 @@ from server.config import Config, Quality
 from server.engine import catalog
 from server.engine.cpu import prepare_cpu
 from server.engine.devices import devices
-from server.engine.engine import Engine, Song
+from server.engine.engine import Engine, start_song
 from server.engine.models import Separator
-from server.engine.separation import Separation
-from server.errors import ModelError
 from server.messages import Options, Task
 from server.scratch import SAMPLE_RATE, FrameReader
+from server.stems import FOUR, stem_gains
 
 Report = Callable[[str, float], None]  # is told a stage's name and the share of it that is done
 BLOCK = 1 << 16  # frames
-OUTPUTS: dict[str, tuple[str, ...]] = {
-    "VOCALS": ("vocals",),
-    "INSTRUMENTAL": ("instrumental",),
-    "BOTH": ("vocals", "instrumental"),
-    "FOUR_STEMS": ("vocals", "drums", "bass", "other"),
-    "SIX_STEMS": ("vocals", "drums", "bass", "other", "guitar", "piano"),
-}
 FORMATS = {"WAV": "PCM_16", "FLAC": "PCM_16", "MP3": "MPEG_LAYER_III"}
 
 
 class Target(Struct, frozen=True):
-    """What to make of each file: tracks of an output type, in one format, in one folder."""
+    """Where the stems of each file go, and in which format."""
 
     folder: Path
-    output_type: str
     format: str
 
 
 class Offline:
-    """One model on one device, for any number of files.
+    """One model on one device, which makes `stems` of any number of files.
 
     Raises:
-        ModelError: no model of the tier is on this machine.
+        ModelError: no model of the tier is on this machine, or it does not make these stems.
     """
 
-    def __init__(self, config: Config, quality: Quality) -> None:
+    def __init__(self, config: Config, quality: Quality, stems: tuple[str, ...] = FOUR) -> None:
         self._config = config
         self._quality: Quality = quality
         device = devices(config.separation.device)[0]
         if device == "cpu":
             prepare_cpu(config.separation.cpu_threads)
-        self.model = Separator(catalog.serving(quality, config), torch.device(device))
+        self.model = Separator(catalog.serving(quality, config, stems), torch.device(device))
+        stem_gains(stems, self.model.name, self.model.sources)
+        self._stems = stems
         self._batch = config.separation.batch_on(device)
 
     def separate(self, source: Path, target: Target, report: Report) -> list[Path]:
@@ -62,12 +55,8 @@ class Offline:
 
         Raises:
             AudioError: the file cannot be read.
-            ModelError: the model does not make the stems that are asked for.
         """
-        wanted = OUTPUTS[target.output_type]
-        needed = {"vocals"} if "instrumental" in wanted else set(wanted)
-        if missing := sorted(needed - set(self.model.stems)):
-            raise ModelError(f"model {self.model.name} makes no {', '.join(missing)}")
+        wanted = self._stems
         folder = target.folder / source.stem
         folder.mkdir(parents=True, exist_ok=True)
         # Beside the stems and not in /tmp: an hour of song needs gigabytes.
@@ -77,18 +66,21 @@ class Offline:
             self._separate(task, report)
             paths = [folder / f"{track}.{target.format.lower()}" for track in wanted]
             for index, (track, path) in enumerate(zip(wanted, paths, strict=True)):
-                _write(Path(scratch), track, path, FORMATS[target.format])
+                _write(Path(scratch) / f"{track}.f32", path, FORMATS[target.format])
                 report("encode", (index + 1) / len(wanted))
         return paths
 
     def nine_tracks(self, source: Path, folder: Path, report: Report) -> dict[str, Path]:
-        """All tracks of the pipeline API from one file, below `folder`. Raises AudioError."""
+        """All tracks of the pipeline API from one file, below `folder`. Raises AudioError.
+
+        For FOUR stems only.
+        """
         tracks: dict[str, str] = {}
         with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
             task = self._task(source, Path(scratch), folder)
             self._stage("decode", task, report)
             self._separate(task, report)
-            task.facts["stems"] = list(self.model.stems)
+            task.facts["stems"] = list(self._stems)
             for stage in ("encode_stems", "harmonic_percussive", "compose", "normalise"):
                 tracks |= self._stage(stage, task, report)
         return {name: folder / path for name, path in tracks.items()}
@@ -100,7 +92,7 @@ class Offline:
             file_name=source.name, model=self.model.name,
             overlap=self._config.models.tier(self._quality)[1], wav_format=pipeline.wav_format,
             target_lufs=pipeline.target_lufs, true_peak_dbtp=pipeline.true_peak_dbtp,
-            max_seconds=self._config.limits.max_audio_seconds,
+            max_seconds=self._config.limits.max_audio_seconds, stems=self._stems,
         )
         return Task(id="offline", job="offline", stage="", scratch=str(scratch),
                     outputs=str(outputs), options=options)
@@ -112,29 +104,23 @@ class Offline:
         return result.tracks
 
     def _separate(self, task: Task, report: Report) -> None:
-        scratch = Path(task.scratch)
-        separation = Separation(
-            scratch / "mix.f32", scratch, self.model.stems, self.model.segment,
-            task.options.overlap,
-        )
+        song = start_song(task.id, self.model, Path(task.scratch), task.options)
         engine = Engine(self._batch)
-        engine.add(Song("offline", self.model, separation))
+        engine.add(song)
         while not engine.idle:
             for _, error in engine.step():
                 if error is not None:
                     raise error
-                report("separate", separation.progress)
+                report("separate", song.separation.progress)
 
 
-def _write(scratch: Path, track: str, path: Path, subtype: str) -> None:
-    """One track from its scratch file; `instrumental` is the mix minus the vocals."""
-    instrumental = track == "instrumental"
-    part = Path(scratch) / f"encoded{path.suffix}"
+def _write(stem: Path, path: Path, subtype: str) -> None:
+    """Encodes one stem from its scratch file."""
+    part = stem.with_name(f"encoded{path.suffix}")
     with (
-        FrameReader(scratch / "mix.f32") as mix,
-        FrameReader(scratch / f"{'vocals' if instrumental else track}.f32") as stem,
+        FrameReader(stem) as reader,
         sf.SoundFile(part, "w", SAMPLE_RATE, 2, subtype, format=path.suffix[1:].upper()) as file,
     ):
-        for block, of_mix in zip(stem.blocks(BLOCK), mix.blocks(BLOCK), strict=True):
-            file.write(np.clip(of_mix - block if instrumental else block, -1.0, 1.0))
+        for block in reader.blocks(BLOCK):
+            file.write(np.clip(block, -1.0, 1.0))
     part.replace(path)

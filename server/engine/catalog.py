@@ -4,6 +4,7 @@ A model is a folder in the format of demucs's hub: `<name>.yaml` lists the signa
 models in the bag, and each has its weights beside it (`.safetensors`, or the older `.th`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from server.config import Config, Quality
 from server.errors import ModelError
+from server.stems import FOUR, wants_six
 
 STARTER = Path(__file__).resolve().parent.parent / "starter" / "weights"
 
@@ -56,18 +58,20 @@ def _weights(folder: Path, signature: str) -> Path:
     raise FileNotFoundError(signature)
 
 
-def serving(quality: Quality, config: Config) -> ModelFiles:
-    """The model that serves a tier: the first of its list that is here.
+def serving(quality: Quality, config: Config, stems: Sequence[str] = FOUR) -> ModelFiles:
+    """The model that makes `stems` in a quality: the first of its tier's list that is here.
 
     Raises:
         ModelError: none of them is.
     """
-    names, _ = config.models.tier(quality)
+    six = wants_six(stems)
+    names = config.models.six_stems if six else config.models.tier(quality)[0]
     for name in names:
         if (found := find(name, config)) is not None:
             return found
+    purpose = "six stems" if six else quality
     raise ModelError(
-        f"none of the models for {quality} is on this machine: {', '.join(names)}; "
+        f"none of the models for {purpose} is on this machine: {', '.join(names)}; "
         "`stembox models pull NAME` fetches one"
     )
 

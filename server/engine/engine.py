@@ -6,13 +6,16 @@ One step is pick, run, add up. Nothing here blocks, and nothing knows of sockets
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import numpy as np
 import structlog
 
 from server.engine.batching import pick
 from server.engine.models import Separator
-from server.engine.separation import Separation
+from server.engine.separation import Cut, Separation
+from server.messages import Options
+from server.stems import stem_gains
 
 log = structlog.get_logger()
 
@@ -47,6 +50,18 @@ class Song:
     def close(self, error: BaseException | None = None) -> None:
         """Ends the song: the stems appear, or after an error nothing is left of them."""
         self._stack.__exit__(type(error) if error else None, error, None)
+
+
+def start_song(name: str, model: Separator, scratch: Path, options: Options) -> Song:
+    """A song whose mix lies in `scratch`, to be separated there into the stems of its options.
+
+    Raises:
+        ModelError: the model has no source for one of them.
+        OSError: the mix cannot be read, or the stems cannot be written.
+    """
+    gains = np.array(stem_gains(options.stems, model.name, model.sources), np.float32)
+    cut = Cut(model.segment, options.overlap)
+    return Song(name, model, Separation(scratch / "mix.f32", scratch, options.stems, gains, cut))
 
 
 class Engine:

@@ -20,9 +20,9 @@ class Separator:
     """A bag of demucs models on one device, ready to be applied to segments.
 
     Attributes:
-        stems: names of the outputs, in order.
+        sources: names of the outputs, in order.
         segment: samples of one segment.
-        models: (model, weights over the stems) of every bag member that counts.
+        models: (model, weights over the sources) of every bag member that counts.
     """
 
     def __init__(self, files: ModelFiles, device: torch.device) -> None:
@@ -34,12 +34,12 @@ class Separator:
             raise ModelError(f"{files.name}: want stereo, 44100 Hz and one segment length")
         self.name = files.name
         self.device = device
-        self.stems: tuple[str, ...] = tuple(bag.sources)
+        self.sources: tuple[str, ...] = tuple(bag.sources)
         self.segment = lengths.pop()
         weights = torch.tensor(bag.weights, dtype=torch.float32, device=device)
         totals = weights.sum(0)
         if bool((totals == 0).any()):
-            raise ModelError(f"{files.name}: a stem has no model")
+            raise ModelError(f"{files.name}: a source has no model")
         self.models = [
             (model.to(device).eval(), weight[None, :, None, None])
             for model, weight in zip(members, weights, strict=True)
@@ -70,7 +70,7 @@ class Separator:
         Args:
             batch: float32 (segments, 2, padded samples).
         Returns:
-            float32 (segments, stems, 2, padded samples): the bag's weighted mean.
+            float32 (segments, sources, 2, padded samples): the bag's weighted mean.
         """
         mix = torch.from_numpy(batch).to(self.device)
         total: torch.Tensor | None = None

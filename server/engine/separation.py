@@ -4,11 +4,12 @@ Memory is one segment's, whatever the song's length. What happens in one song's 
 (a NaN, a full disk, a cancel) never reaches another's.
 """
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -17,20 +18,31 @@ from server.errors import StageFailed
 from server.scratch import FrameReader, FrameWriter
 
 
+class Cut(NamedTuple):
+    """How a song is cut up for a model: samples of a segment, the part that neighbours share."""
+
+    segment: int
+    overlap: float
+
+
 class Separation:
     """The separation of the mix file at `mix` into `<folder>/<stem>.f32`.
+
+    gains: float32 (stems, sources + 1), what of the model's sources, and at last of the mix
+    itself, each stem is made of.
 
     A context manager: leaving it after an error removes what was written.
     """
 
     def __init__(
-        self, mix: Path, folder: Path, stems: tuple[str, ...], segment: int, overlap: float
+        self, mix: Path, folder: Path, stems: tuple[str, ...], gains: np.ndarray, cut: Cut
     ) -> None:
         self._mix = mix
         self._folder = folder
         self.stems = stems
-        self._segment = segment
-        self._overlap = overlap
+        self._gains, self._of_mix = gains[:, :-1], gains[:, -1:, None]
+        self._pending: deque[np.ndarray] = deque()  # segments handed out, where the mix is needed
+        self._cut = cut
         self._taken = 0  # segments handed out
         self._added = 0  # segments that came back
         self._poisoned = False  # the mix holds a NaN or an infinity
@@ -42,7 +54,7 @@ class Separation:
                 stack.enter_context(FrameWriter(self._folder / f"{stem}.f32"))
                 for stem in self.stems
             ]
-            self.cuts = plan(self._reader.frames, self._segment, self._overlap)
+            self.cuts = plan(self._reader.frames, *self._cut)
             self._overlap_add = OverlapAdd(self.cuts, len(self.stems))
             self._stack = stack.pop_all()
         return self
@@ -78,6 +90,8 @@ class Separation:
         first = max(0, start)
         frames = self._reader.read(first, start + padded - first)
         out[:, first - start : first - start + len(frames)] = frames.T
+        if self._of_mix.any():
+            self._pending.append(out)
         if not np.isfinite(out).all():
             # Silence keeps the place in the batch, so its mates get the very same batch.
             self._poisoned = True
@@ -85,7 +99,7 @@ class Separation:
         return out
 
     def add(self, part: np.ndarray) -> None:
-        """Takes back the model's answer to the oldest segment handed out: (stems, 2, padded).
+        """Takes back the model's answer to the oldest segment handed out: (sources, 2, padded).
 
         Raises:
             StageFailed: the mix or the model's answer is not finite.
@@ -95,7 +109,11 @@ class Separation:
         index, padded = self._added, part.shape[-1]
         _, before = padded_span(self.cuts, index, padded)
         inside = part[..., before : before + self.cuts.length(index)]
-        final = self._overlap_add.add(index, inside)
+        made = np.tensordot(self._gains, inside, 1)
+        if self._pending:
+            mix = self._pending.popleft()
+            made += self._of_mix * mix[:, before : before + self.cuts.length(index)]
+        final = self._overlap_add.add(index, made)
         for writer, stem in zip(self._writers, final, strict=True):
             writer.write(stem.T)
         self._added += 1

@@ -11,9 +11,8 @@ from server.channel import Channel, ChannelClosed, failure
 from server.config import Config
 from server.engine.catalog import find, serving
 from server.engine.cpu import prepare_cpu
-from server.engine.engine import Engine, Song
+from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator
-from server.engine.separation import Separation
 from server.errors import Cancelled, ModelError
 from server.messages import Cancel, Hello, Progress, Result, Started, Task
 
@@ -67,11 +66,7 @@ class SeparationWorker:
 
     def _song(self, task: Task) -> Song:
         model = self._model(task.options.model)
-        scratch = Path(task.scratch)
-        separation = Separation(
-            scratch / "mix.f32", scratch, model.stems, model.segment, task.options.overlap
-        )
-        return Song(task.id, model, separation)
+        return start_song(task.id, model, Path(task.scratch), task.options)
 
     def _report(self, channel: Channel, song: Song, error: Exception | None) -> None:
         if error is not None:

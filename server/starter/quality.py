@@ -1,111 +1,167 @@
 """Measures a separation model on songs that it never heard: python -m server.starter.quality.
 
 Training takes song seeds below 1,000,000, its validation those below 2,000,000; the songs here
-start at 2,000,000. Owns the measures, and knows nothing of how a model came to be.
+start at 2,000,000. Owns which songs, targets and baselines are compared; knows nothing of how a
+model came to be.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 from demucs.apply import Model, apply_model
 from demucs.hf import load_safetensors_model
 from tqdm import tqdm
 
+from server.engine.cpu import prepare_cpu
+from server.starter.measuring import picture
+from server.starter.measuring.baselines import Guesses, equal_shares, split_by_hpss
+from server.starter.measuring.measures import is_silent, level_db, measure
+from server.starter.measuring.report import Leak, Report, Score, SetResult, markdown
+from server.starter.played.orchestra import unheard_orchestra
 from server.starter.songs import STEMS, synthesise
 
-TEST_SEED = 2_000_000
-WEIGHTS = Path(__file__).parent / "weights" / "starter.safetensors"
-SILENCE = 1e-6  # mean square, -60 dB: a stem below it has no SDR
+WEIGHTS = Path(__file__).parent / "weights"
+SR = 44100
+# what is measured: stems, then sums of stems that other models have
+TARGETS = MappingProxyType({
+    **{stem: frozenset((stem,)) for stem in STEMS},
+    "other4": frozenset(("other", "guitar", "piano")),
+    "instrumental": frozenset(("drums", "bass", "other", "guitar", "piano")),
+})  # fmt: skip
+
+Song = dict[str, np.ndarray]
+Method = Callable[[np.ndarray], Guesses]
 
 
-class Score(NamedTuple):
-    """Decibels of one stem in one song: the model's, then what the mix itself would score."""
+class SongSet(NamedTuple):
+    """Songs by seed; `open` readies what plays them, and may raise FileNotFoundError."""
 
-    stem: str
-    sdr: float
-    si_sdr: float
-    mix_sdr: float
-    mix_si_sdr: float
-
-
-def sdr(truth: np.ndarray, guess: np.ndarray) -> float:
-    """Signal to distortion of a whole song in dB: 10 log10(sum s^2 / sum (s - g)^2).
-
-    truth, guess: (2, samples). The measure of the Music Demixing Challenge (Mitsufuji et al.,
-    2022). `truth` must not be silent.
-    """
-    truth, guess = truth.astype(np.float64), guess.astype(np.float64)
-    return ratio_db(np.square(truth).sum(), np.square(truth - guess).sum())
+    name: str
+    about: str
+    first_seed: int
+    open: Callable[[], Callable[[int, float], Song]]
 
 
-def si_sdr(truth: np.ndarray, guess: np.ndarray) -> float:
-    """SDR of the scaled truth nearest to the guess (Le Roux et al., 2019), both channels as one."""
-    s, g = truth.astype(np.float64).ravel(), guess.astype(np.float64).ravel()
-    s = s * (np.dot(s, g) / np.dot(s, s))
-    return ratio_db(np.square(s).sum(), np.square(s - g).sum())
+def open_synthetic() -> Callable[[int, float], Song]:
+    """The project's own instruments, which training has heard in other songs."""
+    return synthesise
 
 
-def ratio_db(power: float, error: float) -> float:
-    """A ratio of powers in dB, kept finite: at most about 150."""
-    return float(10.0 * np.log10((power + 1e-15) / (error + 1e-15 * (1.0 + power))))
+def open_unheard() -> Callable[[int, float], Song]:
+    """SoundFonts and voices kept from training."""
+    return partial(synthesise, orchestra=unheard_orchestra())
 
 
-def score_song(model: Model, stems: dict[str, np.ndarray]) -> list[Score]:
-    """Separate the sum of `stems`, each (2, samples) at 44.1 kHz, and score what is not silent."""
-    mix = np.sum(list(stems.values()), axis=0)
+SETS = (
+    SongSet("synthetic", "new songs on the project's own instruments", 2_000_000, open_synthetic),
+    SongSet("unheard", "instruments and voices that training never heard", 3_000_000, open_unheard),
+)
+
+
+def separate(model: Model, mix: np.ndarray) -> Guesses:
+    """The model's sources by name; mix (2, samples) at 44.1 kHz."""
     with torch.no_grad():
-        parts = apply_model(model, torch.from_numpy(mix)[None], shifts=0, overlap=0.25)[0].numpy()
-    scores = []
-    for name, truth in stems.items():
-        if np.mean(np.square(truth)) > SILENCE:
-            guess = parts[model.sources.index(name)]
-            scores.append(Score(name, sdr(truth, guess), si_sdr(truth, guess),
-                                sdr(truth, mix), si_sdr(truth, mix)))  # fmt: skip
-    return scores
+        parts = apply_model(model, torch.from_numpy(mix)[None], shifts=0, overlap=0.25)[0]
+    return dict(zip(model.sources, parts.numpy(), strict=True))
 
 
-def measure(model: Model, seeds: Iterable[int], seconds: float) -> list[Score]:
-    """The scores of every stem of the songs `seeds`, each `seconds` long."""
-    return [s for seed in seeds for s in score_song(model, synthesise(seed, seconds))]
+def formed(guesses: Mapping[str, np.ndarray], target: frozenset[str]) -> np.ndarray | None:
+    """The guess at a sum of stems, if those at hand add up to one.
+
+    A source means the stem of its name; `other` means also every stem that has no source.
+    """
+    rest = frozenset(STEMS) - guesses.keys()
+    meaning = {s: frozenset((s,)) | (rest if s == "other" else frozenset()) for s in guesses}
+    inside = [source for source in guesses if meaning[source] <= target]
+    if frozenset().union(*(meaning[source] for source in inside)) != target:
+        return None
+    return np.sum([guesses[source] for source in inside], axis=0)
 
 
-def mean_scores(scores: list[Score]) -> list[Score]:
-    """One row a stem, averaged over the songs, and a row named `mean` over those rows."""
-    rows = []
-    for stem in STEMS:
-        values = np.array([s[1:] for s in scores if s.stem == stem])
-        if len(values):
-            rows.append(Score(stem, *map(float, values.mean(0))))
-    return [*rows, Score("mean", *map(float, np.array([r[1:] for r in rows]).mean(0)))]
+def score_song(number: int, stems: Song, methods: Mapping[str, Method]) -> Iterator[Score | Leak]:
+    """Separate the sum of `stems`, each (2, samples), by every method and as the mix; score it.
+
+    What a method cannot form is left out; what is silent in the song has no score, but a leak.
+    """
+    mix = np.sum(list(stems.values()), axis=0)
+    made = {name: method(mix) for name, method in methods.items()}
+    for target, parts in TARGETS.items():
+        truth = np.sum([stems[part] for part in parts], axis=0)
+        guesses = {name: formed(guess, parts) for name, guess in made.items()} | {"mix": mix}
+        for name, guess in guesses.items():
+            if guess is None:
+                continue
+            if is_silent(truth):
+                yield Leak(number, target, name, level_db(guess, mix))
+            else:
+                yield Score(number, target, name, *measure(truth, guess))
 
 
-def table(scores: list[Score]) -> str:
-    """The averages as text."""
-    lines = ["stem      SDR dB   of the mix     gain   SI-SDR dB   of the mix     gain"]
-    for row in mean_scores(scores):
-        lines.append(
-            f"{row.stem:8}{row.sdr:8.2f}{row.mix_sdr:13.2f}{row.sdr - row.mix_sdr:9.2f}"
-            f"{row.si_sdr:12.2f}{row.mix_si_sdr:13.2f}{row.si_sdr - row.mix_si_sdr:9.2f}"
-        )
-    return "\n".join(lines)
+def measure_set(songs: SongSet, model: Model, count: int, seconds: float) -> SetResult:
+    """Every score of a set's first `count` songs, or what this machine lacks to play them."""
+    methods: dict[str, Method] = {
+        "model": partial(separate, model),
+        "hpss": split_by_hpss,
+        f"mix/{len(STEMS)}": partial(equal_shares, stems=STEMS),
+    }
+    seeds = list(range(songs.first_seed, songs.first_seed + count))
+    try:
+        play = songs.open()
+    except FileNotFoundError as missing:
+        return SetResult(songs.name, songs.about, seconds, seeds, [], [], [], str(missing))
+    rows = [row for seed in tqdm(seeds, desc=songs.name, unit="song", disable=None)
+            for row in score_song(seed, play(seed, seconds), methods)]  # fmt: skip
+    targets = list(dict.fromkeys(row.target for row in rows if row.method == "model"))
+    scores = [row for row in rows if isinstance(row, Score)]
+    leaks = [row for row in rows if isinstance(row, Leak)]
+    return SetResult(songs.name, songs.about, seconds, seeds, targets, scores, leaks)
+
+
+def silence_peak(model: Model, seconds: float = 10.0) -> float:
+    """The loudest sample, of full scale, of any source for `seconds` of digital silence."""
+    made = separate(model, np.zeros((2, round(seconds * SR)), np.float32))
+    return float(max(np.abs(guess).max() for guess in made.values()))
+
+
+def write(report: Report, folder: Path) -> None:
+    """quality.json, quality.md and, where matplotlib is installed, quality.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "quality.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    (folder / "quality.md").write_text(markdown(report))
+    try:
+        picture.draw(report, folder / "quality.png")
+    except ImportError:
+        print("no picture: matplotlib is missing (make setup-dev installs it)")
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m server.starter.quality", description=__doc__)
-    parser.add_argument("--songs", type=int, default=20)
+    parser.add_argument("--songs", type=int, default=20, help="of each set")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--model", type=Path, default=WEIGHTS, help="a .safetensors file")
+    parser.add_argument("--model", type=Path, default=WEIGHTS / "starter.safetensors",
+                        help="a .safetensors file")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="where quality.* are written")
     args = parser.parse_args()
+    if args.songs < 1 or args.seconds < 1:
+        parser.error("it takes at least one song of a second")
+    prepare_cpu(torch.get_num_threads())
     model = load_safetensors_model(args.model).eval()
-    seeds = tqdm(range(TEST_SEED, TEST_SEED + args.songs), desc="songs", disable=None)
-    print(table(measure(model, seeds, args.seconds)))
+    digest = hashlib.sha256(args.model.read_bytes()).hexdigest()
+    sets = [measure_set(songs, model, args.songs, args.seconds) for songs in SETS]
+    report = Report(args.model.stem, digest, list(model.sources), silence_peak(model), sets)
+    print(markdown(report))
+    write(report, args.out)
 
 
 if __name__ == "__main__":

@@ -1,37 +1,35 @@
-"""Trains the starter model on synthetic songs: python -m server.starter.train --out DIR.
+"""Trains the starter model on songs that it makes: python -m server.starter.train --out DIR.
 
-Owns the model's sizes, the loss, and the schedule; a run that was cut off goes on by --resume.
+Owns the loss and the schedule. A run that was cut off goes on by --resume;
+on a machine with a GPU, --size large trains the bigger model there.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import shutil
 import time
 from dataclasses import asdict, dataclass, field
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
 import torch
+from demucs.hf import load_safetensors_model
 from demucs.htdemucs import HTDemucs
 from torch.nn.functional import l1_loss
 from tqdm import tqdm
 
 from server.engine.cpu import prepare_cpu
 from server.starter.bank import SR, draw_batch, open_bank
-from server.starter.songs import STEMS
+from server.starter.sizes import SIZES, build_model, inherit
 from server.starter.store import save_bag, save_hub_model, write_whole
 
-# Stride 8 in three layers where the full-size model has stride 4 in four: on a CPU, time goes
-# by the first layer's positions, of which this leaves half, and allows more channels there.
-SIZES = MappingProxyType(dict(
-    channels=40, growth=2, depth=3, stride=8, kernel_size=16, dconv_depth=1, dconv_init=0.1,
-    t_layers=3, t_heads=4, segment=Fraction(117, 20),
-))  # fmt: skip
 VALIDATION_SEED = 1_000_000  # songs from here on are for validation, from 2_000_000 for tests
+WEIGHTS = Path(__file__).parent / "weights"
+SONG_SECONDS, CHECK_SONGS = 24.0, 16
 RESOLUTIONS = (512, 2048)  # of the loss's spectra, taking turns by step
 # up to this progress, excerpts are a segment divided by that: short ones give more steps early
 PHASES = ((0.5, 3), (0.85, 2), (1.0, 1))
@@ -45,6 +43,7 @@ class Run:
     steps: int | None = None
     batch: int = 2
     rate: float = 2e-3
+    warmup: int = 50  # steps
     seed: int = 0
     step: int = 0
     spent: float = 0.0
@@ -62,15 +61,18 @@ class Trainer:
 
     def __init__(self, model: HTDemucs, run: Run) -> None:
         self.model, self.run = model.train(), run
+        self.device = next(model.parameters()).device
         self.optimiser = torch.optim.AdamW(model.parameters(), lr=run.rate, weight_decay=1e-4)
         self.average = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
     def learn(self, stems: torch.Tensor) -> float:
-        """One step on stems (batch, 4, 2, samples); the loss before it."""
+        """One step on stems (batch, sources, 2, samples); the loss before it."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.run.rate * schedule(self.run)
         size = RESOLUTIONS[self.run.step % len(RESOLUTIONS)]
-        loss = separation_loss(self.model(stems.sum(1)), stems, size)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            guess = self.model(stems.sum(1))
+        loss = separation_loss(guess.float(), stems, size)
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
@@ -86,7 +88,7 @@ class Trainer:
         args, kwargs = cast(Any, self.model)._init_args_kwargs
         copy = HTDemucs(*args, **kwargs)
         copy.load_state_dict(self.average)
-        return copy.eval()
+        return copy.to(self.device).eval()
 
     def save(self, path: Path) -> None:
         """Write all that `load` needs."""
@@ -96,7 +98,7 @@ class Trainer:
 
     def load(self, path: Path) -> None:
         """Go on from a saved state; the budget stays this run's own."""
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
@@ -106,7 +108,9 @@ class Trainer:
 
 def schedule(run: Run) -> float:
     """The learning rate's factor: a short warm-up, then half a cosine down to 1 %."""
-    return min(1.0, (run.step + 1) / 50) * (0.505 + 0.495 * math.cos(math.pi * run.progress))
+    return min(1.0, (run.step + 1) / run.warmup) * (
+        0.505 + 0.495 * math.cos(math.pi * run.progress)
+    )
 
 
 def separation_loss(guess: torch.Tensor, stems: torch.Tensor, size: int) -> torch.Tensor:
@@ -116,30 +120,26 @@ def separation_loss(guess: torch.Tensor, stems: torch.Tensor, size: int) -> torc
 
 def magnitude(x: torch.Tensor, size: int) -> torch.Tensor:
     """STFT magnitudes of (..., samples), scaled so that white noise keeps its level."""
-    window = torch.hann_window(size)
-    z = torch.stft(x.flatten(0, -2), size, size // 4, window=window, return_complex=True)
+    window = torch.hann_window(size, device=x.device)
+    z = torch.stft(x.flatten(0, -2), size, size // 2, window=window, return_complex=True)
     return (z.real.square() + z.imag.square() + 1e-8).sqrt() / size**0.5
 
 
-def build_model(**sizes: object) -> HTDemucs:
-    """A fresh HTDemucs of SIZES, some of them replaced."""
-    return HTDemucs(list(STEMS), samplerate=SR, **{**SIZES, **sizes})
-
-
-def validate(trainer: Trainer, bank: np.ndarray) -> float:
+def validate(trainer: Trainer, bank: torch.Tensor) -> float:
     """Mean SDR in dB of the averaged weights over the middle of each of the bank's songs."""
     judge = trainer.averaged()
     length = int(judge.segment * SR)
     start = (bank.shape[3] - length) // 2
-    scores = []
+    scores: list[list[float]] = [[] for _ in judge.sources]
     for song in bank:
-        stems = torch.from_numpy(song[..., start : start + length].astype(np.float32))
+        stems = song[..., start : start + length].to(trainer.device).float()
         with torch.no_grad():
             guess = judge(stems.sum(0)[None])[0]
         signal, noise = stems.square().sum((1, 2)), (stems - guess).square().sum((1, 2))
-        heard = signal > 1e-3
-        scores.append((10 * torch.log10(signal / noise)[heard]).mean())
-    return float(torch.stack(scores).mean())
+        for stem, own in enumerate(signal > 1e-3 * length / SR):
+            if own:
+                scores[stem].append(float(10 * torch.log10(signal[stem] / noise[stem])))
+    return float(np.mean([np.mean(s) for s in scores if s]))
 
 
 def draw_curve(run: Run, path: Path) -> None:
@@ -159,7 +159,9 @@ def draw_curve(run: Run, path: Path) -> None:
     figure.savefig(path)
 
 
-def train(trainer: Trainer, banks: tuple[np.ndarray, np.ndarray], out: Path, every: float) -> None:
+def train(
+    trainer: Trainer, banks: tuple[torch.Tensor, torch.Tensor], out: Path, every: float
+) -> None:
     """Run until the budget is used up; check and save each `every` seconds and at the end."""
     run = trainer.run
     whole = int(trainer.averaged().segment * SR)
@@ -170,8 +172,7 @@ def train(trainer: Trainer, banks: tuple[np.ndarray, np.ndarray], out: Path, eve
         while run.progress < 1.0:
             rng = np.random.default_rng((run.seed, run.step))
             samples = whole // next(cut for until, cut in PHASES if run.progress < until)
-            stems = torch.from_numpy(draw_batch(banks[0], rng, run.batch, samples))
-            losses.append(trainer.learn(stems))
+            losses.append(trainer.learn(draw_batch(banks[0], rng, run.batch, samples)))
             now = time.monotonic()
             run.spent, mark = run.spent + now - mark, now
             bar.update(run.progress - bar.n)
@@ -190,28 +191,56 @@ def keep(trainer: Trainer, out: Path) -> None:
     draw_curve(trainer.run, out / "curve.png")
 
 
-def main() -> None:
-    """The command."""
+def install(trained: Path, place: Path) -> None:
+    """Put a run's weights and listing where they are used."""
+    for name in ("starter.safetensors", "starter.yaml"):
+        write_whole(place / name, partial(shutil.copyfile, trained / name))
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m server.starter.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and state")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--steps", type=int, help="instead of --minutes")
     parser.add_argument("--songs", type=int, default=300, help="songs in the training bank")
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--size", choices=sorted(SIZES), default="small")
+    parser.add_argument("--start", type=Path, help="weights to begin with, a .safetensors file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--played",
+        action="store_true",
+        help="let SoundFonts and speech synthesisers play parts of the songs",
+    )
     parser.add_argument("--resume", action="store_true")
-    args = parser.parse_args()
+    parser.add_argument("--install", action="store_true",
+                        help="put the result in place of the weights that ship")
+    return parser.parse_args()  # fmt: skip
+
+
+def main() -> None:
+    """The command."""
+    args = options()
     prepare_cpu(args.threads)
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    run = Run(minutes=args.minutes, steps=args.steps, batch=args.batch, seed=args.seed)
-    trainer = Trainer(build_model(), run)
+    bank = partial(open_bank, seconds=SONG_SECONDS, workers=args.threads, played=args.played)
+    learn = bank(args.out / "train.f16", args.songs, first_seed=0).to(args.device)
+    check = bank(args.out / "check.f16", CHECK_SONGS, first_seed=VALIDATION_SEED)
+    model = build_model(args.size)
+    if args.start:
+        inherit(model, cast(HTDemucs, load_safetensors_model(args.start)))
+    run = Run(args.minutes, args.steps, args.batch, args.rate, seed=args.seed)
+    trainer = Trainer(model.to(args.device), run)
     if args.resume and (args.out / "state.pt").exists():
         trainer.load(args.out / "state.pt")
-    learn = open_bank(args.out / "train.f16", args.songs, 24.0, 0, args.threads)
-    check = open_bank(args.out / "check.f16", 12, 24.0, VALIDATION_SEED, args.threads)
     train(trainer, (learn, check), args.out, every=300.0)
+    if args.install:
+        install(args.out, WEIGHTS)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from demucs.hdemucs import HDemucs
@@ -12,6 +13,14 @@ from server.config import Config, load
 from server.starter.store import save_bag, save_hub_model
 
 STEMS = ["drums", "bass", "other", "vocals"]
+# the published models' names, and what their listings say beside the signatures
+OFFICIAL = {
+    "htdemucs": {},
+    "htdemucs_ft": {"weights": np.eye(4).tolist()},
+    "htdemucs_6s": {},
+    "hdemucs_mmi": {"segment": 44},
+    "mdx_extra": {"segment": 44},
+}
 
 
 def tiny(seed: int, kind: str = "htdemucs", **more: object) -> torch.nn.Module:
@@ -20,10 +29,8 @@ def tiny(seed: int, kind: str = "htdemucs", **more: object) -> torch.nn.Module:
     if kind == "hdemucs":
         model = HDemucs(sources=STEMS, channels=8, depth=5, dconv_comp=2, segment=1)
     else:
-        model = HTDemucs(
-            sources=STEMS, channels=8, depth=4, dconv_comp=2, t_layers=1, t_heads=2,
-            segment=Fraction(1), **more,
-        )
+        sizes = {"channels": 8, "depth": 4, "dconv_comp": 2, "t_layers": 1, "t_heads": 2}
+        model = HTDemucs(**{"sources": STEMS, "segment": Fraction(1), **sizes, **more})
     return model.half().float().eval()
 
 
@@ -37,6 +44,25 @@ def write_models(folder: Path) -> None:
     save_bag(folder, "bag", ["aaaa", "bbbb"])
     save_bag(folder, "weighted", ["aaaa", "bbbb"], weights=[[1, 0, 0.5, 2], [0, 1, 0.5, 1]])
     save_bag(folder, "hybrid", ["cccc"])
+    write_official(folder)
+
+
+def write_official(folder: Path) -> None:
+    """Small models under the published names, each a folder of its own as `pull` leaves it."""
+    members = {
+        "htdemucs": [tiny(10)],
+        "htdemucs_ft": [tiny(seed) for seed in range(11, 15)],
+        "htdemucs_6s": [tiny(15, sources=[*STEMS, "guitar", "piano"])],
+        "hdemucs_mmi": [tiny(16, "hdemucs")],
+        "mdx_extra": [tiny(seed, "hdemucs") for seed in range(17, 21)],
+    }
+    for name, models in members.items():
+        own = folder / name
+        own.mkdir()
+        signatures = [f"{name}{index}" for index in range(len(models))]
+        for model, signature in zip(models, signatures, strict=True):
+            save_hub_model(model, own, signature)
+        save_bag(own, name, signatures, **OFFICIAL[name])
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from server.config import Config
 from server.engine import catalog
-from server.engine.engine import Engine, Song
+from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator, load_bag
 from server.engine.segments import OverlapAdd, plan
-from server.engine.separation import Separation
-from server.errors import StageFailed
+from server.errors import ModelError, StageFailed
+from server.messages import Options
 from server.scratch import FrameReader, FrameWriter
+from server.stems import OUTPUTS, SIX
+from tests.engine.conftest import OFFICIAL
 
 CPU = torch.device("cpu")
 
@@ -29,13 +31,17 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def song(
-    folder: Path, frames: np.ndarray, model: Separator, overlap: float = 0.25, name: str = "song"
-) -> Song:
+    folder: Path, frames: np.ndarray, model: Separator, overlap: float = 0.25, name: str = "song",
+    stems: tuple[str, ...] | None = None,
+) -> Song:  # fmt: skip
     folder.mkdir(exist_ok=True)
     with FrameWriter(folder / "mix.f32") as mix:
         mix.write(frames)
-    separation = Separation(folder / "mix.f32", folder, model.stems, model.segment, overlap)
-    return Song(name, model, separation)
+    options = Options(
+        file_name="song", model=model.name, overlap=overlap, wav_format="FLOAT", target_lufs=-14,
+        true_peak_dbtp=-1, max_seconds=60, stems=stems or model.sources,
+    )
+    return start_song(name, model, folder, options)
 
 
 def run(engine: Engine) -> dict[str, Exception | None]:
@@ -47,15 +53,17 @@ def run(engine: Engine) -> dict[str, Exception | None]:
     return ends
 
 
-def stems_of(folder: Path, model: Separator) -> np.ndarray:
+def stems_of(
+    folder: Path, model: Separator, stems: tuple[str, ...] | None = None
+) -> np.ndarray:
     parts = []
-    for stem in model.stems:
+    for stem in stems or model.sources:
         with FrameReader(folder / f"{stem}.f32") as reader:
             parts.append(reader.read(0, reader.frames).T)
     return np.stack(parts)
 
 
-@pytest.mark.parametrize("name", ["single", "bag", "weighted", "hybrid"])
+@pytest.mark.parametrize("name", ["single", "bag", "weighted", "hybrid", *OFFICIAL])
 @pytest.mark.parametrize("seconds", [2.63, 0.4, 1.0, 1 / 44100])
 def test_equals_apply_model(name: str, seconds: float, config: Config, tmp_path: Path) -> None:
     files = catalog.find(name, config)
@@ -68,6 +76,30 @@ def test_equals_apply_model(name: str, seconds: float, config: Config, tmp_path:
     made = stems_of(tmp_path / "a", model)
     assert made.shape == expected.shape
     np.testing.assert_allclose(made, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("output", sorted(OUTPUTS))
+@pytest.mark.parametrize("name", ["single", "htdemucs_6s"])
+def test_stems_are_sums_of_the_sources(
+    name: str, output: str, config: Config, tmp_path: Path
+) -> None:
+    model, frames, wanted = Separator(catalog.find(name, config), CPU), noise(1.7), OUTPUTS[output]
+    if wanted == SIX and name == "single":
+        with pytest.raises(ModelError, match="single makes no guitar, piano"):
+            song(tmp_path / "a", frames, model, stems=wanted)
+        return
+    engine = Engine(max_batch=2)
+    engine.add(song(tmp_path / "sources", frames, model, name="sources"))
+    engine.add(song(tmp_path / "stems", frames, model, name="stems", stems=wanted))
+    assert run(engine) == {"sources": None, "stems": None}
+    parts = dict(zip(model.sources, stems_of(tmp_path / "sources", model), strict=True))
+    extra = [parts[s] for s in ("guitar", "piano") if s in parts and s not in wanted]
+    expected = dict(parts, instrumental=frames.T - parts["vocals"])
+    expected["other"] = parts["other"] + sum(extra)
+    for stem, made in zip(wanted, stems_of(tmp_path / "stems", model, wanted), strict=True):
+        np.testing.assert_allclose(made, expected[stem], atol=1e-6, err_msg=stem)
+    written = {path.name for path in (tmp_path / "stems").iterdir()}
+    assert written == {"mix.f32", *(f"{stem}.f32" for stem in wanted)}, "and nothing else"
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.1, 0.5, 0.75])

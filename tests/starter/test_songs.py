@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from server.starter.score import FORM, compose
 from server.starter.songs import STEMS, synthesise
+from server.starter.synthesis.score import FORM, compose
 
 SR = 44100
 
@@ -17,11 +17,11 @@ def spectrum_centre(x: np.ndarray) -> float:
 
 @pytest.fixture(scope="module")
 def song() -> dict[str, np.ndarray]:
-    return synthesise(2_000_007, 16.0)
+    return synthesise(2_000_003, 16.0)  # it has all six stems
 
 
 def test_stems_have_their_names_order_shape_and_type(song):
-    assert tuple(song) == STEMS == ("drums", "bass", "other", "vocals")
+    assert tuple(song) == STEMS == ("drums", "bass", "other", "vocals", "guitar", "piano")
     assert all(x.shape == (2, 16 * SR) and x.dtype == np.float32 for x in song.values())
 
 
@@ -34,6 +34,8 @@ def test_one_seed_is_one_song(seconds):
 def test_other_seeds_are_other_songs():
     one, two = synthesise(5, 3.0), synthesise(6, 3.0)
     for name in STEMS:
+        if not (one[name].any() and two[name].any()):
+            continue
         together = np.corrcoef(one[name].ravel(), two[name].ravel())[0, 1]
         assert abs(together) < 0.5
 
@@ -51,15 +53,16 @@ def test_mix_never_clips_and_is_never_faint(seed):
 
 
 def test_stems_sound_like_what_they_are_called():
-    songs = [synthesise(seed, 8.0) for seed in range(20, 26)]
-    centre = {name: np.median([spectrum_centre(s[name]) for s in songs]) for name in STEMS}
+    songs = [synthesise(seed, 8.0) for seed in range(20, 28)]
+    centre = {name: np.median([spectrum_centre(s[name]) for s in songs if s[name].any()])
+              for name in STEMS}  # fmt: skip
     assert centre["bass"] < 400 < centre["other"]
     assert centre["bass"] < centre["vocals"]
 
 
 def test_stems_differ_from_each_other(song):
     flat = np.stack([x.ravel() for x in song.values()])
-    likeness = np.abs(np.corrcoef(flat)) - np.eye(4)
+    likeness = np.abs(np.corrcoef(flat)) - np.eye(len(STEMS))
     assert likeness.max() < 0.3
 
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from server.starter import effects
-from server.starter.filters import smooth, state_variable
-from server.starter.kit import LEVELS, build_kit
-from server.starter.players import additive, fm, perform, string, synth
-from server.starter.score import Note
-from server.starter.sounds import Bend, Event, Patch, synth_note
-from server.starter.voice import Singer, sing
+from server.starter.synthesis import effects
+from server.starter.synthesis.filters import smooth, state_variable
+from server.starter.synthesis.kit import LEVELS, bronze_cymbal, build_kit, skin
+from server.starter.synthesis.players import additive, fm, perform, string, synth
+from server.starter.synthesis.plucked import Pluck
+from server.starter.synthesis.score import Note
+from server.starter.synthesis.sounds import Bend, Event, Patch, synth_note
+from server.starter.synthesis.voice import Singer, sing
 
 SR = 44100.0
 PATCH = Patch(0.0, 0.0, 3000.0, 0.0, 1.0, 0.7, 0.01, 0.5, 0.8, 0.05, 0.0)
@@ -32,7 +33,7 @@ def player(name: str):
     rng, k = np.random.default_rng(0), np.arange(1, 6)
     return {
         "synth": lambda: synth(rng, 44100, PATCH),
-        "string": lambda: string(rng, 44100, 3.0, 0.5),
+        "string": lambda: string(rng, 44100, Pluck(3.0, 0.5, 0.12, 0.15, 0.2)),
         "additive": lambda: additive(44100, k, 1.0 / k, 2.0, 0.1),
         "fm": lambda: fm(44100, Bend(1.0, 1.0, 0.5, 1.0, 0.1)),
     }[name]()
@@ -99,7 +100,7 @@ def test_vowels_have_formants():
 
 
 def test_kits_differ_and_keep_their_levels():
-    kits = [build_kit(np.random.default_rng(seed), 44100) for seed in (1, 2)]
+    kits = [build_kit(np.random.default_rng(seed), 44100) for seed in range(6)]
     for kit in kits:
         for name, takes in kit.items():
             assert len(takes) == 3
@@ -146,3 +147,19 @@ def test_active_rms_ignores_rests():
     x[:, :4410] = 0.5
     assert effects.active_rms(x, 44100) == pytest.approx(0.5)
     assert effects.active_rms(np.zeros((2, 44100), np.float32), 44100) == 0.0
+
+
+def test_a_skin_falls_to_its_pitch_and_its_high_modes_die_first():
+    x = skin(np.random.default_rng(0), 44100, 60.0, np.array([0.5, 1.0, 0.0, 0.5]))
+    power = [np.square(np.abs(np.fft.rfft(part * np.hanning(6000))))
+             for part in (x[:6000], x[9000:15000])]  # fmt: skip
+    high = [p[14:60].sum() / p[:14].sum() for p in power]  # above and below some 100 Hz
+    assert high[1] < 0.2 * high[0]
+    assert pitch_of(np.pad(x[9000:20000], (0, 22050)), 30.0, 200.0) == pytest.approx(60, rel=0.03)
+
+
+def test_bronze_loses_its_treble_first():
+    x = bronze_cymbal(np.random.default_rng(0), 44100, np.full(4, 0.5), 0.9)
+    power = [np.square(np.abs(np.fft.rfft(part))) for part in (x[2000:24050], x[66150:88200])]
+    treble = [p[4500:].sum() / p[:3000].sum() for p in power]
+    assert treble[1] < 0.6 * treble[0]

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from server.starter.filters import smooth, state_variable
-from server.starter.score import Note
-from server.starter.tract import BANDWIDTHS, HOP, Tract, glottis, resonate
+from server.starter.synthesis.filters import smooth, state_variable
+from server.starter.synthesis.score import Note
+from server.starter.synthesis.tract import BANDWIDTHS, HOP, Tract, glottis, resonate
 
 VOWELS = (
     (730.0, 1090.0, 2440.0), (530.0, 1840.0, 2480.0), (270.0, 2290.0, 3010.0),

@@ -20,18 +20,20 @@ PROGRESSIONS = (
     (0, 4, 5, 3), (0, 5, 3, 4), (5, 3, 0, 4), (0, 3, 4, 3), (0, 3, 0, 4), (0, 0, 3, 4),
     (0, 6, 3, 0), (1, 4, 0, 0), (0, 2, 3, 4), (5, 4, 3, 4), (0, 1, 3, 4), (3, 0, 4, 5),
 )  # fmt: skip
-# name, share of the song, chance that drums, bass, chords, lead, vocals play
+# beats in a bar, grid steps in a beat, slowest and fastest tempo in beats a minute
+METRES = ((4, 4, 62, 176), (3, 4, 70, 170), (2, 6, 44, 80), (4, 3, 58, 150), (5, 4, 80, 160))
+PARTS = ("drums", "bass", "chords", "lead", "vocals", "guitar", "piano")
+# name, share of the song, chance that each of PARTS plays
 FORM = (
-    ("intro", 4, (0.55, 0.45, 0.90, 0.45, 0.15)),
-    ("verse", 8, (0.90, 0.90, 0.85, 0.30, 0.90)),
-    ("chorus", 8, (1.00, 1.00, 1.00, 0.50, 1.00)),
-    ("verse", 8, (0.90, 0.90, 0.85, 0.30, 0.90)),
-    ("chorus", 8, (0.95, 0.95, 0.95, 0.55, 0.95)),
-    ("bridge", 4, (0.60, 0.60, 0.70, 0.65, 0.45)),
-    ("chorus", 8, (0.95, 0.95, 0.95, 0.60, 0.95)),
-    ("outro", 4, (0.60, 0.60, 0.85, 0.45, 0.35)),
+    ("intro", 4, (0.55, 0.45, 0.80, 0.45, 0.15, 0.70, 0.70)),
+    ("verse", 8, (0.90, 0.90, 0.75, 0.30, 0.90, 0.75, 0.75)),
+    ("chorus", 8, (1.00, 1.00, 1.00, 0.50, 1.00, 1.00, 1.00)),
+    ("verse", 8, (0.90, 0.90, 0.75, 0.30, 0.90, 0.75, 0.75)),
+    ("chorus", 8, (0.95, 0.95, 0.90, 0.55, 0.95, 0.90, 0.85)),
+    ("bridge", 4, (0.60, 0.60, 0.60, 0.60, 0.45, 0.65, 0.70)),
+    ("chorus", 8, (0.95, 0.95, 0.90, 0.60, 0.95, 0.90, 0.85)),
+    ("outro", 4, (0.60, 0.60, 0.75, 0.45, 0.35, 0.70, 0.70)),
 )
-PARTS = ("drums", "bass", "chords", "lead", "vocals")
 
 
 class Note(NamedTuple):
@@ -87,8 +89,10 @@ class Score:
 
 def compose(rng: np.random.Generator, seconds: float) -> Score:
     """Draw a song's frame that fills `seconds`; its first chorus has every part in it."""
-    beats, steps_per_beat = ((4, 4), (3, 4), (2, 6))[rng.choice(3, p=(0.8, 0.1, 0.1))]
-    bpm = float(rng.uniform(66, 172)) if steps_per_beat == 4 else float(rng.uniform(44, 76))
+    beats, steps_per_beat, slowest, fastest = METRES[
+        rng.choice(5, p=(0.74, 0.08, 0.08, 0.07, 0.03))
+    ]
+    bpm = float(rng.uniform(slowest, fastest))
     bars = max(1, int(seconds * bpm / 60.0 / beats))
     swing = float(rng.uniform(0.1, 0.33)) if rng.random() < 0.25 else 0.0
     scale = SCALES[rng.choice(4, p=(0.4, 0.35, 0.13, 0.12))]
@@ -104,6 +108,8 @@ def arrange(rng: np.random.Generator, bars: int) -> list[Section]:
     sections: list[Section] = []
     for (name, _, chances), first, last in zip(FORM, edges[:-1], edges[1:], strict=True):
         playing = frozenset(p for p, c in zip(PARTS, chances, strict=True) if rng.random() < c)
+        if name != "chorus" and rng.random() < 0.2:  # a break: one or two parts alone
+            playing = frozenset(rng.choice(PARTS, size=rng.integers(1, 3), replace=False).tolist())
         if last > first:
             order = tuple(chords[name][b % 4] for b in range(last - first))
             sections.append(Section(name, int(first), int(last - first), playing, order))

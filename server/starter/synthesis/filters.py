@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+QUIET = 1e-20  # keeps the states of a silent filter from decaying into slow denormal numbers
+
 
 @njit(cache=True)
 def state_variable(x: np.ndarray, freq: float, q: float, kind: int, sr: float) -> np.ndarray:
@@ -15,7 +17,7 @@ def state_variable(x: np.ndarray, freq: float, q: float, kind: int, sr: float) -
     a1 = 1.0 / (1.0 + g * (g + k))
     low, band = 0.0, 0.0
     for i in range(len(x)):
-        v1 = a1 * (band + g * (x[i] - low))
+        v1 = a1 * (band + g * (x[i] - low)) + QUIET
         v2 = low + g * v1
         band, low = 2.0 * v1 - band, 2.0 * v2 - low
         if kind == 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from server.starter.score import Note, Score, playing
+from server.starter.synthesis.score import Note, Score, playing
 
 
 def bass_line(score: Score, rng: np.random.Generator) -> list[Note]:
@@ -49,13 +49,15 @@ def figure_steps(
     ]
 
 
-def chord_part(score: Score, rng: np.random.Generator, style: str, centre: int) -> list[Note]:
+def chord_part(
+    score: Score, rng: np.random.Generator, style: str, centre: int, part: str = "chords"
+) -> list[Note]:
     """Chords near `centre`: `held` for a bar, `comped` in a rhythm, or `broken` into notes."""
     size = int(rng.integers(3, 5))
     beat = score.steps_per_beat
     unit = beat // 2 if rng.random() < 0.7 else max(1, beat // 4)
     notes: list[Note] = []
-    for section in playing(score, "chords"):
+    for section in playing(score, part):
         groove = [0] + [s for s in range(beat // 2, score.steps, beat // 2) if rng.random() < 0.5]
         for index, degree in enumerate(section.chords):
             bar = section.first_bar + index
@@ -73,6 +75,22 @@ def chord_part(score: Score, rng: np.random.Generator, style: str, centre: int) 
                 for rank, pitch in enumerate(together):
                     at = score.time(bar, step) + 0.012 * rank * (style == "comped")
                     notes.append(Note(at, score.span(length) * 0.95, pitch, loud))
+    return notes
+
+
+def left_hand(score: Score, rng: np.random.Generator, part: str) -> list[Note]:
+    """A pianist's left hand: roots, alone or in octaves, by the bar or by the half."""
+    low, doubled = int(rng.integers(36, 44)), rng.random() < 0.5
+    halves = int(rng.integers(1, 3))
+    notes: list[Note] = []
+    for section in playing(score, part):
+        for index, degree in enumerate(section.chords):
+            root = low + (score.pitch(degree) - low) % 12
+            for half in range(halves):
+                at = score.time(section.first_bar + index, half * score.steps // halves)
+                held = score.span(score.steps / halves) * 0.95
+                pitches = (root, root + 12) if doubled else (root,)
+                notes += [Note(at, held, p, float(rng.uniform(0.6, 0.9))) for p in pitches]
     return notes
 
 
@@ -117,3 +135,25 @@ def rhythm(score: Score, rng: np.random.Generator, busy: float) -> list[tuple[in
     hits = [s for s in range(0, score.steps, cell) if s == 0 or rng.random() < busy]
     ends = hits[1:] + [score.steps]
     return [(a, min(b - a, 2 * score.steps_per_beat)) for a, b in zip(hits, ends, strict=True)]
+
+
+def recited(score: Score, rng: np.random.Generator, part: str, centre: float) -> list[Note]:
+    """Spoken in rhythm near the pitch `centre`: phrases of a bar that fall, and pauses."""
+    cell = max(1, score.steps_per_beat // (4 if score.bpm < 110 else 2))
+    notes: list[Note] = []
+    for section in playing(score, part):
+        for bar in range(section.first_bar, section.first_bar + section.bars):
+            spoken = int(score.steps * rng.uniform(0.5, 1.0))
+            for step in range(0, spoken, cell):
+                if rng.random() < 0.2:
+                    continue
+                pitch = centre + 3.0 - 5.0 * step / score.steps + float(rng.normal(0.0, 1.2))
+                loud = float(rng.uniform(0.5, 1.0))
+                notes.append(Note(score.time(bar, step), 0.9 * score.span(cell), pitch, loud))
+    return notes
+
+
+def pedalled(score: Score, notes: list[Note]) -> list[Note]:
+    """The same notes with the pedal held down: each lasts to the end of its bar."""
+    bar = score.span(score.steps)
+    return [m._replace(length=max(m.length, 0.97 * bar - m.start % bar)) for m in notes]

@@ -9,16 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from server.starter.score import Note
-from server.starter.sounds import (
+from server.starter.synthesis.plucked import Pluck, pluck_note
+from server.starter.synthesis.score import Note
+from server.starter.synthesis.sounds import (
     Bend,
     Event,
     Partials,
     Patch,
-    Pluck,
     fm_note,
     partials_note,
-    pluck_note,
     synth_note,
 )
 
@@ -46,12 +45,12 @@ def synth(rng: np.random.Generator, sr: int, patch: Patch) -> Player:
     return play
 
 
-def string(rng: np.random.Generator, sr: int, decay_s: float, bright: float) -> Player:
+def string(rng: np.random.Generator, sr: int, pluck: Pluck) -> Player:
     """A plucked string, brighter when played louder: guitars, upright and electric basses."""
 
     def play(track: np.ndarray, event: Event) -> None:
         noise = rng.uniform(-1.0, 1.0, size=int(sr / event.hertz) + 4)
-        shaped = Pluck(decay_s, bright * (0.5 + 0.5 * event.gain), 0.12)
+        shaped = pluck._replace(bright=pluck.bright * (0.5 + 0.5 * event.gain))
         pluck_note(track, event, shaped, noise, float(sr))
 
     return play
@@ -74,5 +73,15 @@ def additive(sr: int, ratios: np.ndarray, gains: np.ndarray, decay_s: float, off
 
     def play(track: np.ndarray, event: Event) -> None:
         partials_note(track, event, partials, float(sr))
+
+    return play
+
+
+def layered(*players: Player) -> Player:
+    """All of `players` at once."""
+
+    def play(track: np.ndarray, event: Event) -> None:
+        for player in players:
+            player(track, event)
 
     return play

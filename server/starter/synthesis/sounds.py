@@ -1,4 +1,4 @@
-"""Owns the loops that make a note's samples: oscillators, strings, partials, modulation.
+"""Owns the loops that make a note's samples: oscillators, partials, modulation.
 
 Knows nothing of music: pitches come as Hz. A loop adds its sound into a mono float32 buffer
 (samples,) that the caller owns, and what lies past the buffer's end is cut.
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+
+FADED = 9.2  # time constants after which a partial is 80 dB down, and left out
 
 
 class Event(NamedTuple):
@@ -38,14 +40,6 @@ class Bend(NamedTuple):
     depth_s: float
     decay_s: float
     release: float
-
-
-class Pluck(NamedTuple):
-    """A string: seconds to fall by 60 dB, brightness 0..1, seconds of damping when let go."""
-
-    decay_s: float
-    bright: float
-    damp_s: float
 
 
 class Patch(NamedTuple):
@@ -136,39 +130,6 @@ def synth_note(out: np.ndarray, event: Event, patch: Patch, phases: np.ndarray, 
 
 
 @njit(cache=True)
-def pluck_note(out: np.ndarray, event: Event, string: Pluck, noise: np.ndarray, sr: float) -> None:
-    """Add a plucked string (Karplus and Strong, 1983; tuned as in Jaffe and Smith, 1983).
-
-    noise: the excitation, at least one period long.
-    """
-    start, gate, hertz, gain = event
-    decay_s, bright, damp_s = string
-    period = sr / hertz
-    blend = 0.5 + 0.5 * bright
-    delay = period - (1.0 - blend)
-    size = int(delay)
-    part = delay - size
-    line = np.zeros(size + 1)
-    smooth = 0.0
-    for j in range(size + 1):
-        smooth += (0.15 + 0.8 * bright) * (noise[j % len(noise)] - smooth)
-        line[j] = smooth
-    loss = 10.0 ** (-3.0 / (decay_s * hertz))
-    damped = loss * 10.0 ** (-3.0 / (damp_s * hertz))
-    end = min(len(out), start + int((gate + 1.5 * damp_s) * sr))
-    release = start + int(gate * sr)
-    at, last = 0, 0.0
-    for i in range(start, end):
-        here, older = line[(at + 1) % (size + 1)], line[at]
-        tap = (1.0 - part) * here + part * older
-        value = (loss if i < release else damped) * (blend * tap + (1.0 - blend) * last)
-        last = tap
-        line[at] = value
-        at = (at + 1) % (size + 1)
-        out[i] += gain * value
-
-
-@njit(cache=True)
 def partials_note(out: np.ndarray, event: Event, partials: Partials, sr: float) -> None:
     """Add decaying sines, each a rotating phasor: organs, pianos, bells."""
     start, gate, hertz, gain = event
@@ -183,7 +144,8 @@ def partials_note(out: np.ndarray, event: Event, partials: Partials, sr: float) 
         turn = complex(np.cos(angle), np.sin(angle)) * np.exp(-1.0 / (partials.decays[p] * sr))
         off = turn * np.exp(-1.0 / (partials.release * sr))
         state = complex(gain * partials.gains[p], 0.0)
-        for i in range(start, end):
+        heard = start + int(FADED * partials.decays[p] * sr)
+        for i in range(start, min(end, heard)):
             state *= turn if i < held else off
             out[i] += state.imag * min(1.0, (i - start) / rise)
 

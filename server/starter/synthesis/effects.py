@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from server.starter.synthesis.filters import QUIET
+
 
 def pan(mono: np.ndarray, place: float) -> np.ndarray:
     """Place `mono` (samples,) between left (-1) and right (1) at constant power: (2, samples)."""
@@ -24,17 +26,76 @@ def saturate(x: np.ndarray, drive: float) -> np.ndarray:
     return (np.tanh(x * (drive / peak)) * (peak / np.tanh(drive))).astype(np.float32)
 
 
+def bell(freq: float, q: float, db: float, sr: int) -> np.ndarray:
+    """A peaking equaliser at `freq` Hz as b0 b1 b2 a1 a2 (Bristow-Johnson, Audio EQ Cookbook)."""
+    amp, w = 10.0 ** (db / 40.0), 2.0 * np.pi * freq / sr
+    alpha, middle = np.sin(w) / (2.0 * q), -2.0 * np.cos(w)
+    scale = 1.0 + alpha / amp
+    return np.array([1 + alpha * amp, middle, 1 - alpha * amp, middle, 1 - alpha / amp]) / scale
+
+
+def shelf(freq: float, db: float, high: bool, sr: int) -> np.ndarray:
+    """A shelf of slope 1 above or below `freq` Hz, in the same form and from the same source."""
+    amp, w = 10.0 ** (db / 40.0), 2.0 * np.pi * freq / sr
+    c = -np.cos(w) if high else np.cos(w)
+    root = np.sqrt(2.0 * amp) * np.sin(w)
+    up, down, sign = amp + 1.0, amp - 1.0, -1.0 if high else 1.0
+    b = amp * np.array([up - down * c + root, sign * 2 * (down - up * c), up - down * c - root])
+    a = np.array([up + down * c + root, sign * -2 * (down + up * c), up + down * c - root])
+    return np.concatenate([b, a[1:]]) / a[0]
+
+
 @njit(cache=True)
-def tilt(x: np.ndarray, low_gain: float, high_gain: float, corner: float, sr: float) -> np.ndarray:
-    """Scale what lies below and above `corner` Hz (a one-pole split) of `x` (channels, samples)."""
-    out = np.empty_like(x)
-    rate = 1.0 - np.exp(-2.0 * np.pi * corner / sr)
-    for c in range(x.shape[0]):
-        low = 0.0
-        for i in range(x.shape[1]):
-            low += rate * (x[c, i] - low)
-            out[c, i] = low_gain * low + high_gain * (x[c, i] - low)
+def equalise(x: np.ndarray, bands: np.ndarray) -> np.ndarray:
+    """Filter `x` (channels, samples) by each of `bands` (n, 5) in turn: transposed form II."""
+    out = x.copy()
+    for k in range(len(bands)):
+        b0, b1, b2, a1, a2 = bands[k]
+        for c in range(x.shape[0]):
+            s1, s2 = 0.0, 0.0
+            for i in range(x.shape[1]):
+                value = out[c, i] + QUIET
+                y = b0 * value + s1
+                s1 = b1 * value - a1 * y + s2
+                s2 = b2 * value - a2 * y
+                out[c, i] = y
     return out
+
+
+@njit(cache=True)
+def gain_track(x: np.ndarray, threshold: float, ratio: float, release_s: float, sr: float
+               ) -> np.ndarray:  # fmt: skip
+    """The gain (samples,) float32 of a feed-forward compressor that listens to `x` (channels,
+    samples): a level above `threshold` is brought down by `ratio`.
+
+    The peak of all channels drives it, with 5 ms of attack (Giannoulis et al., 2012).
+    """
+    out = np.empty(x.shape[1], dtype=np.float32)
+    up, down = 1.0 - np.exp(-1.0 / (0.005 * sr)), 1.0 - np.exp(-1.0 / (release_s * sr))
+    level, gain = 0.0, 1.0
+    for i in range(x.shape[1]):
+        peak = QUIET
+        for c in range(x.shape[0]):
+            peak = max(peak, abs(x[c, i]))
+        level += (up if peak > level else down) * (peak - level)
+        if i % 16 == 0:
+            gain = (threshold / level) ** (1.0 - 1.0 / ratio) if level > threshold else 1.0
+        out[i] = gain
+    return out
+
+
+def widen(x: np.ndarray, width: float) -> np.ndarray:
+    """Scale the sides of `x` (2, samples) against its middle: 0 = mono, 1 = as it is."""
+    middle, side = 0.5 * (x[0] + x[1]), np.float32(0.5 * width) * (x[0] - x[1])
+    return np.stack([middle + side, middle - side])
+
+
+def tremolo(x: np.ndarray, rate: float, depth: float, sr: int) -> np.ndarray:
+    """Sway `x` (2, samples) from side to side, `rate` times a second."""
+    sway = np.float32(depth) * np.sin(
+        2 * np.pi * rate / sr * np.arange(x.shape[1], dtype=np.float32)
+    )
+    return x * np.stack([1.0 + sway, 1.0 - sway]) / np.float32(1.0 + depth)
 
 
 @njit(cache=True)
@@ -72,7 +133,7 @@ def reverberate(
     for i in range(n):
         total = 0.0
         for k in range(8):
-            smooth[k] += (1.0 - damping) * (lines[k, at[k]] - smooth[k])
+            smooth[k] += (1.0 - damping) * (lines[k, at[k]] - smooth[k]) + QUIET
             total += smooth[k]
             out[k % 2, i] += 0.35 * smooth[k]
         for k in range(8):

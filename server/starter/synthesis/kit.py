@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from server.starter.filters import state_variable
+from server.starter.synthesis.filters import state_variable
 
 TOMS = ("tom1", "tom2", "tom3")
 LEVELS = MappingProxyType({  # peaks, linear
@@ -22,22 +22,30 @@ Kit = dict[str, list[np.ndarray]]
 
 
 def build_kit(rng: np.random.Generator, sr: int) -> Kit:
-    """Draw a kit: peaks near LEVELS, float32. A drum's takes differ in their noise alone."""
+    """Draw a kit, of wood and bronze or a machine's: peaks near LEVELS, float32.
+
+    A drum's takes differ in their noise alone.
+    """
     pitch, tom_pitch, tone = rng.uniform(42, 68), rng.uniform(75, 120), rng.uniform(150, 240)
     dial = rng.uniform(size=(4, 4))
+    wooden, bronze = rng.random(2) < 0.55
+    ring = bronze_cymbal if bronze else cymbal
     makers: dict[str, Callable[[], np.ndarray]] = {
-        "kick": lambda: kick(rng, sr, pitch, dial[0]),
+        "kick": lambda: (skin if wooden else kick)(rng, sr, pitch, dial[0]),
         "snare": lambda: snare(rng, sr, tone, dial[1]),
         "clap": lambda: clap(rng, sr),
         "rim": lambda: modes(sr, (tone * 2.4, tone * 5.1), 0.02),
         "shaker": lambda: burst(rng, sr, 5000.0 + 3000.0 * dial[2, 3], 0.035),
-        "hat": lambda: cymbal(rng, sr, dial[2], 0.02 + 0.03 * dial[2, 3]),
-        "open": lambda: cymbal(rng, sr, dial[2], 0.25),
-        "ride": lambda: cymbal(rng, sr, dial[3], 0.5),
-        "crash": lambda: cymbal(rng, sr, dial[3, ::-1], 0.9),
+        "hat": lambda: ring(rng, sr, dial[2], 0.02 + 0.03 * dial[2, 3]),
+        "open": lambda: ring(rng, sr, dial[2], 0.25),
+        "ride": lambda: ring(rng, sr, dial[3], 0.5),
+        "crash": lambda: ring(rng, sr, dial[3, ::-1], 0.9),
     }
     for rank, name in enumerate(TOMS):
-        makers[name] = partial(tom, rng, sr, tom_pitch * (1.0 + 0.4 * rank))
+        tuned = tom_pitch * (1.0 + 0.4 * rank)
+        makers[name] = (
+            partial(skin, rng, sr, tuned, dial[1]) if wooden else partial(tom, rng, sr, tuned)
+        )
     gains = {name: LEVELS[name] * float(rng.uniform(0.75, 1.25)) for name in makers}
     return {name: [leveled(make(), gains[name]) for _ in range(3)] for name, make in makers.items()}
 
@@ -71,6 +79,20 @@ def kick(rng: np.random.Generator, sr: int, pitch: float, dial: np.ndarray) -> n
     out = np.tanh((1.0 + 2.0 * dial[3]) * sweep(t, pitch, 2.0 + 5.0 * dial[1], 0.02)) * fall
     click = burst(rng, sr, 1500.0, 0.004)
     out[: len(click)] += 0.25 * dial[2] * click
+    return out
+
+
+def skin(rng: np.random.Generator, sr: int, pitch: float, dial: np.ndarray) -> np.ndarray:
+    """A skin over a shell, kick or tom: the modes of a round membrane, which fall in pitch as
+    the stroke slackens and die the sooner the higher they are, under the beater's slap."""
+    t, _ = fading(0.09 + 0.12 * dial[0], sr)
+    out = np.zeros_like(t)
+    for rank, ratio in enumerate((1.0, 1.59, 2.14, 2.65, 3.16)):
+        tau = (0.09 + 0.12 * dial[0]) / (1.0 + 1.5 * rank)
+        level = (0.3 + 0.5 * dial[3]) ** rank
+        out += level * sweep(t, pitch * ratio, 0.1 + 0.3 * dial[1], 0.03) * np.exp(-t / tau)
+    slap = burst(rng, sr, 400.0 + 2500.0 * dial[3], 0.006)
+    out[: len(slap)] += (0.05 + 0.3 * dial[2]) * slap
     return out
 
 
@@ -109,6 +131,17 @@ def cymbal(rng: np.random.Generator, sr: int, dial: np.ndarray, tau: float) -> n
     metal = np.sign(np.sin(2 * np.pi * phase)).sum(0)
     mixed = (dial[1] * 0.4 * metal + rng.standard_normal(len(t))) * fall
     return state_variable(mixed, 4500.0 + 4000.0 * dial[2], 0.8, 2, float(sr))
+
+
+def bronze_cymbal(rng: np.random.Generator, sr: int, dial: np.ndarray, tau: float) -> np.ndarray:
+    """Noise in three bands, the highest loudest at first and soonest gone."""
+    t, _ = fading(tau, sr, lasts=4.0)
+    noise = rng.standard_normal(len(t))
+    out = np.zeros_like(t)
+    for low, lasts, level in ((2200.0, 1.2, 0.25), (5500.0, 1.0, 0.7), (9500.0, 0.45, 1.0)):
+        band = state_variable(noise, low * (0.8 + 0.4 * dial[2]), 1.0, 1, float(sr))
+        out += level * band * np.exp(-t / (lasts * tau))
+    return out * np.minimum(1.0, t / (0.001 + 0.004 * dial[1]))
 
 
 def leveled(x: np.ndarray, peak: float) -> np.ndarray:

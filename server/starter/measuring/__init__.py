@@ -1,0 +1,1 @@
+"""What a separation is worth: measures, baselines, tables and a picture."""

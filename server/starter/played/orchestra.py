@@ -1,0 +1,205 @@
+"""Owns who plays what: roles become presets of SoundFonts, drum kits and voices, drawn at random.
+
+Knows which instruments are for training and which are kept unheard; not how they sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from server.starter.played import fonts
+from server.starter.played.fonts import Manner, Preset
+from server.starter.synthesis.score import Note
+
+if TYPE_CHECKING:
+    from server.starter.played.speakers import Voice
+
+HOME = Path("/usr/share/sounds/sf2")
+FLUID, TIM = HOME / "FluidR3_GM.sf2", HOME / "TimGM6mb.sf2"
+PEARL, ZEPPELIN = HOME / "Black_Pearl_4_LV2.sf2", HOME / "Red_Zeppelin_4_LV2.sf2"
+PACKAGES = MappingProxyType({
+    FLUID: "fluid-soundfont-gm", TIM: "timgm6mb-soundfont",
+    PEARL: "avldrums.lv2-soundfont", ZEPPELIN: "avldrums.lv2-soundfont",
+})  # fmt: skip
+
+# General MIDI programs by role; those named twice are drawn twice as often. Left out: what
+# sounds like another stem, such as choirs among the pads and timpani among the strings.
+PROGRAMS = MappingProxyType({
+    "bass": (32, 33, 33, 33, 34, 34, 35, 36, 37, 38, 39),
+    "guitar": (24, 24, 25, 25, 25, 26, 27, 27, 28, 29, 29, 30, 30),
+    "piano": (0, 0, 0, 0, 1, 1, 1, 2, 3, 4, 4, 5),
+    "strings": (40, 41, 42, 44, 45, 46, 48, 48, 48, 49, 49, 50, 51),
+    "brass": (56, 57, 58, 59, 60, 61, 61, 61, 62, 63),
+    "winds": (22, 64, 65, 65, 66, 66, 67, 68, 69, 70, 71, 72, 73, 73, 74, 75, 77, 78, 79),
+    "organ": (16, 16, 17, 18, 18, 19, 20, 21, 23),
+    "pad": (50, 51, 88, 89, 89, 90, 92, 93, 95),
+    "lead": (80, 81, 81, 82, 83, 84, 86, 87),
+    "mallets": (8, 9, 10, 11, 11, 12, 12, 13, 14, 15),
+})  # fmt: skip
+# (bank, program) pairs that FluidR3 has besides
+VARIATIONS = MappingProxyType({
+    "bass": ((8, 38), (8, 39)),
+    "guitar": ((8, 25), (8, 26), (8, 28), (8, 28)),
+    "piano": ((8, 4), (8, 5)),
+    "strings": ((8, 40), (8, 48), (8, 50)),
+    "brass": ((8, 61), (8, 62), (8, 63)),
+    "organ": ((8, 16), (8, 17), (8, 19), (8, 21)),
+    "lead": ((8, 80),),
+})  # fmt: skip
+FLUID_KITS = (*range(20), 24, 24, 25, 25, *range(32, 37), 40, 41, 42)
+TIM_KITS = (0, 8, 16, 24, 25, 32, 40)
+DRUM_KIT_BANK = 128
+# deepest vibrato in cents; the other roles have none
+VIBRATO = MappingProxyType({"strings": 22.0, "brass": 14.0, "winds": 22.0, "lead": 30.0})
+# keys of a General MIDI kit in the four-piece kits, which have fewer drums
+FOUR_PIECE = MappingProxyType({35: 36, 47: 45, 48: 45, 50: 45, 43: 41, 70: 54, 69: 54, 82: 54})
+SILENCE = 1e-5  # a reverb without input still gives some 1e-8
+KICKS, SNARES = frozenset((35, 36)), frozenset((37, 38, 39, 40))
+
+
+@dataclass(frozen=True)
+class Orchestra:
+    """Instruments from outside: SoundFonts and speech synthesisers found on this machine.
+
+    `share` is the chance that a part is played by it rather than by the project's own synthesis.
+    """
+
+    share: float
+    presets: Mapping[str, tuple[Preset, ...]]
+    voices: tuple[Voice, ...]
+
+    def play(
+        self, role: str, notes: list[Note], rng: np.random.Generator, n: int, sr: int
+    ) -> np.ndarray:
+        """Draw an instrument for `role` and play `notes`: (2, n) float32, peak 1 unless silent.
+
+        The role is "drums", "vocals" or a key of PROGRAMS; drums read pitches as General MIDI
+        percussion keys. The same state of `rng` gives the same samples.
+        Raises KeyError for an unknown role.
+        """
+        if role == "vocals":
+            x = self.sing(notes, rng, n, sr)
+        elif role == "drums":
+            x = self.drum(notes, rng, n, sr)
+        else:
+            preset = draw(self.presets[role], rng)
+            played = strummed(notes, rng) if role == "guitar" else notes
+            x = fonts.play_notes(preset, played, draw_manner(rng, role), n, sr)
+        peak = float(np.abs(x).max(initial=0.0))
+        return x / np.float32(peak) if peak > SILENCE else np.zeros_like(x)
+
+    def sing(self, notes: list[Note], rng: np.random.Generator, n: int, sr: int) -> np.ndarray:
+        """A voice in the middle; each kind of synthesiser is as likely, whatever its voices."""
+        from server.starter.played import singers
+
+        kind = draw(tuple(sorted({voice.kind for voice in self.voices})), rng)
+        voice = draw(tuple(voice for voice in self.voices if voice.kind == kind), rng)
+        mono = singers.sing_words(voice, notes, n, sr, rng)
+        return np.stack([mono, mono])
+
+    def drum(self, notes: list[Note], rng: np.random.Generator, n: int, sr: int) -> np.ndarray:
+        """Kick, snare and the rest: of one kit or of several, each tuned and levelled anew."""
+        x = np.zeros((2, n), dtype=np.float32)
+        kit, mixed = draw(self.presets["drums"], rng), rng.random() < 0.4
+        for strokes in pieces(notes):
+            preset = draw(self.presets["drums"], rng) if mixed else kit
+            manner = Manner(touch=rng.uniform(0.7, 1.0), cents=rng.uniform(-150.0, 150.0))
+            gain = np.float32(10.0 ** (rng.uniform(-4.0, 4.0) / 20.0))
+            if strokes:
+                x += gain * fonts.play_notes(preset, on_kit(strokes, preset), manner, n, sr)
+        return x
+
+
+def training_orchestra() -> Orchestra:
+    """What the starter learns from. Raises FileNotFoundError naming what must be installed."""
+    require(FLUID, PEARL)
+    presets = {role: gm_presets(FLUID, programs) for role, programs in PROGRAMS.items()}
+    for role, pairs in VARIATIONS.items():
+        presets[role] += tuple(Preset(str(FLUID), bank, program) for bank, program in pairs)
+    kits = tuple(Preset(str(FLUID), DRUM_KIT_BANK, program) for program in FLUID_KITS)
+    presets["drums"] = kits + (Preset(str(PEARL), 0, 0),) * 6
+    return Orchestra(0.6, MappingProxyType(presets), voices(heard=True))
+
+
+def unheard_orchestra() -> Orchestra:
+    """What measures the starter: instruments, kits and voices that no training song has.
+
+    Raises FileNotFoundError naming what must be installed.
+    """
+    require(TIM, ZEPPELIN)
+    presets = {role: gm_presets(TIM, programs) for role, programs in PROGRAMS.items()}
+    kits = tuple(Preset(str(TIM), DRUM_KIT_BANK, program) for program in TIM_KITS)
+    presets["drums"] = kits + (Preset(str(ZEPPELIN), 0, 0),) * 4
+    return Orchestra(1.0, MappingProxyType(presets), voices(heard=False))
+
+
+def require(*files: Path) -> None:
+    """Raise FileNotFoundError with the packages to install if a font or FluidSynth is missing."""
+    missing = [PACKAGES[file] for file in files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(f"SoundFonts are missing: apt-get install {' '.join(missing)}")
+    if not fonts.installed():
+        raise FileNotFoundError(
+            "FluidSynth is missing: apt-get install libfluidsynth3, pip install pyfluidsynth"
+        )
+
+
+def voices(heard: bool) -> tuple[Voice, ...]:
+    """The voices found here, for training or kept from it. Raises FileNotFoundError for none."""
+    from server.starter.played import speakers
+
+    found = tuple(v for v in speakers.VOICES if v.heard == heard and speakers.available(v))
+    if not found:
+        raise FileNotFoundError(
+            "voices are missing: apt-get install espeak-ng flite festival, pip install pyworld"
+        )
+    return found
+
+
+def gm_presets(font: Path, programs: tuple[int, ...]) -> tuple[Preset, ...]:
+    """Presets of bank 0."""
+    return tuple(Preset(str(font), 0, program) for program in programs)
+
+
+def draw(choices: tuple[Any, ...], rng: np.random.Generator) -> Any:
+    """One of `choices`, each as likely as the others."""
+    return choices[int(rng.integers(len(choices)))]
+
+
+def draw_manner(rng: np.random.Generator, role: str) -> Manner:
+    """Strength, a few cents of tuning, vibrato for what is blown or bowed, rarely wet."""
+    wet = rng.random(2) < (0.2, 0.12)
+    reverb, chorus = np.where(wet, rng.uniform(0.2, 0.9, size=2), 0.0)
+    depth = VIBRATO.get(role, 0.0) * (rng.random() < 0.8) * rng.uniform(0.2, 1.0)
+    return Manner(rng.uniform(0.6, 1.0), rng.normal(0.0, 6.0), depth, rng.uniform(4.5, 6.5),
+                  reverb, chorus)  # fmt: skip
+
+
+def strummed(notes: list[Note], rng: np.random.Generator) -> list[Note]:
+    """Spread notes that start together as a pick does, from the low or from the high string."""
+    gap, upward = rng.uniform(0.002, 0.018), rng.random() < 0.3
+    chords: dict[float, list[Note]] = {}
+    for note in sorted(notes, key=lambda m: -m.pitch if upward else m.pitch):
+        chords.setdefault(note.start, []).append(note)
+    return [note._replace(start=note.start + rank * gap)
+            for chord in chords.values() for rank, note in enumerate(chord)]  # fmt: skip
+
+
+def pieces(notes: list[Note]) -> tuple[list[Note], list[Note], list[Note]]:
+    """The strokes on kicks, on snares, and on all the rest."""
+    kicks = [note for note in notes if note.pitch in KICKS]
+    snares = [note for note in notes if note.pitch in SNARES]
+    return kicks, snares, [note for note in notes if note.pitch not in KICKS | SNARES]
+
+
+def on_kit(strokes: list[Note], preset: Preset) -> list[Note]:
+    """Strokes that ring out, on keys that the kit has."""
+    keys = {} if preset.bank == DRUM_KIT_BANK else FOUR_PIECE
+    return [note._replace(length=60.0, pitch=keys.get(round(note.pitch), note.pitch))
+            for note in strokes]  # fmt: skip

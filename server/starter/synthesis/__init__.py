@@ -1,0 +1,1 @@
+"""How the songs are composed and played by the project's own instruments."""
