@@ -5,39 +5,55 @@ Imports everything; nothing imports it but the command line.
 
 import asyncio
 import fcntl
-import hashlib
 import os
 import socket
-import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from server import __version__
+from server.admin import Desk
 from server.api import create_app
-from server.api.auth import check_settings
+from server.api.letters import Letters
+from server.api.ports import Services
 from server.api.protocol import BoundedProtocol
+from server.api.signing import Signer
 from server.config import Config
 from server.engine import catalog
 from server.engine.devices import devices
 from server.errors import ConfigError
+from server.jobs.accounts import Accounts
 from server.jobs.dispatcher import Dispatcher
-from server.jobs.folders import Folders
+from server.jobs.fetching import Fetcher
+from server.jobs.folders import Folders, server_secret, socket_path
+from server.jobs.intake import Intake
 from server.jobs.janitor import Janitor
 from server.jobs.service import JobService
+from server.jobs.signatures import callback_secret
+from server.jobs.split import SplitService
+from server.jobs.uploads import Uploads
+from server.jobs.webhooks import Sender, Webhooks
 from server.logs import set_up_logs
+from server.net import Guard, GuardedClient
 from server.pools import Host, HttpSide, PoolPlan
 from server.workers import Workers
-from store import Database, JobRepository
+from store import (
+    AccountRepository,
+    CreditRepository,
+    Database,
+    JobRepository,
+    UploadRepository,
+    WebhookRepository,
+)
 
 log = structlog.get_logger()
 Scope = dict[str, Any]
 LOCK_SECONDS = 3.0
-SOCKET_PATH_MAX = 100  # the kernel's limit for a unix socket's path is 108
 
 
 def serve(config: Config) -> None:
@@ -51,11 +67,10 @@ def serve(config: Config) -> None:
         _lock(lock.fileno(), config.data_dir)
         set_up_logs(config.log)
         # What cannot work is said before anything starts.
-        check_settings(config.pipeline)
         catalog.serving(config.pipeline.quality, config)
         check_port(config.server.host, config.server.port)
         plans = pool_plans(config)
-        path = socket_path(config.data_dir)
+        path = socket_path(config.data_dir, "workers.sock")
         print(banner(config, plans), flush=True)
         http = HttpSide(Application(config, path), BoundedProtocol, path)
         Host(http, plans, config).serve()
@@ -119,26 +134,62 @@ class Application:
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         config = self._config
-        folders = Folders(config.data_dir)
         set_up_logs(config.log)
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(Database(config.data_dir / "stembox.db"))
-            jobs = JobRepository(database)
-            workers = Workers(config.jobs.stall_seconds)
-            dispatcher = Dispatcher(jobs, workers, folders, config.jobs.max_attempts)
-            service = JobService(config, jobs, workers, dispatcher)
-            janitor = Janitor(jobs, folders, config.jobs.retention_hours, service.incoming)
-            taken_back = await jobs.recover(dispatcher.boot, machine_boot(), time.time())
-            if taken_back:
-                log.info("stages of an earlier run taken back", stages=taken_back)
-            self._http = create_app(config, service)
-            await stack.enter_async_context(workers.listening(self._socket))
-            for loop in (dispatcher.run(), janitor.run()):
+            house = House(config, database)
+            await house.take_back()
+            self._http = house.http
+            await stack.enter_async_context(house.workers.listening(self._socket))
+            admin = socket_path(config.data_dir, "admin.sock")
+            await stack.enter_async_context(house.desk.open(admin))
+            for loop in house.loops():
                 stack.push_async_callback(_stop, asyncio.create_task(loop))
-            dispatcher.wake()
+            house.dispatcher.wake()
             log.info("API ready", pid=os.getpid())
             yield
             log.info("stopping")
+
+
+class House:
+    """Everything behind the API process's routes, put together on an open database."""
+
+    def __init__(self, config: Config, database: Database) -> None:
+        folders, secret = Folders(config.data_dir), server_secret(config.data_dir)
+        signer = Signer(secret)
+        client = GuardedClient(Guard.of(config.fetch.allow_networks, config.server.port))
+        self._jobs = jobs = JobRepository(database)
+        hooks = WebhookRepository(database)
+        self.workers = Workers(config.jobs.stall_seconds)
+        self.dispatcher = Dispatcher(jobs, self.workers, folders, config.jobs.max_attempts)
+        intake = Intake(config, jobs, self.workers)
+        uploads = Uploads(UploadRepository(database), folders)
+        accounts = Accounts(AccountRepository(database), CreditRepository(database))
+        self._fetcher = Fetcher(config, jobs, intake, client, self.dispatcher.boot)
+        split = SplitService(config, jobs, intake, uploads, self._fetcher, self.dispatcher)
+        service = JobService(config, jobs, intake, self.workers, self.dispatcher)
+        letters = Letters(config, service, split, signer)
+        self._sender = Sender(hooks, jobs, client, letters.write, partial(callback_secret, secret))
+        self._janitor = Janitor(
+            jobs, folders, uploads, config.jobs.retention_hours, intake.incoming
+        )
+        for wake in (self._sender.wake, self.dispatcher.wake):
+            self._fetcher.listen(wake)
+        self.dispatcher.listen(self._sender.wake)
+        self.desk = Desk(database, secret, accounts.forget_keys)
+        services = Services(split, accounts, uploads, Webhooks(hooks, client))
+        self.http = create_app(config, service, services, signer)
+
+    async def take_back(self) -> None:
+        """Puts what an earlier run of the server held back into the queue."""
+        taken = await self._jobs.recover(self.dispatcher.boot, machine_boot(), time.time())
+        if taken:
+            log.info("stages of an earlier run taken back", stages=taken)
+
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs as long as the process."""
+        return [self.dispatcher.run(), self._fetcher.run(), self._sender.run(),
+                self._janitor.run()]  # fmt: skip
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
@@ -163,19 +214,6 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-
-
-def socket_path(data_dir: Path) -> Path:
-    """Where workers connect: in the data directory, or nearby when its path is too long."""
-    path = data_dir / "workers.sock"
-    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
-        return path
-    name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"stembox-{os.getuid()}-{name}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise ConfigError(f"{folder} belongs to someone else")
-    return folder / "workers.sock"
 
 
 def _lock(descriptor: int, data_dir: Path) -> None:

@@ -7,13 +7,19 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from server import __version__
 from server.config import Config, load
 from server.errors import StemboxError
 from server.stems import OUTPUTS
+
+if TYPE_CHECKING:
+    from server import admin
 
 BAR_SECONDS = 0.2  # a bar is drawn no more often than this
 Command = Callable[[argparse.Namespace, Config], int]
@@ -67,6 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
+    def group(name: str, help: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=help, description=help)
+
     sub = add("serve", serve, "run the server")
     sub.add_argument("--host")
     sub.add_argument("--port")
@@ -96,8 +105,48 @@ def build_parser() -> argparse.ArgumentParser:
     for action in (lister, puller):
         action.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS)
 
+    sub = group("keys", "API keys: create, list, revoke")
+    add_actions(sub, {
+        "create": (create_key, "make a key, which is shown this once", [
+            ("--account", dict(required=True, metavar="NAME")),
+            ("--minutes", dict(type=float, default=0.0, metavar="N", help="credits to begin with")),
+        ]),
+        "list": (list_keys, "all keys by their first characters", []),
+        "revoke": (revoke_keys, "revoke the keys that begin so", [
+            ("prefix", dict(metavar="PREFIX")),
+        ]),
+        "secret": (show_secret, "what signs calls to callback_url", [
+            ("--account", dict(default="", metavar="NAME", help="of an account's jobs")),
+        ]),
+    })
+    sub = group("credits", "credits: grant, show")
+    add_actions(sub, {
+        "grant": (grant, "give credits to an account", [
+            ("--account", dict(required=True, metavar="NAME")),
+            ("--minutes", dict(type=float, required=True, metavar="N")),
+        ]),
+        "show": (show_credits, "an account's balance and ledger", [
+            ("--account", dict(required=True, metavar="NAME")),
+        ]),
+    })
+
     add("bench", bench, "measure this machine; writes loadtests/bench.json")
     return parser
+
+
+Actions = Mapping[str, tuple[Command, str, list[tuple[str, dict[str, Any]]]]]
+
+
+def add_actions(parser: argparse.ArgumentParser, actions: Actions) -> None:
+    """Sub-commands that work on the data directory."""
+    choices = parser.add_subparsers(metavar="ACTION", required=True)
+    for name, (command, help, arguments) in actions.items():
+        action = choices.add_parser(name, help=help, description=help)
+        action.set_defaults(command=command)
+        action.add_argument("--data-dir", metavar="DIR")
+        action.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)")
+        for flag, options in arguments:
+            action.add_argument(flag, **options)
 
 
 def serve(_: argparse.Namespace, config: Config) -> int:
@@ -165,6 +214,58 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
     for name in arguments.names:
         print(pull(name, config.data_dir / "models"))
     return 0
+
+
+def carry_out(command: "admin.Command", config: Config) -> int:
+    """Has a command on accounts carried out, and prints what it says."""
+    from server import admin
+    from server.logs import set_up_logs
+
+    set_up_logs(msgspec.structs.replace(config.log, level="error"))
+    print(admin.carry_out(command, config.data_dir))
+    return 0
+
+
+def create_key(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox keys create`."""
+    from server.admin import CreateKey
+
+    return carry_out(CreateKey(arguments.account, arguments.minutes), config)
+
+
+def list_keys(_: argparse.Namespace, config: Config) -> int:
+    """`stembox keys list`."""
+    from server.admin import ListKeys
+
+    return carry_out(ListKeys(), config)
+
+
+def revoke_keys(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox keys revoke`."""
+    from server.admin import RevokeKeys
+
+    return carry_out(RevokeKeys(arguments.prefix), config)
+
+
+def show_secret(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox keys secret`."""
+    from server.admin import ShowSecret
+
+    return carry_out(ShowSecret(arguments.account), config)
+
+
+def grant(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox credits grant`."""
+    from server.admin import Grant
+
+    return carry_out(Grant(arguments.account, arguments.minutes), config)
+
+
+def show_credits(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox credits show`."""
+    from server.admin import ShowCredits
+
+    return carry_out(ShowCredits(arguments.account), config)
 
 
 def bench(_: argparse.Namespace, config: Config) -> int:

@@ -51,10 +51,17 @@ class Limits(Section, frozen=True):
 class Pipeline(Section, frozen=True):
     auth: Literal["none", "api_key"]
     allow_anonymous: bool
+    requests_per_minute: Annotated[int, Meta(ge=0)]
     quality: Quality
     wav_format: Literal["PCM_16", "PCM_24", "FLOAT"]
     target_lufs: Annotated[float, Meta(ge=-70, le=0)]
     true_peak_dbtp: Annotated[float, Meta(ge=-60, le=0)]
+
+
+class StemSplit(Section, frozen=True):
+    wav_format: Literal["PCM_16", "PCM_24", "FLOAT"]
+    flac_format: Literal["PCM_16", "PCM_24"]
+    purchase_url: str
 
 
 class Separation(Section, frozen=True):
@@ -118,6 +125,7 @@ class Config(Section, frozen=True):
     server: Server
     limits: Limits
     pipeline: Pipeline
+    stemsplit: StemSplit
     separation: Separation
     models: Models
     audio: Audio

@@ -28,6 +28,10 @@ class AudioTooLong(AudioError):
     """More samples than `limits.max_audio_seconds` allows."""
 
 
+class AudioTooShort(AudioError):
+    """Fewer samples than `limits.min_audio_seconds` asks for."""
+
+
 class ModelError(StemboxError):
     """A model is not on the machine, or its files cannot be loaded."""
 
@@ -38,6 +42,14 @@ class UploadRejected(StemboxError):
 
 class FileTooLarge(StemboxError):
     """An upload grew over its limit; it was cut off there."""
+
+
+class AddressForbidden(StemboxError):
+    """A URL that leads, or is led, to an address that the server must not call."""
+
+
+class Unreachable(StemboxError):
+    """A URL that gave no usable answer: no such host, refused, too slow, not 200, cut off."""
 
 
 class ServerBusy(StemboxError):
@@ -77,3 +89,43 @@ class WorkerGone(StemboxError):
 
 class Cancelled(StemboxError):
     """The job was cancelled while its task ran."""
+
+
+class MissingKey(StemboxError):
+    """A request without an API key."""
+
+
+class InvalidKey(StemboxError):
+    """An API key that this server never made."""
+
+
+class RevokedKey(StemboxError):
+    """An API key that is not valid any more."""
+
+
+class InvalidRequest(StemboxError):
+    """A request that does not say what the contract asks for."""
+
+
+class NotEnoughCredits(StemboxError):
+    """The account has fewer credits than the `required` seconds."""
+
+    def __init__(self, required: int) -> None:
+        super().__init__("Not enough credits for this job.")
+        self.required = required
+
+
+class UploadNotFound(StemboxError):
+    """No complete upload has this key (or it is not this account's)."""
+
+
+class UploadTaken(StemboxError):
+    """A second PUT to one signed URL."""
+
+
+class WebhookNotFound(StemboxError):
+    """No webhook has this id (or it is not this account's)."""
+
+
+class IdempotencyConflict(StemboxError):
+    """An Idempotency-Key that came before with another body."""

@@ -16,7 +16,8 @@ class Options(Struct, frozen=True, kw_only=True):
     file_name: str
     model: str
     overlap: float
-    wav_format: str  # a libsndfile subtype: PCM_16, PCM_24 or FLOAT
+    format: Literal["WAV", "MP3", "FLAC"] = "WAV"  # of StemSplit tracks; the pipeline's are WAV
+    wav_format: str  # samples of WAV and FLAC: PCM_16, PCM_24 or (WAV) FLOAT
     target_lufs: float
     true_peak_dbtp: float
     max_seconds: float

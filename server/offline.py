@@ -3,13 +3,13 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-import soundfile as sf
+import msgspec
 import torch
 from msgspec import Struct
 
-from server.audio.stages import STAGES
+from server.audio.stages import STAGES, encode_track
 from server.config import Config, Quality
 from server.engine import catalog
 from server.engine.cpu import prepare_cpu
@@ -17,19 +17,17 @@ from server.engine.devices import devices
 from server.engine.engine import Engine, start_song
 from server.engine.models import Separator
 from server.messages import Options, Task
-from server.scratch import SAMPLE_RATE, FrameReader
 from server.stems import FOUR, stem_gains
 
 Report = Callable[[str, float], None]  # is told a stage's name and the share of it that is done
-BLOCK = 1 << 16  # frames
-FORMATS = {"WAV": "PCM_16", "FLAC": "PCM_16", "MP3": "MPEG_LAYER_III"}
+Format = Literal["WAV", "FLAC", "MP3"]
 
 
 class Target(Struct, frozen=True):
     """Where the stems of each file go, and in which format."""
 
     folder: Path
-    format: str
+    format: Format
 
 
 class Offline:
@@ -61,12 +59,13 @@ class Offline:
         folder.mkdir(parents=True, exist_ok=True)
         # Beside the stems and not in /tmp: an hour of song needs gigabytes.
         with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
-            task = self._task(source, Path(scratch), folder)
+            task = self._task(source, Path(scratch), folder, target.format)
             self._stage("decode", task, report)
-            self._separate(task, report)
-            paths = [folder / f"{track}.{target.format.lower()}" for track in wanted]
-            for index, (track, path) in enumerate(zip(wanted, paths, strict=True)):
-                _write(Path(scratch) / f"{track}.f32", path, FORMATS[target.format])
+            task.facts["peak"] = self._separate(task, report)
+            paths = []
+            for index, track in enumerate(wanted):
+                task = msgspec.structs.replace(task, stage=f"encode/{track}")
+                paths += [folder / path for path in encode_track(task, unheard).tracks.values()]
                 report("encode", (index + 1) / len(wanted))
         return paths
 
@@ -85,11 +84,11 @@ class Offline:
                 tracks |= self._stage(stage, task, report)
         return {name: folder / path for name, path in tracks.items()}
 
-    def _task(self, source: Path, scratch: Path, outputs: Path) -> Task:
+    def _task(self, source: Path, scratch: Path, outputs: Path, format: Format = "WAV") -> Task:
         (scratch / "input").symlink_to(source.absolute())
         pipeline = self._config.pipeline
         options = Options(
-            file_name=source.name, model=self.model.name,
+            file_name=source.name, model=self.model.name, format=format,
             overlap=self._config.models.tier(self._quality)[1], wav_format=pipeline.wav_format,
             target_lufs=pipeline.target_lufs, true_peak_dbtp=pipeline.true_peak_dbtp,
             max_seconds=self._config.limits.max_audio_seconds, stems=self._stems,
@@ -103,7 +102,8 @@ class Offline:
         report(name, 1.0)
         return result.tracks
 
-    def _separate(self, task: Task, report: Report) -> None:
+    def _separate(self, task: Task, report: Report) -> float:
+        """Returns the highest sample of all stems."""
         song = start_song(task.id, self.model, Path(task.scratch), task.options)
         engine = Engine(self._batch)
         engine.add(song)
@@ -112,15 +112,8 @@ class Offline:
                 if error is not None:
                     raise error
                 report("separate", song.separation.progress)
+        return song.separation.peak
 
 
-def _write(stem: Path, path: Path, subtype: str) -> None:
-    """Encodes one stem from its scratch file."""
-    part = stem.with_name(f"encoded{path.suffix}")
-    with (
-        FrameReader(stem) as reader,
-        sf.SoundFile(part, "w", SAMPLE_RATE, 2, subtype, format=path.suffix[1:].upper()) as file,
-    ):
-        for block in reader.blocks(BLOCK):
-            file.write(np.clip(block, -1.0, 1.0))
-    part.replace(path)
+def unheard(done: float) -> None:
+    """A report that nobody hears."""

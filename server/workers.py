@@ -21,7 +21,7 @@ import structlog
 
 from server.channel import HEADER, pack, to_error
 from server.errors import WorkerGone, WorkerLost
-from server.messages import Cancel, Failed, FromWorker, Hello, Result, Task
+from server.messages import Cancel, Failed, FromWorker, Hello, Progress, Result, Task
 
 log = structlog.get_logger()
 LONGEST_MESSAGE = 1 << 20  # bytes; messages carry names and numbers
@@ -36,6 +36,7 @@ class Worker:
         self.hello = hello
         self.pid = pid
         self.calls: dict[str, asyncio.Future[Result]] = {}
+        self.watchers: dict[str, Callable[[float], None]] = {}
         self.reserved = 0
         self.last_sign = time.monotonic()
         self._writer = writer
@@ -51,6 +52,8 @@ class Worker:
     def take(self, message: FromWorker) -> bool:
         """Books a message from the worker; True when it ends a task."""
         self.last_sign = time.monotonic()
+        if isinstance(message, Progress) and message.id in self.watchers:
+            self.watchers[message.id](message.done)
         if not isinstance(message, Result | Failed) or message.id not in self.calls:
             return False
         call = self.calls.pop(message.id)
@@ -92,8 +95,8 @@ class Slot:
             self.worker.reserved -= 1
             self._workers.serve_waiting()
 
-    async def run(self, task: Task) -> Result:
-        """Runs the task to its end.
+    async def run(self, task: Task, watch: Callable[[float], None] | None = None) -> Result:
+        """Runs the task to its end; `watch` is told the share of it that is done, 0 to 1.
 
         Raises:
             WorkerGone: the worker died before it got the task.
@@ -109,6 +112,8 @@ class Slot:
         if not worker.calls:
             worker.last_sign = time.monotonic()  # it was idle, not stalled
         call = worker.calls[task.id] = asyncio.get_running_loop().create_future()
+        if watch is not None:
+            worker.watchers[task.id] = watch
         worker.send(task)
         try:
             return await call
@@ -116,6 +121,8 @@ class Slot:
             if task.id in worker.calls:
                 worker.send(Cancel(task.id))
             raise
+        finally:
+            worker.watchers.pop(task.id, None)
 
 
 class Workers:

@@ -4,9 +4,24 @@ The database is the only truth: a process may die at any instruction and nothing
 answered to a client is lost.
 """
 
+from store.accounts import AccountRepository
 from store.connection import Database, DatabaseError
-from store.jobs import Job, JobRepository, LeaseLost, Stage, StagePlan
+from store.credits import CreditRepository, Entry, InsufficientCredits
+from store.jobs import (
+    AnsweredBefore,
+    FirstAnswer,
+    Job,
+    JobRepository,
+    LeaseLost,
+    NewJob,
+    Stage,
+    StagePlan,
+)
+from store.uploads import UploadRepository
+from store.webhooks import WebhookRepository
 
 __all__ = [
-    "Database", "DatabaseError", "Job", "JobRepository", "LeaseLost", "Stage", "StagePlan",
+    "AccountRepository", "AnsweredBefore", "CreditRepository", "Database", "DatabaseError",
+    "Entry", "FirstAnswer", "InsufficientCredits", "Job", "JobRepository", "LeaseLost", "NewJob",
+    "Stage", "StagePlan", "UploadRepository", "WebhookRepository",
 ]

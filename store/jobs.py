@@ -5,27 +5,72 @@ Methods are coroutines on a `Database`. Times are unix seconds and come from the
 
 import json
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from store.connection import Database
+from store.credits import Entry, book
 from store.statements import load
 
 SQL = load("jobs")
 MAX_ORPHANED = 10
+FETCH = "fetch"  # the pool of what comes before a job's own work: it does not start the job
 
 
 class LeaseLost(Exception):
     """The stage was taken back meanwhile: what this attempt made counts for nothing."""
 
 
+class AnsweredBefore(Exception):
+    """The account has used this Idempotency-Key before; `body_hash` and `answer` tell how."""
+
+    def __init__(self, body_hash: str, answer: str) -> None:
+        super().__init__("answered before")
+        self.body_hash = body_hash
+        self.answer = answer
+
+
 class StagePlan(Struct, frozen=True):
-    """One stage of a new job: its pool and the stages whose results it needs."""
+    """One stage of a new job: its pool and the stages whose results it needs.
+
+    A late stage adds to the job and does not hold it up.
+    """
 
     name: str
     pool: str
     needs: tuple[str, ...] = ()
+    late: bool = False
+
+
+class FirstAnswer(Struct, frozen=True):
+    """The answer to a request with an Idempotency-Key, kept with the job that it made.
+
+    Answers from before `since` (unix seconds) are forgotten.
+    """
+
+    key: str
+    body_hash: str
+    answer: str
+    since: float
+
+
+class NewJob(Struct, frozen=True, kw_only=True):
+    """What is stored of a job when it is accepted. `options` and `request` are JSON.
+
+    `seconds`: credits to hold, None where they are not known yet or not asked for.
+    """
+
+    id: str
+    api: str
+    options: str
+    plan: tuple[StagePlan, ...]
+    created_at: float
+    request: str = "{}"
+    account_id: str | None = None
+    callback_url: str | None = None
+    seconds: int | None = None
+    first_answer: FirstAnswer | None = None
 
 
 class Stage(Struct, frozen=True):
@@ -41,20 +86,37 @@ class Stage(Struct, frozen=True):
     completed_at: float | None
     error: str | None
     facts: str
+    late: int
 
 
 class Job(Struct, frozen=True):
-    """A job with its stages in order and its tracks by name. `options` is JSON."""
+    """A job with its stages in order and its tracks by name. `options` and `request` are JSON.
+
+    `charged`: credits captured, in seconds. Stages and tracks are empty in a page of jobs.
+    """
 
     id: str
     api: str
     state: str
     options: str
     created_at: float
+    started_at: float | None
     completed_at: float | None
     error: str | None
+    account_id: str | None
+    request: str
+    progress: int
+    callback_url: str | None
+    charged: int
     stages: list[Stage]
     tracks: dict[str, str]
+
+
+class Ended(NamedTuple):
+    """What the end of a stage ended with it: the job, and all that was to be done for it."""
+
+    completed: bool
+    over: bool
 
 
 class Claim(Struct, frozen=True):
@@ -71,15 +133,36 @@ class JobRepository:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def create(
-        self, job_id: str, api: str, options: str, plan: tuple[StagePlan, ...], now: float
-    ) -> Job:
-        """Stores a new job with its stages, all pending."""
-        return await self._db.write(_create, job_id, api, options, plan, now)
+    async def create(self, new: NewJob) -> Job:
+        """Stores a new job with its stages, all pending; holds its credits.
+
+        Raises:
+            InsufficientCredits: nothing was stored.
+            AnsweredBefore: neither.
+        """
+        return await self._db.write(_create, new)
+
+    async def first_answer(self, account_id: str, key: str, since: float) -> None:
+        """Raises AnsweredBefore if this key was used since then."""
+        await self._db.read(_first_answer, account_id, key, since)
 
     async def get(self, job_id: str) -> Job | None:
         """The job, or None."""
         return await self._db.read(_get, job_id)
+
+    async def page(
+        self, account_id: str, status: str | None, limit: int, offset: int
+    ) -> tuple[list[Job], int]:
+        """A page of an account's jobs, newest first, and how many there are in all.
+
+        status: pending (nothing has begun), processing, completed, failed or expired.
+        """
+        return await self._db.read(_page, account_id, status, limit, offset)
+
+    async def forecast(self) -> tuple[float | None, float]:
+        """Seconds of work for a second of audio, lately, and the seconds of audio that wait."""
+        row = (await self._db.read(_all, "forecast", {}))[0]
+        return row["pace"], row["waiting"]
 
     async def count_unfinished(self) -> int:
         """How many jobs are queued or running."""
@@ -91,8 +174,8 @@ class JobRepository:
 
     async def finish(
         self, stage: Stage, facts: dict[str, Any], tracks: dict[str, str], now: float
-    ) -> bool:
-        """Completes a claimed stage; True when this completed the job.
+    ) -> Ended:
+        """Completes a claimed stage, and with the last one the job.
 
         Raises:
             LeaseLost: the stage is no longer this claim's; nothing was changed.
@@ -103,9 +186,32 @@ class JobRepository:
         """Puts a claimed stage back into the queue. Raises LeaseLost."""
         await self._db.write(_release, stage, error, charge)
 
-    async def fail(self, stage: Stage, error: str, now: float) -> None:
-        """Fails a claimed stage and its job for good. Raises LeaseLost."""
-        await self._db.write(_fail, stage, error, now)
+    async def fail(self, stage: Stage, error: str, now: float) -> bool:
+        """Fails a claimed stage for good, and its job unless the stage is late.
+
+        True when nothing of the job is left to do. Raises LeaseLost.
+        """
+        return await self._db.write(_fail, stage, error, now)
+
+    async def settle(self, stage: Stage, request: str, seconds: int, now: float) -> Ended:
+        """Completes the stage that found out what a job costs, and holds the credits.
+
+        Raises:
+            LeaseLost, InsufficientCredits: nothing was changed.
+        """
+        return await self._db.write(_settle, stage, request, seconds, now)
+
+    async def set_progress(self, job_id: str, percent: int) -> None:
+        """Raises a running job's progress; it never goes down."""
+        await self._db.write(_change, "set_progress", {"job_id": job_id, "percent": percent})
+
+    async def cancel(self, job_id: str, error: str, now: float) -> bool:
+        """Fails a job that is not finished, whoever works on it. False: it had ended."""
+        return await self._db.write(_cancel, job_id, error, now)
+
+    async def remove(self, job_id: str, now: float) -> bool:
+        """Marks a completed job as expired. False: it was not completed."""
+        return await self._db.write(_remove, job_id, now)
 
     async def recover(self, boot: str, machine_boot: str, now: float) -> int:
         """At the start: takes back what an earlier boot of the server held.
@@ -117,17 +223,21 @@ class JobRepository:
         return await self._db.write(_recover, boot, machine_boot, now)
 
     async def due(self, before: float) -> list[str]:
-        """Jobs that ended before this time and are not expired yet."""
+        """Jobs whose time is over before this: ended then, or waiting since and never begun."""
         rows = await self._db.read(_all, "select_due", {"before": before})
         return [row["id"] for row in rows]
 
-    async def expire(self, before: float) -> None:
-        """Marks the due jobs as expired."""
-        await self._db.write(_all, "expire", {"before": before})
+    async def expire(self, job_id: str, now: float) -> None:
+        """Marks a job as expired."""
+        await self._db.write(_expire, job_id, now)
 
     async def forget(self, before: float) -> None:
         """Deletes the rows of expired pipeline jobs, once their files are gone."""
-        await self._db.write(_all, "forget_expired", {"before": before})
+        await self._db.write(_change, "forget_expired", {"before": before})
+
+    async def forget_answers(self, before: float) -> None:
+        """Deletes answers to Idempotency-Keys of before this time."""
+        await self._db.write(_change, "forget_answers", {"before": before})
 
     async def live_ids(self) -> set[str]:
         """Jobs whose outputs must stay on disk."""
@@ -148,7 +258,7 @@ def _scalar(db: sqlite3.Connection, name: str) -> int:
 
 
 def _stage(row: sqlite3.Row) -> Stage:
-    return Stage(**{key: row[key] for key in row.keys()})  # noqa: SIM118 - a Row is no dict
+    return Stage(**dict(row))
 
 
 def _get(db: sqlite3.Connection, job_id: str) -> Job | None:
@@ -157,27 +267,57 @@ def _get(db: sqlite3.Connection, job_id: str) -> Job | None:
         return None
     stages = [_stage(found) for found in _all(db, "select_stages", {"id": job_id})]
     tracks = {found["name"]: found["path"] for found in _all(db, "select_tracks", {"id": job_id})}
-    return Job(**{key: row[key] for key in row.keys()}, stages=stages, tracks=tracks)  # noqa: SIM118
+    return Job(**dict(row), stages=stages, tracks=tracks)
 
 
-def _create(
-    db: sqlite3.Connection,
-    job_id: str,
-    api: str,
-    options: str,
-    plan: tuple[StagePlan, ...],
-    now: float,
-) -> Job:
-    db.execute(SQL["insert_job"], {"id": job_id, "api": api, "options": options, "now": now})
-    for position, stage in enumerate(plan):
-        values = {"job_id": job_id, "name": stage.name, "position": position, "pool": stage.pool}
-        db.execute(SQL["insert_stage"], values)
+def _change(db: sqlite3.Connection, name: str, values: dict[str, Any]) -> int:
+    return db.execute(SQL[name], values).rowcount
+
+
+def _create(db: sqlite3.Connection, new: NewJob) -> Job:
+    if new.first_answer is not None:
+        _remember(db, new, new.first_answer)
+    db.execute(SQL["insert_job"], {
+        "id": new.id, "api": new.api, "options": new.options, "now": new.created_at,
+        "account_id": new.account_id, "request": new.request, "callback_url": new.callback_url,
+    })  # fmt: skip
+    for position, stage in enumerate(new.plan):
+        db.execute(SQL["insert_stage"], {
+            "job_id": new.id, "name": stage.name, "position": position, "pool": stage.pool,
+            "late": int(stage.late),
+        })  # fmt: skip
         for needs in stage.needs:
-            values = {"job_id": job_id, "stage": stage.name, "needs": needs}
+            values = {"job_id": new.id, "stage": stage.name, "needs": needs}
             db.execute(SQL["insert_need"], values)
-    job = _get(db, job_id)
+    if new.seconds is not None and new.account_id is not None:
+        book(db, Entry(new.account_id, "hold", new.seconds, new.created_at, new.id))
+    job = _get(db, new.id)
     assert job is not None
     return job
+
+
+def _remember(db: sqlite3.Connection, new: NewJob, first: FirstAnswer) -> None:
+    assert new.account_id is not None
+    _first_answer(db, new.account_id, first.key, first.since)
+    db.execute(SQL["insert_first_answer"], {
+        "account_id": new.account_id, "key": first.key, "body_hash": first.body_hash,
+        "answer": first.answer, "now": new.created_at,
+    })  # fmt: skip
+
+
+def _first_answer(db: sqlite3.Connection, account_id: str, key: str, since: float) -> None:
+    row = db.execute(SQL["select_first_answer"], {"account_id": account_id, "key": key}).fetchone()
+    if row is not None and row["created_at"] >= since:
+        raise AnsweredBefore(row["body_hash"], row["answer"])
+
+
+def _page(
+    db: sqlite3.Connection, account_id: str, status: str | None, limit: int, offset: int
+) -> tuple[list[Job], int]:
+    values = {"account_id": account_id, "status": status}
+    total: int = db.execute(SQL["count_jobs"], values).fetchone()[0]
+    rows = db.execute(SQL["select_jobs"], values | {"limit": limit, "offset": offset}).fetchall()
+    return [Job(**dict(row), stages=[], tracks={}) for row in rows], total
 
 
 def _claim(db: sqlite3.Connection, pool: str, lease: str, now: float) -> Claim | None:
@@ -185,6 +325,8 @@ def _claim(db: sqlite3.Connection, pool: str, lease: str, now: float) -> Claim |
     if not rows:
         return None
     stage = _stage(rows[0])
+    if pool != FETCH:
+        db.execute(SQL["job_started"], {"job_id": stage.job_id, "now": now})
     job = _get(db, stage.job_id)
     assert job is not None
     facts: dict[str, Any] = {}
@@ -205,21 +347,62 @@ def _finish(
     facts: dict[str, Any],
     tracks: dict[str, str],
     now: float,
-) -> bool:
+) -> Ended:
     _fenced(db, "finish_stage", stage, {"now": now, "facts": json.dumps(facts)})
     for name, path in tracks.items():
         db.execute(SQL["upsert_track"], {"job_id": stage.job_id, "name": name, "path": path})
-    return db.execute(SQL["finish_job"], {"job_id": stage.job_id, "now": now}).rowcount == 1
+    completed = _change(db, "finish_job", {"job_id": stage.job_id, "now": now}) == 1
+    return Ended(completed, _is_over(db, stage.job_id))
+
+
+def _settle(
+    db: sqlite3.Connection, stage: Stage, request: str, seconds: int, now: float
+) -> Ended:
+    ended = _finish(db, stage, {}, {}, now)
+    db.execute(SQL["settle"], {"id": stage.job_id, "request": request})
+    job = _get(db, stage.job_id)
+    if job is not None and job.account_id is not None:
+        book(db, Entry(job.account_id, "hold", seconds, now, job.id))
+    return ended
 
 
 def _release(db: sqlite3.Connection, stage: Stage, error: str | None, charge: bool) -> None:
     _fenced(db, "release_stage", stage, {"error": error, "charge": int(charge)})
 
 
-def _fail(db: sqlite3.Connection, stage: Stage, error: str, now: float) -> None:
+def _fail(db: sqlite3.Connection, stage: Stage, error: str, now: float) -> bool:
     _fenced(db, "fail_stage", stage, {"now": now, "error": error})
+    if stage.late:
+        return _is_over(db, stage.job_id)
     db.execute(SQL["stop_siblings"], {"job_id": stage.job_id, "now": now})
     db.execute(SQL["fail_job"], {"job_id": stage.job_id, "now": now, "error": error})
+    db.execute(SQL["stop_late"], {"job_id": stage.job_id, "now": now})
+    return True
+
+
+def _is_over(db: sqlite3.Connection, job_id: str) -> bool:
+    return bool(db.execute(SQL["is_over"], {"job_id": job_id}).fetchone()[0])
+
+
+def _cancel(db: sqlite3.Connection, job_id: str, error: str, now: float) -> bool:
+    values = {"job_id": job_id, "now": now, "error": error}
+    if _change(db, "fail_job", values) == 0:
+        return False
+    db.execute(SQL["cancel_stages"], values)
+    return True
+
+
+def _remove(db: sqlite3.Connection, job_id: str, now: float) -> bool:
+    if _change(db, "remove_job", {"job_id": job_id}) == 0:
+        return False
+    db.execute(SQL["stop_late"], {"job_id": job_id, "now": now})
+    return True
+
+
+def _expire(db: sqlite3.Connection, job_id: str, now: float) -> None:
+    db.execute(SQL["expire"], {"id": job_id, "now": now})
+    values = {"job_id": job_id, "now": now, "error": "The job has expired"}
+    db.execute(SQL["cancel_stages"], values)
 
 
 def _recover(db: sqlite3.Connection, boot: str, machine_boot: str, now: float) -> int:
@@ -232,5 +415,6 @@ def _recover(db: sqlite3.Connection, boot: str, machine_boot: str, now: float) -
     if row is not None and row["value"] != machine_boot:
         db.execute(SQL["forget_unfinished_tracks"])
         released = db.execute(SQL["rewind_unfinished"]).rowcount
+        db.execute(SQL["drop_late_stages"], {"now": now})
     db.execute(SQL["set_fact"], {"name": "machine_boot", "value": machine_boot})
     return released

@@ -1,29 +1,50 @@
-"""HTTP in, HTTP out: the Audio Pipeline API as one ASGI app.
+"""HTTP in, HTTP out: the Audio Pipeline API at `/` and the StemSplit API at `/api/v1`.
 
-Talks to the jobs room through `ports.JobService`; knows no SQL, no torch and no worker.
+Talks to the jobs room through `ports`; knows no SQL, no torch and no worker.
 """
 
 from starlette.applications import Starlette
-from starlette.types import ASGIApp
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api import auth, openapi
+from server.api import openapi, v1
 from server.api.answers import HANDLERS
-from server.api.http import with_middlewares
+from server.api.auth import PipelineGuard
+from server.api.http import AddressLimit, with_middlewares
 from server.api.pipeline import Pipeline
-from server.api.ports import JobService
+from server.api.ports import JobService, Services
+from server.api.signing import BASE, Signer
 from server.config import Config
 
 __all__ = ["create_app"]
 
 
-def create_app(config: Config, jobs: JobService) -> ASGIApp:
-    """The app: the seven endpoints, its OpenAPI document and the middlewares. It has no lifespan.
-
-    Raises:
-        ConfigError: the settings ask for what this version does not have.
-    """
-    auth.check_settings(config.pipeline)
-    routes = [*Pipeline(config, jobs).routes(), openapi.route()]
-    app = Starlette(routes=routes, exception_handlers=HANDLERS)
-    app.router.redirect_slashes = False  # a redirect is no answer that the contract has
+def create_app(config: Config, jobs: JobService, services: Services, signer: Signer) -> ASGIApp:
+    """The app: both APIs, their documents and the middlewares. It has no lifespan."""
+    guard = PipelineGuard(config.pipeline.auth, services.accounts)
+    pipeline = Pipeline(config, jobs, guard, services.webhooks.check_url)
+    limit = config.pipeline.requests_per_minute
+    own = Starlette(
+        routes=[*pipeline.routes(), openapi.route()],
+        exception_handlers=HANDLERS,
+        middleware=[Middleware(AddressLimit, limit=limit)] if limit else [],
+    )
+    own.router.redirect_slashes = False  # a redirect is no answer that the contract has
+    app = by_path(v1.create_app(config, services, signer), own)
     return with_middlewares(app, config.server.cors_origins)
+
+
+def by_path(below: ASGIApp, rest: ASGIApp) -> ASGIApp:
+    """`below` for everything under `/api/v1`, `rest` for the rest.
+
+    Starlette's own Mount does not match paths with line breaks, and would answer them itself.
+    """
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path == BASE or path.startswith(f"{BASE}/"):
+            await below({**scope, "root_path": scope.get("root_path", "") + BASE}, receive, send)
+        else:
+            await rest(scope, receive, send)
+
+    return app

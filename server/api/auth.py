@@ -1,20 +1,30 @@
-"""Who may call the pipeline API. Only the open mode exists so far.
+"""Who calls: finding the key in a request, and the pipeline API's two modes."""
 
-Keys get their place here: one function that the routes ask before they touch a job.
-"""
+from starlette.requests import Request
+from starlette.types import Scope
 
-from server.config import Pipeline
-from server.errors import ConfigError
+from server.api.ports import Accounts
 
 
-def check_settings(pipeline: Pipeline) -> None:
-    """Refuses to start open where keys were asked for.
+def bearer_key(scope: Scope) -> str | None:
+    """The key of `Authorization: Bearer …`, or None."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, key = value.decode("latin-1").partition(" ")
+            return key.strip() if scheme.lower() == "bearer" else None
+    return None
 
-    Raises:
-        ConfigError: `pipeline.auth` names a mode that this version does not have.
-    """
-    if pipeline.auth != "none":
-        raise ConfigError(
-            f'settings: pipeline.auth = "{pipeline.auth}" is not available in this version; '
-            'allowed: "none"'
-        )
+
+class PipelineGuard:
+    """The account behind a pipeline request: None where everybody may call."""
+
+    def __init__(self, auth: str, accounts: Accounts) -> None:
+        self._open = auth == "none"
+        self._accounts = accounts
+
+    async def account(self, request: Request) -> str | None:
+        """Raises MissingKey, InvalidKey, RevokedKey."""
+        if self._open:
+            return None
+        key = request.headers.get("x-api-key") or bearer_key(request.scope)
+        return (await self._accounts.authenticate(key)).account_id

@@ -40,7 +40,12 @@ async def track(request: Request, name: str, path: Path) -> Response:
         TrackNotFound: the file is gone.
         RangeNotSatisfiable: the asked-for range begins behind the end.
     """
-    return await _answer(request, lambda: _track_source(name, path))
+    return await _answer(request, lambda: _file_source(path, f"{name}.wav", "audio/wav"))
+
+
+async def file(request: Request, path: Path, media_type: str) -> Response:
+    """The answer with one finished file under its own name. Raises as `track`."""
+    return await _answer(request, lambda: _file_source(path, path.name, media_type))
 
 
 async def archive(request: Request, tracks: Mapping[str, Path]) -> Response:
@@ -48,11 +53,11 @@ async def archive(request: Request, tracks: Mapping[str, Path]) -> Response:
     return await _answer(request, lambda: _zip_source(tracks))
 
 
-def _track_source(name: str, path: Path) -> Source:
+def _file_source(path: Path, name: str, media_type: str) -> Source:
     stat = path.stat()
     return Source(
-        name=f"{name}.wav",
-        media_type="audio/wav",
+        name=name,
+        media_type=media_type,
         size=stat.st_size,
         etag=f'"{_version(stat)}"',
         modified=stat.st_mtime,

@@ -15,10 +15,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import DownloadCut, Json
+from server.api.limits import RateLimit
 from server.api.wire import API_VERSION, ErrorAnswer
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 EXPOSED: Final = ("Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-API-Version",
+                  "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
                   "X-Request-Id")
 VERSION: Final = API_VERSION.encode()
 LONGEST_PATH: Final = 200  # characters of it in the access log
@@ -36,6 +38,24 @@ def with_middlewares(app: ASGIApp, cors_origins: Sequence[str]) -> ASGIApp:
             expose_headers=EXPOSED,
         )
     )
+
+
+class AddressLimit:
+    """The pipeline API's limit: so many requests a minute from one address."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = RateLimit(limit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/health":
+            verdict = self._limit.count((scope.get("client") or ("",))[0], time.time())
+            if not verdict.allowed:
+                sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
+                headers = {"Retry-After": str(verdict.wait)}
+                await Json(ErrorAnswer(sentence), 429, headers)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class Requests:
@@ -68,7 +88,7 @@ class Requests:
                 await sorry(scope, receive, answer.send)
         finally:
             write = self._log.debug if scope["path"] == "/health" else self._log.info
-            # Decoded, a path may hold line breaks for the console.
+            # Without the query, which may sign; decoded, a path may hold line breaks.
             path = quote(scope["path"][:LONGEST_PATH])
             client = (scope.get("client") or ("",))[0]
             write("request", method=scope["method"], path=path, client=client, **answer.figures())

@@ -17,15 +17,19 @@ PATH: Final = "/openapi.json"
 STRUCTS: Final = (wire.HealthAnswer, wire.ConfigAnswer, wire.JobAnswer, wire.ErrorAnswer)
 ERRORS: Final = (
     (400, "No usable file: none sent, malformed, or no audio that can be read"),
+    (401, "No API key, or an unknown one, where keys are asked for"),
+    (403, "The API key has been revoked"),
     (404, "Job or track not found"),
     (408, "The upload stalled"),
     (409, "Job not completed"),
     (413, "File too large"),
     (416, "Range not satisfiable"),
+    (429, "Rate limit exceeded: try again after `Retry-After` seconds"),
     (500, "Internal server error"),
     (503, "Too many jobs wait: try again after `Retry-After` seconds"),
     (507, "No room on the server's disk"),
 )
+KEYED: Final = (401, 403, 429)  # wherever keys or a limit are asked for
 
 
 def route() -> Route:
@@ -103,7 +107,13 @@ def _download(name: str, media_type: str, *errors: int) -> dict[str, Any]:
 
 def _upload() -> dict[str, Any]:
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
-    schema = {"type": "object", "required": ["file"], "properties": {"file": file}}
+    callback = {
+        "type": "string",
+        "format": "uri",
+        "description": "Gets the job by POST when it has ended, signed and retried",
+    }
+    properties = {"file": file, "callback_url": callback}
+    schema = {"type": "object", "required": ["file"], "properties": properties}
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
@@ -118,7 +128,10 @@ def _parameters(*names: str) -> dict[str, Any]:
 
 def _errors(*statuses: int) -> dict[str, Any]:
     sentences = dict(ERRORS)
-    return {str(status): _json(sentences[status], _ref("ErrorAnswer")) for status in statuses}
+    return {
+        str(status): _json(sentences[status], _ref("ErrorAnswer"))
+        for status in sorted({*statuses, *KEYED})
+    }
 
 
 def _ref(name: str) -> dict[str, Any]:

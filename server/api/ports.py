@@ -1,12 +1,30 @@
 """What the HTTP layer needs from the jobs room, as types. Nothing here runs."""
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from server.jobs.accounts import Accounts
+from server.jobs.orders import Created, Idempotency, Order, Request, SplitJob
 from server.jobs.plan import StageView
 from server.jobs.service import JobView, Upload
+from server.jobs.split import SplitService
+from server.jobs.uploads import Uploads
+from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
 
-__all__ = ["JobService", "JobView", "StageView", "Upload"]
+__all__ = [
+    "Accounts", "Created", "Delivery", "Idempotency", "Job", "JobService", "JobView", "Order",
+    "Request", "Services", "SplitJob", "SplitService", "StageView", "Upload", "Uploads", "Webhook",
+    "Webhooks",
+]
+
+
+class Services(NamedTuple):
+    """The jobs room, as the StemSplit API sees it."""
+
+    jobs: SplitService
+    accounts: Accounts
+    uploads: Uploads
+    webhooks: Webhooks
 
 
 class JobService(Protocol):
@@ -31,8 +49,11 @@ class JobService(Protocol):
             ServerBusy: too many jobs wait.
         """
 
-    async def get(self, job_id: str) -> JobView:
-        """The job. Raises `JobNotFound`."""
+    async def get(self, job_id: str, account_id: str | None = None) -> JobView:
+        """The job, if it is this account's. Raises `JobNotFound`."""
+
+    def view(self, job: Job) -> JobView:
+        """A stored job as its API shows it."""
 
     def ready(self) -> bool:
         """Whether a separation worker is ready."""

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import UploadStalled
 from server.api.multipart import Form
-from server.errors import DiskFull
+from server.errors import DiskFull, FileTooLarge, InvalidRequest
 
 CHUNK: Final = 1 << 20  # bytes: fewer, larger writes, each one hop to a thread
 # A slow phone sends 16 KiB in a few seconds; who needs longer than this only holds the place.
@@ -61,6 +61,45 @@ async def receive_form(request: Request, boundary: bytes, target: Path, max_byte
             raise DiskFull("The server has no room for this file") from error
         raise
     return Received(name, form.file_bytes, form.fields)
+
+
+async def receive_body(request: Request, target: Path, max_bytes: int) -> int:
+    """Streams a raw body to `target`, synced; its size in bytes. Raises as `receive_form`.
+
+    What it leaves in `target` after an error is the caller's to remove.
+    """
+    size, pending = 0, bytearray()
+    try:
+        with target.open("wb") as file:
+            async for piece in _body(request.receive):
+                size += len(piece)
+                if size > max_bytes:
+                    raise FileTooLarge(f"The file is larger than {max_bytes} bytes")
+                pending += piece
+                if len(pending) >= CHUNK:
+                    await asyncio.to_thread(file.write, pending)
+                    pending = bytearray()
+            await asyncio.to_thread(_write_last, file, pending)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("The server has no room for this file") from error
+        raise
+    return size
+
+
+async def small_body(request: Request, max_bytes: int) -> bytes:
+    """A short body, in memory.
+
+    Raises:
+        InvalidRequest: more than `max_bytes`.
+        UploadStalled, ClientDisconnect: as `receive_form`.
+    """
+    body = bytearray()
+    async for piece in _body(request.receive):
+        body += piece
+        if len(body) > max_bytes:
+            raise InvalidRequest(f"The body is larger than {max_bytes} bytes")
+    return bytes(body)
 
 
 async def _body(receive: Receive) -> AsyncIterator[bytes]:

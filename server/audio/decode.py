@@ -3,8 +3,10 @@
 Limits are counted in samples really written, never believed from a header.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from msgspec import Struct
 
 from server.audio import Report
@@ -57,18 +59,36 @@ def decode(
         UnsupportedFormat, AudioError: as `probe`.
         AudioTooLong: as soon as more than `max_seconds` were decoded.
     """
-    limit = int(max_seconds * SAMPLE_RATE)
-    with open_source(source, file_name) as audio, FrameWriter(mix) as writer:
-        expected = min(_claimed_frames(audio) or limit, limit)
-        stereo = ((c.rate, to_stereo(c.samples, c.channels)) for c in audio.chunks())
-        for block in to_mix_rate(stereo):
-            if writer.frames + len(block) > limit:
-                raise AudioTooLong(f"Audio is longer than {max_seconds:g} seconds")
+    with FrameWriter(mix) as writer:
+        for block in _blocks(source, max_seconds, report, file_name):
             writer.write(block)
-            report(min(1.0, writer.frames / expected))
         if writer.frames == 0:
             raise nothing_decoded()
     return Decoded(writer.frames)
+
+
+def measure(source: Path, max_seconds: float, report: Report, file_name: str = "") -> int:
+    """How many frames `decode` would write, by decoding all of it. Raises as that."""
+    frames = sum(len(block) for block in _blocks(source, max_seconds, report, file_name))
+    if frames == 0:
+        raise nothing_decoded()
+    return frames
+
+
+def _blocks(
+    source: Path, max_seconds: float, report: Report, file_name: str
+) -> Iterator[np.ndarray]:
+    """The source's sound at the mix's rate, in blocks of shape (frames, 2)."""
+    limit, frames = int(max_seconds * SAMPLE_RATE), 0
+    with open_source(source, file_name) as audio:
+        expected = min(_claimed_frames(audio) or limit, limit)
+        stereo = ((c.rate, to_stereo(c.samples, c.channels)) for c in audio.chunks())
+        for block in to_mix_rate(stereo):
+            frames += len(block)
+            if frames > limit:
+                raise AudioTooLong(f"Audio is longer than {max_seconds:g} seconds")
+            yield block
+            report(min(1.0, frames / expected))
 
 
 def _claimed_frames(audio: Source) -> int:

@@ -1,5 +1,7 @@
 """The audio pool's stages: what each reads and writes in a job's folders, as one table.
 
+A stage's name may end in a slash and a track: `encode/vocals` is `encode` for that track.
+
 A stage may be killed anywhere and run again: it reads only what earlier stages left, and every
 file of its own appears complete, under the same name, with the same bytes.
 """
@@ -15,7 +17,8 @@ from msgspec import structs
 from kernels import HPSSStream, LoudnessMeter, normalisation_gain
 from server.audio import Report
 from server.audio import decode as decoding
-from server.audio.encode import encode
+from server.audio import describe as describing
+from server.audio.encode import encode, joint_gain
 from server.audio.stereo import interleaved, planar
 from server.audio.tracks import track_path
 from server.audio.wav import WavWriter
@@ -34,6 +37,14 @@ def probe(task: Task, report: Report) -> Result:
     """What the input is: facts `format`, `sample_rate`, `channels`, `seconds` (maybe None)."""
     found = decoding.probe(Path(task.scratch) / "input", task.options.file_name)
     return Result(task.id, facts=structs.asdict(found))
+
+
+def measure(task: Task, report: Report) -> Result:
+    """What `probe` says, and fact `frames`: how long the input is, by decoding all of it."""
+    options, source = task.options, Path(task.scratch) / "input"
+    found = decoding.probe(source, options.file_name)
+    frames = decoding.measure(source, options.max_seconds, report, options.file_name)
+    return Result(task.id, facts=structs.asdict(found) | {"frames": frames})
 
 
 def decode(task: Task, report: Report) -> Result:
@@ -91,13 +102,35 @@ def encode_stems(task: Task, report: Report) -> Result:
     return _tracks(task, stems)
 
 
+def encode_track(task: Task, report: Report) -> Result:
+    """Writes the stem that the stage's name tells, `encode/<stem>`, in the job's format.
+
+    The fact `peak` is the highest sample of all stems of the job, which share one gain.
+    """
+    track, options = task.stage.partition("/")[2], task.options
+    path = f"{track}.{options.format.lower()}"
+    gain = joint_gain(task.facts["peak"], options.format)
+    encode(_f32(task, track), Path(task.outputs) / path, options.wav_format, gain, report,
+           options.format)  # fmt: skip
+    return Result(task.id, tracks={track: path})
+
+
+def describe(task: Task, report: Report) -> Result:
+    """Facts `bpm` and `key` of the mix, None where they cannot be told."""
+    bpm, key = describing.describe(_f32(task, "mix"), report)
+    return Result(task.id, facts={"bpm": bpm, "key": key})
+
+
 STAGES: dict[str, Stage] = {
     "probe": probe,
+    "measure": measure,
     "decode": decode,
     "harmonic_percussive": harmonic_percussive,
     "compose": compose,
     "normalise": normalise,
     "encode_stems": encode_stems,
+    "encode": encode_track,
+    "describe": describe,
 }
 
 

@@ -5,15 +5,15 @@ give the same bytes) and scales 16 bit by 32767 (a decoded 16-bit sample must co
 was). It knows samples and bytes, nothing of jobs or tracks.
 """
 
-import os
 import struct
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
 from kernels import quantise
-from server.scratch import CHANNELS, SAMPLE_RATE, part_of
+from server.audio.whole_file import WholeFile
+from server.scratch import CHANNELS, SAMPLE_RATE
 
 _RIFF_LIMIT = (1 << 32) - 1  # bytes that the 32-bit sizes of a RIFF header can name
 _ELSEWHERE = 0xFFFFFFFF  # "see ds64", in RF64
@@ -69,52 +69,24 @@ def sample_bytes(block: np.ndarray, wav_format: str) -> np.ndarray:
     return data.reshape(-1)
 
 
-class WavWriter:
-    """Writes a temporary file; flushed to the disk and renamed to `target` when all is there.
-
-    Left by an error, or with a number of frames that was not announced, it leaves nothing.
-    """
+class WavWriter(WholeFile):
+    """Writes a WAV of a number of frames that is told before. Anything else leaves nothing."""
 
     def __init__(self, target: Path, frames: int, wav_format: str, gain: float = 1.0) -> None:
-        self._target = target
-        self._part = part_of(target)
+        super().__init__(target)
         self._wav_format = wav_format
         self._gain = gain
         self._missing = frames
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._part, "wb", buffering=0)  # noqa: SIM115 - closed in __exit__
-        self._append(wav_header(frames, wav_format))
+        self.append(wav_header(frames, wav_format))
 
     def write(self, block: np.ndarray) -> None:
         """Appends a float32 block of shape (frames, 2), any layout, times the gain."""
         self._missing -= len(block)
         if self._gain != 1.0:
             block = block * np.float32(self._gain)
-        self._append(sample_bytes(block, self._wav_format).data)
+        self.append(sample_bytes(block, self._wav_format).data)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        finally:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
-
-    def _append(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
-
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Raises ValueError where frames are missing, or too many."""
         if self._missing:
-            raise ValueError(f"{self._target.name}: {self._missing} frames missing")
-        os.fsync(self._file.fileno())
-        os.replace(self._part, self._target)
-        folder = os.open(self._target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the name too must outlive a power cut
-        finally:
-            os.close(folder)
+            raise ValueError(f"{self.target.name}: {self._missing} frames missing")

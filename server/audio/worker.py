@@ -54,7 +54,7 @@ class AudioWorker:
             LookupError: a stage that this pool does not have.
             StemboxError: as the stage says.
         """
-        stage = self.stages.get(task.stage)
+        stage = self.stages.get(task.stage.partition("/")[0])
         if stage is None:
             raise LookupError(f"the {self.pool} pool has no stage {task.stage!r}")
         return stage(task, report)
@@ -64,7 +64,9 @@ class ProbeWorker(AudioWorker):
     """Looks at uploads, in a pool of its own: their senders wait for the answer."""
 
     pool: ClassVar[str] = "probe"
-    stages: ClassVar[Mapping[str, Stage]] = {"probe": STAGES["probe"]}
+    stages: ClassVar[Mapping[str, Stage]] = {
+        name: STAGES[name] for name in ("probe", "measure")
+    }
 
     def warm_up(self) -> None:
         """Nothing that a probe needs is compiled."""

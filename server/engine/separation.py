@@ -45,6 +45,7 @@ class Separation:
         self._cut = cut
         self._taken = 0  # segments handed out
         self._added = 0  # segments that came back
+        self.peak = 0.0  # the highest sample of all stems so far
         self._poisoned = False  # the mix holds a NaN or an infinity
 
     def __enter__(self) -> Self:
@@ -114,6 +115,7 @@ class Separation:
             mix = self._pending.popleft()
             made += self._of_mix * mix[:, before : before + self.cuts.length(index)]
         final = self._overlap_add.add(index, made)
+        self.peak = max(self.peak, float(np.abs(final).max(initial=0.0)))
         for writer, stem in zip(self._writers, final, strict=True):
             writer.write(stem.T)
         self._added += 1

@@ -77,6 +77,7 @@ class SeparationWorker:
             facts: dict[str, Any] = {
                 "stems": list(song.separation.stems), "model": song.model.name,
                 "segments": song.separation.cuts.count, "separate_s": round(seconds, 3),
+                "peak": song.separation.peak,
             }
             channel.send(Result(song.name, facts))
         else:

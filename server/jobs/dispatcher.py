@@ -22,10 +22,11 @@ from server.errors import (
     WorkerGone,
     WorkerLost,
 )
+from server.jobs import progress
 from server.jobs.folders import Folders
 from server.messages import Options, Result, Task
 from server.workers import Slot, Workers
-from store import JobRepository, LeaseLost
+from store import Job, JobRepository, LeaseLost
 from store.jobs import Claim
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ OFFER_SECONDS = 0.05  # the longest that an answer waits to tell of a job's firs
 BOOKING_PAUSE = 2.0  # seconds between attempts to write to a database that refuses
 DISK_PAUSE = 10.0  # seconds until a stage that found the disk full is tried again
 RETRY_PAUSE = 0.3  # seconds: what failed may need a moment to be in order again
+PROGRESS_PAUSE = 0.5  # seconds between two writes of one job's progress
 
 
 class Dispatcher:
@@ -55,7 +57,13 @@ class Dispatcher:
         # Jobs that were at a worker with others when it died: each runs alone until it is
         # known which of them kills workers.
         self._suspects: set[str] = set()
+        self._progress: dict[str, ProgressLog] = {}
+        self._listeners: list[Callable[[], None]] = []
         workers.listen(self.wake)
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Calls back whenever a job has ended."""
+        self._listeners.append(callback)
 
     def wake(self) -> None:
         """There may be something to do."""
@@ -118,6 +126,7 @@ class Dispatcher:
             self._running[job_id].discard(attempt)
             if not self._running[job_id]:
                 del self._running[job_id]
+                self._progress.pop(job_id, None)
             self.wake()
 
         attempt.add_done_callback(forget)
@@ -142,7 +151,7 @@ class Dispatcher:
         began = time.monotonic()
         log.info("stage started")
         try:
-            result = await slot.run(self._task(claim))
+            result = await slot.run(self._task(claim), self._watch(claim))
         except (AudioError, Cancelled) as error:
             await self._fail(claim, error.message)
         except WorkerGone:
@@ -157,6 +166,14 @@ class Dispatcher:
             await self._try_again(claim, reason)
         else:
             await self._finish(claim, result, time.monotonic() - began)
+
+    def _watch(self, claim: Claim) -> Callable[[float], None]:
+        """Is told how far the stage is. A late stage is no part of its job's progress."""
+        job, name = claim.job, claim.stage.name
+        if claim.stage.late:
+            return lambda done: None
+        watched = self._progress.setdefault(job.id, ProgressLog(self._jobs))
+        return lambda done: watched.tell(job, name, done)
 
     async def _book(self, change: Callable[[], Awaitable[T]]) -> T:
         """Writes an end into the database, however long that takes: a full disk passes."""
@@ -183,15 +200,21 @@ class Dispatcher:
         )
 
     async def _finish(self, claim: Claim, result: Result, seconds: float) -> None:
-        completed = await self._book(
+        ended = await self._book(
             lambda: self._jobs.finish(claim.stage, result.facts, result.tracks, time.time())
         )
         if claim.stage.pool == "separation":
             self._suspects.discard(claim.job.id)
         log.info("stage completed", seconds=round(seconds, 3))
-        if completed:
+        if ended.completed:
             log.info("job completed", seconds=round(time.time() - claim.job.created_at, 3))
+            self._tell()
+        if ended.over:
             await self._clean(claim.job.id)
+
+    def _tell(self) -> None:
+        for callback in self._listeners:
+            callback()
 
     async def _lost(self, claim: Claim, error: WorkerLost) -> None:
         if error.alone:
@@ -224,13 +247,29 @@ class Dispatcher:
     async def _fail(self, claim: Claim, sentence: str) -> None:
         job_id = claim.job.id
         self._suspects.discard(job_id)
-        await self._book(lambda: self._jobs.fail(claim.stage, sentence, time.time()))
-        log.warning("job failed", error=sentence)
-        siblings = self._running[job_id] - {asyncio.current_task()}
-        for task in siblings:
-            task.cancel()
-        await asyncio.gather(*siblings, return_exceptions=True)
+        over = await self._book(lambda: self._jobs.fail(claim.stage, sentence, time.time()))
+        if claim.stage.late:
+            log.warning("late stage failed: the job goes without", error=sentence)
+        else:
+            log.warning("job failed", error=sentence)
+            self._tell()
+            await self._stop(job_id)
+        if over:
+            await self._clean(job_id)
+
+    async def cancel(self, job_id: str) -> None:
+        """Stops what runs for a job that has ended in the database, and removes its scratch."""
+        self._suspects.discard(job_id)
+        self._tell()
+        await self._stop(job_id)
         await self._clean(job_id)
+
+    async def _stop(self, job_id: str) -> None:
+        """Cancels all attempts at a job's stages but the caller's own."""
+        running = self._running.get(job_id, set()) - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _clean(self, job_id: str) -> None:
         await asyncio.to_thread(self._folders.remove, self._folders.scratch, job_id)
@@ -241,3 +280,27 @@ class Dispatcher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class ProgressLog:
+    """Writes one job's progress down, as often as is of use."""
+
+    def __init__(self, jobs: JobRepository) -> None:
+        self._jobs = jobs
+        self._running: dict[str, float] = {}
+        self._percent = 0
+        self._next = 0.0
+        self._write: asyncio.Task[None] | None = None
+
+    def tell(self, job: Job, stage: str, done: float) -> None:
+        """Stage `stage` of the job (as it was when that was claimed) is `done`, 0 to 1."""
+        self._running[stage] = done
+        value, now = progress.percent(job.stages, self._running), time.monotonic()
+        busy = self._write is not None and not self._write.done()
+        if value > self._percent and now >= self._next and not busy:
+            self._percent, self._next = value, now + PROGRESS_PAUSE
+            self._write = asyncio.create_task(self._set(job.id, value))
+
+    async def _set(self, job_id: str, value: int) -> None:
+        with suppress(Exception):  # the next one may get through: nothing depends on it
+            await self._jobs.set_progress(job_id, value)

@@ -1,27 +1,36 @@
-"""Where a job's files lie below the data directory. The only place that knows."""
+"""What lies where below the data directory. The only place that knows."""
 
+import hashlib
 import os
+import secrets
 import shutil
+import tempfile
 from pathlib import Path
 
+from server.errors import ConfigError
 from server.scratch import PART
+
+SECRET_BYTES = 32
+SOCKET_PATH_MAX = 100  # the kernel's limit for a unix socket's path is 108
 
 
 class Folders:
-    """spool: uploads on their way in · scratch: running jobs · outputs: finished tracks.
+    """spool: what is on its way in · uploads: signed uploads that are here · scratch: running
+    jobs · outputs: finished tracks.
 
-    All three are on one file system, so a folder moves from spool to scratch by a rename.
+    All are on one file system, so a folder moves from spool to scratch by a rename.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.spool = data_dir / "spool"
+        self.uploads = data_dir / "uploads"
         self.scratch = data_dir / "scratch"
         self.outputs = data_dir / "outputs"
 
     def create(self) -> None:
         """Makes what is missing, for this user alone."""
-        for folder in (self.data_dir, self.spool, self.scratch, self.outputs):
+        for folder in (self.data_dir, self.spool, self.uploads, self.scratch, self.outputs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def accept(self, job_id: str) -> None:
@@ -59,3 +68,31 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def server_secret(data_dir: Path) -> bytes:
+    """The 32 random bytes that this server signs with, made at the first start."""
+    path = data_dir / "secret"
+    if not path.exists():
+        part = path.with_suffix(f".{os.getpid()}{PART}")
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        sync_folder(data_dir)
+    secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:
+        raise ConfigError(f"{path} is damaged: {SECRET_BYTES} bytes were expected")
+    return secret
+
+
+def socket_path(data_dir: Path, name: str) -> Path:
+    """Where a socket lies: in the data directory, or nearby when its path is too long."""
+    path = data_dir / name
+    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+        return path
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"stembox-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise ConfigError(f"{folder} belongs to someone else")
+    return folder / name

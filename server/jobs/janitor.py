@@ -7,6 +7,8 @@ from collections.abc import Callable
 import structlog
 
 from server.jobs.folders import Folders
+from server.jobs.orders import ANSWER_HOURS
+from server.jobs.uploads import Uploads
 from store import JobRepository
 
 log = structlog.get_logger()
@@ -20,11 +22,13 @@ class Janitor:
         self,
         jobs: JobRepository,
         folders: Folders,
+        uploads: Uploads,
         retention_hours: float,
         incoming: Callable[[], set[str]],
     ) -> None:
         self._jobs = jobs
         self._folders = folders
+        self._uploads = uploads
         self._retention = retention_hours * 3600
         self._incoming = incoming
 
@@ -38,7 +42,13 @@ class Janitor:
         """One sweep. Each part by itself, and files before rows: on a full disk the database
         refuses until something is gone."""
         before = now - self._retention
-        parts = (self._sweep_folders, lambda: self._expire(before), lambda: self._forget(before))
+        parts = (
+            self._sweep_folders,
+            lambda: self._uploads.sweep(now),
+            lambda: self._expire(before),
+            lambda: self._jobs.forget(before),
+            lambda: self._jobs.forget_answers(now - ANSWER_HOURS * 3600),
+        )
         for part in parts:
             try:
                 await part()
@@ -48,17 +58,14 @@ class Janitor:
     async def _expire(self, before: float) -> None:
         for job_id in await self._jobs.due(before):
             await asyncio.to_thread(self._folders.remove, self._folders.outputs, job_id)
+            await self._jobs.expire(job_id, time.time())
             log.info("job expired", job=job_id)
-        await self._jobs.expire(before)
-
-    async def _forget(self, before: float) -> None:
-        await self._jobs.forget(before)
 
     async def _sweep_folders(self) -> None:
         # Names are listed before rows are read: an upload that becomes a job in between is
         # still among the incoming ones, or has its row already.
         for folder, keep in (
-            (self._folders.spool, self._nothing),
+            (self._folders.spool, self._arriving),
             (self._folders.scratch, self._jobs.unfinished_ids),
             (self._folders.outputs, self._jobs.live_ids),
         ):
@@ -68,5 +75,5 @@ class Janitor:
                 await asyncio.to_thread(self._folders.remove, folder, name)
                 log.info("leftover removed", folder=folder.name, name=name)
 
-    async def _nothing(self) -> set[str]:
-        return set()
+    async def _arriving(self) -> set[str]:
+        return self._uploads.spooled()

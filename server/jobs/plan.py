@@ -1,10 +1,13 @@
-"""A pipeline job's stages as a table, and how they show as the four stages of its API. Pure."""
+"""Which stages a job of either API has, and how the pipeline's show as its four. Pure."""
+
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from store import Stage, StagePlan
+from store.jobs import FETCH
 
-# What runs: each stage as soon as the ones it needs are done.
+# What runs for the pipeline API: each stage as soon as the ones it needs are done.
 PIPELINE: tuple[StagePlan, ...] = (
     StagePlan("decode", "audio"),
     StagePlan("separate", "separation", needs=("decode",)),
@@ -21,6 +24,21 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "composite_track_creation": ("compose",),
     "normalization": ("normalise",),
 }
+
+
+def split_plan(stems: Sequence[str], fetched: bool) -> tuple[StagePlan, ...]:
+    """The stages of a StemSplit job: tracks are encoded side by side, tempo and key come late.
+
+    fetched: False where the source has to be fetched first.
+    """
+    first = () if fetched else (StagePlan("fetch", FETCH),)
+    return (
+        *first,
+        StagePlan("decode", "audio", needs=tuple(stage.name for stage in first)),
+        StagePlan("separate", "separation", needs=("decode",)),
+        *(StagePlan(f"encode/{stem}", "audio", needs=("separate",)) for stem in stems),
+        StagePlan("describe", "audio", needs=("decode",), late=True),
+    )
 
 
 class StageView(Struct, frozen=True):

@@ -1,11 +1,7 @@
-"""Accepting jobs and telling about them: what the APIs call. Knows no HTTP."""
+"""The jobs of the Audio Pipeline API: accepting them and telling about them. Knows no HTTP."""
 
 import asyncio
-import errno
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +12,15 @@ from msgspec import Struct
 from server.audio.tracks import TRACKS
 from server.config import Config
 from server.engine import catalog
-from server.errors import AudioError, DiskFull, JobNotFound, ServerBusy, WorkerGone, WorkerLost
+from server.errors import JobNotFound
 from server.jobs.dispatcher import Dispatcher
-from server.jobs.folders import Folders
+from server.jobs.intake import Intake
 from server.jobs.plan import PIPELINE, StageView, shown_stages
-from server.messages import Options, Task
+from server.messages import Options
 from server.workers import Workers
-from store import Job, JobRepository
+from store import Job, JobRepository, NewJob
 
 log = structlog.get_logger()
-PROBE_SECONDS = 30.0  # for looking at a file, waiting for a worker included
-RETRY_AFTER = 30  # seconds, told to clients that found the queue full
 
 
 class Upload(Struct, frozen=True):
@@ -36,6 +30,8 @@ class Upload(Struct, frozen=True):
     folder: Path
     file_name: str
     size_bytes: int
+    account_id: str | None = None
+    callback_url: str | None = None
 
 
 class JobView(Struct, frozen=True):
@@ -51,17 +47,17 @@ class JobView(Struct, frozen=True):
 
 
 class JobService:
-    """The jobs of one server."""
+    """The pipeline jobs of one server."""
 
     def __init__(
-        self, config: Config, jobs: JobRepository, workers: Workers, dispatcher: Dispatcher
-    ) -> None:
+        self, config: Config, jobs: JobRepository, intake: Intake, workers: Workers,
+        dispatcher: Dispatcher,
+    ) -> None:  # fmt: skip
         self._config = config
         self._jobs = jobs
+        self._intake = intake
         self._workers = workers
         self._dispatcher = dispatcher
-        self._folders = Folders(config.data_dir)
-        self._incoming: set[str] = set()
 
     async def reserve(self) -> tuple[str, Path]:
         """Admits a new upload: its job's id and an empty folder for its bytes.
@@ -70,20 +66,11 @@ class JobService:
             ServerBusy: too many jobs wait.
             DiskFull: the disk has too little room.
         """
-        job_id = await self._admit()
-        folder = self._folders.spool / job_id
-        try:
-            with full_disk_is_said():
-                await asyncio.to_thread(folder.mkdir, mode=0o700)
-        except BaseException:
-            self._incoming.discard(job_id)
-            raise
-        return job_id, folder
+        return await self._intake.reserve()
 
     async def discard(self, job_id: str) -> None:
         """Forgets an upload and removes its bytes."""
-        self._incoming.discard(job_id)
-        await asyncio.to_thread(self._folders.remove, self._folders.spool, job_id)
+        await self._intake.discard(job_id)
 
     async def submit(self, upload: Upload) -> JobView:
         """Makes an upload a job.
@@ -93,7 +80,7 @@ class JobService:
         """
         try:
             options = self._options(upload)
-            await self._probe(upload, options)
+            await self._intake.look(upload.job_id, upload.folder, options)
         except BaseException:
             await asyncio.shield(self.discard(upload.job_id))
             raise
@@ -101,30 +88,23 @@ class JobService:
         return await asyncio.shield(self._accept(upload, options))
 
     async def _accept(self, upload: Upload, options: Options) -> JobView:
-        """Moves the files and stores the job: both, or neither."""
-        job_id = upload.job_id
-        try:
-            with full_disk_is_said():
-                await asyncio.to_thread(self._folders.accept, job_id)
-                text = msgspec.json.encode(options).decode()
-                job = await self._jobs.create(job_id, "pipeline", text, PIPELINE, time.time())
-        except BaseException:
-            await self.discard(job_id)
-            for folder in (self._folders.scratch, self._folders.outputs):
-                await asyncio.to_thread(self._folders.remove, folder, job_id)
-            raise
-        self._incoming.discard(job_id)
+        job = await self._intake.accept(NewJob(
+            id=upload.job_id, api="pipeline", options=msgspec.json.encode(options).decode(),
+            plan=PIPELINE, created_at=time.time(), account_id=upload.account_id,
+            callback_url=upload.callback_url,
+        ))  # fmt: skip
         log.info("job accepted", job=job.id, file=upload.file_name, bytes=upload.size_bytes,
                  model=options.model)
         await self._dispatcher.offer()
-        return self._view(await self._jobs.get(job_id) or job)
+        return self.view(await self._jobs.get(job.id) or job)
 
-    async def get(self, job_id: str) -> JobView:
-        """Raises JobNotFound: never existed, or its retention is over."""
+    async def get(self, job_id: str, account_id: str | None = None) -> JobView:
+        """Raises JobNotFound: never existed, not this account's, or its retention is over."""
         job = await self._jobs.get(job_id)
-        if job is None or job.state == "expired":
+        if job is None or job.state == "expired" or job.api != "pipeline" \
+                or job.account_id != account_id:  # fmt: skip
             raise JobNotFound("Job not found")
-        return self._view(job)
+        return self.view(job)
 
     def ready(self) -> bool:
         """Whether a separation worker is ready."""
@@ -133,43 +113,6 @@ class JobService:
     def about(self) -> dict[str, Any]:
         """What this server runs on, for people: models by tier, workers and their devices."""
         return {"models": catalog.tiers(self._config), "workers": self._workers.describe()}
-
-    def incoming(self) -> set[str]:
-        """Ids of uploads that are still arriving."""
-        return set(self._incoming)
-
-    async def _admit(self) -> str:
-        """The id of an upload that may come in; from now on it counts."""
-        if self._folders.free_percent() < self._config.server.min_free_percent:
-            raise DiskFull("The server's disk is almost full; no new work is accepted")
-        arriving = set(self._incoming)  # one that becomes a job meanwhile is counted twice
-        unfinished = await self._jobs.count_unfinished()
-        if unfinished + len(arriving | self._incoming) >= self._config.limits.max_queued_jobs:
-            raise ServerBusy("Too many jobs are waiting; try again later", RETRY_AFTER)
-        job_id = str(uuid.uuid4())
-        self._incoming.add(job_id)  # in the same step as the count
-        return job_id
-
-    async def _probe(self, upload: Upload, options: Options) -> None:
-        """Has a worker process look at the bytes: a crash there is the file's fault."""
-        task = Task(id=f"probe/{upload.job_id}", job=upload.job_id, stage="probe",
-                    scratch=str(upload.folder), outputs="", options=options)
-        deaths = 0
-        try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                while deaths < 2:  # once may be the worker's own fault, twice is the file's
-                    slot = await self._workers.reserve("probe")
-                    try:
-                        await slot.run(task)
-                        return
-                    except WorkerGone:
-                        continue
-                    except WorkerLost:
-                        deaths += 1
-        except TimeoutError:
-            if not deaths:
-                raise ServerBusy("The server cannot look at the file now", RETRY_AFTER) from None
-        raise AudioError("The file cannot be read: the decoder failed on it")
 
     def _options(self, upload: Upload) -> Options:
         pipeline, models = self._config.pipeline, self._config.models
@@ -183,8 +126,9 @@ class JobService:
             max_seconds=self._config.limits.max_audio_seconds,
         )
 
-    def _view(self, job: Job) -> JobView:
-        outputs = self._folders.outputs / job.id
+    def view(self, job: Job) -> JobView:
+        """A stored pipeline job as its API shows it."""
+        outputs = self._intake.folders.outputs / job.id
         options = msgspec.json.decode(job.options, type=Options)
         return JobView(
             id=job.id,
@@ -196,14 +140,3 @@ class JobService:
             error=job.error,
         )
 
-
-
-@contextmanager
-def full_disk_is_said() -> Iterator[None]:
-    """Raises DiskFull where the system says that there is no room."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull("The server's disk is full") from error
-        raise

@@ -6,10 +6,9 @@ import pytest
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api import create_app
 from server.config import Config, load
 
-from .fakes import FakeJobs, serving
+from .fakes import FakeJobs, app_of, serving
 
 MAX_MB = 4
 
@@ -34,7 +33,7 @@ def jobs(tmp_path: Path) -> FakeJobs:
 
 @pytest.fixture
 def app(config: Config, jobs: FakeJobs) -> ASGIApp:
-    return create_app(config, jobs)
+    return app_of(config, jobs)
 
 
 class Relay:

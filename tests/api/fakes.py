@@ -15,9 +15,12 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
-from server.api.ports import JobView, StageView, Upload
+from server.api import create_app
+from server.api.ports import JobView, Services, StageView, Upload
+from server.api.signing import Signer
 from server.api.wire import PROCESSORS
-from server.errors import JobNotFound
+from server.config import Config
+from server.errors import AddressForbidden, InvalidKey, JobNotFound, MissingKey
 
 CREATED_AT = 1705314645.123456  # 2024-01-15T10:30:45.123456 UTC
 STEMS = ("vocals", "drums", "bass", "other")
@@ -27,6 +30,35 @@ TRACKS = (
     *((name, "harmonic_percussive") for name in ("harmonic", "percussive")),
     *((name, "composite") for name in ("main", "main_harmonic", "main_percussive")),
 )
+
+
+class FakeAccounts:
+    """One key, and no database."""
+
+    async def authenticate(self, key: str | None) -> Any:
+        if not key:
+            raise MissingKey("Missing API key")
+        if key != "good":
+            raise InvalidKey("Invalid API key")
+        return type("Key", (), {"hash": "h", "account_id": "ann"})
+
+
+class FakeWebhooks:
+    """Takes every address but one."""
+
+    def check_url(self, url: str) -> None:
+        if "private" in url:
+            raise AddressForbidden("This address may not be called")
+
+
+def fake_services() -> Services:
+    """What the pipeline's routes use of the rest of the jobs room."""
+    return Services(None, FakeAccounts(), None, FakeWebhooks())  # type: ignore[arg-type]
+
+
+def app_of(config: Config, jobs: "FakeJobs") -> ASGIApp:
+    """The app over a fake jobs room."""
+    return create_app(config, jobs, fake_services(), Signer(b"s" * 32))
 
 
 class FakeJobs:
@@ -72,7 +104,7 @@ class FakeJobs:
         self.jobs[view.id] = view
         return view
 
-    async def get(self, job_id: str) -> JobView:
+    async def get(self, job_id: str, account_id: str | None = None) -> JobView:
         if self.get_error:
             raise self.get_error
         if job_id not in self.jobs:

@@ -9,11 +9,10 @@ import pytest
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api import create_app
 from server.api.http import with_middlewares
 from server.config import load
 
-from .fakes import FakeJobs, ask, serving
+from .fakes import FakeJobs, app_of, ask, serving
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def test_cors_for_all_origins(app: ASGIApp) -> None:
 
 def test_cors_for_one_origin(jobs: FakeJobs) -> None:
     config = load(environ={"STEMBOX_SERVER__CORS_ORIGINS": "http://a.example"})
-    app = create_app(config, jobs)
+    app = app_of(config, jobs)
     good = ask(app, "GET", "/health", headers={"Origin": "http://a.example"})
     bad = ask(app, "GET", "/health", headers={"Origin": "http://b.example"})
     assert good.headers["access-control-allow-origin"] == "http://a.example"

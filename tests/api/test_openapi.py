@@ -15,7 +15,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
 def test_document_and_routes_are_equal(app: ASGIApp, config: Config, jobs: FakeJobs) -> None:
-    routes = [*Pipeline(config, jobs).routes(), openapi.route()]
+    routes = [*Pipeline(config, jobs, None, None).routes(), openapi.route()]
     # HEAD comes with every GET, as the document says in its description.
     served = {(route.path, m.lower()) for route in routes for m in route.methods or ()}
     served -= {(path, "head") for path, method in served if method == "get"}
@@ -38,7 +38,7 @@ def test_every_reference_leads_somewhere(app: ASGIApp) -> None:
 def test_errors_are_documented(app: ASGIApp) -> None:
     paths: dict[str, Any] = ask(app, "GET", "/openapi.json").json()["paths"]
     process = paths["/process"]["post"]["responses"]
-    assert set(process) == {"200", "400", "408", "413", "500", "503", "507"}
+    assert set(process) == {*("200", "400", "401", "403", "408", "413", "429", "500", "503", "507")}
     assert set(paths["/download/{job_id}/all"]["get"]["responses"]) == {
-        *("200", "206", "304", "404", "409", "416")
+        *("200", "206", "304", "401", "403", "404", "409", "416", "429")
     }

@@ -3,19 +3,17 @@
 import pytest
 from starlette.types import ASGIApp
 
-from server.api import create_app
 from server.api.wire import timestamp
-from server.config import Config, load
+from server.config import load
 from server.errors import (
     AudioError,
-    ConfigError,
     DiskFull,
     ModelError,
     ServerBusy,
     UnsupportedFormat,
 )
 
-from .fakes import TRACKS, FakeJobs, ask
+from .fakes import TRACKS, FakeJobs, app_of, ask
 
 SONG = {"file": ("song.wav", b"RIFF....")}
 
@@ -44,7 +42,7 @@ def test_health(app: ASGIApp, jobs: FakeJobs) -> None:
 
 def test_config_holds_what_is_documented_and_more(jobs: FakeJobs) -> None:
     jobs.extra = {"devices": ["cpu"], "max_file_size_mb": "what the jobs room says does not win"}
-    answer = ask(create_app(load(environ={}), jobs), "GET", "/config")
+    answer = ask(app_of(load(environ={}), jobs), "GET", "/config")
     body = answer.json()
     assert answer.text.startswith('{"devices":["cpu"],"max_file_size_mb":500,')
     assert body["supported_formats"][:4] == ["wav", "mp3", "flac", "ogg"]
@@ -166,7 +164,23 @@ def test_methods_that_do_not_exist(app: ASGIApp, method: str, path: str, allowed
     assert answer.headers["allow"] == allowed
 
 
-def test_keys_are_refused_at_start_and_not_ignored(config: Config, jobs: FakeJobs) -> None:
-    keyed = load(environ={}, flags={"pipeline.auth": "api_key"})
-    with pytest.raises(ConfigError, match=r"pipeline\.auth"):
-        create_app(keyed, jobs)
+@pytest.mark.parametrize(("headers", "status"), [
+    ({}, 401), ({"X-API-Key": "bad"}, 401), ({"X-API-Key": "good"}, 404),
+    ({"Authorization": "Bearer good"}, 404), ({"Authorization": "Basic good"}, 401),
+])
+def test_with_keys_a_job_is_for_its_account_alone(
+    jobs: FakeJobs, headers: dict[str, str], status: int
+) -> None:
+    app = app_of(load(environ={}, flags={"pipeline.auth": "api_key"}), jobs)
+    for path in ("/job/x", "/job/x/outputs", "/download/x/all", "/download/x/vocals"):
+        assert ask(app, "GET", path, headers=headers).status_code == status
+    assert ask(app, "GET", "/health").status_code == 200
+
+
+def test_a_limit_by_address(jobs: FakeJobs) -> None:
+    app = app_of(load(environ={}, flags={"pipeline.requests_per_minute": 3}), jobs)
+    answers = [ask(app, "GET", "/config") for _ in range(5)]
+    assert [a.status_code for a in answers] == [200, 200, 200, 429, 429]
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+    assert answers[-1].json()["detail"].startswith("Rate limit exceeded")
+    assert ask(app, "GET", "/health").status_code == 200

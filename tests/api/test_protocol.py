@@ -11,11 +11,11 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api import create_app, protocol
+from server.api import protocol
 from server.api.protocol import BoundedProtocol
 from server.config import Config
 
-from .fakes import FakeJobs
+from .fakes import FakeJobs, app_of
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def bounded(
 ) -> Iterator[int]:
     """A server with our protocol, whose patience is half a second."""
     monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.5)
-    app = with_slow(create_app(config, jobs))
+    app = with_slow(app_of(config, jobs))
     settings = uvicorn.Config(app, port=0, http=BoundedProtocol, ws="none", lifespan="off",
                               log_config=None)
     server = uvicorn.Server(settings)

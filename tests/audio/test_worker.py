@@ -43,7 +43,7 @@ def test_a_probe_worker_looks_at_uploads() -> None:
         print(worker.hello("probe-0", 7).pool, list(worker.stages))
         """
     )
-    assert out == "probe ['probe']\n"
+    assert out == "probe ['probe', 'measure']\n"
 
 
 def test_a_worker_of_the_least_memory_runs_every_stage(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from server.jobs.folders import Folders
 from server.jobs.plan import PIPELINE, shown_stages
 from server.messages import Options, Result, Task
 from store import Database, JobRepository
+from tests.store.conftest import new_job
 
 OPTIONS = msgspec.json.encode(Options(
     file_name="a.wav", model="m", overlap=0.25, wav_format="PCM_16", target_lufs=-14,
@@ -33,7 +34,7 @@ class PretendedSlot:
         self._crew.busy[self._pool] -= self._held
         self._held = False
 
-    async def run(self, task: Task) -> Result:
+    async def run(self, task: Task, watch: Callable[[float], None]) -> Result:
         self._held = False
         self._crew.runs[task.job, task.stage] += 1
         self._crew.together[task.job] = max(self._crew.together[task.job],
@@ -81,7 +82,7 @@ def play(behave: Behaviour, jobs_wanted: int = 1, stop_after: float | None = Non
             dispatcher = Dispatcher(jobs, crew, folders, max_attempts=3)
             for i in range(jobs_wanted):
                 (folders.scratch / f"j{i}").mkdir()
-                await jobs.create(f"j{i}", "pipeline", OPTIONS, PIPELINE, float(i))
+                await jobs.create(new_job(f"j{i}", float(i), PIPELINE, OPTIONS))
             loop = asyncio.create_task(dispatcher.run())
             dispatcher.wake()
             if stop_after is None:
@@ -250,7 +251,7 @@ def test_an_offered_job_has_begun_when_a_worker_is_free(
             dispatcher = Dispatcher(jobs, crew, folders, max_attempts=3)
             loop = asyncio.create_task(dispatcher.run())
             for i in range(4):  # three places in the pool
-                await jobs.create(f"j{i}", "pipeline", OPTIONS, PIPELINE, float(i))
+                await jobs.create(new_job(f"j{i}", float(i), PIPELINE, OPTIONS))
                 await dispatcher.offer()
                 state = shown_stages((await jobs.get(f"j{i}")).stages)[0].state
                 assert state == ("processing" if i < 3 else "pending")

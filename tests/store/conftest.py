@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from store import Database, JobRepository, StagePlan
+from store import Database, JobRepository, NewJob, StagePlan
 
 PLAN = (
     StagePlan("decode", "audio"),
@@ -14,6 +14,14 @@ PLAN = (
     StagePlan("hpss", "audio", needs=("decode",)),
     StagePlan("encode", "audio", needs=("separate", "hpss")),
 )
+
+
+def new_job(
+    job_id: str, now: float, plan: tuple[StagePlan, ...] = PLAN, options: str = "{}", **more: object
+) -> NewJob:
+    """A pipeline job, or whatever `more` makes of it."""
+    fields = {"api": "pipeline"} | more
+    return NewJob(id=job_id, options=options, plan=plan, created_at=now, **fields)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from store import JobRepository, LeaseLost
-from tests.store.conftest import PLAN
+from tests.store.conftest import PLAN, new_job
 
 
 async def finish_all(jobs: JobRepository, pool: str) -> list[str]:
@@ -19,14 +19,14 @@ async def finish_all(jobs: JobRepository, pool: str) -> list[str]:
 def test_stages_come_when_their_needs_are_met(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
-            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            await jobs.create(new_job("a", 1.0))
             assert await jobs.claim("separation", "b/1", 1.0) is None
             assert await finish_all(jobs, "audio") == ["decode", "hpss"]
             assert await finish_all(jobs, "separation") == ["separate"]
             claim = await jobs.claim("audio", "b/9", 3.0)
             assert claim.facts == {"decode": True, "hpss": True, "separate": True}
             assert (await jobs.get("a")).state == "processing"
-            assert await jobs.finish(claim.stage, {}, {"vocals": "v.wav"}, 4.0) is True
+            assert await jobs.finish(claim.stage, {}, {"vocals": "v.wav"}, 4.0) == (True, True)
             job = await jobs.get("a")
             assert (job.state, job.completed_at, job.tracks) == (
                 "completed", 4.0, {"vocals": "v.wav"})
@@ -39,7 +39,7 @@ def test_the_oldest_job_is_first(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
             for job_id, now in (("young", 5.0), ("old", 1.0)):
-                await jobs.create(job_id, "pipeline", "{}", PLAN, now)
+                await jobs.create(new_job(job_id, now))
             claims = [(await jobs.claim("audio", f"b/{i}", 6.0)).job.id for i in range(2)]
             assert claims == ["old", "young"]
             assert await jobs.claim("audio", "b/3", 6.0) is None
@@ -51,7 +51,7 @@ def test_simultaneous_claims_get_different_stages(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
             for i in range(20):
-                await jobs.create(f"j{i}", "pipeline", "{}", PLAN, float(i))
+                await jobs.create(new_job(f"j{i}", float(i)))
             claims = await asyncio.gather(
                 *(jobs.claim("audio", f"b/{i}", 1.0) for i in range(30)))
             taken = [claim.job.id for claim in claims if claim]
@@ -63,7 +63,7 @@ def test_simultaneous_claims_get_different_stages(open_store) -> None:
 def test_a_lost_lease_changes_nothing(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
-            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            await jobs.create(new_job("a", 1.0))
             stale = (await jobs.claim("audio", "b/1", 1.0)).stage
             await jobs.release(stale, "died", charge=True)
             current = (await jobs.claim("audio", "b/2", 2.0)).stage
@@ -84,7 +84,7 @@ def test_a_lost_lease_changes_nothing(open_store) -> None:
 def test_release_without_charge_gives_the_attempt_back(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
-            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            await jobs.create(new_job("a", 1.0))
             for lease in range(5):
                 claim = await jobs.claim("audio", f"b/{lease}", 1.0)
                 assert claim.stage.attempt == 1
@@ -96,7 +96,7 @@ def test_release_without_charge_gives_the_attempt_back(open_store) -> None:
 def test_a_failed_stage_fails_the_job_and_stops_its_siblings(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
-            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            await jobs.create(new_job("a", 1.0))
             await jobs.finish((await jobs.claim("audio", "b/1", 1.0)).stage, {}, {}, 1.0)
             separate = (await jobs.claim("separation", "b/2", 1.0)).stage
             hpss = (await jobs.claim("audio", "b/3", 1.0)).stage
@@ -117,7 +117,7 @@ def test_recovery_takes_orphans_back(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
             assert await jobs.recover("boot1", "machine1", 3.0) == 0
-            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            await jobs.create(new_job("a", 1.0))
             await jobs.claim("audio", "boot1/1", 1.0)
         async with open_store() as (_, jobs):
             assert await jobs.recover("boot2", "machine1", 3.0) == 1
@@ -133,7 +133,7 @@ def test_a_job_that_takes_the_server_down_is_given_up(open_store) -> None:
             async with open_store() as (_, jobs):
                 await jobs.recover(f"boot{boot}", "machine1", 3.0)
                 if boot == 0:
-                    await jobs.create("deadly", "pipeline", "{}", PLAN, 1.0)
+                    await jobs.create(new_job("deadly", 1.0))
                 assert (await jobs.claim("audio", f"boot{boot}/1", 1.0)).stage.attempt == 1
         async with open_store() as (_, jobs):
             await jobs.recover("last", "machine1", 9.0)
@@ -149,10 +149,10 @@ def test_after_a_crash_of_the_machine_jobs_start_from_their_inputs(open_store) -
     async def main() -> None:
         async with open_store() as (_, jobs):
             await jobs.recover("boot1", "machine1", 3.0)
-            await jobs.create("done", "pipeline", "{}", PLAN[:1], 1.0)
+            await jobs.create(new_job("done", 1.0, PLAN[:1]))
             done = (await jobs.claim("audio", "boot1/0", 1.0)).stage
             await jobs.finish(done, {}, {"x": "x.wav"}, 1.0)
-            await jobs.create("a", "pipeline", "{}", PLAN, 1.0)
+            await jobs.create(new_job("a", 1.0))
             stage = (await jobs.claim("audio", "boot1/1", 1.0)).stage
             await jobs.finish(stage, {"frames": 1}, {"y": "y.wav"}, 1.0)
             await jobs.claim("separation", "boot1/2", 1.0)
@@ -169,12 +169,13 @@ def test_expiry(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
             for name, now in (("old", 0.0), ("new", 1.0), ("running", 2.0)):
-                await jobs.create(name, "pipeline", "{}", PLAN[:1], now)
+                await jobs.create(new_job(name, now, PLAN[:1]))
             for end in (10.0, 99.0):
                 stage = (await jobs.claim("audio", f"b/{end}", 3.0)).stage
                 await jobs.finish(stage, {}, {"x": "x.wav"}, end)
             assert await jobs.due(50.0) == ["old"]
-            await jobs.expire(50.0)
+            for job_id in await jobs.due(50.0):
+                await jobs.expire(job_id, 60.0)
             assert await jobs.due(50.0) == []
             assert (await jobs.get("old")).state == "expired"
             assert await jobs.live_ids() == {"new", "running"}

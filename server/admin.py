@@ -1,0 +1,226 @@
+"""What the operator does to accounts, keys and credits, while the server runs or not.
+
+The database has one writer: a running server carries commands out itself and is asked through a
+socket in its data directory; without one, the command line opens the database.
+"""
+
+import asyncio
+import fcntl
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from server.errors import StemboxError
+from server.jobs import keys
+from server.jobs.folders import Folders, server_secret, socket_path
+from server.jobs.signatures import callback_secret
+from store import AccountRepository, CreditRepository, Database, Entry
+
+log = structlog.get_logger()
+LONGEST = 1 << 20  # bytes of a command or an answer
+PATIENCE_S = 30.0
+
+
+class CreateKey(Struct, frozen=True, tag=True):
+    """A new key for the account, which is made if need be; with credits, if there are any."""
+
+    account: str
+    minutes: float
+
+
+class ListKeys(Struct, frozen=True, tag=True):
+    """All keys."""
+
+
+class RevokeKeys(Struct, frozen=True, tag=True):
+    """Revokes the keys that begin so."""
+
+    prefix: str
+
+
+class Grant(Struct, frozen=True, tag=True):
+    """Gives credits to an account."""
+
+    account: str
+    minutes: float
+
+
+class ShowCredits(Struct, frozen=True, tag=True):
+    """An account's balance and ledger."""
+
+    account: str
+
+
+class ShowSecret(Struct, frozen=True, tag=True):
+    """What signs `callback_url` calls: of an account's jobs, or ("") of jobs of nobody's."""
+
+    account: str
+
+
+class Done(Struct, frozen=True, tag=True):
+    """`text` is for standard output."""
+
+    text: str
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """`reason` is for standard error."""
+
+    reason: str
+
+
+Command = CreateKey | ListKeys | RevokeKeys | Grant | ShowCredits | ShowSecret
+
+
+class Desk:
+    """Carries commands out. `revoked` is called when keys were."""
+
+    def __init__(self, database: Database, secret: bytes, revoked: Callable[[], None]) -> None:
+        self._accounts = AccountRepository(database)
+        self._credits = CreditRepository(database)
+        self._secret = secret
+        self._revoked = revoked
+
+    async def run(self, command: Command) -> str:
+        """What is to be printed. Raises StemboxError."""
+        match command:
+            case CreateKey(account, minutes):
+                return await self._create_key(account, minutes)
+            case ListKeys():
+                return await self._list_keys()
+            case RevokeKeys(prefix):
+                return await self._revoke(prefix)
+            case Grant(account, minutes):
+                return await self._grant(await self._find(account), minutes)
+            case ShowCredits(account):
+                return await self._show(await self._find(account))
+            case ShowSecret(account):
+                found = await self._find(account) if account else None
+                return callback_secret(self._secret, found)
+
+    async def _create_key(self, name: str, minutes: float) -> str:
+        if not name.strip():
+            raise StemboxError("an account needs a name")
+        account = await self._accounts.ensure(name, time.time())
+        if minutes:
+            await self._grant(account, minutes)
+        key = keys.new_key()
+        await self._accounts.add_key(account, keys.hash_of(key), keys.shown(key), time.time())
+        log.info("key created", account=account, key=keys.shown(key))
+        return key
+
+    async def _list_keys(self) -> str:
+        lines = [f"{'KEY':<18} {'ACCOUNT':<24} {'CREATED':<20} REVOKED"]
+        for key in await self._accounts.keys():
+            revoked = "" if key.revoked_at is None else _day(key.revoked_at)
+            lines.append(f"{key.prefix:<18} {key.account:<24} {_day(key.created_at):<20} {revoked}")
+        return "\n".join(line.rstrip() for line in lines)
+
+    async def _revoke(self, prefix: str) -> str:
+        if len(prefix) <= len(keys.PREFIX):
+            raise StemboxError("give more of the key: that prefix is every key's")
+        revoked, found = await self._accounts.revoke(prefix[: keys.SHOWN], time.time())
+        self._revoked()
+        if not found:
+            raise StemboxError(f"no key begins with {prefix[: keys.SHOWN]}")
+        log.info("keys revoked", prefix=prefix[: keys.SHOWN], count=revoked)
+        return f"{revoked} key(s) revoked"
+
+    async def _grant(self, account: str, minutes: float) -> str:
+        if not (math.isfinite(minutes) and 0 < minutes <= 1e7):
+            raise StemboxError("minutes must be a number above 0, at most 10000000")
+        seconds = round(60 * minutes)
+        await self._credits.add(Entry(account, "grant", seconds, time.time()))
+        log.info("credits granted", account=account, seconds=seconds)
+        return await self._show(account, entries=False)
+
+    async def _show(self, account: str, entries: bool = True) -> str:
+        balance, _ = await self._credits.balance(account)
+        lines = [f"balance {balance} seconds"]
+        if entries:
+            for entry in await self._credits.entries(account):
+                lines.append(f"{_day(entry.created_at)}  {entry.kind:<8} {entry.seconds:>8}  "
+                             f"{entry.balance:>8}  {entry.job_id or ''}".rstrip())
+        return "\n".join(lines)
+
+    async def _find(self, name: str) -> str:
+        found = await self._accounts.find(name)
+        if found is None:
+            raise StemboxError(f"no account is called {name}")
+        return found
+
+    @asynccontextmanager
+    async def open(self, path: Path) -> AsyncIterator[None]:
+        """Answers commands on a unix socket at `path`, inside this context."""
+        path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._answer, path, limit=LONGEST)
+        path.chmod(0o600)
+        try:
+            yield
+        finally:
+            server.close()
+            path.unlink(missing_ok=True)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer: Done | Refused
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                command = msgspec.json.decode(await reader.readline(), type=Command)
+                answer = Done(await self.run(command))
+        except StemboxError as error:
+            answer = Refused(error.message)
+        except Exception as error:
+            log.exception("command failed")
+            answer = Refused(f"the server failed: {type(error).__name__}")
+        writer.write(msgspec.json.encode(answer) + b"\n")
+        await writer.drain()
+        writer.close()
+
+
+def carry_out(command: Command, data_dir: Path) -> str:
+    """Runs a command by the server that runs on `data_dir`, or here if there is none.
+
+    Raises:
+        StemboxError: it was refused.
+    """
+    Folders(data_dir).create()
+    with open(data_dir / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return asyncio.run(_ask(command, socket_path(data_dir, "admin.sock")))
+        return asyncio.run(_here(command, data_dir))
+
+
+async def _here(command: Command, data_dir: Path) -> str:
+    async with Database(data_dir / "stembox.db") as database:
+        return await Desk(database, server_secret(data_dir), lambda: None).run(command)
+
+
+async def _ask(command: Command, path: Path) -> str:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST)
+            break
+        except OSError:  # it starts just now
+            if time.monotonic() > deadline:
+                raise StemboxError("the server on this data directory is silent") from None
+            await asyncio.sleep(0.1)
+    writer.write(msgspec.json.encode(command) + b"\n")
+    await writer.drain()
+    answer = msgspec.json.decode(await reader.readline(), type=Done | Refused)
+    writer.close()
+    if isinstance(answer, Refused):
+        raise StemboxError(answer.reason)
+    return answer.text
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))

@@ -1,0 +1,24 @@
+"""The StemSplit API v1, one ASGI app behind its gate: keys, rate limit, its own error bodies."""
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from server.api.limits import RateLimit
+from server.api.ports import Services
+from server.api.signing import Signer
+from server.api.v1.errors import Handlers
+from server.api.v1.gate import Gate
+from server.api.v1.routes import Routes
+from server.config import Config
+
+__all__ = ["create_app"]
+
+
+def create_app(config: Config, services: Services, signer: Signer) -> ASGIApp:
+    """The app, to be mounted at `/api/v1`. It has no lifespan."""
+    handlers = Handlers(config.stemsplit.purchase_url)
+    routes = Routes(config, services, signer).routes()
+    app = Starlette(routes=routes, exception_handlers=handlers.table())
+    app.router.redirect_slashes = False  # a redirect is no answer that the contract has
+    limit = RateLimit(config.limits.requests_per_minute)
+    return Gate(app, services.accounts, limit, handlers)

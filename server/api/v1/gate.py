@@ -1,0 +1,70 @@
+"""In front of every StemSplit route, known or not: who calls, and whether it may call now.
+
+Signed URLs and the document speak for themselves and pass without a key.
+"""
+
+import time
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.api.answers import Json
+from server.api.auth import bearer_key
+from server.api.limits import RateLimit, Verdict
+from server.api.ports import Accounts
+from server.api.v1.errors import Handlers, error_body
+from server.errors import StemboxError
+
+OPEN: Final = ("/uploads/", "/downloads/", "/openapi")
+
+
+class Gate:
+    """Asks for the key, counts the request, and adds the limit's headers to its answer.
+
+    The account's id is `request.state.account` behind it.
+    """
+
+    def __init__(
+        self, app: ASGIApp, accounts: Accounts, limit: RateLimit, handlers: Handlers
+    ) -> None:
+        self._app = app
+        self._accounts = accounts
+        self._limit = limit
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if path.startswith(OPEN):
+            await self._app(scope, receive, send)
+            return
+        try:
+            key = await self._accounts.authenticate(bearer_key(scope))
+        except StemboxError as error:
+            await self._handlers.answer(error)(scope, receive, send)
+            return
+        verdict = self._limit.count(key.hash, time.time())
+        send = _with_headers(send, verdict)
+        if not verdict.allowed:
+            sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
+            await Json(error_body("RATE_LIMIT_EXCEEDED", sentence), 429)(scope, receive, send)
+            return
+        scope.setdefault("state", {})["account"] = key.account_id
+        await self._app(scope, receive, send)
+
+
+def _with_headers(send: Send, verdict: Verdict) -> Send:
+    headers = [
+        (b"x-ratelimit-limit", b"%d" % verdict.limit),
+        (b"x-ratelimit-remaining", b"%d" % verdict.remaining),
+        (b"x-ratelimit-reset", b"%d" % verdict.reset),
+    ]
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = message.get("headers", [])
+            wait = [] if any(name == b"retry-after" for name, _ in own) else \
+                [(b"retry-after", b"%d" % verdict.wait)]  # fmt: skip
+            message = {**message, "headers": [*own, *headers, *wait]}
+        await send(message)
+
+    return sending

@@ -1,0 +1,230 @@
+"""This server's own OpenAPI 3.1 document of the StemSplit API: paths by hand, schemas from Structs.
+
+A test holds the paths and the routes together.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from server.api.v1 import wire
+from server.config import Config
+
+ANSWERS: Final = (
+    wire.JobCreatedResponse, wire.JobDetailResponse, wire.JobsListResponse, wire.UploadResponse,
+    wire.UploadedResponse, wire.BalanceResponse, wire.WebhookCreatedResponse,
+    wire.WebhooksListResponse, wire.DeletedResponse, wire.WebhookPayload, wire.ErrorResponse,
+    wire.CreateJobRequest, wire.UploadRequest, wire.CreateWebhookRequest,
+)  # fmt: skip
+LIMIT_HEADERS: Final = (
+    ("X-RateLimit-Limit", "Requests allowed per minute"),
+    ("X-RateLimit-Remaining", "Requests remaining in the current window"),
+    ("X-RateLimit-Reset", "Unix time at which the window ends"),
+    ("Retry-After", "Seconds until then"),
+)
+SENTENCES: Final = {
+    400: "The request, or the audio, cannot be taken: `error.code` says why",
+    401: "No API key, or one that this server never made",
+    402: "Too few credits: `requiredSeconds` says how many it takes",
+    403: "The API key has been revoked, or the signed URL is not valid any more",
+    404: "Not found, or another account's",
+    405: "Method not allowed: `Allow` names those that are",
+    408: "The body came too slowly",
+    409: "Another request was first",
+    416: "The range begins behind the end of the file",
+    429: "Rate limit exceeded: `Retry-After` says when to come back",
+    500: "Something went wrong on the server's side",
+    503: "Too busy, or out of disk: come back after `Retry-After` seconds",
+}
+KEYED: Final = (401, 403, 429, 500)  # of every route that asks for a key
+
+
+def document(config: Config) -> dict[str, Any]:
+    """The whole document as plain data. Every GET in it answers HEAD as well."""
+    template = "#/components/schemas/{name}"
+    _, schemas = msgspec.json.schema_components(ANSWERS, ref_template=template)
+    schemas["CreateJobRequest"]["oneOf"] = [
+        {"required": ["uploadKey"]}, {"required": ["sourceUrl"]}
+    ]  # fmt: skip
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "StemSplit API",
+            "version": "1.0.0",
+            "description": "Turns songs into stems. Credits are seconds of audio. Every answer "
+            "carries `X-Request-Id` and `X-API-Version`.",
+        },
+        "servers": [{"url": f"{config.server.public_url.rstrip('/')}/api/v1"}],
+        "security": [{"bearerAuth": []}],
+        "paths": _paths(),
+        "webhooks": {"jobEnded": _webhook()},
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"bearerAuth": {"type": "http", "scheme": "bearer"}},
+            "headers": {
+                name: {"description": text, "schema": {"type": "integer"}}
+                for name, text in LIMIT_HEADERS
+            },
+        },
+    }
+
+
+def _paths() -> dict[str, Any]:
+    return {
+        "/jobs": {"post": _create_job(), "get": _list_jobs()},
+        "/jobs/{id}": {
+            "parameters": _in_path("id"),
+            "get": _operation("getJob", "Jobs", {200: "JobDetailResponse"}, 404),
+            "delete": _operation("deleteJob", "Jobs", {200: "DeletedResponse"}, 404),
+        },
+        "/upload": {
+            "post": _operation("getUploadUrl", "Upload", {200: "UploadResponse"}, 400, 408)
+            | _body("UploadRequest")
+        },
+        "/uploads/{account}/{random}/{name}": {
+            "parameters": [*_in_path("account", "random", "name"),
+                           *_in_query("expires", "max", "type", "signature")],
+            "put": _put_upload(),
+        },
+        "/downloads/{id}/{name}": {
+            "parameters": [*_in_path("id", "name"), *_in_query("expires", "signature")],
+            "get": _download(),
+        },
+        "/balance": {"get": _operation("getBalance", "Account", {200: "BalanceResponse"})},
+        "/webhooks": {
+            "post": _operation("createWebhook", "Webhooks", {201: "WebhookCreatedResponse"},
+                               400, 408) | _body("CreateWebhookRequest"),
+            "get": _operation("listWebhooks", "Webhooks", {200: "WebhooksListResponse"}),
+        },
+        "/webhooks/{id}": {
+            "parameters": _in_path("id"),
+            "delete": _operation("deleteWebhook", "Webhooks", {200: "DeletedResponse"}, 404),
+        },
+        "/openapi": {
+            "get": {
+                "operationId": "getDocument",
+                "tags": ["Document"],
+                "security": [],
+                "responses": {"200": _json("This document", {"type": "object"})},
+            }
+        },
+    }  # fmt: skip
+
+
+def _create_job() -> dict[str, Any]:
+    key = {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same key and body within 24 hours give the first answer again",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    }
+    operation = _operation(
+        "createJob", "Jobs", {201: "JobCreatedResponse"}, 400, 402, 408, 409, 503
+    )
+    return operation | _body("CreateJobRequest") | {"parameters": [key]}
+
+
+def _list_jobs() -> dict[str, Any]:
+    schemas: dict[str, dict[str, Any]] = {
+        "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+        "offset": {"type": "integer", "minimum": 0, "default": 0},
+        "status": {"type": "string", "enum": list(wire.STATUSES)},
+    }
+    parameters = [{"name": name, "in": "query", "schema": s} for name, s in schemas.items()]
+    operation = _operation("listJobs", "Jobs", {200: "JobsListResponse"}, 400)
+    return operation | {"parameters": parameters}
+
+
+def _put_upload() -> dict[str, Any]:
+    return {
+        "operationId": "putUpload",
+        "tags": ["Upload"],
+        "security": [],
+        "description": "The signed URL of `POST /upload`, used as it is: the query signs it.",
+        "requestBody": {
+            "required": True,
+            "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        "responses": {
+            "200": _json("The file is here", _ref("UploadedResponse")),
+            **_errors(400, 403, 408, 409, 500, 503),
+        },
+    }
+
+
+def _download() -> dict[str, Any]:
+    content: dict[str, Any] = {kind: {} for kind in sorted(set(wire.MEDIA_TYPES.values()))}
+    return {
+        "operationId": "download",
+        "tags": ["Jobs"],
+        "security": [],
+        "description": "A URL of a job's `outputs`, used as it is: the query signs it.",
+        "responses": {
+            "200": {"description": "The whole file", "content": content},
+            "206": {"description": "The bytes that `Range` asked for", "content": content},
+            "304": {"description": "`If-None-Match` names the current file"},
+            **_errors(403, 404, 416, 500),
+        },
+    }
+
+
+def _webhook() -> dict[str, Any]:
+    return {
+        "post": {
+            "operationId": "jobEnded",
+            "description": "Sent until an answer is 2xx. `X-Webhook-Signature` is `sha256=` and "
+            "the hex HMAC-SHA256 of the body, keyed with the secret; the `webhook-…` headers are "
+            "those of Standard Webhooks.",
+            **_body("WebhookPayload"),
+            "responses": {"2XX": {"description": "Taken"}, "410": {"description": "Unsubscribe"}},
+        }
+    }
+
+
+def _operation(
+    name: str, tag: str, answers: dict[int, str], *errors: int
+) -> dict[str, Any]:
+    good = {
+        str(status): _json("Done", _ref(schema)) | {"headers": _limit_headers()}
+        for status, schema in answers.items()
+    }
+    return {
+        "operationId": name,
+        "tags": [tag],
+        "responses": good | _errors(*sorted({*KEYED, *errors})),
+    }
+
+
+def _limit_headers() -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name, _ in LIMIT_HEADERS}
+
+
+def _in_path(*names: str) -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    return [{"name": name, "in": "path", "required": True, "schema": text} for name in names]
+
+
+def _in_query(*names: str) -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    return [{"name": name, "in": "query", "required": True, "schema": text} for name in names]
+
+
+def _body(schema: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(schema)}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _errors(*statuses: int) -> dict[str, Any]:
+    return {
+        str(status): _json(SENTENCES[status], _ref("ErrorResponse"))
+        | ({"headers": _limit_headers()} if status == 429 else {})
+        for status in statuses
+    }
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,242 @@
+"""The StemSplit API's endpoints: HTTP in, one call to the jobs room, HTTP out."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from mimetypes import guess_type
+from typing import Any, Final, TypeVar
+
+import msgspec
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server.api import downloads, uploads
+from server.api.answers import Json, TrackNotFound
+from server.api.multipart import clean_name
+from server.api.ports import Accounts, Idempotency, Order, Services
+from server.api.signing import BASE, BadSignature, DownloadGrant, Signer, UploadGrant
+from server.api.v1 import openapi, wire
+from server.api.wire import ENCODER
+from server.config import Config
+from server.errors import FileTooLarge, InvalidRequest
+
+T = TypeVar("T")
+Handler = Callable[[Request], Awaitable[Response]]
+MOST_BODY: Final = 256 << 10  # bytes of a JSON body
+MOST_METADATA: Final = 16 << 10  # bytes of a job's metadata
+MOST_KEY: Final = 255  # characters of an Idempotency-Key
+MOST_OFFSET: Final = 2**53
+PAGE: Final = 20
+MOST_PAGE: Final = 100
+
+
+class Routes:
+    """The endpoints, bound to the settings and to the jobs room."""
+
+    def __init__(self, config: Config, services: Services, signer: Signer) -> None:
+        self._config = config
+        self._services = services
+        self._signer = signer
+        self._max_bytes = config.limits.max_upload_mb << 20
+        self._retention = config.jobs.retention_hours * 3600
+        self._document = ENCODER.encode(openapi.document(config))
+
+    def routes(self) -> list[Route]:
+        """One route for a path, so that a wrong method is told all right ones."""
+        return [
+            _route("/jobs", {"GET": self.list_jobs, "POST": self.create_job}),
+            _route("/jobs/{id}", {"GET": self.get_job, "DELETE": self.delete_job}),
+            _route("/upload", {"POST": self.create_upload}),
+            _route("/uploads/{account}/{random}/{name}", {"PUT": self.put_upload}),
+            _route("/downloads/{id}/{name}", {"GET": self.download}),
+            _route("/balance", {"GET": self.balance}),
+            _route("/webhooks", {"GET": self.list_webhooks, "POST": self.create_webhook}),
+            _route("/webhooks/{id}", {"DELETE": self.delete_webhook}),
+            _route("/openapi", {"GET": self.openapi}),
+        ]
+
+    async def create_job(self, request: Request) -> Response:
+        """Accepts a job."""
+        raw, body = await _decode(request, wire.CreateJobRequest)
+        if (body.upload_key is None) == (body.source_url is None):
+            raise InvalidRequest("Give either uploadKey or sourceUrl")
+        if body.metadata is not None and len(ENCODER.encode(body.metadata)) > MOST_METADATA:
+            raise InvalidRequest(f"metadata may have {MOST_METADATA} bytes at most")
+        if body.callback_url is not None:
+            self._services.webhooks.check_url(body.callback_url)
+        fields = {name: getattr(body, name) for name in body.__struct_fields__}
+        if body.file_name is not None:
+            fields["file_name"] = _file_name(body.file_name)
+        order = Order(account_id=_account(request), **fields)
+        answer = await self._services.jobs.create(order, _render, _idempotency(request, raw))
+        return Response(answer, 201, media_type="application/json")
+
+    async def list_jobs(self, request: Request) -> Response:
+        """A page of the account's jobs."""
+        limit = _number(request, "limit", PAGE, range(1, MOST_PAGE + 1))
+        offset = _number(request, "offset", 0, range(MOST_OFFSET))
+        status = request.query_params.get("status")
+        if status is not None and status not in wire.STATUSES:
+            raise InvalidRequest(f"status must be one of {', '.join(wire.STATUSES)}")
+        wanted = None if status is None else status.lower()
+        jobs, total = await self._services.jobs.page(_account(request), wanted, limit, offset)
+        return Json(wire.jobs_list(jobs, total, limit, offset))
+
+    async def get_job(self, request: Request) -> Response:
+        """One job, with fresh download URLs."""
+        job = await self._services.jobs.get(_account(request), request.path_params["id"])
+        return Json(wire.detail(job, self._minting(request), time.time(), self._retention))
+
+    async def delete_job(self, request: Request) -> Response:
+        """Cancels a job, or removes its files."""
+        await self._services.jobs.delete(_account(request), request.path_params["id"])
+        return Json(wire.DeletedResponse(deleted=True))
+
+    async def create_upload(self, request: Request) -> Response:
+        """A signed URL to PUT one file to."""
+        _, body = await _decode(request, wire.UploadRequest)
+        kind = body.content_type or guess_type(body.filename)[0] or "application/octet-stream"
+        ticket = await self._services.uploads.ticket(
+            _account(request), _file_name(body.filename)
+        )
+        grant = UploadGrant(ticket.key, int(ticket.expires_at), self._max_bytes, kind)
+        url = self.base_url(request) + self._signer.upload_path(grant)
+        return Json(wire.UploadResponse(
+            upload_url=url, upload_key=ticket.key, expires_at=wire.timestamp(ticket.expires_at),
+            max_file_size_bytes=self._max_bytes, max_file_size_mb=self._max_bytes >> 20,
+            content_type=kind,
+            instructions=wire.Instructions(
+                step1=f"PUT your file to uploadUrl with the header Content-Type: {kind}",
+                step2="POST /api/v1/jobs with the uploadKey",
+                note="The URL is valid for 15 minutes and for one upload",
+            ),
+        ))  # fmt: skip
+
+    async def put_upload(self, request: Request) -> Response:
+        """Takes the bytes of a signed upload."""
+        key = request.scope["path"].removeprefix(f"{BASE}/")
+        grant = self._signer.check_upload(_target(request), key, request.query_params, time.time())
+        if request.headers.get("content-type", "") != grant.content_type:
+            raise BadSignature(f"Send the header Content-Type: {grant.content_type}")
+        if int(request.headers.get("content-length", 0)) > grant.max_bytes:
+            raise FileTooLarge(f"The file is larger than {grant.max_bytes} bytes")
+        store = self._services.uploads
+        with store.arriving(key) as part:
+            await store.check_open(key)
+            size = await uploads.receive_body(request, part, grant.max_bytes)
+            if size == 0:
+                raise InvalidRequest("The file is empty")
+            await asyncio.shield(store.receive(key, part, size))
+        return Json(wire.UploadedResponse(upload_key=key, file_size_bytes=size))
+
+    async def download(self, request: Request) -> Response:
+        """A finished track, by its signed URL."""
+        job_id, name = request.path_params["id"], request.path_params["name"]
+        self._signer.check_download(
+            _target(request), job_id, name, request.query_params, time.time()
+        )
+        job = await self._services.jobs.find(job_id)
+        path = {path.name: path for path in job.files.values()}.get(name)
+        if job.status != "completed" or path is None:
+            raise TrackNotFound("This file has been removed.")
+        return await downloads.file(request, path, wire.media_type(path))
+
+    async def balance(self, request: Request) -> Response:
+        """What the account may still spend."""
+        accounts: Accounts = self._services.accounts
+        return Json(wire.balance(*await accounts.balance(_account(request))))
+
+    async def create_webhook(self, request: Request) -> Response:
+        """Registers an endpoint."""
+        _, body = await _decode(request, wire.CreateWebhookRequest)
+        events: list[str] = list(dict.fromkeys(body.events))
+        webhook = await self._services.webhooks.add(_account(request), body.url, events)
+        return Json(wire.webhook_created(webhook), 201)
+
+    async def list_webhooks(self, request: Request) -> Response:
+        """The account's endpoints."""
+        found = await self._services.webhooks.of(_account(request))
+        return Json(wire.WebhooksListResponse(webhooks=[wire.webhook_listed(w) for w in found]))
+
+    async def delete_webhook(self, request: Request) -> Response:
+        """Removes an endpoint, and what was still to be sent to it."""
+        await self._services.webhooks.delete(_account(request), request.path_params["id"])
+        return Json(wire.DeletedResponse(deleted=True))
+
+    async def openapi(self, _: Request) -> Response:
+        """This server's own document."""
+        return Response(self._document, media_type="application/json")
+
+    def base_url(self, request: Request) -> str:
+        """Scheme and host of signed URLs: as configured, else as the client called us."""
+        configured = self._config.server.public_url.rstrip("/")
+        return configured or f"{request.url.scheme}://{request.url.netloc}"
+
+    def _minting(self, request: Request) -> wire.MintUrl:
+        base = self.base_url(request)
+        return lambda job_id, name, expires: base + self._signer.download_path(
+            DownloadGrant(job_id, name, expires)
+        )
+
+
+def _route(path: str, handlers: Mapping[str, Handler]) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    middleware = [Middleware(uploads.Lingering)] if "PUT" in handlers or "POST" in handlers else []
+    return Route(path, endpoint, methods=list(handlers), middleware=middleware)
+
+
+def _account(request: Request) -> str:
+    account: str = request.state.account
+    return account
+
+
+def _target(request: Request) -> str:
+    """Path and query exactly as they came."""
+    raw: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return f"{raw.decode('latin-1')}?{query.decode('latin-1')}"
+
+
+def _file_name(raw: str) -> str:
+    name = clean_name(raw)
+    if not name:
+        raise InvalidRequest("This is no file name")
+    return name
+
+
+def _render(new: Any) -> bytes:
+    return ENCODER.encode(wire.created(new))
+
+
+def _idempotency(request: Request, raw: bytes) -> Idempotency | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= MOST_KEY:
+        raise InvalidRequest(f"An Idempotency-Key has 1 to {MOST_KEY} characters")
+    return Idempotency(key, hashlib.sha256(raw).hexdigest())
+
+
+async def _decode(request: Request, kind: type[T]) -> tuple[bytes, T]:
+    """The JSON body, raw and as a Struct. Raises InvalidRequest."""
+    raw = await uploads.small_body(request, MOST_BODY)
+    try:
+        return raw, msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidRequest("The body is not valid JSON") from None
+
+
+def _number(request: Request, name: str, default: int, allowed: range) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) not in allowed:
+        raise InvalidRequest(f"{name} must be a whole number from {allowed.start} to {allowed[-1]}")
+    return int(text)

@@ -1,0 +1,50 @@
+"""A file that appears whole or not at all: written under another name, synced, renamed."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from server.scratch import part_of
+
+
+class WholeFile:
+    """Collects bytes in a temporary file beside `target`; left by an error it leaves nothing.
+
+    `finish` may be overridden for what is known only at the end.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self._part = part_of(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.file = open(self._part, "w+b", buffering=0)  # noqa: SIM115 - closed in __exit__
+
+    def append(self, data: bytes | bytearray | memoryview) -> None:
+        """Writes all of it; a raw file may take less at a time."""
+        view = memoryview(data)
+        while view:
+            view = view[self.file.write(view) :]
+
+    def finish(self) -> None:
+        """Called when all is written and nothing has failed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.finish()
+                self._publish()
+        finally:
+            self.file.close()
+            self._part.unlink(missing_ok=True)
+
+    def _publish(self) -> None:
+        os.fsync(self.file.fileno())
+        os.replace(self._part, self.target)
+        folder = os.open(self.target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the name too must outlive a power cut
+        finally:
+            os.close(folder)

@@ -1,0 +1,192 @@
+"""Sources that are fetched from elsewhere: at once where that is quick, else in the background.
+
+A job whose source is still to come waits in the database, so a restart loses nothing.
+"""
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from server.config import Config
+from server.errors import DiskFull, NotEnoughCredits, ServerBusy, StemboxError
+from server.jobs.folders import Folders, sync_folder
+from server.jobs.intake import Intake, full_disk_is_said
+from server.jobs.orders import Request, with_length
+from server.messages import Options
+from server.scratch import part_of
+from store import InsufficientCredits, JobRepository, LeaseLost
+from store.jobs import FETCH, Claim
+
+log = structlog.get_logger()
+NOW_SECONDS = 5.0  # for a source that is fetched before the answer; slower ones come later
+AT_ONCE = 4  # sources that are fetched in the background at the same time
+PAUSE = 5.0  # seconds, where the server itself is in the way
+
+
+class Downloaded(Protocol):
+    """What a download tells."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def file_name(self) -> str | None: ...
+
+
+class Client(Protocol):
+    """The guarded HTTP client, as far as it is needed here."""
+
+    async def download(
+        self, url: str, target: Path, max_bytes: int, timeout_s: float
+    ) -> Downloaded: ...
+
+
+class Fetcher:
+    """Fetches sources. `run()` is its whole life; `wake()` tells of a new job."""
+
+    def __init__(
+        self, config: Config, jobs: JobRepository, intake: Intake, client: Client, boot: str
+    ) -> None:
+        self._config = config
+        self._jobs = jobs
+        self._intake = intake
+        self._client = client
+        self._boot = boot
+        self._leases = 0
+        self._wake = asyncio.Event()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._settled: list[Callable[[], None]] = []
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Calls back whenever a job is ready for its own work, or has failed."""
+        self._settled.append(callback)
+
+    def wake(self) -> None:
+        """There may be something to fetch."""
+        self._wake.set()
+
+    async def try_now(self, request: Request, target: Path) -> Request | None:
+        """Fetches the source to `target`, if that takes a few seconds; else None.
+
+        Raises:
+            AddressForbidden, Unreachable, FileTooLarge, DiskFull.
+        """
+        try:
+            async with asyncio.timeout(NOW_SECONDS):
+                return await self._fetch(request, target)
+        except TimeoutError:
+            return None
+
+    async def cancel(self, job_id: str) -> None:
+        """Stops fetching for a job that has ended in the database."""
+        if task := self._running.get(job_id):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def run(self) -> None:
+        """Fetches until cancelled; then what was under way goes back into the queue."""
+        self.wake()
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                try:
+                    await self._fill()
+                except Exception:  # the database: its disk may be full for a while
+                    log.exception("claiming failed: trying again")
+                    await asyncio.sleep(PAUSE)
+                    self.wake()
+        finally:
+            running = list(self._running.values())
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _fill(self) -> None:
+        while len(self._running) < AT_ONCE:
+            self._leases += 1
+            claim = await self._jobs.claim(FETCH, f"{self._boot}/f{self._leases}", time.time())
+            if claim is None:
+                return
+            task = asyncio.create_task(self._attempt(claim), name=f"fetch-{claim.job.id}")
+            self._running[claim.job.id] = task
+            task.add_done_callback(partial(self._forget, claim.job.id))
+
+    def _forget(self, job_id: str, _: object) -> None:
+        self._running.pop(job_id, None)
+        self.wake()
+
+    async def _attempt(self, claim: Claim) -> None:
+        structlog.contextvars.bind_contextvars(job=claim.job.id, stage=claim.stage.name)
+        try:
+            await self._run(claim)
+        except LeaseLost:
+            log.info("the job has ended meanwhile")
+        except asyncio.CancelledError:
+            with suppress(LeaseLost):
+                await self._jobs.release(claim.stage, None, charge=False)
+            raise
+        except (DiskFull, ServerBusy) as error:
+            log.warning("the source waits", reason=error.message)
+            await asyncio.sleep(PAUSE)
+            with suppress(LeaseLost):
+                await self._jobs.release(claim.stage, error.message, charge=False)
+        except Exception as error:
+            await self._fail(claim, error)
+
+    async def _run(self, claim: Claim) -> None:
+        request = msgspec.json.decode(claim.job.request, type=Request)
+        options = msgspec.json.decode(claim.job.options, type=Options)
+        folder = self._intake.folders.scratch / claim.job.id
+        part = part_of(folder / "input")
+        fetched = await self._fetch(request, part)
+        with full_disk_is_said():
+            await asyncio.to_thread(_keep, part, folder / "input")
+        facts = await self._intake.look(claim.job.id, folder, options, "measure")
+        known = with_length(fetched, facts["frames"], self._config)
+        credits = math.ceil(known.seconds)
+        try:
+            await self._jobs.settle(
+                claim.stage, msgspec.json.encode(known).decode(), credits, time.time()
+            )
+        except InsufficientCredits:
+            raise NotEnoughCredits(credits) from None
+        log.info("source fetched", bytes=known.size_bytes, seconds=round(known.seconds, 1))
+        self._tell()
+
+    async def _fail(self, claim: Claim, error: Exception) -> None:
+        """A source that cannot be had fails its job: the sentence says why."""
+        sentence = error.message if isinstance(error, StemboxError) else "The source was not read"
+        log.warning("job failed", error=sentence, exc_info=not isinstance(error, StemboxError))
+        with suppress(LeaseLost):
+            await self._jobs.fail(claim.stage, sentence, time.time())
+        folders: Folders = self._intake.folders
+        await asyncio.to_thread(folders.remove, folders.scratch, claim.job.id)
+        self._tell()
+
+    def _tell(self) -> None:
+        for callback in self._settled:
+            callback()
+
+    async def _fetch(self, request: Request, target: Path) -> Request:
+        assert request.source_url is not None
+        with full_disk_is_said():
+            found = await self._client.download(
+                request.source_url, target, self._config.limits.max_upload_mb << 20,
+                self._config.fetch.timeout_s,
+            )  # fmt: skip
+        name = request.file_name or found.file_name or "input"
+        return msgspec.structs.replace(request, file_name=name, size_bytes=found.size_bytes)
+
+
+def _keep(part: Path, path: Path) -> None:
+    os.replace(part, path)
+    sync_folder(path.parent)

@@ -1,0 +1,124 @@
+"""The way in, the same for both APIs: admission, a spool folder, a look at the bytes, a job.
+
+A spool folder is removed on every way out but the one that makes it a job.
+"""
+
+import asyncio
+import errno
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from server.config import Config
+from server.errors import AudioError, DiskFull, ServerBusy, WorkerGone, WorkerLost
+from server.jobs.folders import Folders
+from server.messages import Options, Task
+from server.workers import Workers
+from store import Job, JobRepository, NewJob
+
+PROBE_SECONDS = 30.0  # for looking at a file, waiting for a worker included
+RETRY_AFTER = 30  # seconds, told to clients that found the queue full
+
+
+class Intake:
+    """Admits new work while there is room for it."""
+
+    def __init__(self, config: Config, jobs: JobRepository, workers: Workers) -> None:
+        self._config = config
+        self._jobs = jobs
+        self._workers = workers
+        self.folders = Folders(config.data_dir)
+        self._incoming: set[str] = set()
+
+    async def reserve(self) -> tuple[str, Path]:
+        """Admits new work: its job's id and an empty folder for its bytes.
+
+        Raises:
+            ServerBusy: too many jobs wait.
+            DiskFull: the disk has too little room.
+        """
+        job_id = await self._admit()
+        folder = self.folders.spool / job_id
+        try:
+            with full_disk_is_said():
+                await asyncio.to_thread(folder.mkdir, mode=0o700)
+        except BaseException:
+            self._incoming.discard(job_id)
+            raise
+        return job_id, folder
+
+    async def discard(self, job_id: str) -> None:
+        """Forgets what came in and removes its bytes."""
+        self._incoming.discard(job_id)
+        await asyncio.to_thread(self.folders.remove, self.folders.spool, job_id)
+
+    async def accept(self, new: NewJob) -> Job:
+        """Moves the files and stores the job: both, or neither. Raises as the store does."""
+        try:
+            with full_disk_is_said():
+                await asyncio.to_thread(self.folders.accept, new.id)
+                job = await self._jobs.create(new)
+        except BaseException:
+            await self.discard(new.id)
+            for folder in (self.folders.scratch, self.folders.outputs):
+                await asyncio.to_thread(self.folders.remove, folder, new.id)
+            raise
+        self._incoming.discard(new.id)
+        return job
+
+    async def look(
+        self, job_id: str, folder: Path, options: Options, stage: str = "probe"
+    ) -> dict[str, Any]:
+        """Has a worker process look at `folder/input`: a crash there is the file's fault.
+
+        stage: `probe`, or `measure`, which decodes all of it. Returns the stage's facts.
+        """
+        task = Task(id=f"{stage}/{job_id}", job=job_id, stage=stage,
+                    scratch=str(folder), outputs="", options=options)  # fmt: skip
+        deaths = 0
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                while deaths < 2:  # once may be the worker's own fault, twice is the file's
+                    slot = await self._workers.reserve("probe")
+                    try:
+                        return (await slot.run(task)).facts
+                    except WorkerGone:
+                        continue
+                    except WorkerLost:
+                        deaths += 1
+        except TimeoutError:
+            if not deaths:
+                raise ServerBusy("The server cannot look at the file now", RETRY_AFTER) from None
+        raise AudioError("The file cannot be read: the decoder failed on it")
+
+    def incoming(self) -> set[str]:
+        """Ids of what is still on its way in."""
+        return set(self._incoming)
+
+    def _check_room(self) -> None:
+        if self.folders.free_percent() < self._config.server.min_free_percent:
+            raise DiskFull("The server's disk is almost full; no new work is accepted")
+
+    async def _admit(self) -> str:
+        """The id of new work that may come in; from now on it counts."""
+        self._check_room()
+        arriving = set(self._incoming)  # what becomes a job meanwhile is counted twice
+        unfinished = await self._jobs.count_unfinished()
+        if unfinished + len(arriving | self._incoming) >= self._config.limits.max_queued_jobs:
+            raise ServerBusy("Too many jobs are waiting; try again later", RETRY_AFTER)
+        job_id = str(uuid.uuid4())
+        self._incoming.add(job_id)  # in the same step as the count
+        return job_id
+
+
+@contextmanager
+def full_disk_is_said() -> Iterator[None]:
+    """Raises DiskFull where the system says that there is no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("The server's disk is full") from error
+        raise

@@ -1,0 +1,82 @@
+"""What the StemSplit API asks for and is told of: orders, requests, jobs. Data, and no more."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from server.config import Config, Quality
+from server.errors import AudioTooShort
+from server.scratch import SAMPLE_RATE
+from store import Job
+
+ANSWER_HOURS = 24  # for which an Idempotency-Key is remembered
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What an account asks for: exactly one of `upload_key` and `source_url` is given."""
+
+    account_id: str
+    output_type: str
+    quality: Quality
+    output_format: str
+    upload_key: str | None = None
+    source_url: str | None = None
+    file_name: str | None = None
+    metadata: dict[str, Any] | None = None
+    callback_url: str | None = None
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What is kept of an order, and known of its source. `seconds` of audio, 0: not yet known."""
+
+    output_type: str
+    quality: str
+    output_format: str
+    model: str
+    file_name: str
+    seconds: float = 0.0
+    size_bytes: int = 0
+    source_url: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class SplitJob(Struct, frozen=True):
+    """A job as its API shows it: the stored job, its decoded request, what `describe` found.
+
+    `status`: pending, processing, completed, failed or expired; `files`: finished files by track.
+    """
+
+    job: Job
+    request: Request
+    status: str
+    files: dict[str, Path]
+    bpm: float | None = None
+    key: str | None = None
+
+
+class Created(Struct, frozen=True):
+    """A job that was accepted. Credits in seconds; an estimate of the seconds that it takes."""
+
+    id: str
+    created_at: float
+    request: Request
+    credits: int
+    estimate: int
+
+
+class Idempotency(NamedTuple):
+    """An Idempotency-Key, and the hash of the body that it came with."""
+
+    key: str
+    body_hash: str
+
+
+def with_length(request: Request, frames: int, config: Config) -> Request:
+    """The request with the length that was really decoded. Raises AudioTooShort."""
+    seconds = frames / SAMPLE_RATE
+    least = config.limits.min_audio_seconds
+    if seconds < least:
+        raise AudioTooShort(f"Audio is shorter than {least:g} seconds")
+    return msgspec.structs.replace(request, seconds=seconds)

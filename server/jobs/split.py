@@ -1,0 +1,228 @@
+"""The jobs of the StemSplit API: accepting, telling, cancelling. Knows no HTTP."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import structlog
+
+from server.config import Config
+from server.engine import catalog
+from server.errors import IdempotencyConflict, JobNotFound, NotEnoughCredits
+from server.jobs.dispatcher import Dispatcher
+from server.jobs.fetching import Fetcher
+from server.jobs.intake import Intake
+from server.jobs.orders import (
+    ANSWER_HOURS,
+    Created,
+    Idempotency,
+    Order,
+    Request,
+    SplitJob,
+    with_length,
+)
+from server.jobs.plan import split_plan
+from server.jobs.uploads import Uploads
+from server.messages import Options
+from server.stems import OUTPUTS
+from store import (
+    AnsweredBefore,
+    FirstAnswer,
+    InsufficientCredits,
+    Job,
+    JobRepository,
+    NewJob,
+)
+
+log = structlog.get_logger()
+FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has told
+CANCELLED = "The job was cancelled"
+
+
+class SplitService:
+    """The StemSplit jobs of one server."""
+
+    def __init__(
+        self, config: Config, jobs: JobRepository, intake: Intake, uploads: Uploads,
+        fetcher: Fetcher, dispatcher: Dispatcher,
+    ) -> None:  # fmt: skip
+        self._config = config
+        self._jobs = jobs
+        self._intake = intake
+        self._uploads = uploads
+        self._fetcher = fetcher
+        self._dispatcher = dispatcher
+        self._locks: dict[tuple[str, str], tuple[asyncio.Lock, list[None]]] = {}
+
+    async def create(
+        self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None = None
+    ) -> bytes:
+        """Accepts a job; returns what `render` makes of it, or the first answer to `once.key`.
+
+        Raises:
+            IdempotencyConflict: the key came before with another body.
+            AudioError, AudioTooLong, AudioTooShort: the audio cannot be taken.
+            UploadNotFound, AddressForbidden, Unreachable, FileTooLarge: there is none.
+            NotEnoughCredits, ServerBusy, DiskFull.
+        """
+        async with self._one_at_a_time(order.account_id, once):
+            try:
+                if once is not None:
+                    await self._jobs.first_answer(order.account_id, once.key, _remembered())
+                # What has begun is brought to its end even if the client goes.
+                return await asyncio.shield(self._create(order, render, once))
+            except AnsweredBefore as before:
+                assert once is not None
+                if before.body_hash != once.body_hash:
+                    raise IdempotencyConflict(
+                        "This Idempotency-Key was used with another request body"
+                    ) from None
+                return before.answer.encode()
+
+    async def get(self, account_id: str, job_id: str) -> SplitJob:
+        """Raises JobNotFound: never existed, or not this account's."""
+        job = await self._jobs.get(job_id)
+        if job is None or job.api != "stemsplit" or job.account_id != account_id:
+            raise JobNotFound("Job not found.")
+        return self.view(job)
+
+    async def find(self, job_id: str) -> SplitJob:
+        """The job, whoever's it is: a signature has spoken for the caller. Raises JobNotFound."""
+        job = await self._jobs.get(job_id)
+        if job is None or job.api != "stemsplit":
+            raise JobNotFound("Job not found.")
+        return self.view(job)
+
+    async def page(
+        self, account_id: str, status: str | None, limit: int, offset: int
+    ) -> tuple[list[SplitJob], int]:
+        """A page of an account's jobs, newest first, and how many there are."""
+        jobs, total = await self._jobs.page(account_id, status, limit, offset)
+        return [self.view(job) for job in jobs], total
+
+    async def delete(self, account_id: str, job_id: str) -> None:
+        """Cancels a job that is not finished, removes the files of one that is.
+
+        Raises JobNotFound.
+        """
+        job = (await self.get(account_id, job_id)).job
+        if await self._jobs.cancel(job.id, CANCELLED, time.time()):
+            log.info("job cancelled", job=job.id)
+        elif await self._jobs.remove(job.id, time.time()):
+            log.info("job removed", job=job.id)
+        await self._fetcher.cancel(job.id)
+        await self._dispatcher.cancel(job.id)
+        folders = self._intake.folders
+        await asyncio.to_thread(folders.remove, folders.outputs, job.id)
+
+    def view(self, job: Job) -> SplitJob:
+        """A stored StemSplit job as its API shows it."""
+        request = msgspec.json.decode(job.request, type=Request)
+        status = "pending" if job.state == "processing" and job.started_at is None else job.state
+        folder = self._intake.folders.outputs / job.id
+        files = {track: folder / path for track, path in job.tracks.items()}
+        facts: dict[str, Any] = {}
+        for stage in job.stages:
+            if stage.name == "describe":
+                facts = msgspec.json.decode(stage.facts)
+        wanted = {track: files[track] for track in OUTPUTS[request.output_type] if track in files}
+        return SplitJob(job, request, status, wanted, facts.get("bpm"), facts.get("key"))
+
+    @asynccontextmanager
+    async def _one_at_a_time(
+        self, account_id: str, once: Idempotency | None
+    ) -> AsyncIterator[None]:
+        """Requests with one Idempotency-Key wait for each other: only the first does the work."""
+        if once is None:
+            yield
+            return
+        place = (account_id, once.key)
+        lock, users = self._locks.setdefault(place, (asyncio.Lock(), []))
+        users.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            users.pop()
+            if not users:
+                del self._locks[place]
+
+    async def _create(
+        self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None
+    ) -> bytes:
+        job_id, folder = await self._intake.reserve()
+        try:
+            request = self._request(order)
+            options = self._options(order, request)
+            found = await self._bring_in(order, request, folder)
+            if found is not None:
+                facts = await self._intake.look(job_id, folder, options, "measure")
+                request = with_length(found, facts["frames"], self._config)
+        except BaseException:
+            await self._intake.discard(job_id)
+            raise
+        return await self._accept(order, job_id, request, options, render, once)
+
+    async def _bring_in(self, order: Order, request: Request, folder: Path) -> Request | None:
+        """Puts the source's bytes at `folder/input`; None where fetching takes too long."""
+        if order.upload_key is not None:
+            ticket = await self._uploads.take(order.account_id, order.upload_key, folder)
+            return msgspec.structs.replace(
+                request, file_name=order.file_name or ticket.file_name, size_bytes=ticket.size or 0
+            )
+        assert order.source_url is not None
+        return await self._fetcher.try_now(request, folder / "input")
+
+    async def _accept(
+        self, order: Order, job_id: str, request: Request, options: Options,
+        render: Callable[[Created], bytes], once: Idempotency | None,
+    ) -> bytes:  # fmt: skip
+        now, known = time.time(), request.seconds > 0
+        credits = math.ceil(request.seconds)
+        pace, waiting = await self._jobs.forecast()
+        estimate = math.ceil((pace or FIRST_PACE) * (waiting + request.seconds))
+        answer = render(Created(job_id, now, request, credits, estimate))
+        try:
+            await self._intake.accept(NewJob(
+                id=job_id, api="stemsplit", options=msgspec.json.encode(options).decode(),
+                plan=split_plan(OUTPUTS[order.output_type], known), created_at=now,
+                request=msgspec.json.encode(request).decode(), account_id=order.account_id,
+                callback_url=order.callback_url, seconds=credits if known else None,
+                first_answer=once and FirstAnswer(*once, answer.decode(), _remembered()),
+            ))  # fmt: skip
+        except InsufficientCredits:
+            raise NotEnoughCredits(credits) from None
+        log.info("job accepted", job=job_id, account=order.account_id, file=request.file_name,
+                 seconds=round(request.seconds, 1), model=request.model)  # fmt: skip
+        (self._dispatcher if known else self._fetcher).wake()
+        return answer
+
+    def _request(self, order: Order) -> Request:
+        stems = OUTPUTS[order.output_type]
+        return Request(
+            output_type=order.output_type, quality=order.quality,
+            output_format=order.output_format, file_name=order.file_name or "",
+            model=catalog.serving(order.quality, self._config, stems).name,
+            source_url=order.source_url, metadata=order.metadata,
+        )  # fmt: skip
+
+    def _options(self, order: Order, request: Request) -> Options:
+        config, stems = self._config, OUTPUTS[order.output_type]
+        formats = {"WAV": config.stemsplit.wav_format, "FLAC": config.stemsplit.flac_format}
+        return Options(
+            file_name=request.file_name or "input", model=request.model,
+            overlap=config.models.tier(order.quality)[1], stems=stems,
+            format=cast(Any, order.output_format),
+            wav_format=formats.get(order.output_format, "PCM_16"),
+            target_lufs=config.pipeline.target_lufs, true_peak_dbtp=config.pipeline.true_peak_dbtp,
+            max_seconds=config.limits.max_audio_seconds,
+        )  # fmt: skip
+
+
+def _remembered() -> float:
+    return time.time() - ANSWER_HOURS * 3600

@@ -1,0 +1,213 @@
+"""Webhooks: registering them, and sending what the outbox holds until it has arrived.
+
+The outbox is the database's; an event is sent at least once, always under the same id.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import structlog
+from msgspec import Struct
+
+from server.errors import InvalidRequest, StemboxError, WebhookNotFound
+from server.jobs import retry
+from server.jobs.signatures import new_secret, signed_headers
+from store import Job, JobRepository, WebhookRepository
+from store.webhooks import Delivery, Miss, Webhook
+
+__all__ = ["Delivery", "Job", "Sender", "Webhook", "Webhooks"]
+
+log = structlog.get_logger()
+TIMEOUT_S = 10.0  # of one attempt
+PER_ENDPOINT = 4  # attempts at one endpoint at once
+AT_ONCE = 64  # attempts at once in all
+LONGEST_PAUSE = 60.0  # seconds: a clock that was set back does no harm
+MOST_WEBHOOKS = 20  # of one account
+
+
+class Answer(Protocol):
+    """What an endpoint answered."""
+
+    @property
+    def status(self) -> int: ...
+
+
+class Client(Protocol):
+    """The guarded HTTP client, as far as it is needed here."""
+
+    async def post(
+        self, url: str, body: bytes, headers: dict[str, str], timeout_s: float
+    ) -> Answer: ...
+
+    def check_url(self, url: str) -> None: ...
+
+
+class Letter(Struct, frozen=True):
+    """One delivery made ready: where it goes, what it says, what signs it."""
+
+    url: str
+    body: bytes
+    secret: str
+
+
+Write = Callable[[Job, Delivery], bytes]
+"""Makes the body that tells of a job's end."""
+
+
+class Webhooks:
+    """The registered webhooks of one server."""
+
+    def __init__(self, webhooks: WebhookRepository, client: Client) -> None:
+        self._webhooks = webhooks
+        self._client = client
+
+    async def add(self, account_id: str, url: str, events: list[str]) -> Webhook:
+        """Registers an endpoint; its secret is shown this once.
+
+        Raises:
+            AddressForbidden: the URL is none that the server may call.
+            InvalidRequest: the account has too many.
+        """
+        self._client.check_url(url)
+        webhook = Webhook(uuid.uuid4().hex, account_id, url, events, new_secret(), time.time())
+        if not await self._webhooks.add(webhook, MOST_WEBHOOKS):
+            raise InvalidRequest(f"An account may have {MOST_WEBHOOKS} webhooks at most")
+        log.info("webhook added", webhook=webhook.id, account=account_id, url=url)
+        return webhook
+
+    def check_url(self, url: str) -> None:
+        """Raises AddressForbidden: the server must not call this URL."""
+        self._client.check_url(url)
+
+    async def of(self, account_id: str) -> list[Webhook]:
+        """An account's webhooks, the oldest first."""
+        return await self._webhooks.of(account_id)
+
+    async def delete(self, account_id: str, webhook_id: str) -> None:
+        """Raises WebhookNotFound."""
+        if not await self._webhooks.delete(account_id, webhook_id):
+            raise WebhookNotFound("Webhook not found.")
+        log.info("webhook deleted", webhook=webhook_id)
+
+
+class Sender:
+    """Sends the outbox. `run()` is its whole life; `wake()` tells that a job has ended.
+
+    write: makes the body for a job, by the API that it came from.
+    callback_secret: what signs a job's own callback, by its account (None: no account).
+    """
+
+    def __init__(
+        self, webhooks: WebhookRepository, jobs: JobRepository, client: Client,
+        write: Write, callback_secret: Callable[[str | None], str],
+    ) -> None:  # fmt: skip
+        self._webhooks = webhooks
+        self._jobs = jobs
+        self._client = client
+        self._write = write
+        self._callback_secret = callback_secret
+        self._wake = asyncio.Event()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._ended: set[str] = set()  # since the outbox was last looked into
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Sends until cancelled. What is under way then is sent again after the next start."""
+        try:
+            while True:
+                self._wake.clear()
+                pause = LONGEST_PAUSE
+                try:
+                    pause = await self._fill()
+                except Exception:  # the database: its disk may be full for a while
+                    log.exception("the outbox cannot be read: trying again")
+                    pause = retry.DELAYS[0]
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            for task in list(self._running.values()):
+                task.cancel()
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def _fill(self) -> float:
+        """Begins what is due; seconds until the next look, unless something wakes it before."""
+        self._ended.clear()
+        due = await self._webhooks.due(time.time(), PER_ENDPOINT)
+        due = [delivery for delivery in due if delivery.id not in self._ended]
+        for delivery in due:
+            if len(self._running) >= AT_ONCE:
+                return LONGEST_PAUSE  # the end of one of them wakes
+            if delivery.id not in self._running:
+                task = asyncio.create_task(self._attempt(delivery), name=delivery.id)
+                self._running[delivery.id] = task
+                task.add_done_callback(partial(self._forget, delivery.id))
+        next_time = await self._webhooks.next_time(time.time())
+        if next_time is None:
+            return LONGEST_PAUSE
+        return min(LONGEST_PAUSE, max(0.0, next_time - time.time()))
+
+    def _forget(self, name: str, _: object) -> None:
+        self._running.pop(name, None)
+        self._ended.add(name)  # what was read meanwhile may still show it as waiting
+        self.wake()
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        """One attempt, and its end in the books."""
+        structlog.contextvars.bind_contextvars(
+            delivery=delivery.id, job=delivery.job_id, webhook=delivery.webhook_id,
+            attempt=delivery.attempt + 1,
+        )  # fmt: skip
+        try:
+            status, error = await self._send(delivery)
+            if error is None:
+                await self._webhooks.delivered(delivery, time.time())
+                log.info("webhook delivered", told=delivery.event, status=status)
+                return
+            now, failed = time.time(), delivery.attempt + 1
+            gone = status == retry.GONE
+            next_at = None if gone else retry.next_attempt(failed, now, random.random())
+            await self._webhooks.missed(
+                delivery, Miss(error, next_at, gone, retry.MAX_FAILURES), now
+            )
+            log.warning("webhook not delivered", told=delivery.event, error=error,
+                        next_in_s=None if next_at is None else round(next_at - now, 1))  # fmt: skip
+        except Exception:  # a defect, or the database: the delivery stays in the outbox
+            log.exception("webhook attempt failed")
+            await asyncio.sleep(retry.DELAYS[0])
+
+    async def _send(self, delivery: Delivery) -> tuple[int | None, str | None]:
+        """The endpoint's status, and what went wrong, if anything did."""
+        letter = await self._letter(delivery)
+        if letter is None:
+            return None, "There is nobody to tell any more"
+        headers = signed_headers(
+            letter.secret, delivery.id, time.time(), delivery.event, letter.body
+        )
+        try:
+            answer = await self._client.post(letter.url, letter.body, headers, TIMEOUT_S)
+        except StemboxError as error:
+            return None, error.message
+        return answer.status, None if answer.status in retry.SUCCESS else retry.why(answer.status)
+
+    async def _letter(self, delivery: Delivery) -> Letter | None:
+        job = await self._jobs.get(delivery.job_id)
+        if job is None:
+            return None
+        if delivery.webhook_id is None:
+            secret = self._callback_secret(job.account_id)
+            return Letter(job.callback_url or "", self._write(job, delivery), secret)
+        webhook = await self._webhooks.get(delivery.webhook_id)
+        if webhook is None:
+            return None
+        return Letter(webhook.url, self._write(job, delivery), webhook.secret)

@@ -1,0 +1,9 @@
+"""Calls to addresses that strangers named: source URLs and webhooks, through one guarded client.
+
+Knows neither jobs nor the database.
+"""
+
+from server.net.addresses import Guard
+from server.net.client import Answer, Downloaded, GuardedClient
+
+__all__ = ["Answer", "Downloaded", "Guard", "GuardedClient"]

@@ -1,0 +1,95 @@
+"""Accounts and their keys, of which only hashes are kept."""
+
+import sqlite3
+import uuid
+
+from msgspec import Struct
+
+from store.connection import Database
+from store.statements import load
+
+SQL = load("accounts")
+
+
+class Key(Struct, frozen=True):
+    """A key as it is stored. `prefix`: its first characters. Times are unix seconds."""
+
+    hash: str
+    prefix: str
+    account_id: str
+    created_at: float
+    revoked_at: float | None
+
+
+class ListedKey(Struct, frozen=True):
+    """A key in a list for people, with its account's name."""
+
+    prefix: str
+    account: str
+    created_at: float
+    revoked_at: float | None
+
+
+class AccountRepository:
+    """Accounts of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def ensure(self, name: str, now: float) -> str:
+        """The id of the account of this name, which is made if there is none."""
+        return await self._db.write(_ensure, name, now)
+
+    async def find(self, name: str) -> str | None:
+        """The id of the account of this name, or None."""
+        return await self._db.read(_find, name)
+
+    async def add_key(self, account_id: str, key_hash: str, prefix: str, now: float) -> None:
+        """Stores a new key."""
+        await self._db.write(_add_key, account_id, key_hash, prefix, now)
+
+    async def key(self, key_hash: str) -> Key | None:
+        """The key with this hash, or None."""
+        return await self._db.read(_key, key_hash)
+
+    async def keys(self) -> list[ListedKey]:
+        """All keys, the oldest first."""
+        return await self._db.read(_keys)
+
+    async def revoke(self, prefix: str, now: float) -> tuple[int, int]:
+        """Revokes the keys that begin so: how many were not revoked yet, how many there are."""
+        return await self._db.write(_revoke, prefix, now)
+
+
+def _find(db: sqlite3.Connection, name: str) -> str | None:
+    row = db.execute(SQL["select_account"], {"name": name}).fetchone()
+    return None if row is None else row["id"]
+
+
+def _ensure(db: sqlite3.Connection, name: str, now: float) -> str:
+    db.execute(SQL["insert_account"], {"id": uuid.uuid4().hex, "name": name, "now": now})
+    account_id = _find(db, name)
+    assert account_id is not None
+    return account_id
+
+
+def _add_key(
+    db: sqlite3.Connection, account_id: str, key_hash: str, prefix: str, now: float
+) -> None:
+    values = {"hash": key_hash, "prefix": prefix, "account_id": account_id, "now": now}
+    db.execute(SQL["insert_key"], values)
+
+
+def _key(db: sqlite3.Connection, key_hash: str) -> Key | None:
+    row = db.execute(SQL["select_key"], {"hash": key_hash}).fetchone()
+    return None if row is None else Key(**dict(row))
+
+
+def _keys(db: sqlite3.Connection) -> list[ListedKey]:
+    return [ListedKey(**dict(row)) for row in db.execute(SQL["select_keys"])]
+
+
+def _revoke(db: sqlite3.Connection, prefix: str, now: float) -> tuple[int, int]:
+    revoked = db.execute(SQL["revoke_keys"], {"prefix": prefix, "now": now}).rowcount
+    found: int = db.execute(SQL["count_keys"], {"prefix": prefix}).fetchone()[0]
+    return revoked, found

@@ -1,0 +1,26 @@
+-- name: insert_account
+INSERT INTO accounts (id, name, created_at) VALUES (:id, :name, :now)
+ON CONFLICT (name) DO NOTHING;
+
+-- name: select_account
+SELECT id, name, created_at FROM accounts WHERE name = :name;
+
+-- name: insert_key
+INSERT INTO keys (hash, prefix, account_id, created_at)
+VALUES (:hash, :prefix, :account_id, :now);
+
+-- name: select_key
+SELECT hash, prefix, account_id, created_at, revoked_at FROM keys WHERE hash = :hash;
+
+-- name: select_keys
+SELECT k.prefix, a.name AS account, k.created_at, k.revoked_at
+FROM keys k JOIN accounts a ON a.id = k.account_id
+ORDER BY k.created_at, k.prefix;
+
+-- name: revoke_keys
+-- By prefix; one that is revoked already stays as it was.
+UPDATE keys SET revoked_at = :now
+WHERE substr(prefix, 1, length(:prefix)) = :prefix AND revoked_at IS NULL;
+
+-- name: count_keys
+SELECT count(*) FROM keys WHERE substr(prefix, 1, length(:prefix)) = :prefix;

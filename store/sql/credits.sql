@@ -1,0 +1,16 @@
+-- name: book
+-- One entry, with the balance after it. A balance below zero is refused by the table.
+INSERT INTO ledger (account_id, job_id, kind, seconds, balance, created_at)
+SELECT :account_id, :job_id, :kind, :seconds,
+       coalesce((SELECT balance FROM ledger WHERE account_id = :account_id
+                 ORDER BY id DESC LIMIT 1), 0)
+       + CASE :kind WHEN 'hold' THEN -:seconds WHEN 'capture' THEN 0 ELSE :seconds END,
+       :now;
+
+-- name: select_balance
+SELECT balance, created_at FROM ledger WHERE account_id = :account_id ORDER BY id DESC LIMIT 1;
+
+-- name: select_entries
+SELECT kind, seconds, balance, job_id, created_at FROM ledger
+WHERE account_id = :account_id ORDER BY id;
+

@@ -1,0 +1,58 @@
+-- name: insert_webhook
+INSERT INTO webhooks (id, account_id, url, events, secret, created_at)
+VALUES (:id, :account_id, :url, :events, :secret, :now);
+
+-- name: select_webhooks
+SELECT id, account_id, url, events, secret, is_active, fail_count, last_error, last_called_at,
+    created_at
+FROM webhooks WHERE account_id = :account_id ORDER BY created_at, id;
+
+-- name: count_webhooks
+SELECT count(*) FROM webhooks WHERE account_id = :account_id;
+
+-- name: select_webhook
+SELECT id, account_id, url, events, secret, is_active, fail_count, last_error, last_called_at,
+    created_at
+FROM webhooks WHERE id = :id;
+
+-- name: delete_webhook
+DELETE FROM webhooks WHERE id = :id AND account_id = :account_id;
+
+-- name: select_due
+-- What is to be sent now, the longest overdue first: of each endpoint a few, so that one that
+-- is slow keeps nobody waiting; nothing to those who were disabled.
+SELECT id, job_id, webhook_id, event, attempt, created_at
+FROM (SELECT d.*, row_number() OVER (PARTITION BY coalesce(d.webhook_id, d.job_id)
+                                     ORDER BY d.next_at, d.id) AS place
+      FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
+      WHERE d.state = 'waiting' AND d.next_at <= :now AND (w.id IS NULL OR w.is_active))
+WHERE place <= :per_endpoint
+ORDER BY next_at, id;
+
+-- name: select_next_time
+SELECT min(d.next_at) FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
+WHERE d.state = 'waiting' AND d.next_at > :now AND (w.id IS NULL OR w.is_active);
+
+-- name: delivered
+UPDATE deliveries SET state = 'delivered', attempt = attempt + 1, last_error = NULL
+WHERE id = :id;
+
+-- name: called_well
+UPDATE webhooks SET fail_count = 0, last_error = NULL, last_called_at = :now WHERE id = :id;
+
+-- name: not_delivered
+-- `next_at` NULL: there is no further attempt.
+UPDATE deliveries SET attempt = attempt + 1, last_error = :error,
+    state = iif(:next_at IS NULL, 'given_up', 'waiting'), next_at = coalesce(:next_at, next_at)
+WHERE id = :id;
+
+-- name: called_badly
+UPDATE webhooks SET fail_count = fail_count + 1, last_error = :error, last_called_at = :now,
+    is_active = is_active AND NOT :gone AND fail_count + 1 < :limit
+WHERE id = :id;
+
+-- name: give_up_of
+-- A webhook that was disabled gets nothing more of what waited for it.
+UPDATE deliveries SET state = 'given_up', last_error = 'The webhook was disabled'
+WHERE webhook_id = :id AND state = 'waiting'
+  AND EXISTS (SELECT 1 FROM webhooks WHERE id = :id AND NOT is_active);

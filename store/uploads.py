@@ -1,0 +1,72 @@
+"""Signed uploads: which keys were handed out, and whether their bytes have come."""
+
+import sqlite3
+from typing import Any
+
+from msgspec import Struct
+
+from store.connection import Database
+from store.statements import load
+
+SQL = load("uploads")
+
+
+class Ticket(Struct, frozen=True):
+    """One upload. `size` is in bytes, None until they are all here."""
+
+    key: str
+    account_id: str
+    file_name: str
+    expires_at: float
+    size: int | None = None
+
+
+class UploadRepository:
+    """Uploads of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def add(self, ticket: Ticket) -> None:
+        """Stores a new ticket."""
+        await self._db.write(_add, ticket)
+
+    async def get(self, key: str) -> Ticket | None:
+        """The ticket, or None."""
+        return await self._db.read(_get, key)
+
+    async def receive(self, key: str, size: int) -> bool:
+        """Books that the bytes are here. False: they were before, or nobody waits for them."""
+        return await self._db.write(_receive, key, size)
+
+    async def stale(self, before: float) -> list[str]:
+        """Keys that expired before this time."""
+        return await self._db.read(_names, "select_stale", {"before": before})
+
+    async def forget(self, before: float) -> None:
+        """Deletes what expired before this time."""
+        await self._db.write(_names, "delete_stale", {"before": before})
+
+    async def keys(self) -> set[str]:
+        """All keys."""
+        return set(await self._db.read(_names, "select_keys", {}))
+
+
+def _add(db: sqlite3.Connection, ticket: Ticket) -> None:
+    db.execute(SQL["insert_upload"], {
+        "key": ticket.key, "account_id": ticket.account_id, "file_name": ticket.file_name,
+        "expires_at": ticket.expires_at,
+    })  # fmt: skip
+
+
+def _get(db: sqlite3.Connection, key: str) -> Ticket | None:
+    row = db.execute(SQL["select_upload"], {"key": key}).fetchone()
+    return None if row is None else Ticket(**dict(row))
+
+
+def _receive(db: sqlite3.Connection, key: str, size: int) -> bool:
+    return db.execute(SQL["receive_upload"], {"key": key, "size": size}).rowcount == 1
+
+
+def _names(db: sqlite3.Connection, name: str, values: dict[str, Any]) -> list[str]:
+    return [row["key"] for row in db.execute(SQL[name], values)]

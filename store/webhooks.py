@@ -1,0 +1,149 @@
+"""Webhooks, and the outbox of what they are still to be told.
+
+Rows of the outbox are made by the jobs table's own trigger, when a job ends.
+"""
+
+import json
+import sqlite3
+from typing import Any
+
+from msgspec import Struct
+
+from store.connection import Database
+from store.statements import load
+
+SQL = load("webhooks")
+
+
+class Webhook(Struct, frozen=True):
+    """A registered endpoint. `fail_count`: failures in a row. Times are unix seconds."""
+
+    id: str
+    account_id: str
+    url: str
+    events: list[str]
+    secret: str
+    created_at: float
+    is_active: bool = True
+    fail_count: int = 0
+    last_error: str | None = None
+    last_called_at: float | None = None
+
+
+class Delivery(Struct, frozen=True):
+    """One event for one endpoint. `webhook_id` None: the job's own callback address."""
+
+    id: str
+    job_id: str
+    webhook_id: str | None
+    event: str
+    attempt: int
+    created_at: float
+
+
+class Miss(Struct, frozen=True):
+    """An attempt that failed.
+
+    `next_at`: when the next one is, None if there is none. `gone`: the endpoint wants no more.
+    `limit`: failures in a row that disable a webhook.
+    """
+
+    error: str
+    next_at: float | None
+    gone: bool
+    limit: int
+
+
+class WebhookRepository:
+    """Webhooks and deliveries of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def add(self, webhook: Webhook, at_most: int) -> bool:
+        """Stores a new webhook. False: the account has `at_most` already."""
+        return await self._db.write(_add, webhook, at_most)
+
+    async def of(self, account_id: str) -> list[Webhook]:
+        """An account's webhooks, the oldest first."""
+        return await self._db.read(_of, account_id)
+
+    async def get(self, webhook_id: str) -> Webhook | None:
+        """The webhook, or None."""
+        return await self._db.read(_get, webhook_id)
+
+    async def delete(self, account_id: str, webhook_id: str) -> bool:
+        """Deletes a webhook and what was still to be sent to it. False: there is none."""
+        return await self._db.write(_delete, account_id, webhook_id)
+
+    async def due(self, now: float, per_endpoint: int) -> list[Delivery]:
+        """Deliveries whose time has come, the longest overdue first; of each endpoint a few."""
+        return await self._db.read(_due, now, per_endpoint)
+
+    async def next_time(self, now: float) -> float | None:
+        """When after `now` the next delivery is due; None if nothing waits for its time."""
+        return await self._db.read(_next_time, now)
+
+    async def delivered(self, delivery: Delivery, now: float) -> None:
+        """Books a success: the endpoint's count of failures begins anew."""
+        await self._db.write(_delivered, delivery, now)
+
+    async def missed(self, delivery: Delivery, miss: Miss, now: float) -> None:
+        """Books a failure; too many in a row, or a `gone`, disable the webhook."""
+        await self._db.write(_missed, delivery, miss, now)
+
+
+def _add(db: sqlite3.Connection, webhook: Webhook, at_most: int) -> bool:
+    values = {"account_id": webhook.account_id}
+    if db.execute(SQL["count_webhooks"], values).fetchone()[0] >= at_most:
+        return False
+    db.execute(SQL["insert_webhook"], values | {
+        "id": webhook.id, "url": webhook.url, "events": json.dumps(webhook.events),
+        "secret": webhook.secret, "now": webhook.created_at,
+    })  # fmt: skip
+    return True
+
+
+def _webhook(row: sqlite3.Row) -> Webhook:
+    values = dict(row)
+    return Webhook(**values | {"events": json.loads(values["events"]),
+                               "is_active": bool(values["is_active"])})  # fmt: skip
+
+
+def _of(db: sqlite3.Connection, account_id: str) -> list[Webhook]:
+    return [_webhook(row) for row in db.execute(SQL["select_webhooks"], {"account_id": account_id})]
+
+
+def _get(db: sqlite3.Connection, webhook_id: str) -> Webhook | None:
+    row = db.execute(SQL["select_webhook"], {"id": webhook_id}).fetchone()
+    return None if row is None else _webhook(row)
+
+
+def _delete(db: sqlite3.Connection, account_id: str, webhook_id: str) -> bool:
+    values = {"id": webhook_id, "account_id": account_id}
+    return db.execute(SQL["delete_webhook"], values).rowcount == 1
+
+
+def _due(db: sqlite3.Connection, now: float, per_endpoint: int) -> list[Delivery]:
+    values = {"now": now, "per_endpoint": per_endpoint}
+    rows = db.execute(SQL["select_due"], values).fetchall()
+    return [Delivery(**dict(row)) for row in rows]
+
+
+def _next_time(db: sqlite3.Connection, now: float) -> float | None:
+    value: float | None = db.execute(SQL["select_next_time"], {"now": now}).fetchone()[0]
+    return value
+
+
+def _delivered(db: sqlite3.Connection, delivery: Delivery, now: float) -> None:
+    db.execute(SQL["delivered"], {"id": delivery.id})
+    db.execute(SQL["called_well"], {"id": delivery.webhook_id, "now": now})
+
+
+def _missed(db: sqlite3.Connection, delivery: Delivery, miss: Miss, now: float) -> None:
+    told: dict[str, Any] = {"id": delivery.id, "error": miss.error, "next_at": miss.next_at}
+    db.execute(SQL["not_delivered"], told)
+    values = {"id": delivery.webhook_id, "error": miss.error, "now": now,
+              "gone": int(miss.gone), "limit": miss.limit}  # fmt: skip
+    db.execute(SQL["called_badly"], values)
+    db.execute(SQL["give_up_of"], {"id": delivery.webhook_id})

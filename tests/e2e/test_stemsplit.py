@@ -1,0 +1,377 @@
+"""The StemSplit API on a real server, by its published client and by plain requests."""
+
+import concurrent.futures
+import hashlib
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import soundfile as sf
+import standardwebhooks
+import stemsplit_python
+from stemsplit_python import StemSplit
+from stemsplit_python import webhooks as published
+
+from tests.harness import Server, serving, wait_for
+from tests.receiver import receiving
+
+LIMIT = 100_000  # requests a minute: the tests poll
+STEMS = {
+    "VOCALS": {"vocals"}, "INSTRUMENTAL": {"instrumental"}, "BOTH": {"vocals", "instrumental"},
+    "FOUR_STEMS": {"vocals", "drums", "bass", "other"},
+    "SIX_STEMS": {"vocals", "drums", "bass", "other", "guitar", "piano"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    data = tmp_path_factory.mktemp("stemsplit") / "data"
+    with serving(data, limits__requests_per_minute=LIMIT, limits__max_audio_seconds=60,
+                 limits__max_upload_mb=20, fetch__allow_networks="127.0.0.0/8",
+                 stemsplit__purchase_url="https://example.com/buy") as running:
+        yield running
+
+
+def command(server: Server, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "server.cli", *arguments, "--data-dir", str(server.data)],
+        capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def new_key(server: Server, account: str, minutes: float = 60) -> str:
+    return command(server, "keys", "create", "--account", account, "--minutes", str(minutes))
+
+
+class Caller:
+    """Plain requests with one key."""
+
+    def __init__(self, server: Server, key: str) -> None:
+        self.key = key
+        self.http = httpx.Client(base_url=f"{server.url}/api/v1", timeout=60,
+                                 headers={"Authorization": f"Bearer {key}"})
+
+    def upload(self, song: Path | bytes, name: str = "song.wav") -> str:
+        ticket = self.http.post("/upload", json={"filename": name}).json()
+        data = song if isinstance(song, bytes) else song.read_bytes()
+        put = httpx.put(ticket["uploadUrl"], content=data, timeout=60,
+                        headers={"Content-Type": ticket["contentType"]})
+        assert put.status_code == 200, put.text
+        return ticket["uploadKey"]
+
+    def create(self, **body: object) -> httpx.Response:
+        return self.http.post("/jobs", json=body)
+
+    def end_of(self, job_id: str) -> dict:
+        def ended() -> dict | None:
+            job = self.http.get(f"/jobs/{job_id}").json()
+            return job if job["status"] not in ("PENDING", "PROCESSING") else None
+
+        return wait_for(ended, 240)
+
+    def balance(self) -> int:
+        return self.http.get("/balance").json()["balanceSeconds"]
+
+
+@pytest.fixture(scope="module")
+def ann(box: Server) -> Caller:
+    return Caller(box, new_key(box, "ann"))
+
+
+@pytest.fixture(scope="module")
+def bob(box: Server) -> Caller:
+    return Caller(box, new_key(box, "bob"))
+
+
+def error(answer: httpx.Response) -> tuple[int, str]:
+    body = answer.json()
+    assert set(body) == {"error"}
+    assert body["error"]["message"]
+    return answer.status_code, body["error"]["code"]
+
+
+def test_the_published_client_goes_through_all_its_resources(
+    box: Server, songs: dict[str, Path], tmp_path: Path
+) -> None:
+    with receiving() as receiver, StemSplit(
+        api_key=new_key(box, "partner", 1), base_url=f"{box.url}/api/v1"
+    ) as client:
+        assert client.account.balance().balance_formatted == "1 minute"
+        hook = client.webhooks.create(url=f"{receiver.url}/hook")
+        assert client.webhooks.list()[0].id == hook.id
+        assert client.webhooks.list()[0].secret is None
+
+        handle = client.jobs.create(audio=songs["mp3"], output_type="BOTH",
+                                    metadata={"order": 7}, idempotency_key="one")
+        assert handle.status == "PENDING"
+        assert handle.job.credits_required == 6
+        progress = [job.progress for job in handle.iter_progress(poll_interval=0.1, timeout=240)]
+        assert progress == sorted(progress)
+        job = handle.job
+        assert (job.status, job.progress, job.credits_charged) == ("COMPLETED", 100, 6)
+        assert job.metadata == {"order": 7}
+        assert set(handle.download_all(tmp_path)) == {"vocals", "instrumental"}
+        for name in ("vocals.mp3", "instrumental.mp3"):
+            assert sf.info(tmp_path / name).frames > 5 * 44100
+        assert client.account.get().balance_seconds == 54
+        assert [j.id for j in client.jobs.list(status="COMPLETED")] == [job.id]
+        assert [j.id for j in client.jobs.iter_all(page_size=1)] == [job.id]
+        assert client.jobs.get(job.id).job.audio_metadata is not None
+        assert client.last_rate_limit.limit == LIMIT
+
+        got = wait_for(lambda: receiver.got)[0]
+        event = published.verify_and_parse(
+            payload=got.body, signature=got.headers["X-Webhook-Signature"], secret=hook.secret)
+        assert (event.event, event.data.job_id) == ("job.completed", job.id)
+        assert set(event.data.outputs.as_dict()) == {"vocals", "instrumental"}
+        standard = {k.lower(): v for k, v in got.headers.items()}
+        standardwebhooks.Webhook(hook.secret).verify(got.body, standard)
+        assert httpx.get(event.data.outputs.vocals.url).status_code == 200
+        called = wait_for(lambda: client.webhooks.list()[0].last_called_at)
+        assert called is not None
+        assert client.webhooks.delete(hook.id)
+        assert client.webhooks.list() == []
+        with pytest.raises(stemsplit_python.NotFoundError):
+            client.jobs.get("nobody's")
+        sf.write(tmp_path / "silence.flac", np.zeros(57 * 8000), 8000)
+        with pytest.raises(stemsplit_python.InsufficientCreditsError) as refused:
+            client.jobs.create(audio=tmp_path / "silence.flac", output_type="VOCALS")
+        assert refused.value.required_seconds == 57
+        assert refused.value.purchase_url == "https://example.com/buy"
+
+
+@pytest.mark.parametrize("kind", sorted(STEMS))
+def test_every_output_type(ann: Caller, songs: dict[str, Path], kind: str) -> None:
+    job = ann.create(uploadKey=ann.upload(songs["wav"]), outputType=kind, quality="FAST",
+                     outputFormat="FLAC").json()
+    assert job["options"] == {"outputType": kind, "quality": "FAST", "outputFormat": "FLAC",
+                              "model": "starter"}
+    done = ann.end_of(job["id"])
+    assert (done["status"], set(done["outputs"])) == ("COMPLETED", STEMS[kind])
+
+
+def test_stems_of_a_loud_song_add_up_and_do_not_clip(
+    ann: Caller, songs: dict[str, Path], tmp_path: Path
+) -> None:
+    mix, rate = sf.read(songs["wav"])
+    loud = np.clip(6 * mix, -1, 1)
+    sf.write(tmp_path / "loud.wav", loud, rate)
+    job = ann.create(uploadKey=ann.upload(tmp_path / "loud.wav"), outputType="BOTH",
+                     outputFormat="WAV").json()
+    stems = []
+    for name, output in ann.end_of(job["id"])["outputs"].items():
+        (tmp_path / f"{name}.wav").write_bytes(httpx.get(output["url"]).content)
+        stems.append(sf.read(tmp_path / f"{name}.wav")[0])
+    total = np.sum(stems, axis=0)
+    gain = float(np.vdot(total, loud) / np.vdot(loud, loud))
+    assert gain <= 1.0 + 1e-6
+    assert np.abs(total - gain * loud).max() < 2 / 32768
+    assert max(np.abs(stem).max() for stem in stems) <= 1.0
+
+
+def test_wrong_requests(ann: Caller, songs: dict[str, Path]) -> None:
+    key = ann.upload(songs["wav"])
+    assert error(ann.create()) == (400, "INVALID_REQUEST")
+    assert error(ann.create(uploadKey=key, sourceUrl="http://x")) == (400, "INVALID_REQUEST")
+    assert error(ann.create(uploadKey=key, outputType="DRUMS")) == (400, "INVALID_REQUEST")
+    assert error(ann.create(uploadKey=key, metadata=[1])) == (400, "INVALID_REQUEST")
+    assert error(ann.create(uploadKey=key + "x")) == (400, "UPLOAD_NOT_FOUND")
+    assert error(ann.create(uploadKey="nonsense")) == (400, "UPLOAD_NOT_FOUND")
+    for bad in ("limit=101", "limit=0", "limit=x", "offset=-1", "status=DONE"):
+        assert error(ann.http.get(f"/jobs?{bad}")) == (400, "INVALID_REQUEST")
+    assert error(ann.http.post("/jobs", content=b"{")) == (400, "INVALID_REQUEST")
+    assert error(ann.http.get("/nothing")) == (404, "NOT_FOUND")
+    wrong = ann.http.put("/jobs")
+    assert error(wrong) == (405, "METHOD_NOT_ALLOWED")
+    assert set(wrong.headers["allow"].split(", ")) >= {"GET", "POST"}
+    for answer in (ann.http.get("/nothing"), wrong, ann.create()):
+        assert answer.headers["x-ratelimit-limit"] == str(LIMIT)
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.headers["x-request-id"]
+
+
+def test_bad_audio(ann: Caller, tmp_path: Path) -> None:
+    before = ann.balance()
+    for seconds, code in ((0.5, "AUDIO_TOO_SHORT"), (61, "AUDIO_TOO_LONG")):
+        sf.write(tmp_path / "x.flac", np.zeros(int(seconds * 8000)), 8000)
+        assert error(ann.create(uploadKey=ann.upload(tmp_path / "x.flac"))) == (400, code)
+    assert error(ann.create(uploadKey=ann.upload(b"no sound"))) == (400, "UNSUPPORTED_FORMAT")
+    assert ann.balance() == before
+
+
+def test_keys(box: Server, ann: Caller) -> None:
+    url = f"{box.url}/api/v1/balance"
+    assert error(httpx.get(url)) == (401, "MISSING_API_KEY")
+    for bad in ("sk_live_nonsense", ann.key[:-1] + ("a" if ann.key[-1] != "a" else "b")):
+        answer = httpx.get(url, headers={"Authorization": f"Bearer {bad}"})
+        assert error(answer) == (401, "INVALID_API_KEY")
+    key = new_key(box, "eve")
+    headers = {"Authorization": f"Bearer {key}"}
+    assert httpx.get(url, headers=headers).status_code == 200
+    assert command(box, "keys", "revoke", key[:16]) == "1 key(s) revoked"
+    assert error(httpx.get(url, headers=headers)) == (403, "API_KEY_REVOKED")
+    assert key[:16] in command(box, "keys", "list")
+    assert key not in box.log.read_text()
+    assert key.encode() not in b"".join(p.read_bytes() for p in box.data.glob("stembox.db*"))
+
+
+def test_accounts_are_strangers(ann: Caller, bob: Caller, songs: dict[str, Path]) -> None:
+    """K3: whatever is one account's is a 404 to the other."""
+    upload = ann.upload(songs["wav"])
+    job = ann.create(uploadKey=upload, outputType="VOCALS", quality="FAST").json()
+    hook = ann.http.post("/webhooks", json={"url": "http://127.0.0.1:9/x"}).json()
+    assert error(bob.http.get(f"/jobs/{job['id']}")) == (404, "JOB_NOT_FOUND")
+    assert error(bob.http.delete(f"/jobs/{job['id']}")) == (404, "JOB_NOT_FOUND")
+    assert error(bob.http.delete(f"/webhooks/{hook['id']}")) == (404, "WEBHOOK_NOT_FOUND")
+    assert error(bob.create(uploadKey=upload)) == (400, "UPLOAD_NOT_FOUND")
+    assert bob.http.get("/webhooks").json() == {"webhooks": []}
+    assert bob.http.get("/jobs").json()["jobs"] == []
+    assert ann.http.delete(f"/webhooks/{hook['id']}").json() == {"deleted": True}
+    assert ann.end_of(job["id"])["status"] == "COMPLETED"
+
+
+def test_signed_urls(ann: Caller, songs: dict[str, Path]) -> None:
+    data = songs["mp3"].read_bytes()
+    ticket = ann.http.post("/upload", json={"filename": "a.mp3"}).json()
+    assert ticket["contentType"] == "audio/mpeg"
+    put = partial(httpx.put, content=data, headers={"Content-Type": "audio/mpeg"})
+    url = ticket["uploadUrl"]
+    assert error(put(url[:-1] + ("A" if url[-1] != "A" else "B")))[0] == 403
+    assert error(put(url, headers={"Content-Type": "audio/wav"}))[0] == 403
+    assert error(put(url, content=bytes(ticket["maxFileSizeBytes"] + 1))) == (
+        400, "FILE_TOO_LARGE")
+    endless = iter([bytes(1 << 20)] * (ticket["maxFileSizeMb"] + 1))
+    assert error(put(url, content=endless)) == (400, "FILE_TOO_LARGE")
+    assert put(url).status_code == 200
+    assert error(put(url))[0] == 409
+    job = ann.create(uploadKey=ticket["uploadKey"], outputType="VOCALS").json()
+    assert job["input"]["fileName"] == "a.mp3"
+    got = ann.end_of(job["id"])["outputs"]["vocals"]["url"]
+    assert got.split("?")[0].endswith("/vocals.mp3")
+    part = httpx.get(got, headers={"Range": "bytes=0-99"})
+    assert (part.status_code, len(part.content)) == (206, 100)
+    assert httpx.head(got).status_code == 200
+    assert error(httpx.get(got.replace("vocals.mp3", "drums.mp3")))[0] == 403
+
+
+def test_one_idempotency_key_makes_one_job(bob: Caller, songs: dict[str, Path]) -> None:
+    """J5: a hundred at once: one job, one hold."""
+    body = {"uploadKey": bob.upload(songs["wav"]), "outputType": "VOCALS", "quality": "FAST"}
+    before = bob.balance()
+
+    def post(_: int) -> httpx.Response:
+        return bob.http.post("/jobs", json=body, headers={"Idempotency-Key": "same"})
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(post, range(100)))
+    assert {a.status_code for a in answers} == {201}
+    assert len({a.content for a in answers}) == 1
+    assert before - bob.balance() == 6
+    other = bob.http.post("/jobs", json=body | {"quality": "BEST"},
+                          headers={"Idempotency-Key": "same"})
+    assert error(other) == (409, "IDEMPOTENCY_CONFLICT")
+    bob.end_of(answers[0].json()["id"])
+
+
+def test_cancel_and_remove(bob: Caller, songs: dict[str, Path], box: Server) -> None:
+    before = bob.balance()
+    job = bob.create(uploadKey=bob.upload(songs["long"])).json()
+    assert bob.balance() == before - 40
+    assert bob.http.delete(f"/jobs/{job['id']}").json() == {"deleted": True}
+    gone = bob.http.get(f"/jobs/{job['id']}").json()
+    assert (gone["status"], gone["errorMessage"], gone["creditsCharged"]) == (
+        "FAILED", "The job was cancelled", 0)
+    assert bob.balance() == before
+    done = bob.create(uploadKey=bob.upload(songs["wav"]), outputType="VOCALS").json()
+    url = bob.end_of(done["id"])["outputs"]["vocals"]["url"]
+    assert bob.http.delete(f"/jobs/{done['id']}").status_code == 200
+    gone = bob.http.get(f"/jobs/{done['id']}").json()
+    assert (gone["status"], gone["outputs"], gone["creditsCharged"]) == ("EXPIRED", None, 6)
+    assert error(httpx.get(url))[0] == 404
+    assert not (box.data / "outputs" / done["id"]).exists()
+    for job_id in (job["id"], done["id"]):
+        wait_for(lambda job_id=job_id: not (box.data / "scratch" / job_id).exists())
+
+
+def test_source_urls(ann: Caller, songs: dict[str, Path]) -> None:
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(songs["wav"].parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
+        threading.Thread(target=files.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{files.server_port}"
+        job = ann.create(sourceUrl=f"{base}/short.flac", outputType="VOCALS").json()
+        assert (job["input"]["fileName"], job["input"]["durationSeconds"]) == ("short.flac", 6)
+        assert error(ann.create(sourceUrl=f"{base}/nothing")) == (400, "SOURCE_URL_UNREACHABLE")
+        files.shutdown()
+    for bad in ("http://10.0.0.1/x", "http://[::1]/x", "http://169.254.169.254/", "file:///etc"):
+        assert error(ann.create(sourceUrl=bad)) == (400, "SOURCE_URL_FORBIDDEN")
+    assert ann.end_of(job["id"])["status"] == "COMPLETED"
+
+
+def test_a_slow_source_is_settled_later(bob: Caller, songs: dict[str, Path]) -> None:
+    release = threading.Event()
+
+    class Slow(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            release.wait(60)
+            super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = partial(Slow, directory=str(songs["wav"].parent))
+    before = bob.balance()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
+        threading.Thread(target=files.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{files.server_port}/short.wav"
+        job = bob.create(sourceUrl=url, outputType="VOCALS", quality="FAST").json()
+        assert (job["status"], job["input"]["durationSeconds"], job["creditsRequired"]) == (
+            "PENDING", 0, 0)
+        assert bob.balance() == before
+        release.set()
+        done = bob.end_of(job["id"])
+        files.shutdown()
+    assert (done["status"], done["input"]["durationSeconds"], done["creditsCharged"]) == (
+        "COMPLETED", 6, 6)
+
+
+def test_the_callback_of_the_first_api(box: Server, songs: dict[str, Path]) -> None:
+    secret = command(box, "keys", "secret")
+    with receiving(lambda number: 500 if number == 0 else 204) as receiver:
+        answer = httpx.post(
+            f"{box.url}/process", files={"file": ("a.wav", songs["wav"].read_bytes())},
+            data={"callback_url": f"{receiver.url}/done"}, timeout=60)
+        job_id = answer.json()["job_id"]
+        wait_for(lambda: len(receiver.got) == 2, 240)
+        for got in receiver.got:
+            manifest = json.loads(got.body)
+            assert (manifest["job_id"], manifest["status"]) == (job_id, "completed")
+            assert len(manifest["outputs"]) == 9
+            assert published.verify_signature(
+                got.body, got.headers["X-Webhook-Signature"], secret)
+        first, second = (got.headers["X-Webhook-Id"] for got in receiver.got)
+        assert first == second
+
+
+def test_the_document_is_this_servers_own(box: Server) -> None:
+    document = httpx.get(f"{box.url}/api/v1/openapi").json()
+    assert document["openapi"] == "3.1.0"
+    assert "/jobs/{id}" in document["paths"]
+
+
+def test_a_song_comes_out_the_same_twice(ann: Caller, songs: dict[str, Path]) -> None:
+    hashes = []
+    for _ in range(2):
+        job = ann.create(uploadKey=ann.upload(songs["wav"]), outputType="VOCALS",
+                         quality="FAST").json()
+        url = ann.end_of(job["id"])["outputs"]["vocals"]["url"]
+        hashes.append(hashlib.sha256(httpx.get(url).content).hexdigest())
+    assert hashes[0] == hashes[1]

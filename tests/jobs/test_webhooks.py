@@ -1,0 +1,258 @@
+"""The sender: at least once, one id, the schedule, 410, disabling; nobody waits for the slow."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import structlog
+
+from server.errors import Unreachable
+from server.jobs import retry
+from server.jobs import webhooks as module
+from server.jobs.webhooks import Sender
+from store import AccountRepository, Database, JobRepository, WebhookRepository
+from store.webhooks import Webhook
+from tests.store.conftest import PLAN, new_job
+
+BOTH = ["job.completed", "job.failed"]
+ONE = PLAN[:1]
+
+
+class Answer(NamedTuple):
+    status: int
+
+
+class FakeClient:
+    """Answers by `behave(url, number of the call)`."""
+
+    def __init__(self, behave: Callable[[str, int], "int | Exception | Awaitable"]) -> None:
+        self._behave = behave
+        self.calls: list[tuple[str, str, bytes]] = []  # url, id, body
+
+    async def post(self, url: str, body: bytes, headers: dict, timeout_s: float) -> Answer:
+        self.calls.append((url, headers["X-Webhook-Id"], body))
+        answer = self._behave(url, len(self.calls) - 1)
+        if isinstance(answer, Exception):
+            raise answer
+        if not isinstance(answer, int):
+            answer = await answer
+        return Answer(answer)
+
+
+class World:
+    """A database, a sender over a fake client, and a clock that the test moves."""
+
+    def __init__(self, db: Database, client: FakeClient) -> None:
+        self.client, self.now, self.ends = client, 1000.0, 0
+        self.jobs, self.hooks = JobRepository(db), WebhookRepository(db)
+        self.accounts = AccountRepository(db)
+        self.sender = Sender(self.hooks, self.jobs, client, write, lambda account: "whsec_AAAA")
+
+    async def webhook(self, name: str) -> None:
+        account = await self.accounts.ensure("ann", 1.0)
+        hook = Webhook(name, account, f"http://{name}", BOTH, "whsec_AAAA", 1.0)
+        assert await self.hooks.add(hook, 99)
+
+    async def job_ends(self, fail: bool = False, callback: str | None = None) -> str:
+        account = await self.accounts.ensure("ann", 1.0)
+        self.ends += 1
+        job = new_job(f"j{self.ends}", self.now, ONE, api="stemsplit", account_id=account,
+                      callback_url=callback)
+        await self.jobs.create(job)
+        stage = (await self.jobs.claim("audio", f"b/{self.ends}", self.now)).stage
+        if fail:
+            await self.jobs.fail(stage, "broken", self.now)
+        else:
+            await self.jobs.finish(stage, {}, {}, self.now)
+        return job.id
+
+    async def settle(self, until: Callable[[], bool] | None = None) -> None:
+        """Sends what is due at the present time, to its end."""
+        loop = asyncio.create_task(self.sender.run())
+        async with asyncio.timeout(30):
+            while True:
+                await asyncio.sleep(0.01)
+                if until is not None and until():
+                    break
+                due = await self.hooks.due(self.now, 99)
+                if until is None and not due and not self.sender._running:
+                    break
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+
+    async def hook(self, name: str) -> Webhook:
+        found = await self.hooks.get(name)
+        assert found is not None
+        return found
+
+
+def write(job, delivery) -> bytes:
+    return json.dumps([job.id, delivery.event]).encode()
+
+
+@pytest.fixture
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def run(test: Callable[[World], Awaitable[None]], behave=lambda url, number: 200) -> FakeClient:
+        client = FakeClient(behave)
+
+        async def main() -> None:
+            async with Database(tmp_path / "t.db") as db:
+                world = World(db, client)
+                monkeypatch.setattr(module.time, "time", lambda: world.now)
+                monkeypatch.setattr(module.random, "random", lambda: 0.5)
+                await test(world)
+
+        with structlog.testing.capture_logs() as lines:
+            asyncio.run(main())
+        defects = [line for line in lines if line.get("exc_info")]
+        assert not defects, defects
+        return client
+
+    return run
+
+
+def test_every_endpoint_is_told_once(play) -> None:
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        await world.webhook("b")
+        await world.job_ends(callback="http://c")
+        await world.job_ends(fail=True)
+        await world.settle()
+        assert (await world.hook("a")).last_called_at == 1000.0
+
+    calls = play(test).calls
+    assert sorted((url, json.loads(body)[1]) for url, _, body in calls) == [
+        ("http://a", "job.completed"), ("http://a", "job.failed"),
+        ("http://b", "job.completed"), ("http://b", "job.failed"),
+        ("http://c", "job.completed"),
+    ]
+    assert len({name for _, name, _ in calls}) == 5
+
+
+def test_the_schedule_by_a_fake_clock(play) -> None:
+    """W2."""
+    began: list[float] = []
+
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        await world.job_ends()
+        for _ in range(12):
+            before = len(world.client.calls)
+            await world.settle()
+            if len(world.client.calls) > before:
+                began.append(world.now)
+            following = await world.hooks.next_time(world.now)
+            if following is None:
+                break
+            world.now = following - 0.001
+            await world.settle()
+            assert len(world.client.calls) == before + 1, "not a moment too early"
+            world.now = following
+        hook = await world.hook("a")
+        assert (hook.fail_count, hook.last_error, hook.is_active) == (8, "no such host", True)
+
+    client = play(test, lambda url, number: Unreachable("no such host"))
+    assert [b - a for a, b in pairwise(began)] == list(retry.DELAYS)
+    assert len({name for _, name, _ in client.calls}) == 1, "one id over all attempts"
+
+
+def test_a_success_resets_the_count(play) -> None:
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        await world.job_ends()
+        for _ in range(3):
+            await world.settle()
+            world.now = await world.hooks.next_time(world.now) or world.now
+        hook = await world.hook("a")
+        assert (hook.fail_count, hook.last_error) == (0, None)
+
+    client = play(test, lambda url, number: 503 if number < 2 else 204)
+    assert len(client.calls) == 3
+
+
+def test_a_redirect_is_no_success(play) -> None:
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        await world.job_ends()
+        await world.settle()
+        assert (await world.hook("a")).last_error == "HTTP 302"
+
+    play(test, lambda url, number: 302)
+
+
+def test_gone_disables_at_once(play) -> None:
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        await world.webhook("b")
+        await world.job_ends()
+        await world.settle()
+        gone = await world.hook("a")
+        assert (gone.is_active, gone.fail_count) == (False, 1)
+        assert "410" in gone.last_error
+        await world.job_ends()
+        await world.settle()
+        assert (await world.hook("b")).is_active
+
+    client = play(test, lambda url, number: 410 if url == "http://a" else 200)
+    assert sorted(url for url, _, _ in client.calls) == ["http://a", "http://b", "http://b"]
+
+
+def test_twenty_failures_in_a_row_disable(play) -> None:
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        for end in range(20):
+            assert (await world.hook("a")).is_active, end
+            await world.job_ends()
+            await world.settle()
+        hook = await world.hook("a")
+        assert (hook.is_active, hook.fail_count) == (False, 20)
+        assert await world.hooks.next_time(world.now) is None, "nothing more is sent to it"
+
+    play(test, lambda url, number: 500)
+
+
+def test_a_slow_endpoint_delays_nobody(play) -> None:
+    """W3: one endpoint hangs with a long queue of its own; the other is told all the same."""
+    async def test(world: World) -> None:
+        await world.webhook("slow")
+        await world.webhook("quick")
+        for _ in range(30):
+            await world.job_ends()
+        calls = world.client.calls
+        await world.settle(lambda: sum(url == "http://quick" for url, _, _ in calls) == 30)
+        assert sum(url == "http://slow" for url, _, _ in calls) == module.PER_ENDPOINT
+
+    play(test, lambda url, number: asyncio.Event().wait() if url == "http://slow" else 200)
+
+
+def test_what_was_under_way_at_the_end_is_sent_again(play) -> None:
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        await world.job_ends()
+        await world.settle(lambda: len(world.client.calls) == 1)  # and the process ends there
+        await world.settle()
+        assert (await world.hook("a")).fail_count == 0
+
+    client = play(test, lambda url, n: asyncio.Event().wait() if n == 0 else 200)
+    assert len(client.calls) == 2
+    assert client.calls[0][1] == client.calls[1][1]
+
+
+def test_a_sender_that_forgets_would_be_caught(play, monkeypatch) -> None:
+    """The planted bug: a failure that is booked as a success."""
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        await world.job_ends()
+        await world.settle()
+        world.now = await world.hooks.next_time(world.now) or world.now
+        await world.settle()
+
+    monkeypatch.setattr(retry, "SUCCESS", range(200, 600))
+    assert len(play(test, lambda url, n: 500 if n == 0 else 200).calls) == 1
+    monkeypatch.setattr(retry, "SUCCESS", range(200, 300))
+    # the same events on a new database
+    assert retry.why(500) == "HTTP 500"

@@ -1,0 +1,285 @@
+"""The ledger, the jobs that hold and release, and the outbox, in one transaction each."""
+
+import asyncio
+import sqlite3
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from store import (
+    AccountRepository,
+    AnsweredBefore,
+    CreditRepository,
+    Entry,
+    FirstAnswer,
+    InsufficientCredits,
+    JobRepository,
+)
+from store.connection import Database
+from store.credits import BookedBefore
+from store.webhooks import Webhook, WebhookRepository
+from tests.store.conftest import PLAN, new_job
+
+ONE = PLAN[:1]
+
+
+def ours(job_id: str, account: str, seconds: int | None, now: float = 1.0, **more: object):
+    return new_job(job_id, now, ONE, api="stemsplit", account_id=account, seconds=seconds, **more)
+
+
+async def run_to_end(jobs: JobRepository, fail: bool, lease: str = "b/1") -> None:
+    claim = await jobs.claim("audio", lease, 2.0)
+    if fail:
+        await jobs.fail(claim.stage, "broken", 3.0)
+    else:
+        await jobs.finish(claim.stage, {}, {}, 3.0)
+
+
+@pytest.mark.parametrize(("fail", "kind", "left"), [(False, "capture", 70), (True, "release", 100)])
+def test_a_job_holds_and_then_settles(open_store, fail: bool, kind: str, left: int) -> None:
+    async def main() -> None:
+        async with open_store() as (db, jobs):
+            credits = CreditRepository(db)
+            account = await AccountRepository(db).ensure("ann", 1.0)
+            await credits.add(Entry(account, "grant", 100, 1.0))
+            await jobs.create(ours("a", account, 30))
+            assert await credits.balance(account) == (70, 1.0)
+            assert (await jobs.get("a")).charged == 0
+            await run_to_end(jobs, fail)
+            assert (await credits.balance(account))[0] == left
+            assert (await jobs.get("a")).charged == (0 if fail else 30)
+            assert [e.kind for e in await credits.entries(account)] == ["grant", "hold", kind]
+
+    asyncio.run(main())
+
+
+def test_nobody_spends_more_than_there_is(open_store) -> None:
+    """L3: 500 at once on credits for 100."""
+
+    async def main() -> None:
+        async with open_store() as (db, jobs):
+            credits = CreditRepository(db)
+            account = await AccountRepository(db).ensure("ann", 1.0)
+            await credits.add(Entry(account, "grant", 100 * 7, 1.0))
+            attempts = (jobs.create(ours(f"j{i}", account, 7)) for i in range(500))
+            outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+            refused = [o for o in outcomes if isinstance(o, InsufficientCredits)]
+            assert len(refused) == 400
+            assert await credits.balance(account) == (0, 1.0)
+            assert await jobs.count_unfinished() == 100
+
+    asyncio.run(main())
+
+
+def test_the_ledger_is_append_only(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (db, _):
+            credits = CreditRepository(db)
+            account = await AccountRepository(db).ensure("ann", 1.0)
+            await credits.add(Entry(account, "grant", 5, 1.0))
+            await credits.add(Entry(account, "hold", 5, 1.0, "a"))
+            with pytest.raises(BookedBefore):
+                await credits.add(Entry(account, "hold", 0, 1.0, "a"))
+            for statement in ("UPDATE ledger SET seconds = 0", "DELETE FROM ledger"):
+                with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                    await db.write(lambda c, s=statement: c.execute(s))
+
+    asyncio.run(main())
+
+
+def test_one_idempotency_key_makes_one_job(open_store) -> None:
+    """J5, in the store: 100 at once; all others learn the first answer."""
+
+    async def main() -> None:
+        async with open_store() as (db, jobs):
+            credits = CreditRepository(db)
+            account = await AccountRepository(db).ensure("ann", 1.0)
+            await credits.add(Entry(account, "grant", 100, 1.0))
+            first = [FirstAnswer("k", "hash", f"answer {i}", 0.0) for i in range(100)]
+            attempts = (
+                jobs.create(ours(f"j{i}", account, 5, first_answer=first[i])) for i in range(100)
+            )
+            outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+            told = {o.answer for o in outcomes if isinstance(o, AnsweredBefore)}
+            assert told == {"answer 0"}
+            assert await jobs.count_unfinished() == 1
+            assert (await credits.balance(account))[0] == 95
+            with pytest.raises(AnsweredBefore):
+                await jobs.first_answer(account, "k", 0.5)
+            await jobs.first_answer(account, "k", 1.5)  # too old to count
+
+    asyncio.run(main())
+
+
+def test_a_job_that_ends_fills_the_outbox(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (db, jobs):
+            hooks = WebhookRepository(db)
+            ann, bob = [await AccountRepository(db).ensure(name, 1.0) for name in ("ann", "bob")]
+            both = ["job.completed", "job.failed"]
+            for name, account, events in (
+                ("w1", ann, both), ("w2", ann, ["job.failed"]), ("w3", bob, both),
+            ):
+                assert await hooks.add(Webhook(name, account, "http://x", events, "s", 1.0), 9)
+            await jobs.create(ours("a", ann, None, callback_url="http://y"))
+            assert await hooks.due(99.0, 10) == []
+            await run_to_end(jobs, fail=False)
+            due = await hooks.due(99.0, 10)
+            assert {(d.webhook_id, d.event) for d in due} == {
+                ("w1", "job.completed"), (None, "job.completed")}
+            await jobs.create(ours("b", ann, None, 5.0))
+            assert await jobs.cancel("b", "Cancelled", 6.0)
+            assert not await jobs.cancel("b", "Cancelled", 6.0)
+            told = {(d.webhook_id, d.event) for d in await hooks.due(99.0, 10) if d.job_id == "b"}
+            assert told == {("w1", "job.failed"), ("w2", "job.failed")}
+
+    asyncio.run(main())
+
+
+def test_a_late_stage_holds_nothing_up(open_store) -> None:
+    from store import StagePlan
+
+    plan = (*ONE, StagePlan("describe", "audio", needs=("decode",), late=True))
+
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            await jobs.create(new_job("a", 1.0, plan))
+            await jobs.create(new_job("b", 2.0, ONE))
+            first = await jobs.claim("audio", "b/1", 1.0)
+            assert await jobs.finish(first.stage, {}, {}, 2.0) == (True, False)
+            assert (await jobs.claim("audio", "b/2", 1.0)).job.id == "b", "late ones come last"
+            late = await jobs.claim("audio", "b/3", 1.0)
+            assert await jobs.unfinished_ids() == {"a", "b"}, "its scratch is needed still"
+            assert await jobs.finish(late.stage, {"bpm": 120.0}, {}, 3.0) == (False, True)
+            assert (await jobs.get("a")).completed_at == 2.0
+
+    asyncio.run(main())
+
+
+def test_a_late_stage_that_fails_costs_nothing(open_store) -> None:
+    from store import StagePlan
+
+    plan = (*ONE, StagePlan("describe", "audio", late=True))
+
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            await jobs.create(new_job("a", 1.0, plan))
+            for _ in range(2):
+                claim = await jobs.claim("audio", f"b/{_}", 1.0)
+                if claim.stage.late:
+                    await jobs.fail(claim.stage, "cannot tell", 2.0)
+                else:
+                    await jobs.finish(claim.stage, {}, {}, 2.0)
+            assert (await jobs.get("a")).state == "completed"
+
+    asyncio.run(main())
+
+
+class Ledger(RuleBasedStateMachine):
+    """L1: any order of entries and job ends, crashes included, against a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.balance = 0
+        self.held: dict[str, int] = {}
+        self.captured: dict[str, int] = {}
+        self.refunded: set[str] = set()
+        self.count = 0
+
+    def run(self, coroutine):
+        return self.loop.run_until_complete(coroutine)
+
+    @initialize()
+    def begin(self) -> None:
+        import tempfile
+        from pathlib import Path
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "x.db"
+        self.open()
+        self.account = self.run(AccountRepository(self.db).ensure("ann", 1.0))
+
+    def open(self) -> None:
+        self.db = self.run(Database(self.path).__aenter__())
+        self.jobs, self.credits = JobRepository(self.db), CreditRepository(self.db)
+
+    @rule()
+    def reopen(self) -> None:
+        self.run(self.db.__aexit__())
+        self.open()
+
+    @rule(seconds=st.integers(0, 500))
+    def grant(self, seconds: int) -> None:
+        self.run(self.credits.add(Entry(self.account, "grant", seconds, 1.0)))
+        self.balance += seconds
+
+    @rule(seconds=st.integers(0, 300))
+    def post(self, seconds: int) -> None:
+        self.count += 1
+        job = ours(f"j{self.count}", self.account, seconds)
+        if seconds > self.balance:
+            with pytest.raises(InsufficientCredits):
+                self.run(self.jobs.create(job))
+            assert self.run(self.jobs.get(job.id)) is None
+        else:
+            self.run(self.jobs.create(job))
+            self.balance -= seconds
+            self.held[job.id] = seconds
+
+    @rule(fail=st.booleans())
+    def end_one(self, fail: bool) -> None:
+        claim = self.run(self.jobs.claim("audio", f"b/{self.count}", 2.0))
+        if claim is None:
+            return
+        if fail:
+            self.run(self.jobs.fail(claim.stage, "x", 3.0))
+            self.balance += self.held.pop(claim.job.id)
+        else:
+            self.run(self.jobs.finish(claim.stage, {}, {}, 3.0))
+            self.captured[claim.job.id] = self.held.pop(claim.job.id)
+
+    @rule(data=st.data())
+    def cancel(self, data) -> None:
+        if self.held:
+            job = data.draw(st.sampled_from(sorted(self.held)))
+            assert self.run(self.jobs.cancel(job, "x", 3.0))
+            self.balance += self.held.pop(job)
+
+    @rule(data=st.data())
+    def refund(self, data) -> None:
+        if not self.captured:
+            return
+        job = data.draw(st.sampled_from(sorted(self.captured)))
+        entry = Entry(self.account, "refund", self.captured[job], 4.0, job)
+        if job in self.refunded:
+            with pytest.raises(BookedBefore):
+                self.run(self.credits.add(entry))
+        else:
+            self.run(self.credits.add(entry))
+            self.refunded.add(job)
+            self.balance += self.captured[job]
+
+    @invariant()
+    def agrees(self) -> None:
+        if not hasattr(self, "account"):
+            return
+        entries = self.run(self.credits.entries(self.account))
+        signs = {"grant": 1, "hold": -1, "capture": 0, "release": 1, "refund": 1}
+        assert sum(signs[e.kind] * e.seconds for e in entries) == self.balance
+        assert self.run(self.credits.balance(self.account))[0] == self.balance
+
+    def teardown(self) -> None:
+        if hasattr(self, "db"):
+            self.run(self.db.__aexit__())
+            self.folder.cleanup()
+        self.loop.close()
+
+
+Ledger.TestCase.settings = settings(
+    max_examples=15, stateful_step_count=25, deadline=None, derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+TestLedger = Ledger.TestCase
