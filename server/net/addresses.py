@@ -21,7 +21,7 @@ SPECIAL: Final = tuple(map(ipaddress.ip_network, (
     "0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15",
     "224.0.0.0/4", "240.0.0.0/4",
     "::/8",            # unspecified, loopback, compatible and translated addresses
-    "100::/64", "2001::/23", "3fff::/20", "5f00::/16", "fc00::/7", "fe00::/9", "ff00::/8",
+    "100::/64", "2001::/23", "3fff::/20", "5f00::/16", "fc00::/7", "fe00::/8", "ff00::/8",
 )))  # fmt: skip
 NAT64: Final = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052
 LOCAL_NAT64: Final = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215

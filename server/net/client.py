@@ -229,7 +229,7 @@ def _parts(url: str) -> tuple[str, int]:
     """Host and port of a URL that may be called at all. Raises AddressForbidden."""
     try:
         parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+        port = {"http": 80, "https": 443}.get(parts.scheme, 0) if parts.port is None else parts.port
     except ValueError:
         raise AddressForbidden("This is no URL") from None
     if len(url) > MOST_URL or any(ord(c) <= 32 or ord(c) == 127 for c in url) or "\\" in url:
