@@ -5,6 +5,9 @@ On a terminal for people, otherwise one JSON object a line. Standard logging end
 
 import logging
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -29,7 +32,9 @@ def set_up_logs(settings: Log, **context: Any) -> None:
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_encode)]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(sys.stderr) if console else JsonHandler(sys.stderr)
+    if isinstance(handler, JsonHandler):
+        handler.context = context
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
@@ -46,6 +51,46 @@ def set_up_logs(settings: Log, **context: Any) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(root.level),
         cache_logger_on_first_use=False,
     )
+
+
+class AccessLog:
+    """One line for each request, without the detour of the other lines: most lines are these.
+
+    `set_up_logs` comes first. What the context holds (request_id) is on the line as on any other.
+    """
+
+    def __init__(self) -> None:
+        self._console = structlog.get_logger("server.access").bind()
+
+    def __call__(self, level: str, event: str, **fields: Any) -> None:
+        """Writes a line; `level` is debug or info."""
+        root = logging.getLogger()
+        number = logging.DEBUG if level == "debug" else logging.INFO
+        handler = root.handlers[0] if root.handlers else None
+        if not isinstance(handler, JsonHandler):
+            self._console.log(number, event, **fields)
+            return
+        if number < root.level:
+            return
+        line = {**handler.context, **structlog.contextvars.get_contextvars(), **fields}
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        handler.write({**line, "event": event, "level": level, "timestamp": now})
+
+
+class JsonHandler(logging.StreamHandler[Any]):
+    """Writes lines of JSON; also those that come ready as a dict."""
+
+    context: Mapping[str, Any] = MappingProxyType({})
+
+    def write(self, line: dict[str, Any]) -> None:
+        """One line."""
+        text = _encode(line) + "\n"
+        self.acquire()
+        try:
+            self.stream.write(text)
+            self.flush()
+        finally:
+            self.release()
 
 
 def _encode(event: dict[str, Any], **_: Any) -> str:

@@ -1,7 +1,8 @@
 """Two SQLite connections on one file: one writer, one reader, each on its own thread.
 
 A transaction is one function that runs whole on the writer's thread, so a cancelled task can
-never leave one open. Writes that arrive together share one commit, and so one fsync.
+never leave one open. Writes that arrive together share one commit, and so one fsync; reads that
+arrive together share one hop to their thread.
 """
 
 import asyncio
@@ -18,6 +19,9 @@ from store.migrations import migrate
 
 T = TypeVar("T")
 Transaction = Callable[..., Any]
+Work = list[tuple[Transaction, tuple[Any, ...]]]
+Outcomes = list[tuple[Any, Exception | None]]
+RunAll = Callable[[sqlite3.Connection, Work], Outcomes]
 
 # name -> (value to set, value that must be read back)
 PRAGMAS: dict[str, tuple[str, object]] = {
@@ -40,26 +44,25 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._queue: list[tuple[Transaction, tuple[Any, ...], asyncio.Future[Any]]] = []
-        self._flusher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self._writer = await stack.enter_async_context(_connect(self.path))
-            await _call(self._writer, migrate)
-            self._reader = await stack.enter_async_context(_connect(self.path))
-            await _call(self._reader, _forbid_writes)
+            writer = await stack.enter_async_context(_connect(self.path))
+            await _call(writer, migrate)
+            reader = await stack.enter_async_context(_connect(self.path))
+            await _call(reader, _forbid_writes)
+            self._writer, self._reader = Batches(writer, _commit_all), Batches(reader, _read_all)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._flusher is not None:
-            await asyncio.wait([self._flusher])
+        for batches in (self._writer, self._reader):
+            await batches.finish()
         await self._stack.aclose()
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """Runs `function(connection, *args)` on the reader's thread."""
-        return await _call(self._reader, function, *args)
+        return await self._reader.run(function, args)
 
     async def write(self, function: Callable[..., T], *args: Any) -> T:
         """Runs `function(connection, *args)` as one transaction; returns once it is on disk.
@@ -68,18 +71,37 @@ class Database:
         caller is cancelled the transaction is still carried out. A full disk is an OSError
         with ENOSPC.
         """
+        return await self._writer.run(function, args)
+
+
+class Batches:
+    """Takes what has gathered to a connection's thread in one go: a hop costs more than a query."""
+
+    def __init__(self, connection: aiosqlite.Connection, run_all: RunAll) -> None:
+        self._connection = connection
+        self._run_all = run_all
+        self._queue: list[tuple[Transaction, tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def run(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+        """Runs `function(connection, *args)` with whatever else has gathered."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append((function, args, future))
         if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush(), name="store-writer")
+            self._flusher = asyncio.create_task(self._flush(), name="store")
         return await future
+
+    async def finish(self) -> None:
+        """Waits for what is under way."""
+        if self._flusher is not None:
+            await asyncio.wait([self._flusher])
 
     async def _flush(self) -> None:
         while self._queue:
             batch, self._queue = self._queue, []
             work = [(function, args) for function, args, _ in batch]
             try:
-                outcomes = await _call(self._writer, _run_batch, work)
+                outcomes = await _call(self._connection, self._run_all, work)
             except sqlite3.OperationalError as error:
                 outcomes = [(None, _no_room(error))] * len(batch)
             except Exception as error:
@@ -125,11 +147,20 @@ def _prepare(connection: sqlite3.Connection) -> None:
             raise DatabaseError(f"PRAGMA {name} is {found!r}, and must be {expected!r}")
 
 
-def _run_batch(
-    connection: sqlite3.Connection, work: list[tuple[Transaction, tuple[Any, ...]]]
-) -> list[tuple[Any, Exception | None]]:
+def _read_all(connection: sqlite3.Connection, work: Work) -> Outcomes:
+    """One after the other; what one raises is its own."""
+    outcomes: Outcomes = []
+    for function, args in work:
+        try:
+            outcomes.append((function(connection, *args), None))
+        except Exception as error:
+            outcomes.append((None, error))
+    return outcomes
+
+
+def _commit_all(connection: sqlite3.Connection, work: Work) -> Outcomes:
     """All functions in one commit, each in a savepoint of its own."""
-    outcomes: list[tuple[Any, Exception | None]] = []
+    outcomes: Outcomes = []
     connection.execute("BEGIN IMMEDIATE")
     try:
         for function, args in work:

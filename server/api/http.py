@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.api.answers import DownloadCut, Json
 from server.api.limits import RateLimit
 from server.api.wire import API_VERSION, ErrorAnswer
+from server.logs import AccessLog
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 EXPOSED: Final = ("Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-API-Version",
@@ -66,8 +67,8 @@ class Requests:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        # Bound once: the lazy logger would be set up anew for every line.
-        self._log = structlog.get_logger("server.access").bind()
+        self._log = structlog.get_logger("server.access")
+        self._write = AccessLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,11 +88,12 @@ class Requests:
                 sorry = Json(ErrorAnswer("Internal server error"), 500)
                 await sorry(scope, receive, answer.send)
         finally:
-            write = self._log.debug if scope["path"] == "/health" else self._log.info
+            level = "debug" if scope["path"] == "/health" else "info"
             # Without the query, which may sign; decoded, a path may hold line breaks.
             path = quote(scope["path"][:LONGEST_PATH])
             client = (scope.get("client") or ("",))[0]
-            write("request", method=scope["method"], path=path, client=client, **answer.figures())
+            self._write(level, "request", method=scope["method"], path=path, client=client,
+                        **answer.figures())  # fmt: skip
 
 
 class _Answer:

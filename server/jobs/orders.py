@@ -1,6 +1,5 @@
 """What the StemSplit API asks for and is told of: orders, requests, jobs. Data, and no more."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -45,13 +44,14 @@ class Request(Struct, frozen=True, kw_only=True):
 class SplitJob(Struct, frozen=True):
     """A job as its API shows it: the stored job, its decoded request, what `describe` found.
 
-    `status`: pending, processing, completed, failed or expired; `files`: finished files by track.
+    `status`: pending, processing, completed, failed or expired; `files`: names of finished files,
+    by track.
     """
 
     job: Job
     request: Request
     status: str
-    files: dict[str, Path]
+    files: dict[str, str]
     bpm: float | None = None
     key: str | None = None
 

@@ -98,6 +98,12 @@ class SplitService:
             raise JobNotFound("Job not found.")
         return self.view(job)
 
+    def path(self, job: SplitJob, name: str) -> Path | None:
+        """Where a finished file of a completed job lies; None if it has no such file."""
+        if job.status != "completed" or name not in job.files.values():
+            return None
+        return self._intake.folders.outputs / job.job.id / name
+
     async def page(
         self, account_id: str, status: str | None, limit: int, offset: int
     ) -> tuple[list[SplitJob], int]:
@@ -124,13 +130,14 @@ class SplitService:
         """A stored StemSplit job as its API shows it."""
         request = msgspec.json.decode(job.request, type=Request)
         status = "pending" if job.state == "processing" and job.started_at is None else job.state
-        folder = self._intake.folders.outputs / job.id
-        files = {track: folder / path for track, path in job.tracks.items()}
         facts: dict[str, Any] = {}
         for stage in job.stages:
             if stage.name == "describe":
                 facts = msgspec.json.decode(stage.facts)
-        wanted = {track: files[track] for track in OUTPUTS[request.output_type] if track in files}
+        wanted = {
+            track: job.tracks[track] for track in OUTPUTS[request.output_type]
+            if track in job.tracks
+        }  # fmt: skip
         return SplitJob(job, request, status, wanted, facts.get("bpm"), facts.get("key"))
 
     @asynccontextmanager

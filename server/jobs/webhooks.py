@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
-from server.errors import InvalidRequest, StemboxError, WebhookNotFound
+from server.errors import AddressForbidden, InvalidRequest, StemboxError, WebhookNotFound
 from server.jobs import retry
 from server.jobs.signatures import new_secret, signed_headers
 from store import Job, JobRepository, WebhookRepository
@@ -70,10 +70,9 @@ class Webhooks:
         """Registers an endpoint; its secret is shown this once.
 
         Raises:
-            AddressForbidden: the URL is none that the server may call.
-            InvalidRequest: the account has too many.
+            InvalidRequest: the URL is none that the server may call, or the account has too many.
         """
-        self._client.check_url(url)
+        self.check_url(url)
         webhook = Webhook(uuid.uuid4().hex, account_id, url, events, new_secret(), time.time())
         if not await self._webhooks.add(webhook, MOST_WEBHOOKS):
             raise InvalidRequest(f"An account may have {MOST_WEBHOOKS} webhooks at most")
@@ -81,8 +80,11 @@ class Webhooks:
         return webhook
 
     def check_url(self, url: str) -> None:
-        """Raises AddressForbidden: the server must not call this URL."""
-        self._client.check_url(url)
+        """Raises InvalidRequest: the server must not call this URL."""
+        try:
+            self._client.check_url(url)
+        except AddressForbidden as error:
+            raise InvalidRequest(f"{error.message}: {url}") from None
 
     async def of(self, account_id: str) -> list[Webhook]:
         """An account's webhooks, the oldest first."""

@@ -375,3 +375,19 @@ def test_a_song_comes_out_the_same_twice(ann: Caller, songs: dict[str, Path]) ->
         url = ann.end_of(job["id"])["outputs"]["vocals"]["url"]
         hashes.append(hashlib.sha256(httpx.get(url).content).hexdigest())
     assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("document", "base"), [("/api/v1/openapi", "/api/v1"), ("/openapi.json", "")])
+def test_every_answer_is_as_the_document_says(
+    box: Server, ann: Caller, tmp_path: Path, document: str, base: str
+) -> None:
+    """C1: schemathesis, all checks, on the documents of both APIs."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("schemathesis"),
+         "--config-file", Path(__file__).with_name("schemathesis.toml"),
+         "run", box.url + document, "--url", box.url + base, "--checks", "all",
+         "--header", f"Authorization: Bearer {ann.key}", "--max-examples", "20", "--seed", "1",
+         "--generation-database", "none", "--no-color"],
+        capture_output=True, text=True, timeout=250, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-4000:]

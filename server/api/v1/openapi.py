@@ -36,6 +36,7 @@ SENTENCES: Final = {
     500: "Something went wrong on the server's side",
     503: "Too busy, or out of disk: come back after `Retry-After` seconds",
 }
+MOST_OFFSET: Final = 2**53 - 1
 KEYED: Final = (401, 403, 429, 500)  # of every route that asks for a key
 
 
@@ -127,7 +128,7 @@ def _create_job() -> dict[str, Any]:
 def _list_jobs() -> dict[str, Any]:
     schemas: dict[str, dict[str, Any]] = {
         "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
-        "offset": {"type": "integer", "minimum": 0, "default": 0},
+        "offset": {"type": "integer", "minimum": 0, "maximum": MOST_OFFSET, "default": 0},
         "status": {"type": "string", "enum": list(wire.STATUSES)},
     }
     parameters = [{"name": name, "in": "query", "schema": s} for name, s in schemas.items()]

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from mimetypes import guess_type
@@ -25,10 +26,11 @@ from server.errors import FileTooLarge, InvalidRequest
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
+HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?").fullmatch
 MOST_BODY: Final = 256 << 10  # bytes of a JSON body
 MOST_METADATA: Final = 16 << 10  # bytes of a job's metadata
 MOST_KEY: Final = 255  # characters of an Idempotency-Key
-MOST_OFFSET: Final = 2**53
+
 PAGE: Final = 20
 MOST_PAGE: Final = 100
 
@@ -77,7 +79,7 @@ class Routes:
     async def list_jobs(self, request: Request) -> Response:
         """A page of the account's jobs."""
         limit = _number(request, "limit", PAGE, range(1, MOST_PAGE + 1))
-        offset = _number(request, "offset", 0, range(MOST_OFFSET))
+        offset = _number(request, "offset", 0, range(openapi.MOST_OFFSET + 1))
         status = request.query_params.get("status")
         if status is not None and status not in wire.STATUSES:
             raise InvalidRequest(f"status must be one of {', '.join(wire.STATUSES)}")
@@ -138,9 +140,8 @@ class Routes:
         self._signer.check_download(
             _target(request), job_id, name, request.query_params, time.time()
         )
-        job = await self._services.jobs.find(job_id)
-        path = {path.name: path for path in job.files.values()}.get(name)
-        if job.status != "completed" or path is None:
+        path = self._services.jobs.path(await self._services.jobs.find(job_id), name)
+        if path is None:
             raise TrackNotFound("This file has been removed.")
         return await downloads.file(request, path, wire.media_type(path))
 
@@ -173,7 +174,7 @@ class Routes:
     def base_url(self, request: Request) -> str:
         """Scheme and host of signed URLs: as configured, else as the client called us."""
         configured = self._config.server.public_url.rstrip("/")
-        return configured or f"{request.url.scheme}://{request.url.netloc}"
+        return configured or f"{request.scope['scheme']}://{_host(request)}"
 
     def _minting(self, request: Request) -> wire.MintUrl:
         base = self.base_url(request)
@@ -188,6 +189,15 @@ def _route(path: str, handlers: Mapping[str, Handler]) -> Route:
 
     middleware = [Middleware(uploads.Lingering)] if "PUT" in handlers or "POST" in handlers else []
     return Route(path, endpoint, methods=list(handlers), middleware=middleware)
+
+
+def _host(request: Request) -> str:
+    """Where the client called us; nothing but a host and a port gets into a URL."""
+    host = request.headers.get("host", "")
+    if HOST(host):
+        return host
+    address, port = request.scope["server"]
+    return f"{address}:{port}"
 
 
 def _account(request: Request) -> str:
