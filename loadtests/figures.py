@@ -6,7 +6,9 @@
 
 import argparse
 import io
+import json
 import os
+import queue
 import signal
 import statistics
 import subprocess
@@ -14,6 +16,8 @@ import sys
 import tempfile
 import threading
 import time
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +40,14 @@ class Server:
 
     def __init__(self, data: Path) -> None:
         began = time.monotonic()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "server.cli", "serve", "--port", str(PORT),
-             "--data-dir", str(data)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
+        self.data, self.log = data, data.with_suffix(".log")
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "server.cli", "serve", "--port", str(PORT),
+                 "--data-dir", str(data)],
+                stdout=log, stderr=log,
+                env=os.environ | {"STEMBOX_FETCH__ALLOW_NETWORKS": "127.0.0.0/8"},
+            )
         self.answers_s = self._until(began, lambda: bool(httpx.get(f"{URL}/health")))
         self.ready_s = self._until(
             began, lambda: len(httpx.get(f"{URL}/config").json()["workers"]) >= WORKERS
@@ -139,6 +146,51 @@ def one_job(server: Server, song: bytes, label: str) -> dict[str, float]:
             "/health p99, ms": health[98]}
 
 
+def one_webhook(server: Server, song: bytes) -> dict[str, float]:
+    """A StemSplit job (two stems as MP3) and the webhook that tells of its end."""
+    made = subprocess.run(
+        [sys.executable, "-m", "server.cli", "keys", "create", "--account", "figures",
+         "--minutes", "100", "--data-dir", str(server.data)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    arrived: queue.Queue[tuple[float, dict[str, Any]]] = queue.Queue()
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            arrived.put((time.time(), json.loads(body)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as endpoint, httpx.Client(
+        base_url=f"{URL}/api/v1", timeout=60,
+        headers={"Authorization": f"Bearer {made.stdout.strip()}"},
+    ) as api:  # fmt: skip
+        threading.Thread(target=endpoint.serve_forever, daemon=True).start()
+        api.post("/webhooks", json={"url": f"http://127.0.0.1:{endpoint.server_port}"})
+        began = time.monotonic()
+        ticket = api.post("/upload", json={"filename": "song.flac"}).json()
+        httpx.put(ticket["uploadUrl"], content=song, timeout=60,
+                  headers={"Content-Type": ticket["contentType"]}).raise_for_status()  # fmt: skip
+        api.post("/jobs", json={"uploadKey": ticket["uploadKey"]}).raise_for_status()
+        accepted = time.monotonic() - began
+        at, told = arrived.get(timeout=600)
+        endpoint.shutdown()
+    assert told["event"] == "job.completed", told
+    separated = max(
+        datetime.fromisoformat(line["timestamp"]).timestamp()
+        for line in (json.loads(t) for t in server.log.read_text().splitlines() if t[:1] == "{")
+        if line.get("event") == "stage completed" and line.get("stage") == "separate"
+    )
+    completed = datetime.fromisoformat(told["data"]["completedAt"]).timestamp()
+    return {"upload and POST /jobs, s": accepted, "end to end, s": time.monotonic() - began,
+            "separated to webhook, s": at - separated,
+            "completed to webhook, ms": 1000 * (at - completed)}  # fmt: skip
+
+
 def report(title: str, figures: dict[str, float]) -> None:
     """One block of lines."""
     print(title)
@@ -167,6 +219,7 @@ def main() -> None:
         song = make_song(arguments.seconds)
         for turn in ("first", "second"):
             report(f"{arguments.seconds:g} s song, {turn}", one_job(server, song, "short song"))
+        report("the same song, two stems as MP3", one_webhook(server, song))
         if arguments.hour:
             report("60-minute song", one_job(server, make_song(3600), "long song"))
         server.stop()
