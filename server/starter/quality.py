@@ -24,7 +24,12 @@ from tqdm import tqdm
 
 from server.engine.cpu import prepare_cpu
 from server.starter.measuring import picture
-from server.starter.measuring.baselines import Guesses, equal_shares, split_by_hpss
+from server.starter.measuring.baselines import (
+    Guesses,
+    equal_shares,
+    ideal_ratio_mask,
+    split_by_hpss,
+)
 from server.starter.measuring.measures import is_silent, level_db, measure
 from server.starter.measuring.report import Leak, Report, Score, SetResult, markdown
 from server.starter.played.orchestra import unheard_orchestra
@@ -89,12 +94,14 @@ def formed(guesses: Mapping[str, np.ndarray], target: frozenset[str]) -> np.ndar
 
 
 def score_song(number: int, stems: Song, methods: Mapping[str, Method]) -> Iterator[Score | Leak]:
-    """Separate the sum of `stems`, each (2, samples), by every method and as the mix; score it.
+    """Separate the sum of `stems`, each (2, samples), by every method, by the oracle that knows
+    them, and as the mix itself; score it.
 
     What a method cannot form is left out; what is silent in the song has no score, but a leak.
     """
     mix = np.sum(list(stems.values()), axis=0)
     made = {name: method(mix) for name, method in methods.items()}
+    made["oracle"] = ideal_ratio_mask(stems)
     for target, parts in TARGETS.items():
         truth = np.sum([stems[part] for part in parts], axis=0)
         guesses = {name: formed(guess, parts) for name, guess in made.items()} | {"mix": mix}

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from server.starter.measuring.baselines import SHARED, SR, equal_shares, split_by_hpss
+from server.starter.measuring.baselines import (
+    SHARED,
+    SR,
+    equal_shares,
+    ideal_ratio_mask,
+    split_by_hpss,
+)
 from server.starter.songs import STEMS
 
 TIME = np.arange(3 * SR) / SR
@@ -42,3 +48,12 @@ def test_shares_of_what_is_not_told_apart_are_equal():
     guesses = split_by_hpss(tone(900, 1, 0.2) + tone(60))
     np.testing.assert_array_equal(guesses["guitar"], guesses["piano"])
     np.testing.assert_array_equal(guesses["guitar"], guesses["other"])
+
+
+def test_the_oracle_takes_apart_what_does_not_overlap_and_adds_up():
+    stems = {"bass": tone(60), "vocals": tone(900), "drums": clicks()}
+    guesses = ideal_ratio_mask(stems)
+    np.testing.assert_allclose(sum(guesses.values()), sum(stems.values()), atol=1e-4)
+    for name in ("bass", "vocals"):
+        error = np.square(guesses[name] - stems[name]).sum() / np.square(stems[name]).sum()
+        assert error < 0.02
