@@ -168,7 +168,7 @@ class House:
         self._fetcher = Fetcher(config, jobs, intake, client, self.dispatcher.boot)
         split = SplitService(config, jobs, intake, uploads, self._fetcher, self.dispatcher)
         service = JobService(config, jobs, intake, self.workers, self.dispatcher)
-        letters = Letters(config, service, split, signer)
+        letters = Letters(service, split, signer)
         self._sender = Sender(hooks, jobs, client, letters.write, partial(callback_secret, secret))
         self._janitor = Janitor(
             jobs, folders, uploads, config.jobs.retention_hours, intake.incoming

@@ -40,9 +40,13 @@ class Folders:
         for folder in (self.scratch / job_id, self.scratch, self.outputs):
             sync_folder(folder)
 
-    def remove(self, folder: Path, job_id: str) -> None:
-        """Removes one job's folder below one of the three; what is gone already is fine."""
-        shutil.rmtree(folder / job_id, ignore_errors=True)
+    def remove(self, folder: Path, name: str) -> None:
+        """Removes a job's folder, or a file, below one of these; what is gone already is fine."""
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
     def remove_parts(self, job_id: str) -> None:
         """Removes what attempts that died have left half-written among a job's outputs."""
@@ -50,7 +54,7 @@ class Folders:
             part.unlink(missing_ok=True)
 
     def leftovers(self, folder: Path) -> set[str]:
-        """Names of the jobs that have something below a folder."""
+        """Names of what lies below a folder."""
         return set(os.listdir(folder))
 
     def free_percent(self) -> float:

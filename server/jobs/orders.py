@@ -14,9 +14,13 @@ ANSWER_HOURS = 24  # for which an Idempotency-Key is remembered
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What an account asks for: exactly one of `upload_key` and `source_url` is given."""
+    """What an account asks for: exactly one of `upload_key` and `source_url` is given.
+
+    `base_url`: how the account called this server, and so how it can download.
+    """
 
     account_id: str
+    base_url: str
     output_type: str
     quality: Quality
     output_format: str
@@ -35,6 +39,7 @@ class Request(Struct, frozen=True, kw_only=True):
     output_format: str
     model: str
     file_name: str
+    base_url: str = ""
     seconds: float = 0.0
     size_bytes: int = 0
     source_url: str | None = None

@@ -215,7 +215,7 @@ class SplitService:
             output_type=order.output_type, quality=order.quality,
             output_format=order.output_format, file_name=order.file_name or "",
             model=catalog.serving(order.quality, self._config, stems).name,
-            source_url=order.source_url, metadata=order.metadata,
+            base_url=order.base_url, source_url=order.source_url, metadata=order.metadata,
         )  # fmt: skip
 
     def _options(self, order: Order, request: Request) -> Options:

@@ -1,0 +1,123 @@
+"""What is swept, and what is kept: leftovers, uploads, files whose time is over."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import structlog
+
+from server.jobs.folders import Folders
+from server.jobs.janitor import Janitor
+from server.jobs.uploads import KEPT_SECONDS, Uploads
+from store import (
+    AccountRepository,
+    CreditRepository,
+    Database,
+    Entry,
+    JobRepository,
+    UploadRepository,
+    WebhookRepository,
+)
+from tests.store.conftest import PLAN, new_job
+
+HOURS = 2.0
+NOW = 1_000_000.0
+ONE = PLAN[:1]
+
+
+class World(NamedTuple):
+    folders: Folders
+    jobs: JobRepository
+    uploads: Uploads
+    tickets: UploadRepository
+    credits: CreditRepository
+    hooks: WebhookRepository
+    janitor: Janitor
+    account: str
+
+
+@pytest.fixture
+def play(tmp_path: Path):
+    def run(test: Callable[[World], Awaitable[None]]) -> None:
+        async def main() -> None:
+            folders = Folders(tmp_path)
+            folders.create()
+            async with Database(tmp_path / "t.db") as db:
+                jobs, tickets = JobRepository(db), UploadRepository(db)
+                uploads = Uploads(tickets, folders)
+                janitor = Janitor(jobs, folders, uploads, HOURS, lambda: {"arriving"})
+                account = await AccountRepository(db).ensure("ann", 1.0)
+                await test(World(folders, jobs, uploads, tickets, CreditRepository(db),
+                                 WebhookRepository(db), janitor, account))
+
+        with structlog.testing.capture_logs() as lines:
+            asyncio.run(main())
+        assert not [line for line in lines if line.get("exc_info")]
+
+    return run
+
+
+def test_leftovers_go_and_what_arrives_stays(play) -> None:
+    async def test(world: World) -> None:
+        spool = world.folders.spool
+        for name in ("arriving", "dead"):
+            (spool / name).mkdir()
+        (spool / "upload-dead").write_bytes(b"half")
+        with world.uploads.arriving("uploads/ann/alive/input.mp3") as part:
+            part.write_bytes(b"half")
+            await world.janitor.sweep(NOW)
+            assert {path.name for path in spool.iterdir()} == {"arriving", "upload-alive"}
+
+    play(test)
+
+
+def test_uploads_are_kept_an_hour_beyond_their_time(play) -> None:
+    async def test(world: World) -> None:
+        ticket = await world.uploads.ticket(world.account, "a.mp3")
+        with world.uploads.arriving(ticket.key) as part:
+            part.write_bytes(b"song")
+            await world.uploads.receive(ticket.key, part, 4)
+        (world.folders.uploads / "nobody's").write_bytes(b"x")
+        await world.janitor.sweep(ticket.expires_at + KEPT_SECONDS - 1)
+        assert [path.read_bytes() for path in world.folders.uploads.iterdir()] == [b"song"]
+        (world.folders.spool / "job").mkdir()
+        await world.uploads.take(world.account, ticket.key, world.folders.spool / "job")
+        await world.janitor.sweep(ticket.expires_at + KEPT_SECONDS + 1)
+        assert list(world.folders.uploads.iterdir()) == []
+        assert await world.tickets.get(ticket.key) is None
+
+    play(test)
+
+
+def test_jobs_whose_time_is_over(play) -> None:
+    async def test(world: World) -> None:
+        await world.credits.add(Entry(world.account, "grant", 100, 1.0))
+        for number, name in enumerate(("completed", "failed", "waiting")):
+            await world.jobs.create(new_job(name, float(number), ONE, api="stemsplit",
+                                            account_id=world.account, seconds=10))
+            (world.folders.outputs / name).mkdir()
+        ended = NOW - 3600 * HOURS
+        stage = (await world.jobs.claim("audio", "b/1", ended)).stage
+        await world.jobs.finish(stage, {}, {"vocals": "vocals.mp3"}, ended)
+        stage = (await world.jobs.claim("audio", "b/2", ended)).stage
+        await world.jobs.fail(stage, "broken", ended)
+
+        async def states() -> list[str]:
+            names = ("completed", "failed", "waiting")
+            return [(await world.jobs.get(name)).state for name in names]
+
+        before = (await world.credits.balance(world.account))[0]
+        assert before == 100 - 10 - 10, "one captured, one held"
+        await world.janitor.sweep(NOW)
+        assert await states() == ["completed", "failed", "expired"]
+        await world.janitor.sweep(NOW + 1)
+        assert await states() == ["expired", "failed", "expired"], "a failed job stays failed"
+        assert list(world.folders.outputs.iterdir()) == []
+        assert (await world.credits.balance(world.account))[0] == 90, "released, unstarted"
+        await world.janitor.sweep(time.time())
+        assert len(await world.credits.entries(world.account)) == 1 + 3 + 3
+
+    play(test)
