@@ -4,6 +4,7 @@ Knows neither jobs nor the database.
 """
 
 from server.net.addresses import Guard
-from server.net.client import Answer, Downloaded, GuardedClient
+from server.net.client import Answer, GuardedClient
+from server.net.downloads import Downloaded
 
 __all__ = ["Answer", "Downloaded", "Guard", "GuardedClient"]

@@ -1,0 +1,146 @@
+"""W3: an endpoint that hangs, drips or talks too much delays nobody, and is cut off."""
+
+import asyncio
+import time
+
+import pytest
+
+from server.errors import AddressForbidden, Unreachable
+from server.net import Answer, Guard
+from server.net.client import MOST_ANSWER
+from tests.net.places import (
+    MUCH_LATER,
+    Behave,
+    Call,
+    Server,
+    drips,
+    floods,
+    guarded,
+    ok,
+    says,
+    serving,
+)
+
+BODY = b'{"event": "job.completed"}'
+
+
+async def hang(_: Call, __: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(MUCH_LATER * 2)
+
+
+def post(behave: Behave, seconds: float = MUCH_LATER) -> tuple[Answer, Server]:
+    async def main() -> tuple[Answer, Server]:
+        async with serving(behave) as server:
+            answer = await guarded().post(
+                f"{server.url}/hook?a=b", BODY, {"X-Webhook-Id": "7", "User-Agent": "u"}, seconds
+            )
+            return answer, server
+
+    return asyncio.run(main())
+
+
+def test_what_is_sent_and_what_comes_back() -> None:
+    answer, server = post(says(ok(b"thanks")))
+    assert answer == Answer(200, b"thanks")
+    (call,) = server.calls
+    assert (call.line, call.body) == ("POST /hook?a=b HTTP/1.1", BODY)
+    assert call.head["content-length"] == str(len(BODY))
+    assert call.head["x-webhook-id"] == "7"
+    assert call.head["user-agent"] == "u"
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 308, 400, 410, 500])
+def test_every_status_is_an_answer_and_no_redirect_is_followed(status: int) -> None:
+    head = f"HTTP/1.1 {status} x\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"
+    answer, server = post(says(head.encode()))
+    assert answer.status == status
+    assert len(server.calls) == 1
+
+
+def test_an_answer_without_end_is_read_to_64_kib() -> None:
+    answer, _ = post(floods(b"HTTP/1.1 200 OK\r\n\r\n"))
+    assert answer == Answer(200, b"x" * MOST_ANSWER)
+
+
+def test_the_connection_is_closed_behind_the_64th_kib() -> None:
+    async def main() -> None:
+        async with serving(floods(b"HTTP/1.1 200 OK\r\n\r\n")) as server:
+            await guarded().post(server.url, b"", {}, MUCH_LATER)
+            async with asyncio.timeout(MUCH_LATER):
+                while server.closed == 0:
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+DRIPS = {
+    "nothing": hang,
+    "head": drips(b"HTTP/1.1 200 OK\r\nA: "),
+    "body": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"),
+    "no end": drips(b"HTTP/1.1 200 OK\r\n\r\n"),
+    "only hints": floods(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("slow", DRIPS)
+def test_what_takes_too_long_is_cut_at_the_deadline(slow: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match=r"within 0\.3 seconds"):
+        post(DRIPS[slow], 0.3)
+    assert time.monotonic() - began < MUCH_LATER
+
+
+def test_a_body_that_nobody_takes_is_cut_at_the_deadline() -> None:
+    async def main() -> None:
+        stuck = asyncio.Event()
+
+        async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await stuck.wait()
+            writer.close()
+
+        listener = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1024)
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        with pytest.raises(Unreachable, match="within"):
+            await guarded().post(url, bytes(64 << 20), {}, 0.3)
+        stuck.set()
+        listener.close()
+
+    asyncio.run(main())
+
+
+def test_the_slow_delay_nobody() -> None:
+    """200 calls hang; another one to the same endpoint's neighbour is answered meanwhile."""
+
+    async def main() -> None:
+        async with serving(hang) as slow, serving(says(ok(b"quick"))) as quick:
+            client = guarded()
+            hanging = [
+                asyncio.create_task(client.post(slow.url, BODY, {}, MUCH_LATER))
+                for _ in range(200)
+            ]
+            async with asyncio.timeout(MUCH_LATER):
+                while len(slow.calls) < 200:
+                    await asyncio.sleep(0.01)
+                answer = await client.post(quick.url, BODY, {}, MUCH_LATER)
+            assert answer.body == b"quick"
+            assert not any(task.done() for task in hanging)
+            for task in hanging:
+                task.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_a_refused_connection() -> None:
+    async def main() -> None:
+        async with serving(hang) as server:
+            gone = server.url
+        with pytest.raises(Unreachable, match=r"127\.0\.0\.1 cannot be reached"):
+            await guarded().post(gone, BODY, {}, MUCH_LATER)
+
+    asyncio.run(main())
+
+
+def test_a_forbidden_endpoint() -> None:
+    with pytest.raises(AddressForbidden):
+        asyncio.run(guarded(Guard()).post("http://10.0.0.1/", BODY, {}, MUCH_LATER))
