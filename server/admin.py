@@ -7,6 +7,7 @@ socket in its data directory; without one, the command line opens the database.
 import asyncio
 import fcntl
 import math
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from store import AccountRepository, CreditRepository, Database, Entry
 
 log = structlog.get_logger()
 LONGEST = 1 << 20  # bytes of a command or an answer
+SHOWN_ENTRIES = 1000  # of a ledger, the last ones
 PATIENCE_S = 30.0
 
 
@@ -107,6 +109,8 @@ class Desk:
     async def _create_key(self, name: str, minutes: float) -> str:
         if not name.strip():
             raise StemboxError("an account needs a name")
+        if minutes:
+            seconds_of(minutes)
         account = await self._accounts.ensure(name, time.time())
         if minutes:
             await self._grant(account, minutes)
@@ -133,18 +137,17 @@ class Desk:
         return f"{revoked} key(s) revoked"
 
     async def _grant(self, account: str, minutes: float) -> str:
-        if not (math.isfinite(minutes) and 0 < minutes <= 1e7):
-            raise StemboxError("minutes must be a number above 0, at most 10000000")
-        seconds = round(60 * minutes)
+        seconds = seconds_of(minutes)
         await self._credits.add(Entry(account, "grant", seconds, time.time()))
         log.info("credits granted", account=account, seconds=seconds)
-        return await self._show(account, entries=False)
+        return await self._show(account, ledger=False)
 
-    async def _show(self, account: str, entries: bool = True) -> str:
+    async def _show(self, account: str, ledger: bool = True) -> str:
         balance, _ = await self._credits.balance(account)
         lines = [f"balance {balance} seconds"]
-        if entries:
-            for entry in await self._credits.entries(account):
+        if ledger:
+            entries = await self._credits.entries(account, SHOWN_ENTRIES)
+            for entry in entries:
                 lines.append(f"{_day(entry.created_at)}  {entry.kind:<8} {entry.seconds:>8}  "
                              f"{entry.balance:>8}  {entry.job_id or ''}".rstrip())
         return "\n".join(lines)
@@ -183,12 +186,20 @@ class Desk:
         writer.close()
 
 
+def seconds_of(minutes: float) -> int:
+    """Credits for so many minutes. Raises StemboxError for what is no amount."""
+    if not (math.isfinite(minutes) and 0 < minutes <= 1e7):
+        raise StemboxError("minutes must be a number above 0, at most 10000000")
+    return round(60 * minutes)
+
+
 def carry_out(command: Command, data_dir: Path) -> str:
     """Runs a command by the server that runs on `data_dir`, or here if there is none.
 
     Raises:
         StemboxError: it was refused.
     """
+    os.umask(0o077)
     Folders(data_dir).create()
     with open(data_dir / "lock", "w") as lock:
         try:
@@ -215,7 +226,10 @@ async def _ask(command: Command, path: Path) -> str:
             await asyncio.sleep(0.1)
     writer.write(msgspec.json.encode(command) + b"\n")
     await writer.drain()
-    answer = msgspec.json.decode(await reader.readline(), type=Done | Refused)
+    try:
+        answer = msgspec.json.decode(await reader.readline(), type=Done | Refused)
+    except (msgspec.DecodeError, ValueError):
+        raise StemboxError("the server's answer cannot be read") from None
     writer.close()
     if isinstance(answer, Refused):
         raise StemboxError(answer.reason)

@@ -7,9 +7,10 @@ import asyncio
 import fcntl
 import os
 import socket
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ from store import (
     UploadRepository,
     WebhookRepository,
 )
+from store.migrations import schema_of
 
 log = structlog.get_logger()
 Scope = dict[str, Any]
@@ -62,11 +64,15 @@ def serve(config: Config) -> None:
     Raises:
         ConfigError: the data directory is in use, or cannot be written.
     """
+    os.umask(0o077)  # what lies in the data directory is nobody else's business
     Folders(config.data_dir).create()
     with open(config.data_dir / "lock", "w") as lock:
         _lock(lock.fileno(), config.data_dir)
         set_up_logs(config.log)
         # What cannot work is said before anything starts.
+        Guard.of(config.fetch.allow_networks, config.server.port)
+        server_secret(config.data_dir)
+        check_schema(config.data_dir / "stembox.db")
         catalog.serving(config.pipeline.quality, config)
         check_port(config.server.host, config.server.port)
         plans = pool_plans(config)
@@ -203,6 +209,17 @@ def machine_boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def check_schema(database: Path) -> None:
+    """Raises ConfigError where a newer stembox has written the database."""
+    if not database.exists():
+        return
+    with closing(sqlite3.connect(database)) as connection:
+        try:
+            schema_of(connection)
+        except (RuntimeError, sqlite3.DatabaseError) as error:
+            raise ConfigError(f"{database}: {error}") from None
 
 
 def check_port(host: str, port: int) -> None:

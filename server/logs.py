@@ -42,7 +42,8 @@ def set_up_logs(settings: Log, **context: Any) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    for noisy in ("asyncio", "numba", "uvicorn.error"):
+    # Some of these tell of every argument, at debug: keys and secrets among them.
+    for noisy in ("aiosqlite", "asyncio", "httpcore", "numba", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of users' mistakes
     structlog.configure(

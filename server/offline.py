@@ -54,12 +54,14 @@ class Offline:
         Raises:
             AudioError: the file cannot be read.
         """
-        wanted = self._stems
+        config, wanted = self._config.stemsplit, self._stems
+        formats: dict[Format, str] = {"WAV": config.wav_format, "FLAC": config.flac_format}
+        samples = formats.get(target.format, "PCM_16")
         folder = target.folder / source.stem
         folder.mkdir(parents=True, exist_ok=True)
         # Beside the stems and not in /tmp: an hour of song needs gigabytes.
         with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
-            task = self._task(source, Path(scratch), folder, target.format)
+            task = self._task(source, scratch, Target(folder, target.format), samples)
             self._stage("decode", task, report)
             task.facts["peak"] = self._separate(task, report)
             paths = []
@@ -76,7 +78,8 @@ class Offline:
         """
         tracks: dict[str, str] = {}
         with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
-            task = self._task(source, Path(scratch), folder)
+            samples = self._config.pipeline.wav_format
+            task = self._task(source, scratch, Target(folder, "WAV"), samples)
             self._stage("decode", task, report)
             self._separate(task, report)
             task.facts["stems"] = list(self._stems)
@@ -84,17 +87,17 @@ class Offline:
                 tracks |= self._stage(stage, task, report)
         return {name: folder / path for name, path in tracks.items()}
 
-    def _task(self, source: Path, scratch: Path, outputs: Path, format: Format = "WAV") -> Task:
-        (scratch / "input").symlink_to(source.absolute())
+    def _task(self, source: Path, scratch: str, target: Target, wav_format: str) -> Task:
+        (Path(scratch) / "input").symlink_to(source.absolute())
         pipeline = self._config.pipeline
         options = Options(
-            file_name=source.name, model=self.model.name, format=format,
-            overlap=self._config.models.tier(self._quality)[1], wav_format=pipeline.wav_format,
+            file_name=source.name, model=self.model.name, format=target.format,
+            overlap=self._config.models.tier(self._quality)[1], wav_format=wav_format,
             target_lufs=pipeline.target_lufs, true_peak_dbtp=pipeline.true_peak_dbtp,
             max_seconds=self._config.limits.max_audio_seconds, stems=self._stems,
         )
-        return Task(id="offline", job="offline", stage="", scratch=str(scratch),
-                    outputs=str(outputs), options=options)
+        return Task(id="offline", job="offline", stage="", scratch=scratch,
+                    outputs=str(target.folder), options=options)
 
     def _stage(self, name: str, task: Task, report: Report) -> dict[str, str]:
         result = STAGES[name](task, lambda done: report(name, done))

@@ -57,9 +57,9 @@ class CreditRepository:
         """
         await self._db.write(book, entry)
 
-    async def entries(self, account_id: str) -> list[Booked]:
-        """An account's whole ledger, the oldest entry first."""
-        return await self._db.read(_entries, account_id)
+    async def entries(self, account_id: str, last: int = -1) -> list[Booked]:
+        """An account's ledger, the oldest entry first: all of it, or the `last` entries."""
+        return await self._db.read(_entries, account_id, last)
 
 
 def book(db: sqlite3.Connection, entry: Entry) -> None:
@@ -82,6 +82,6 @@ def _balance(db: sqlite3.Connection, account_id: str) -> tuple[int, float | None
     return (0, None) if row is None else (row["balance"], row["created_at"])
 
 
-def _entries(db: sqlite3.Connection, account_id: str) -> list[Booked]:
-    rows = db.execute(SQL["select_entries"], {"account_id": account_id}).fetchall()
-    return [Booked(**dict(row)) for row in rows]
+def _entries(db: sqlite3.Connection, account_id: str, last: int) -> list[Booked]:
+    rows = db.execute(SQL["select_entries"], {"account_id": account_id, "last": last}).fetchall()
+    return [Booked(**dict(row)) for row in reversed(rows)]

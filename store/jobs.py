@@ -102,6 +102,7 @@ class Job(Struct, frozen=True):
     created_at: float
     started_at: float | None
     completed_at: float | None
+    expired_at: float | None
     error: str | None
     account_id: str | None
     request: str
@@ -160,9 +161,13 @@ class JobRepository:
         return await self._db.read(_page, account_id, status, limit, offset)
 
     async def forecast(self) -> tuple[float | None, float]:
-        """Seconds of work for a second of audio, lately, and the seconds of audio that wait."""
-        row = (await self._db.read(_all, "forecast", {}))[0]
-        return row["pace"], row["waiting"]
+        """Seconds that separating a second of audio took lately, and seconds of audio that wait."""
+        return await self._db.read(_forecast)
+
+    async def count_fetching(self, account_id: str) -> int:
+        """How many of an account's jobs wait for their sources."""
+        values = {"account_id": account_id}
+        return (await self._db.read(_all, "count_fetching", values))[0][0]
 
     async def count_unfinished(self) -> int:
         """How many jobs are queued or running."""
@@ -366,6 +371,18 @@ def _settle(
     return ended
 
 
+def _forecast(db: sqlite3.Connection) -> tuple[float | None, float]:
+    """Songs share a worker: what counts is the time in which any was separated."""
+    audio = work = end = 0.0
+    rows = db.execute(SQL["lately_separated"]).fetchall()
+    for row in sorted(rows, key=lambda row: row["started_at"]):
+        audio += row["seconds"]
+        work += max(0.0, row["completed_at"] - max(end, row["started_at"]))
+        end = max(end, row["completed_at"])
+    waiting: float = db.execute(SQL["seconds_waiting"]).fetchone()[0]
+    return work / audio if audio else None, waiting
+
+
 def _release(db: sqlite3.Connection, stage: Stage, error: str | None, charge: bool) -> None:
     _fenced(db, "release_stage", stage, {"error": error, "charge": int(charge)})
 
@@ -393,7 +410,7 @@ def _cancel(db: sqlite3.Connection, job_id: str, error: str, now: float) -> bool
 
 
 def _remove(db: sqlite3.Connection, job_id: str, now: float) -> bool:
-    if _change(db, "remove_job", {"job_id": job_id}) == 0:
+    if _change(db, "remove_job", {"job_id": job_id, "now": now}) == 0:
         return False
     db.execute(SQL["stop_late"], {"job_id": job_id, "now": now})
     return True

@@ -76,13 +76,17 @@ class WebhookRepository:
         """Deletes a webhook and what was still to be sent to it. False: there is none."""
         return await self._db.write(_delete, account_id, webhook_id)
 
-    async def due(self, now: float, per_endpoint: int) -> list[Delivery]:
-        """Deliveries whose time has come, the longest overdue first; of each endpoint a few."""
-        return await self._db.read(_due, now, per_endpoint)
+    async def due(self, now: float, per_endpoint: int, per_account: int) -> list[Delivery]:
+        """Deliveries whose time has come, the longest overdue first: so many for each."""
+        return await self._db.read(_due, now, per_endpoint, per_account)
 
     async def next_time(self, now: float) -> float | None:
         """When after `now` the next delivery is due; None if nothing waits for its time."""
         return await self._db.read(_next_time, now)
+
+    async def forget(self, before: float) -> None:
+        """Deletes deliveries of before this time that are over."""
+        await self._db.write(_forget, before)
 
     async def delivered(self, delivery: Delivery, now: float) -> None:
         """Books a success: the endpoint's count of failures begins anew."""
@@ -124,10 +128,16 @@ def _delete(db: sqlite3.Connection, account_id: str, webhook_id: str) -> bool:
     return db.execute(SQL["delete_webhook"], values).rowcount == 1
 
 
-def _due(db: sqlite3.Connection, now: float, per_endpoint: int) -> list[Delivery]:
-    values = {"now": now, "per_endpoint": per_endpoint}
+def _due(
+    db: sqlite3.Connection, now: float, per_endpoint: int, per_account: int
+) -> list[Delivery]:
+    values = {"now": now, "per_endpoint": per_endpoint, "per_account": per_account}
     rows = db.execute(SQL["select_due"], values).fetchall()
     return [Delivery(**dict(row)) for row in rows]
+
+
+def _forget(db: sqlite3.Connection, before: float) -> None:
+    db.execute(SQL["forget_deliveries"], {"before": before})
 
 
 def _next_time(db: sqlite3.Connection, now: float) -> float | None:

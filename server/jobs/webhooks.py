@@ -25,7 +25,8 @@ __all__ = ["Delivery", "Job", "Sender", "Webhook", "Webhooks"]
 log = structlog.get_logger()
 TIMEOUT_S = 10.0  # of one attempt
 PER_ENDPOINT = 4  # attempts at one endpoint at once
-AT_ONCE = 64  # attempts at once in all
+PER_ACCOUNT = 16  # attempts at once at the endpoints of one account
+AT_ONCE = 512  # attempts at once in all
 LONGEST_PAUSE = 60.0  # seconds: a clock that was set back does no harm
 MOST_WEBHOOKS = 20  # of one account
 
@@ -76,7 +77,7 @@ class Webhooks:
         webhook = Webhook(uuid.uuid4().hex, account_id, url, events, new_secret(), time.time())
         if not await self._webhooks.add(webhook, MOST_WEBHOOKS):
             raise InvalidRequest(f"An account may have {MOST_WEBHOOKS} webhooks at most")
-        log.info("webhook added", webhook=webhook.id, account=account_id, url=url)
+        log.info("webhook added", webhook=webhook.id, account=account_id)
         return webhook
 
     def check_url(self, url: str) -> None:
@@ -84,7 +85,7 @@ class Webhooks:
         try:
             self._client.check_url(url)
         except AddressForbidden as error:
-            raise InvalidRequest(f"{error.message}: {url}") from None
+            raise InvalidRequest(error.message) from None
 
     async def of(self, account_id: str) -> list[Webhook]:
         """An account's webhooks, the oldest first."""
@@ -145,7 +146,7 @@ class Sender:
     async def _fill(self) -> float:
         """Begins what is due; seconds until the next look, unless something wakes it before."""
         self._ended.clear()
-        due = await self._webhooks.due(time.time(), PER_ENDPOINT)
+        due = await self._webhooks.due(time.time(), PER_ENDPOINT, PER_ACCOUNT)
         due = [delivery for delivery in due if delivery.id not in self._ended]
         for delivery in due:
             if len(self._running) >= AT_ONCE:

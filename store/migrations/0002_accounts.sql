@@ -40,6 +40,7 @@ ALTER TABLE jobs ADD COLUMN account_id TEXT REFERENCES accounts (id);
 ALTER TABLE jobs ADD COLUMN request TEXT NOT NULL DEFAULT '{}';  -- JSON: how its API tells of it
 ALTER TABLE jobs ADD COLUMN progress INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN callback_url TEXT;
+ALTER TABLE jobs ADD COLUMN expired_at REAL;  -- when its files were removed
 ALTER TABLE jobs ADD COLUMN started_at REAL;  -- when the first worker took up one of its stages
 
 CREATE INDEX jobs_by_account ON jobs (account_id, created_at);

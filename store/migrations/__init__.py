@@ -13,17 +13,22 @@ def available() -> list[tuple[int, str]]:
     return sorted((int(entry.name[:4]), entry.read_text(encoding="utf-8")) for entry in found)
 
 
-def migrate(connection: sqlite3.Connection) -> int:
-    """Brings the schema up to date. Returns its number (`PRAGMA user_version`).
+def schema_of(connection: sqlite3.Connection) -> int:
+    """The schema's number (`PRAGMA user_version`).
 
     Raises:
         RuntimeError: the database was written by a newer stembox.
     """
     current: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    steps = available()
-    if current > steps[-1][0]:
+    if current > available()[-1][0]:
         raise RuntimeError(f"the database has schema {current}, newer than this stembox knows")
-    for number, sql in steps:
+    return current
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Brings the schema up to date. Returns its number. Raises as `schema_of`."""
+    current = schema_of(connection)
+    for number, sql in available():
         if number > current:
             connection.executescript(
                 f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"

@@ -12,5 +12,5 @@ SELECT balance, created_at FROM ledger WHERE account_id = :account_id ORDER BY i
 
 -- name: select_entries
 SELECT kind, seconds, balance, job_id, created_at FROM ledger
-WHERE account_id = :account_id ORDER BY id;
+WHERE account_id = :account_id ORDER BY id DESC LIMIT :last;
 

@@ -13,15 +13,15 @@ INSERT INTO stage_needs (job_id, stage, needs) VALUES (:job_id, :stage, :needs);
 SELECT count(*) FROM jobs WHERE state = 'processing';
 
 -- name: select_job
-SELECT id, api, state, options, created_at, started_at, completed_at, error, account_id, request,
-    progress, callback_url,
+SELECT id, api, state, options, created_at, started_at, completed_at, expired_at, error,
+    account_id, request, progress, callback_url,
     coalesce((SELECT seconds FROM ledger WHERE job_id = jobs.id AND kind = 'capture'), 0) AS charged
 FROM jobs WHERE id = :id;
 
 -- name: select_jobs
 -- A page of an account's jobs, the newest first.
-SELECT id, api, state, options, created_at, started_at, completed_at, error, account_id, request,
-    progress, callback_url,
+SELECT id, api, state, options, created_at, started_at, completed_at, expired_at, error,
+    account_id, request, progress, callback_url,
     coalesce((SELECT seconds FROM ledger WHERE job_id = jobs.id AND kind = 'capture'), 0) AS charged
 FROM jobs
 WHERE account_id = :account_id AND api = 'stemsplit'
@@ -41,16 +41,20 @@ FROM stages WHERE job_id = :id ORDER BY position;
 -- name: select_tracks
 SELECT name, path FROM tracks WHERE job_id = :id;
 
--- name: forecast
--- For an estimate: seconds of work that a second of audio took lately (NULL: nobody knows yet),
--- and the seconds of audio that wait.
-SELECT
-    (SELECT sum(took) / sum(audio) FROM (
-        SELECT completed_at - started_at AS took, json_extract(request, '$.seconds') AS audio
-        FROM jobs WHERE state = 'completed' AND api = 'stemsplit'
-        ORDER BY created_at DESC LIMIT 20)) AS pace,
-    (SELECT coalesce(sum(json_extract(request, '$.seconds')), 0)
-     FROM jobs WHERE state = 'processing') AS waiting;
+-- name: lately_separated
+-- When the last separations ran, and how many seconds of audio each had.
+SELECT s.started_at, s.completed_at, json_extract(j.request, '$.seconds') AS seconds
+FROM jobs j JOIN stages s ON s.job_id = j.id AND s.name = 'separate'
+WHERE j.state = 'completed' AND j.api = 'stemsplit'
+ORDER BY j.created_at DESC LIMIT 20;
+
+-- name: seconds_waiting
+SELECT coalesce(sum(json_extract(request, '$.seconds')), 0) FROM jobs WHERE state = 'processing';
+
+-- name: count_fetching
+SELECT count(*) FROM stages s JOIN jobs j ON j.id = s.job_id
+WHERE s.pool = 'fetch' AND s.state IN ('pending', 'processing') AND j.state = 'processing'
+  AND j.account_id = :account_id;
 
 -- name: claim
 -- The oldest job's earliest stage whose needs are all met; late ones when nothing else waits.
@@ -134,7 +138,7 @@ WHERE job_id = :job_id AND state IN ('pending', 'processing');
 
 -- name: remove_job
 -- A completed job whose files are to go now.
-UPDATE jobs SET state = 'expired' WHERE id = :job_id AND state = 'completed';
+UPDATE jobs SET state = 'expired', expired_at = :now WHERE id = :job_id AND state = 'completed';
 
 -- name: fail_job
 UPDATE jobs SET state = 'failed', completed_at = :now, error = :error
@@ -162,10 +166,12 @@ WHERE late AND state IN ('pending', 'processing')
   AND job_id IN (SELECT id FROM jobs WHERE state <> 'processing');
 
 -- name: rewind_unfinished
--- After a crash of the machine scratch files cannot be trusted; inputs were synced.
+-- After a crash of the machine scratch files cannot be trusted; inputs were synced, those too that
+-- were fetched, and their credits are held.
 UPDATE stages SET state = 'pending', lease = NULL, started_at = NULL, completed_at = NULL,
     attempt = 0, error = NULL, facts = '{}'
-WHERE job_id IN (SELECT id FROM jobs WHERE state = 'processing');
+WHERE job_id IN (SELECT id FROM jobs WHERE state = 'processing') AND NOT (
+    pool = 'fetch' AND state = 'completed');
 
 -- name: forget_unfinished_tracks
 DELETE FROM tracks WHERE job_id IN (SELECT id FROM jobs WHERE state = 'processing');
@@ -178,15 +184,16 @@ INSERT INTO facts (name, value) VALUES (:name, :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 -- name: select_due
--- Jobs whose time is over: what ended, and StemSplit jobs that never began.
+-- Jobs whose time is over: what ended, and StemSplit jobs that wait and nobody works on.
 SELECT id FROM jobs
 WHERE (state = 'completed' OR state = 'failed' AND api = 'pipeline') AND completed_at < :before
    OR state = 'processing' AND api = 'stemsplit' AND created_at < :before
-      AND started_at IS NULL;
+      AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = jobs.id AND state = 'processing');
 
 -- name: expire
 -- In this order: an event of an expired job tells of no files.
 UPDATE jobs SET state = 'expired', completed_at = coalesce(completed_at, :now),
+    expired_at = :now,
     error = iif(state = 'processing', 'The job waited too long and was given up', error)
 WHERE id = :id;
 

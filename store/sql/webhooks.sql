@@ -19,14 +19,18 @@ FROM webhooks WHERE id = :id;
 DELETE FROM webhooks WHERE id = :id AND account_id = :account_id;
 
 -- name: select_due
--- What is to be sent now, the longest overdue first: of each endpoint a few, so that one that
--- is slow keeps nobody waiting; nothing to those who were disabled.
+-- What is to be sent now, the longest overdue first: a few for each endpoint and for each account,
+-- so that those who are slow keep nobody else waiting; nothing to webhooks that were disabled.
 SELECT id, job_id, webhook_id, event, attempt, created_at
-FROM (SELECT d.*, row_number() OVER (PARTITION BY coalesce(d.webhook_id, d.job_id)
-                                     ORDER BY d.next_at, d.id) AS place
-      FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
-      WHERE d.state = 'waiting' AND d.next_at <= :now AND (w.id IS NULL OR w.is_active))
-WHERE place <= :per_endpoint
+FROM (SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY next_at, id) AS of_account
+      FROM (SELECT d.*, j.account_id,
+                   row_number() OVER (PARTITION BY coalesce(d.webhook_id, j.callback_url)
+                                      ORDER BY d.next_at, d.id) AS of_endpoint
+            FROM deliveries d JOIN jobs j ON j.id = d.job_id
+                 LEFT JOIN webhooks w ON w.id = d.webhook_id
+            WHERE d.state = 'waiting' AND d.next_at <= :now AND (w.id IS NULL OR w.is_active))
+      WHERE of_endpoint <= :per_endpoint)
+WHERE of_account <= :per_account
 ORDER BY next_at, id;
 
 -- name: select_next_time
@@ -56,3 +60,6 @@ WHERE id = :id;
 UPDATE deliveries SET state = 'given_up', last_error = 'The webhook was disabled'
 WHERE webhook_id = :id AND state = 'waiting'
   AND EXISTS (SELECT 1 FROM webhooks WHERE id = :id AND NOT is_active);
+
+-- name: forget_deliveries
+DELETE FROM deliveries WHERE state <> 'waiting' AND created_at < :before;

@@ -78,7 +78,7 @@ class World:
                 await asyncio.sleep(0.01)
                 if until is not None and until():
                     break
-                due = await self.hooks.due(self.now, 99)
+                due = await self.hooks.due(self.now, 99, 99)
                 if until is None and not due and not self.sender._running:
                     break
         loop.cancel()
