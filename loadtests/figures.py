@@ -32,7 +32,8 @@ from server.starter.songs import synthesise
 PORT = 8765
 URL = f"http://127.0.0.1:{PORT}"
 MEMORY_SECONDS = 2.0
-WORKERS = 3 + len(os.sched_getaffinity(0)) - 1  # separation, probe, and audio: one per core
+CORES = len(os.sched_getaffinity(0))
+WORKERS = 3 + CORES // 4 + CORES  # separation, probe, measure; and audio, one per core
 
 
 class Server:

@@ -24,7 +24,7 @@ from server.api.letters import Letters
 from server.api.ports import Services
 from server.api.protocol import BoundedProtocol
 from server.api.signing import Signer
-from server.config import Config
+from server.config import Config, cores
 from server.engine import catalog
 from server.engine.devices import devices
 from server.errors import ConfigError
@@ -83,12 +83,13 @@ def serve(config: Config) -> None:
 
 
 def pool_plans(config: Config) -> list[PoolPlan]:
-    """The pools of a configuration. A probe answers an upload, so it never waits for a song."""
+    """The pools of a configuration. Probes and measures answer uploads: they wait for no song."""
     return [
         PoolPlan("separation", "server.engine.worker:SeparationWorker",
                  devices(config.separation.device)),
         PoolPlan("audio", "server.audio.worker:AudioWorker", ("cpu",) * config.audio_workers),
         PoolPlan("probe", "server.audio.worker:ProbeWorker", ("cpu",)),
+        PoolPlan("measure", "server.audio.worker:MeasureWorker", ("cpu",) * (1 + cores() // 4)),
     ]
 
 
@@ -169,15 +170,17 @@ class House:
         self.workers = Workers(config.jobs.stall_seconds)
         self.dispatcher = Dispatcher(jobs, self.workers, folders, config.jobs.max_attempts)
         intake = Intake(config, jobs, self.workers)
-        uploads = Uploads(UploadRepository(database), folders)
+        uploads = Uploads(UploadRepository(database), folders, intake.check_room)
         accounts = Accounts(AccountRepository(database), CreditRepository(database))
         self._fetcher = Fetcher(config, jobs, intake, client, self.dispatcher.boot)
-        split = SplitService(config, jobs, intake, uploads, self._fetcher, self.dispatcher)
+        split = SplitService(
+            config, jobs, intake, accounts, uploads, self._fetcher, self.dispatcher
+        )
         service = JobService(config, jobs, intake, self.workers, self.dispatcher)
         letters = Letters(service, split, signer)
         self._sender = Sender(hooks, jobs, client, letters.write, partial(callback_secret, secret))
         self._janitor = Janitor(
-            jobs, folders, uploads, config.jobs.retention_hours, intake.incoming
+            jobs, folders, uploads, hooks, config.jobs.retention_hours, intake.incoming
         )
         for wake in (self._sender.wake, self.dispatcher.wake):
             self._fetcher.listen(wake)

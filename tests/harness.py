@@ -54,7 +54,7 @@ class Server:
             )
         if ready:
             wait_for(self.healthy)
-            wait_for(lambda: len(self.get("/config").json()["workers"]) >= 3)
+            wait_for(lambda: len(self.get("/config").json()["workers"]) >= 4)
 
     def healthy(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()

@@ -1,6 +1,7 @@
 """The command line as scripts see it: what it prints, and how it exits."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,23 @@ def test_pull_without_a_network_is_one_line(tmp_path: Path) -> None:
     done = stembox("models", "pull", "htdemucs", "--data-dir", tmp_path, HF_HUB_OFFLINE="1")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("stembox: model htdemucs cannot be")
+
+
+def test_what_cannot_work_stops_the_start(tmp_path: Path) -> None:
+    bad = {"STEMBOX_FETCH__ALLOW_NETWORKS": "nonsense"}
+    done = stembox("serve", "--data-dir", tmp_path, **bad)
+    assert done.returncode == 1
+    assert "fetch.allow_networks" in done.stderr
+    (tmp_path / "secret").write_bytes(b"short")
+    done = stembox("serve", "--data-dir", tmp_path)
+    assert done.returncode == 1
+    assert "secret is damaged" in done.stderr
+    (tmp_path / "secret").unlink()
+    with sqlite3.connect(tmp_path / "stembox.db") as database:
+        database.execute("PRAGMA user_version = 9999")
+    done = stembox("serve", "--data-dir", tmp_path)
+    assert done.returncode == 1
+    assert "newer than this stembox" in done.stderr
 
 
 @pytest.mark.parametrize(("arguments", "code"), [

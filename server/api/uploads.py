@@ -143,7 +143,7 @@ class Lingering:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        more_body = True
+        more_body = scope.get("method") in ("POST", "PUT")
 
         async def watched_receive() -> Message:
             nonlocal more_body

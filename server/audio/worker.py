@@ -65,11 +65,18 @@ class ProbeWorker(AudioWorker):
 
     pool: ClassVar[str] = "probe"
     stages: ClassVar[Mapping[str, Stage]] = {
-        name: STAGES[name] for name in ("probe", "measure")
+        "probe": STAGES["probe"]
     }
 
     def warm_up(self) -> None:
         """Nothing that a probe needs is compiled."""
+
+
+class MeasureWorker(ProbeWorker):
+    """Decodes whole uploads to know their length, in a pool of its own: it may take a while."""
+
+    pool: ClassVar[str] = "measure"
+    stages: ClassVar[Mapping[str, Stage]] = {"measure": STAGES["measure"]}
 
 
 def limit_process(memory_mb: int) -> None:

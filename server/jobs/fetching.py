@@ -17,7 +17,14 @@ import msgspec
 import structlog
 
 from server.config import Config
-from server.errors import DiskFull, NotEnoughCredits, ServerBusy, StemboxError
+from server.errors import (
+    AddressForbidden,
+    AudioError,
+    DiskFull,
+    FileTooLarge,
+    NotEnoughCredits,
+    Unreachable,
+)
 from server.jobs.folders import Folders, sync_folder
 from server.jobs.intake import Intake, full_disk_is_said
 from server.jobs.orders import Request, with_length
@@ -32,13 +39,15 @@ AT_ONCE = 4  # sources that are fetched in the background at the same time
 PAUSE = 5.0  # seconds, where the server itself is in the way
 
 
+# What the source, or its account, is to be told; all else is the server's own affair.
+SAID = (AddressForbidden, AudioError, FileTooLarge, NotEnoughCredits, Unreachable)
+
+
 class Downloaded(Protocol):
     """What a download tells."""
 
     @property
     def size_bytes(self) -> int: ...
-    @property
-    def file_name(self) -> str | None: ...
 
 
 class Client(Protocol):
@@ -134,22 +143,36 @@ class Fetcher:
             with suppress(LeaseLost):
                 await self._jobs.release(claim.stage, None, charge=False)
             raise
-        except (DiskFull, ServerBusy) as error:
-            log.warning("the source waits", reason=error.message)
-            await asyncio.sleep(PAUSE)
-            with suppress(LeaseLost):
-                await self._jobs.release(claim.stage, error.message, charge=False)
+        except DiskFull as error:
+            await self._try_again(claim, error.message, charge=False)
+        except SAID as error:
+            await self._fail(claim, error.message)
         except Exception as error:
-            await self._fail(claim, error)
+            log.warning("fetching failed", exc_info=error)
+            await self._try_again(claim, "", charge=True)
+
+    async def _try_again(self, claim: Claim, reason: str, charge: bool) -> None:
+        """What is the server's own fault passes, or ends after as many attempts as any stage."""
+        if charge and claim.stage.attempt >= self._config.jobs.max_attempts:
+            await self._fail(claim, "The source could not be read")
+            return
+        log.warning("the source waits", reason=reason)
+        await asyncio.sleep(PAUSE)
+        with suppress(LeaseLost):
+            await self._jobs.release(claim.stage, None, charge)
 
     async def _run(self, claim: Claim) -> None:
         request = msgspec.json.decode(claim.job.request, type=Request)
         options = msgspec.json.decode(claim.job.options, type=Options)
         folder = self._intake.folders.scratch / claim.job.id
-        part = part_of(folder / "input")
-        fetched = await self._fetch(request, part)
-        with full_disk_is_said():
-            await asyncio.to_thread(_keep, part, folder / "input")
+        if (folder / "input").exists():  # of an attempt that ended after it
+            fetched = msgspec.structs.replace(
+                request, size_bytes=(folder / "input").stat().st_size)
+        else:
+            part = part_of(folder / "input")
+            fetched = await self._fetch(request, part)
+            with full_disk_is_said():
+                await asyncio.to_thread(_keep, part, folder / "input")
         facts = await self._intake.look(claim.job.id, folder, options, "measure")
         known = with_length(fetched, facts["frames"], self._config)
         credits = math.ceil(known.seconds)
@@ -162,10 +185,9 @@ class Fetcher:
         log.info("source fetched", bytes=known.size_bytes, seconds=round(known.seconds, 1))
         self._tell()
 
-    async def _fail(self, claim: Claim, error: Exception) -> None:
+    async def _fail(self, claim: Claim, sentence: str) -> None:
         """A source that cannot be had fails its job: the sentence says why."""
-        sentence = error.message if isinstance(error, StemboxError) else "The source was not read"
-        log.warning("job failed", error=sentence, exc_info=not isinstance(error, StemboxError))
+        log.warning("job failed", error=sentence)
         with suppress(LeaseLost):
             await self._jobs.fail(claim.stage, sentence, time.time())
         folders: Folders = self._intake.folders
@@ -183,8 +205,7 @@ class Fetcher:
                 request.source_url, target, self._config.limits.max_upload_mb << 20,
                 self._config.fetch.timeout_s,
             )  # fmt: skip
-        name = request.file_name or found.file_name or "input"
-        return msgspec.structs.replace(request, file_name=name, size_bytes=found.size_bytes)
+        return msgspec.structs.replace(request, size_bytes=found.size_bytes)
 
 
 def _keep(part: Path, path: Path) -> None:

@@ -5,6 +5,7 @@ A spool folder is removed on every way out but the one that makes it a job.
 
 import asyncio
 import errno
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from server.messages import Options, Task
 from server.workers import Workers
 from store import Job, JobRepository, NewJob
 
-PROBE_SECONDS = 30.0  # for looking at a file, waiting for a worker included
+LOOK_SECONDS = {"probe": 30.0, "measure": 600.0}  # waiting for a worker included
+UNREADY_SECONDS = 300.0  # without a separation worker, until no more work is accepted
 RETRY_AFTER = 30  # seconds, told to clients that found the queue full
 
 
@@ -31,6 +33,7 @@ class Intake:
         self._workers = workers
         self.folders = Folders(config.data_dir)
         self._incoming: set[str] = set()
+        self._last_ready = time.monotonic()
 
     async def reserve(self) -> tuple[str, Path]:
         """Admits new work: its job's id and an empty folder for its bytes.
@@ -73,15 +76,16 @@ class Intake:
     ) -> dict[str, Any]:
         """Has a worker process look at `folder/input`: a crash there is the file's fault.
 
-        stage: `probe`, or `measure`, which decodes all of it. Returns the stage's facts.
+        stage: `probe`, or `measure`, which decodes all of it. Each has a pool of its own, so that
+        long files delay nobody's quick look. Returns the stage's facts.
         """
         task = Task(id=f"{stage}/{job_id}", job=job_id, stage=stage,
                     scratch=str(folder), outputs="", options=options)  # fmt: skip
         deaths = 0
         try:
-            async with asyncio.timeout(PROBE_SECONDS):
+            async with asyncio.timeout(LOOK_SECONDS[stage]):
                 while deaths < 2:  # once may be the worker's own fault, twice is the file's
-                    slot = await self._workers.reserve("probe")
+                    slot = await self._workers.reserve(stage)
                     try:
                         return (await slot.run(task)).facts
                     except WorkerGone:
@@ -97,13 +101,23 @@ class Intake:
         """Ids of what is still on its way in."""
         return set(self._incoming)
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """Raises DiskFull: the disk has too little room for new work."""
         if self.folders.free_percent() < self._config.server.min_free_percent:
             raise DiskFull("The server's disk is almost full; no new work is accepted")
 
+    def _check_ready(self) -> None:
+        """A pool that restarts is back in seconds; one that cannot start must not gather jobs."""
+        now = time.monotonic()
+        if self._workers.ready("separation"):
+            self._last_ready = now
+        elif now - self._last_ready > UNREADY_SECONDS:
+            raise ServerBusy("No separation worker is ready", RETRY_AFTER)
+
     async def _admit(self) -> str:
         """The id of new work that may come in; from now on it counts."""
-        self._check_room()
+        self.check_room()
+        self._check_ready()
         arriving = set(self._incoming)  # what becomes a job meanwhile is counted twice
         unfinished = await self._jobs.count_unfinished()
         if unfinished + len(arriving | self._incoming) >= self._config.limits.max_queued_jobs:

@@ -9,10 +9,11 @@ import structlog
 from server.jobs.folders import Folders
 from server.jobs.orders import ANSWER_HOURS
 from server.jobs.uploads import Uploads
-from store import JobRepository
+from store import JobRepository, WebhookRepository
 
 log = structlog.get_logger()
 SWEEP_SECONDS = 60.0
+DELIVERIES_KEPT = 7 * 86400.0  # seconds: what became of them, for who asks
 
 
 class Janitor:
@@ -23,12 +24,14 @@ class Janitor:
         jobs: JobRepository,
         folders: Folders,
         uploads: Uploads,
+        webhooks: WebhookRepository,
         retention_hours: float,
         incoming: Callable[[], set[str]],
     ) -> None:
         self._jobs = jobs
         self._folders = folders
         self._uploads = uploads
+        self._webhooks = webhooks
         self._retention = retention_hours * 3600
         self._incoming = incoming
 
@@ -48,6 +51,7 @@ class Janitor:
             lambda: self._expire(before),
             lambda: self._jobs.forget(before),
             lambda: self._jobs.forget_answers(now - ANSWER_HOURS * 3600),
+            lambda: self._webhooks.forget(now - DELIVERIES_KEPT),
         )
         for part in parts:
             try:

@@ -29,6 +29,7 @@ class Order(Struct, frozen=True, kw_only=True):
     file_name: str | None = None
     metadata: dict[str, Any] | None = None
     callback_url: str | None = None
+    source_name: str = ""  # the file's name by its URL
 
 
 class Request(Struct, frozen=True, kw_only=True):

@@ -6,14 +6,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 import structlog
 
 from server.config import Config
 from server.engine import catalog
-from server.errors import IdempotencyConflict, JobNotFound, NotEnoughCredits
+from server.errors import IdempotencyConflict, JobNotFound, NotEnoughCredits, ServerBusy
+from server.jobs.accounts import Accounts
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.fetching import Fetcher
 from server.jobs.intake import Intake
@@ -40,24 +41,50 @@ from store import (
 )
 
 log = structlog.get_logger()
+K = TypeVar("K")
+AT_ONCE = 2  # sources of one account that are brought in and measured at the same time
+MOST_FETCHING = 20  # jobs of one account that wait for their sources
 FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has told
 CANCELLED = "The job was cancelled"
+
+
+class Keyed(Generic[K]):
+    """Lets so many at a time pass for each key; keys that nobody uses take no room."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._places: dict[K, tuple[asyncio.Semaphore, list[None]]] = {}
+
+    @asynccontextmanager
+    async def enter(self, key: K) -> AsyncIterator[None]:
+        """Waits for a place, in order."""
+        gate, users = self._places.setdefault(key, (asyncio.Semaphore(self._at_once), []))
+        users.append(None)
+        try:
+            async with gate:
+                yield
+        finally:
+            users.pop()
+            if not users:
+                del self._places[key]
 
 
 class SplitService:
     """The StemSplit jobs of one server."""
 
     def __init__(
-        self, config: Config, jobs: JobRepository, intake: Intake, uploads: Uploads,
-        fetcher: Fetcher, dispatcher: Dispatcher,
+        self, config: Config, jobs: JobRepository, intake: Intake, accounts: Accounts,
+        uploads: Uploads, fetcher: Fetcher, dispatcher: Dispatcher,
     ) -> None:  # fmt: skip
         self._config = config
         self._jobs = jobs
         self._intake = intake
+        self._accounts = accounts
         self._uploads = uploads
         self._fetcher = fetcher
         self._dispatcher = dispatcher
-        self._locks: dict[tuple[str, str], tuple[asyncio.Lock, list[None]]] = {}
+        self._locks: Keyed[tuple[str, str]] = Keyed(1)
+        self._turns: Keyed[str] = Keyed(AT_ONCE)
 
     async def create(
         self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None = None
@@ -148,32 +175,42 @@ class SplitService:
         if once is None:
             yield
             return
-        place = (account_id, once.key)
-        lock, users = self._locks.setdefault(place, (asyncio.Lock(), []))
-        users.append(None)
-        try:
-            async with lock:
-                yield
-        finally:
-            users.pop()
-            if not users:
-                del self._locks[place]
+        async with self._locks.enter((account_id, once.key)):
+            yield
 
     async def _create(
         self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None
     ) -> bytes:
+        await self._check_account(order)
         job_id, folder = await self._intake.reserve()
         try:
             request = self._request(order)
             options = self._options(order, request)
-            found = await self._bring_in(order, request, folder)
-            if found is not None:
-                facts = await self._intake.look(job_id, folder, options, "measure")
-                request = with_length(found, facts["frames"], self._config)
+            async with self._turn(order.account_id):
+                found = await self._bring_in(order, request, folder)
+                if found is not None:
+                    facts = await self._intake.look(job_id, folder, options, "measure")
+                    request = with_length(found, facts["frames"], self._config)
+            return await self._accept(order, job_id, request, options, render, once)
         except BaseException:
             await self._intake.discard(job_id)
             raise
-        return await self._accept(order, job_id, request, options, render, once)
+
+    async def _check_account(self, order: Order) -> None:
+        """Before any work is done for it: can the account pay for anything, does it hoard?"""
+        least = max(1, math.ceil(self._config.limits.min_audio_seconds))
+        if (await self._accounts.balance(order.account_id))[0] < least:
+            raise NotEnoughCredits(least)
+        if order.source_url is not None:
+            waiting = await self._jobs.count_fetching(order.account_id)
+            if waiting >= MOST_FETCHING:
+                raise ServerBusy("Too many of your sources are still being fetched")
+
+    @asynccontextmanager
+    async def _turn(self, account_id: str) -> AsyncIterator[None]:
+        """An account's sources are looked at two at a time: nobody else waits for all of them."""
+        async with self._turns.enter(account_id):
+            yield
 
     async def _bring_in(self, order: Order, request: Request, folder: Path) -> Request | None:
         """Puts the source's bytes at `folder/input`; None where fetching takes too long."""
@@ -213,7 +250,7 @@ class SplitService:
         stems = OUTPUTS[order.output_type]
         return Request(
             output_type=order.output_type, quality=order.quality,
-            output_format=order.output_format, file_name=order.file_name or "",
+            output_format=order.output_format, file_name=order.file_name or order.source_name,
             model=catalog.serving(order.quality, self._config, stems).name,
             base_url=order.base_url, source_url=order.source_url, metadata=order.metadata,
         )  # fmt: skip

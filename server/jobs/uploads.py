@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,11 +23,17 @@ KEPT_SECONDS = 60 * 60  # after that, for a job to be made of it
 
 
 class Uploads:
-    """The uploads of one server. `<uploads>/<random>` holds the bytes of one."""
+    """The uploads of one server. `<uploads>/<random>` holds the bytes of one.
 
-    def __init__(self, uploads: UploadRepository, folders: Folders) -> None:
+    `check_room()` raises DiskFull while the disk has too little room.
+    """
+
+    def __init__(
+        self, uploads: UploadRepository, folders: Folders, check_room: Callable[[], None]
+    ) -> None:
         self._uploads = uploads
         self._folders = folders
+        self.check_room = check_room
         self._arriving: set[str] = set()
 
     async def ticket(self, account_id: str, file_name: str) -> Ticket:

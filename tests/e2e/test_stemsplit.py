@@ -184,6 +184,15 @@ def test_wrong_requests(ann: Caller, songs: dict[str, Path]) -> None:
     assert error(ann.create(uploadKey=key, sourceUrl="http://x")) == (400, "INVALID_REQUEST")
     assert error(ann.create(uploadKey=key, outputType="DRUMS")) == (400, "INVALID_REQUEST")
     assert error(ann.create(uploadKey=key, metadata=[1])) == (400, "INVALID_REQUEST")
+    deep: dict = {}
+    for _ in range(40):
+        deep = {"a": [deep]}
+    assert error(ann.create(uploadKey=key, metadata=deep)) == (400, "INVALID_REQUEST")
+    assert error(ann.create(uploadKey=key, callbackUrl="http://10.0.0.1/")) == (
+        400, "INVALID_REQUEST")
+    assert error(ann.http.post("/webhooks", json={"url": "http://10.0.0.1/"})) == (
+        400, "INVALID_REQUEST")
+    assert "close" not in ann.http.get("/jobs").headers.get("connection", "")
     assert error(ann.create(uploadKey=key + "x")) == (400, "UPLOAD_NOT_FOUND")
     assert error(ann.create(uploadKey="nonsense")) == (400, "UPLOAD_NOT_FOUND")
     for bad in ("limit=101", "limit=0", "limit=x", "offset=-1", "status=DONE"):
@@ -222,6 +231,13 @@ def test_keys(box: Server, ann: Caller) -> None:
     assert key[:16] in command(box, "keys", "list")
     assert key not in box.log.read_text()
     assert key.encode() not in b"".join(p.read_bytes() for p in box.data.glob("stembox.db*"))
+
+
+def test_without_credits_no_work_is_done(box: Server) -> None:
+    poor = Caller(box, new_key(box, "poor", 0))
+    answer = poor.create(sourceUrl="http://127.0.0.1:9/x.wav")
+    assert error(answer) == (402, "INSUFFICIENT_CREDITS")
+    assert answer.json()["error"]["requiredSeconds"] == 1
 
 
 def test_accounts_are_strangers(ann: Caller, bob: Caller, songs: dict[str, Path]) -> None:

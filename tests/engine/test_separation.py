@@ -102,6 +102,20 @@ def test_stems_are_sums_of_the_sources(
     assert written == {"mix.f32", *(f"{stem}.f32" for stem in wanted)}, "and nothing else"
 
 
+@pytest.mark.parametrize("stems", OUTPUTS.values(), ids=" ".join)
+def test_the_peak_is_that_of_all_stems_that_are_written(
+    stems: tuple[str, ...], config: Config, tmp_path: Path
+) -> None:
+    name = "htdemucs_6s" if stems == SIX else "single"
+    model = Separator(catalog.find(name, config), CPU)
+    engine = Engine(max_batch=2)
+    entry = song(tmp_path / "a", noise(1.7), model, stems=stems)
+    engine.add(entry)
+    run(engine)
+    made = np.abs(stems_of(tmp_path / "a", model, stems))
+    assert entry.separation.peak == made.max() > 0
+
+
 @pytest.mark.parametrize("overlap", [0.0, 0.1, 0.5, 0.75])
 def test_equals_apply_model_at_any_overlap(
     overlap: float, config: Config, tmp_path: Path

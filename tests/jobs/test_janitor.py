@@ -47,8 +47,9 @@ def play(tmp_path: Path):
             folders.create()
             async with Database(tmp_path / "t.db") as db:
                 jobs, tickets = JobRepository(db), UploadRepository(db)
-                uploads = Uploads(tickets, folders)
-                janitor = Janitor(jobs, folders, uploads, HOURS, lambda: {"arriving"})
+                uploads = Uploads(tickets, folders, lambda: None)
+                janitor = Janitor(jobs, folders, uploads, WebhookRepository(db), HOURS,
+                                  lambda: {"arriving"})
                 account = await AccountRepository(db).ensure("ann", 1.0)
                 await test(World(folders, jobs, uploads, tickets, CreditRepository(db),
                                  WebhookRepository(db), janitor, account))

@@ -16,6 +16,7 @@ from store import (
     FirstAnswer,
     InsufficientCredits,
     JobRepository,
+    StagePlan,
 )
 from store.connection import Database
 from store.credits import BookedBefore
@@ -132,15 +133,14 @@ def test_a_job_that_ends_fills_the_outbox(open_store) -> None:
             await jobs.create(ours("b", ann, None, 5.0))
             assert await jobs.cancel("b", "Cancelled", 6.0)
             assert not await jobs.cancel("b", "Cancelled", 6.0)
-            told = {(d.webhook_id, d.event) for d in await hooks.due(99.0, 10, 10) if d.job_id == "b"}
+            due = await hooks.due(99.0, 10, 10)
+            told = {(d.webhook_id, d.event) for d in due if d.job_id == "b"}
             assert told == {("w1", "job.failed"), ("w2", "job.failed")}
 
     asyncio.run(main())
 
 
 def test_a_late_stage_holds_nothing_up(open_store) -> None:
-    from store import StagePlan
-
     plan = (*ONE, StagePlan("describe", "audio", needs=("decode",), late=True))
 
     async def main() -> None:
@@ -159,8 +159,6 @@ def test_a_late_stage_holds_nothing_up(open_store) -> None:
 
 
 def test_a_late_stage_that_fails_costs_nothing(open_store) -> None:
-    from store import StagePlan
-
     plan = (*ONE, StagePlan("describe", "audio", late=True))
 
     async def main() -> None:
@@ -173,6 +171,54 @@ def test_a_late_stage_that_fails_costs_nothing(open_store) -> None:
                 else:
                     await jobs.finish(claim.stage, {}, {}, 2.0)
             assert (await jobs.get("a")).state == "completed"
+
+    asyncio.run(main())
+
+
+FETCHED = (StagePlan("fetch", "fetch"), StagePlan("decode", "audio", needs=("fetch",)))
+
+
+def test_a_source_that_is_fetched_holds_its_credits_then_and_once(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (db, jobs):
+            credits = CreditRepository(db)
+            account = await AccountRepository(db).ensure("ann", 1.0)
+            await credits.add(Entry(account, "grant", 100, 1.0))
+            await jobs.create(new_job("a", 1.0, FETCHED, api="stemsplit", account_id=account))
+            assert await jobs.count_fetching(account) == 1
+            stage = (await jobs.claim("fetch", "b/1", 2.0)).stage
+            assert (await jobs.get("a")).started_at is None, "fetching is no work on the song"
+            with pytest.raises(InsufficientCredits):
+                await jobs.settle(stage, "{}", 101, 3.0)
+            assert not (await jobs.settle(stage, '{"seconds": 40}', 40, 3.0)).completed
+            assert (await credits.balance(account))[0] == 60
+            assert await jobs.count_fetching(account) == 0
+            decoding = (await jobs.claim("audio", "b/2", 4.0)).stage
+            await jobs.recover("c", "boot 1", 5.0)
+            await jobs.recover("d", "boot 2", 6.0)  # the machine crashed: scratch is gone
+            assert await jobs.claim("fetch", "d/1", 7.0) is None, "the input was synced"
+            again = (await jobs.claim("audio", "d/2", 7.0)).stage
+            assert (decoding.name, again.name) == ("decode", "decode")
+            assert await jobs.finish(again, {}, {}, 8.0) == (True, True)
+            assert [e.kind for e in await credits.entries(account)] == ["grant", "hold", "capture"]
+
+    asyncio.run(main())
+
+
+def test_a_forecast_counts_the_time_in_which_any_song_was_separated(open_store) -> None:
+    plan = (StagePlan("separate", "separation"),)
+
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            assert await jobs.forecast() == (None, 0)
+            spans = ((0.0, 10.0), (5.0, 15.0), (100.0, 105.0))  # two of them at the same time
+            for number, (began, ended) in enumerate(spans):
+                await jobs.create(new_job(f"j{number}", began, plan, api="stemsplit",
+                                          request='{"seconds": 10}'))
+                stage = (await jobs.claim("separation", f"b/{number}", began)).stage
+                await jobs.finish(stage, {}, {}, ended)
+            await jobs.create(new_job("waits", 200.0, plan, request='{"seconds": 30}'))
+            assert await jobs.forecast() == (pytest.approx(20 / 30), 30)
 
     asyncio.run(main())
 

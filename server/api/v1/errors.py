@@ -48,10 +48,11 @@ CODES: Final[Mapping[type[Exception], tuple[int, str]]] = MappingProxyType(
         RangeNotSatisfiable: (416, "RANGE_NOT_SATISFIABLE"),
         tree.ServerBusy: (503, "SERVER_BUSY"),
         tree.DiskFull: (503, "SERVER_BUSY"),
+        tree.ModelError: (503, "SERVER_BUSY"),
         tree.StemboxError: (500, "INTERNAL_ERROR"),
     }
 )
-DISK_RETRY: Final = 300  # seconds, told to clients that found the disk full
+DISK_RETRY: Final = 300  # seconds, told where a person has to do something first
 SORRY: Final = "Something went wrong on our side."
 ROUTER: Final = MappingProxyType({404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"})
 
@@ -109,7 +110,7 @@ async def on_defect(_: Request, __: Exception) -> Response:
 def _headers(error: tree.StemboxError) -> dict[str, str] | None:
     if isinstance(error, tree.ServerBusy):
         return {"Retry-After": str(error.retry_after)}
-    if isinstance(error, tree.DiskFull):
+    if isinstance(error, tree.DiskFull | tree.ModelError):
         return {"Retry-After": str(DISK_RETRY)}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}"}

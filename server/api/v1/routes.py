@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from mimetypes import guess_type
 from typing import Any, Final, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from starlette.middleware import Middleware
@@ -28,6 +29,7 @@ T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?").fullmatch
 MOST_BODY: Final = 256 << 10  # bytes of a JSON body
+MOST_DEPTH: Final = 32  # of a job's metadata
 MOST_METADATA: Final = 16 << 10  # bytes of a job's metadata
 MOST_KEY: Final = 255  # characters of an Idempotency-Key
 
@@ -65,13 +67,14 @@ class Routes:
         raw, body = await _decode(request, wire.CreateJobRequest)
         if (body.upload_key is None) == (body.source_url is None):
             raise InvalidRequest("Give either uploadKey or sourceUrl")
-        if body.metadata is not None and len(ENCODER.encode(body.metadata)) > MOST_METADATA:
-            raise InvalidRequest(f"metadata may have {MOST_METADATA} bytes at most")
+        _check_metadata(body.metadata)
         if body.callback_url is not None:
             self._services.webhooks.check_url(body.callback_url)
         fields = {name: getattr(body, name) for name in body.__struct_fields__}
         if body.file_name is not None:
             fields["file_name"] = _file_name(body.file_name)
+        if body.source_url is not None:
+            fields["source_name"] = clean_name(unquote(urlsplit(body.source_url).path)) or "input"
         order = Order(account_id=_account(request), base_url=self.base_url(request), **fields)
         answer = await self._services.jobs.create(order, _render, _idempotency(request, raw))
         return Response(answer, 201, media_type="application/json")
@@ -100,6 +103,7 @@ class Routes:
     async def create_upload(self, request: Request) -> Response:
         """A signed URL to PUT one file to."""
         _, body = await _decode(request, wire.UploadRequest)
+        self._services.uploads.check_room()
         kind = body.content_type or guess_type(body.filename)[0] or "application/octet-stream"
         ticket = await self._services.uploads.ticket(
             _account(request), _file_name(body.filename)
@@ -126,6 +130,7 @@ class Routes:
         if int(request.headers.get("content-length", 0)) > grant.max_bytes:
             raise FileTooLarge(f"The file is larger than {grant.max_bytes} bytes")
         store = self._services.uploads
+        store.check_room()
         with store.arriving(key) as part:
             await store.check_open(key)
             size = await uploads.receive_body(request, part, grant.max_bytes)
@@ -189,6 +194,25 @@ def _route(path: str, handlers: Mapping[str, Handler]) -> Route:
 
     middleware = [Middleware(uploads.Lingering)] if "PUT" in handlers or "POST" in handlers else []
     return Route(path, endpoint, methods=list(handlers), middleware=middleware)
+
+
+def _check_metadata(metadata: dict[str, Any] | None) -> None:
+    if metadata is not None and _depth(metadata) > MOST_DEPTH:
+        raise InvalidRequest(f"metadata may be nested {MOST_DEPTH} deep at most")
+    if metadata is not None and len(ENCODER.encode(metadata)) > MOST_METADATA:
+        raise InvalidRequest(f"metadata may have {MOST_METADATA} bytes at most")
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects are nested, counted no further than is allowed."""
+    level, depth = [value], 0
+    while level and depth <= MOST_DEPTH:
+        depth += 1
+        level = [
+            inner for outer in level if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]  # fmt: skip
+    return depth
 
 
 def _host(request: Request) -> str:

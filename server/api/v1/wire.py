@@ -363,7 +363,8 @@ def detail(
         completed_at=_maybe(row.completed_at), input=input_of(job.request),
         options=options_of(job.request), outputs=outputs_of(job, mint, now),
         credits_charged=row.charged, error_message=row.error,
-        expires_at=timestamp((row.completed_at or 0) + retention_seconds) if kept else None,
+        expires_at=timestamp(row.expired_at or (row.completed_at or 0) + retention_seconds)
+        if kept else None,
         audio_metadata=audio_metadata(job), metadata=job.request.metadata,
     )  # fmt: skip
 
@@ -399,7 +400,9 @@ def payload(
         event=cast(Event, event),
         timestamp=timestamp(created_at),
         data=WebhookData(
-            job_id=row.id, status=status_of(job), input=input_of(job.request),
+            # what happened, even if the files have been removed meanwhile
+            job_id=row.id, status="COMPLETED" if event == "job.completed" else status_of(job),
+            input=input_of(job.request),
             options=options_of(job.request), outputs=outputs_of(job, mint, now),
             credits_charged=row.charged, error_message=row.error,
             created_at=timestamp(row.created_at), completed_at=_maybe(row.completed_at),
