@@ -39,11 +39,15 @@ class DatabaseError(Exception):
 class Database:
     """An open database. Use as `async with Database(path) as db`.
 
+    `version` is another number after every commit, before anybody is told of it: what was read
+    under the same version is still true.
+
     Functions given to `read` and `write` take the `sqlite3.Connection` first.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.version = 0
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -51,7 +55,8 @@ class Database:
             await _call(writer, migrate)
             reader = await stack.enter_async_context(_connect(self.path))
             await _call(reader, _forbid_writes)
-            self._writer, self._reader = Batches(writer, _commit_all), Batches(reader, _read_all)
+            self._writer = Batches(writer, _commit_all, self._changed)
+            self._reader = Batches(reader, _read_all)
             self._stack = stack.pop_all()
         return self
 
@@ -59,6 +64,9 @@ class Database:
         for batches in (self._writer, self._reader):
             await batches.finish()
         await self._stack.aclose()
+
+    def _changed(self) -> None:
+        self.version += 1
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """Runs `function(connection, *args)` on the reader's thread."""
@@ -77,9 +85,13 @@ class Database:
 class Batches:
     """Takes what has gathered to a connection's thread in one go: a hop costs more than a query."""
 
-    def __init__(self, connection: aiosqlite.Connection, run_all: RunAll) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, run_all: RunAll,
+        done: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self._connection = connection
         self._run_all = run_all
+        self._done = done
         self._queue: list[tuple[Transaction, tuple[Any, ...], asyncio.Future[Any]]] = []
         self._flusher: asyncio.Task[None] | None = None
 
@@ -106,6 +118,7 @@ class Batches:
                 outcomes = [(None, _no_room(error))] * len(batch)
             except Exception as error:
                 outcomes = [(None, error)] * len(batch)
+            self._done()
             for (_, _, future), (result, problem) in zip(batch, outcomes, strict=True):
                 if future.done():
                     continue

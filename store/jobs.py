@@ -15,6 +15,7 @@ from store.statements import load
 
 SQL = load("jobs")
 MAX_ORPHANED = 10
+MOST_KNOWN = 10_000  # jobs in memory, between two commits
 FETCH = "fetch"  # the pool of what comes before a job's own work: it does not start the job
 
 
@@ -133,6 +134,8 @@ class JobRepository:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._known: dict[str, Job] = {}
+        self._known_at = database.version
 
     async def create(self, new: NewJob) -> Job:
         """Stores a new job with its stages, all pending; holds its credits.
@@ -148,8 +151,17 @@ class JobRepository:
         await self._db.read(_first_answer, account_id, key, since)
 
     async def get(self, job_id: str) -> Job | None:
-        """The job, or None."""
-        return await self._db.read(_get, job_id)
+        """The job, or None. Clients poll: what has not changed since is not read again."""
+        version = self._db.version
+        if self._known_at != version or len(self._known) >= MOST_KNOWN:
+            self._known, self._known_at = {}, version
+        known = self._known.get(job_id)
+        if known is not None:
+            return known
+        job = await self._db.read(_get, job_id)
+        if job is not None and self._db.version == version == self._known_at:
+            self._known[job_id] = job
+        return job
 
     async def page(
         self, account_id: str, status: str | None, limit: int, offset: int

@@ -110,8 +110,8 @@ def encode_track(task: Task, report: Report) -> Result:
     track, options = task.stage.partition("/")[2], task.options
     path = f"{track}.{options.format.lower()}"
     gain = joint_gain(task.facts["peak"], options.format)
-    encode(_f32(task, track), Path(task.outputs) / path, options.wav_format, gain, report,
-           options.format)  # fmt: skip
+    target = Path(task.outputs) / path
+    encode(_f32(task, track), target, options.wav_format, gain, report, options.format)
     return Result(task.id, tracks={track: path})
 
 

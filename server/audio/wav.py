@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels import quantise
-from server.audio.whole_file import WholeFile
+from server.audio.track_writer import TrackWriter
 from server.scratch import CHANNELS, SAMPLE_RATE
 
 _RIFF_LIMIT = (1 << 32) - 1  # bytes that the 32-bit sizes of a RIFF header can name
@@ -69,24 +69,18 @@ def sample_bytes(block: np.ndarray, wav_format: str) -> np.ndarray:
     return data.reshape(-1)
 
 
-class WavWriter(WholeFile):
+class WavWriter(TrackWriter):
     """Writes a WAV of a number of frames that is told before. Anything else leaves nothing."""
 
     def __init__(self, target: Path, frames: int, wav_format: str, gain: float = 1.0) -> None:
-        super().__init__(target)
+        super().__init__(target, frames, wav_format, gain)
         self._wav_format = wav_format
-        self._gain = gain
-        self._missing = frames
-        self.append(wav_header(frames, wav_format))
+        self._header = wav_header(frames, wav_format)
 
-    def write(self, block: np.ndarray) -> None:
-        """Appends a float32 block of shape (frames, 2), any layout, times the gain."""
-        self._missing -= len(block)
-        if self._gain != 1.0:
-            block = block * np.float32(self._gain)
+    def begin(self) -> None:
+        """Writes the header."""
+        self.append(self._header)
+
+    def put(self, block: np.ndarray) -> None:
+        """Appends a block in the file's own samples."""
         self.append(sample_bytes(block, self._wav_format).data)
-
-    def finish(self) -> None:
-        """Raises ValueError where frames are missing, or too many."""
-        if self._missing:
-            raise ValueError(f"{self.target.name}: {self._missing} frames missing")

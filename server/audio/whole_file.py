@@ -1,5 +1,6 @@
 """A file that appears whole or not at all: written under another name, synced, renamed."""
 
+import io
 import os
 from pathlib import Path
 from typing import Self
@@ -10,14 +11,14 @@ from server.scratch import part_of
 class WholeFile:
     """Collects bytes in a temporary file beside `target`; left by an error it leaves nothing.
 
-    `finish` may be overridden for what is known only at the end.
+    To be overridden: `begin` for what comes first, `finish` for what is known only at the end.
     """
+
+    file: io.FileIO
 
     def __init__(self, target: Path) -> None:
         self.target = target
         self._part = part_of(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self.file = open(self._part, "w+b", buffering=0)  # noqa: SIM115 - closed in __exit__
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         """Writes all of it; a raw file may take less at a time."""
@@ -25,10 +26,20 @@ class WholeFile:
         while view:
             view = view[self.file.write(view) :]
 
+    def begin(self) -> None:
+        """Called when the file is open."""
+
     def finish(self) -> None:
         """Called when all is written and nothing has failed."""
 
     def __enter__(self) -> Self:
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        self.file = open(self._part, "w+b", buffering=0)
+        try:
+            self.begin()
+        except BaseException:
+            self._drop()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -37,8 +48,7 @@ class WholeFile:
                 self.finish()
                 self._publish()
         finally:
-            self.file.close()
-            self._part.unlink(missing_ok=True)
+            self._drop()
 
     def _publish(self) -> None:
         os.fsync(self.file.fileno())
@@ -48,3 +58,7 @@ class WholeFile:
             os.fsync(folder)  # the name too must outlive a power cut
         finally:
             os.close(folder)
+
+    def _drop(self) -> None:
+        self.file.close()
+        self._part.unlink(missing_ok=True)

@@ -73,3 +73,8 @@ def sine_fit(samples: np.ndarray, hz: float, rate: int = RATE) -> tuple[float, f
     basis = np.stack([np.sin(phase), np.cos(phase)], axis=1)
     weights, *_ = np.linalg.lstsq(basis, inner, rcond=None)
     return float(np.hypot(*weights)), float(np.sqrt(np.mean((inner - basis @ weights) ** 2)))
+
+
+def snr(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Signal to error, in dB."""
+    return float(10 * np.log10((wanted**2).sum() / ((wanted - got) ** 2).sum()))

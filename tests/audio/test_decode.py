@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.audio.decode import decode, probe
+from server.audio.decode import decode, measure, probe
 from server.audio.formats import SUPPORTED_FORMATS
 from server.errors import AudioTooLong
 
@@ -186,3 +186,28 @@ def test_progress_grows_to_the_end(tmp_path: Path) -> None:
     assert heard == sorted(heard)
     assert len(heard) > 5
     assert heard[-1] == 1.0
+
+
+@pytest.mark.parametrize(("rate", "kind", "subtype"), [
+    (44100, "WAV", "PCM_16"), (8000, "FLAC", "PCM_16"), (48000, "MP3", "MPEG_LAYER_III"),
+    (96000, "WAV", "FLOAT"),
+])
+def test_what_is_measured_is_what_is_decoded(
+    tmp_path: Path, rate: int, kind: str, subtype: str
+) -> None:
+    source = write_sound(tmp_path / "in", song(2.7), rate=rate, format=kind, subtype=subtype)
+    frames = measure(source, 60, ignore)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"], "nothing is written"
+    assert frames == len(decoded(source))
+    assert frames == pytest.approx(2.7 * RATE * RATE / rate, abs=3000)
+    for limit in (frames / RATE - 0.01, 0.001):
+        with pytest.raises(AudioTooLong):
+            measure(source, limit, ignore)
+
+
+@pytest.mark.parametrize("percent", [30, 80])
+def test_a_truncated_file_is_as_long_as_what_it_holds(tmp_path: Path, percent: int) -> None:
+    source = write_sound(tmp_path / "in", song(3), format="FLAC")
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * percent // 100])
+    assert 0 < measure(source, 60, ignore) == len(decoded(source)) < 3 * RATE

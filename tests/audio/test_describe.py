@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from server.audio import describe as describing
 from server.audio.describe import TONICS, describe
+from server.errors import Cancelled
 
 from .making import RATE, write_mix
 
@@ -64,6 +66,7 @@ def test_songs_of_known_tempo_and_key(tmp_path: Path, bpm: int, tonic: int, mino
     assert key == f"{TONICS[tonic]}{'m' if minor else ''}"
 
 
+@pytest.mark.filterwarnings("ignore:Trying to estimate tuning from empty:UserWarning")
 @pytest.mark.parametrize("samples", [
     np.zeros((30 * RATE, 2)), np.zeros((1, 2)), np.full((30 * RATE, 2), 0.5),
     np.random.default_rng(0).standard_normal((20 * RATE, 2)) * 0.1,
@@ -76,3 +79,27 @@ def test_a_tone_has_no_tempo(tmp_path: Path) -> None:
     t = np.arange(20 * RATE) / RATE
     wave = np.sin(2 * np.pi * 440 * t).astype(np.float32) * 0.3
     assert described(tmp_path, np.stack([wave, wave], 1))[0] is None
+
+
+def test_the_middle_of_a_long_song_is_what_counts(tmp_path: Path) -> None:
+    song = np.zeros((200 * RATE, 2), np.float32)
+    song[40 * RATE : 160 * RATE] = 0.5
+    samples = describing.middle(write_mix(tmp_path / "mix.f32", song))
+    assert len(samples) == describing.SECONDS * describing.RATE
+    np.testing.assert_allclose(samples[100:-100], 0.5, atol=1e-3)
+
+
+def test_what_is_too_high_does_not_fold_back(tmp_path: Path) -> None:
+    t = np.arange(5 * RATE) / RATE
+    wave = np.sin(2 * np.pi * 20_000 * t).astype(np.float32)
+    samples = describing.middle(write_mix(tmp_path / "mix.f32", np.stack([wave, wave], 1)))
+    assert np.abs(samples[RATE // 2 : -RATE // 2]).max() < 0.01
+
+
+def test_it_can_be_cancelled_while_it_loads(tmp_path: Path) -> None:
+    def cancel(done: float) -> None:
+        raise Cancelled("The job was cancelled")
+
+    song = write_mix(tmp_path / "mix.f32", known_song(120, 0, MAJOR)[: 5 * RATE])
+    with pytest.raises(Cancelled):
+        describe(song, cancel)

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyloudnorm
 import pytest
 import soundfile
+from msgspec.structs import replace
 
+from server.audio.encode import CEILINGS
 from server.audio.stages import COMPOSITES, HPSS_TRACKS, STAGES
 from server.errors import Cancelled
 from server.messages import Options, Result, Task
@@ -37,8 +40,7 @@ def task(folder: Path, stage: str, wav_format: str = "FLOAT", **facts: object) -
 def run(
     folder: Path, stage: str, report: Callable[[float], None] = ignore, **more: object
 ) -> Result:
-    name = "encode/vocals" if stage == "encode" else stage
-    return STAGES[stage](task(folder, name, **more), report)
+    return STAGES[stage.partition("/")[0]](task(folder, stage, **more), report)
 
 
 def run_all(folder: Path, samples: np.ndarray, wav_format: str = "FLOAT") -> Result:
@@ -51,7 +53,7 @@ def run_all(folder: Path, samples: np.ndarray, wav_format: str = "FLOAT") -> Res
     tracks |= run(folder, "normalise", wav_format=wav_format, **facts).tracks
     for stem in ("vocals", "drums"):
         write_mix(folder / "scratch" / f"{stem}.f32", samples / 4)
-    facts["stems"] = ["vocals", "drums"]
+    facts |= {"stems": ["vocals", "drums"], "peak": float(np.abs(samples / 4).max())}
     tracks |= run(folder, "encode_stems", wav_format=wav_format, **facts).tracks
     return Result("t", facts, tracks)
 
@@ -182,12 +184,63 @@ def test_cancelling_leaves_nothing(tmp_path: Path, stage: str) -> None:
     assert set(files(tmp_path)) == before
 
 
-@pytest.mark.parametrize("stage", [s for s in STAGES if s not in ("probe", "describe")])
+@pytest.mark.parametrize("stage", [
+    "encode/vocals" if name == "encode" else name
+    for name in STAGES if name not in ("probe", "describe")
+])
 def test_every_stage_says_how_far_it_is(tmp_path: Path, stage: str) -> None:
     facts = run_all(tmp_path, song(8)).facts
     heard: list[float] = []
-    run(tmp_path, stage, heard.append, **facts, **({"peak": 1.0} if stage == "encode" else {}))
+    run(tmp_path, stage, heard.append, **facts)
     assert len(heard) >= 6  # of 8 seconds
     assert heard == sorted(heard)
     assert 0 <= heard[0] <= heard[-1] <= 1
     assert heard[-1] > 0.8
+
+
+def encoded(folder: Path, track: str, peak: float, **options: str) -> Result:
+    """The stage `encode/<track>` of a StemSplit job."""
+    order = task(folder, f"encode/{track}", peak=peak)
+    return STAGES["encode"](replace(order, options=replace(order.options, **options)), ignore)
+
+
+@pytest.mark.parametrize(("format", "wav_format", "error"), [
+    ("WAV", "PCM_16", 2**-16), ("WAV", "FLOAT", 1e-7), ("FLAC", "PCM_24", 2**-24),
+    ("MP3", "PCM_16", None),
+])
+def test_each_track_is_encoded_with_the_gain_of_all(
+    tmp_path: Path, format: str, wav_format: str, error: float | None
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    loud = song(3)
+    loud *= 1.25 / np.abs(loud).max()
+    gain = CEILINGS[format] / 1.25
+    for track, stem in (("vocals", loud), ("instrumental", loud / 5)):
+        write_mix(tmp_path / "scratch" / f"{track}.f32", stem)
+        result = encoded(tmp_path, track, 1.25, format=format, wav_format=wav_format)
+        assert result.tracks == {track: f"{track}.{format.lower()}"}
+        back = read(tmp_path, result, track)
+        assert back.shape == stem.shape
+        if error is None:
+            assert np.vdot(stem, back) / np.vdot(stem, stem) == pytest.approx(gain, rel=0.01)
+        else:
+            assert np.abs(back - gain * stem).max() <= error + 1e-7
+    assert len(list((tmp_path / "outputs").iterdir())) == 2
+
+
+def test_measuring_says_what_the_probe_says_and_the_true_length(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    write_sound(tmp_path / "scratch" / "input", song(2), 22050, format="FLAC")
+    facts = run(tmp_path, "measure").facts
+    assert facts == run(tmp_path, "probe").facts | {"frames": 4 * RATE}
+    assert run(tmp_path, "decode").facts["frames"] == facts["frames"]
+
+
+def test_describing_gives_facts_that_can_be_sent(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    write_mix(tmp_path / "scratch" / "mix.f32", song(8))
+    heard: list[float] = []
+    facts = run(tmp_path, "describe", heard.append).facts
+    assert facts == {"bpm": pytest.approx(120, abs=0.5), "key": "A"}, "what the song is made of"
+    assert msgspec.json.decode(msgspec.json.encode(facts)) == facts
+    assert len(heard) >= 2 and heard == sorted(heard)

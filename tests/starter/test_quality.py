@@ -1,5 +1,7 @@
 """The measurement itself, and the model that ships held to what its card says."""
 
+import hashlib
+import json
 import sys
 
 import msgspec
@@ -73,6 +75,7 @@ def test_a_stem_that_is_silent_leaks_instead(song):
     made = {**song, "piano": 0.1 * np.sum(list(song.values()), axis=0)}
     rows = score_song(5, song, {"model": lambda mix: made})
     leaks = {row.method: row.level_db for row in rows if isinstance(row, Leak)}
+    assert leaks.pop("oracle") < -100
     assert leaks == {"model": pytest.approx(-20.0, abs=1e-3), "mix": pytest.approx(0.0)}
 
 
@@ -100,7 +103,8 @@ def test_the_command_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     assert text in capsys.readouterr().out and "an-orchestra" in text
     report = msgspec.json.decode((tmp_path / "quality.json").read_bytes(), type=Report)
     measured, missing = report.sets
-    assert {row.method for row in measured.scores} == {"model", "hpss", "mix/6", "mix"}
+    assert {row.method for row in measured.scores} == {
+        "model", "hpss", "mix/6", "mix", "oracle"}
     assert measured.songs == [SETS[0].first_seed] and missing.scores == []
     assert (tmp_path / "quality.png").stat().st_size > 5000
 
@@ -129,3 +133,8 @@ def test_shipped_weights_separate_songs_they_never_heard(starter):
     assert found.mean("mean of 4", "model", "sdr") > FLOOR_DB
     for target in found.targets:
         assert found.mean(target, "model", "sdr") > found.mean(target, "mix", "sdr")
+
+
+def test_the_figures_are_those_of_the_shipped_weights():
+    told = json.loads((WEIGHTS / "quality.json").read_text())
+    assert told["sha256"] == hashlib.sha256(STARTER.read_bytes()).hexdigest()

@@ -184,3 +184,30 @@ def test_expiry(open_store) -> None:
             assert await jobs.get("old") is None
 
     asyncio.run(main())
+
+
+def test_what_is_remembered_of_a_job_is_never_older_than_an_answered_write(open_store) -> None:
+    """Readers poll all the while; after each write's answer they must see it."""
+
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            await jobs.create(new_job("a", 1.0))
+            done = False
+
+            async def poll() -> None:
+                while not done:
+                    await jobs.get("a")
+                    await asyncio.sleep(0)  # what is remembered comes at once
+
+            pollers = [asyncio.create_task(poll()) for _ in range(8)]
+            for percent in range(1, 99):
+                await jobs.set_progress("a", percent)
+                assert (await jobs.get("a")).progress == percent
+            done = True
+            await asyncio.gather(*pollers)
+            first = await jobs.get("a")
+            assert await jobs.get("a") is first, "nothing has changed"
+            assert await jobs.cancel("a", "x", 2.0)
+            assert (await jobs.get("a")).state == "failed"
+
+    asyncio.run(main())
