@@ -27,6 +27,7 @@ class Song:
         self.name = name
         self.model = model
         self.separation = separation
+        self.members = model.members(separation.needed)
         self.began = time.monotonic()
         self._stack = ExitStack()
         self._stack.enter_context(separation)
@@ -34,7 +35,7 @@ class Song:
     @property
     def kind(self) -> Hashable:
         """Segments of the same kind fit into one batch."""
-        return self.model.name, self._padded()
+        return self.model.name, self.members, self._padded()
 
     def take(self) -> np.ndarray:
         """The next segment, padded as the model wants it: float32 (2, samples)."""
@@ -123,9 +124,9 @@ class Engine:
         """The model's answer to each part; if the batch fails, to each by itself."""
         if not parts:
             return
-        model = parts[0][0].model
+        first, model = parts[0][0], parts[0][0].model
         try:
-            answers = model(np.stack([part for _, part in parts]))
+            answers = model(np.stack([part for _, part in parts]), first.members)
             yield from zip((song for song, _ in parts), answers, strict=True)
         except Exception as error:
             if len(parts) == 1:

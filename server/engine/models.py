@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class Separator:
     Attributes:
         sources: names of the outputs, in order.
         segment: samples of one segment.
-        models: (model, weights over the sources) of every bag member that counts.
+        models: (model, weights over the sources) of every member of the bag.
     """
 
     def __init__(self, files: ModelFiles, device: torch.device) -> None:
@@ -51,6 +52,17 @@ class Separator:
         first = self.models[0][0]
         return int(first.valid_length(frames)) if hasattr(first, "valid_length") else frames
 
+    def members(self, needed: Sequence[bool]) -> tuple[int, ...]:
+        """Which members of the bag the needed sources come from, by their places in it.
+
+        Of a bag that gives each source to a specialist, the others need not run.
+        """
+        wanted = torch.tensor(needed, device=self.device)
+        return tuple(
+            place for place, (_, weight) in enumerate(self.models)
+            if bool((weight.flatten()[wanted] != 0).any())
+        )  # fmt: skip
+
     def warm_up(self, segments: int) -> float:
         """Runs on silence, so that allocators and kernels are in place; seconds of a forward."""
         silence = np.zeros((segments, 2, self.padded_length(self.segment)), np.float32)
@@ -64,17 +76,20 @@ class Separator:
         torch.zeros(1, device=self.device).add(1).cpu()
 
     @torch.inference_mode()
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
+    def __call__(self, batch: np.ndarray, members: tuple[int, ...] | None = None) -> np.ndarray:
         """Separates a batch of segments.
 
         Args:
             batch: float32 (segments, 2, padded samples).
+            members: those of the bag that run, all by default.
         Returns:
-            float32 (segments, sources, 2, padded samples): the bag's weighted mean.
+            float32 (segments, sources, 2, padded samples): the bag's weighted mean. A source
+            that would need other members means nothing.
         """
         mix = torch.from_numpy(batch).to(self.device)
         total: torch.Tensor | None = None
-        for model, weight in self.models:
+        for place in range(len(self.models)) if members is None else members:
+            model, weight = self.models[place]
             part = model(mix) * weight
             total = part if total is None else total + part
         assert total is not None

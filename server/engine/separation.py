@@ -64,6 +64,11 @@ class Separation:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
 
     @property
+    def needed(self) -> list[bool]:
+        """Of each of the model's sources, whether any stem is made of it."""
+        return (self._gains != 0).any(axis=0).tolist()
+
+    @property
     def done(self) -> bool:
         """Whether every segment has come back."""
         return self._added == self.cuts.count

@@ -243,3 +243,37 @@ def test_overlap_add_of_the_song_itself_is_the_song(
         first = cuts.start(index)
         made.append(adder.add(index, mix[..., first : first + cuts.length(index)]))
     np.testing.assert_allclose(np.concatenate(made, axis=-1), mix, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "output", "count"), [
+    ("htdemucs_ft", "VOCALS", 1), ("htdemucs_ft", "INSTRUMENTAL", 1), ("htdemucs_ft", "BOTH", 1),
+    ("htdemucs_ft", "FOUR_STEMS", 4), ("mdx_extra", "VOCALS", 4), ("htdemucs", "BOTH", 1),
+    ("weighted", "VOCALS", 2),
+])
+def test_only_the_specialists_that_are_needed_run(
+    name: str, output: str, count: int, config: Config, tmp_path: Path
+) -> None:
+    files = catalog.find(name, config)
+    model, frames, wanted = Separator(files, CPU), noise(1.7), OUTPUTS[output]
+    ran: set[int] = set()
+    for place, (member, _) in enumerate(model.models):
+        member.register_forward_hook(lambda *_, place=place: ran.add(place))
+    engine = Engine(max_batch=3)
+    engine.add(song(tmp_path, frames, model, stems=wanted))
+    assert run(engine) == {"song": None}
+    assert len(ran) == count
+    mix = torch.from_numpy(frames.T.copy())[None]
+    expected = apply_model(load_bag(files), mix, shifts=0, overlap=0.25)[0].numpy()
+    truth = dict(zip(model.sources, expected, strict=True))
+    truth["instrumental"] = frames.T - truth["vocals"]
+    made = stems_of(tmp_path, model, wanted)
+    for stem, found in zip(wanted, made, strict=True):
+        assert np.abs(found - truth[stem]).max() < 1e-5
+
+
+def test_songs_that_need_other_specialists_share_no_batch(config: Config, tmp_path: Path) -> None:
+    model = Separator(catalog.find("htdemucs_ft", config), CPU)
+    engine = Engine(max_batch=8)
+    for output in ("VOCALS", "FOUR_STEMS"):
+        engine.add(song(tmp_path / output, noise(2.0), model, name=output, stems=OUTPUTS[output]))
+    assert run(engine) == {"VOCALS": None, "FOUR_STEMS": None}
