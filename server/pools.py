@@ -101,8 +101,8 @@ class SocketLoop(LitLoop):
     def run(self, lit_api: "WorkerAPI", *_: Any, **__: Any) -> None:
         """One connection's life; LitServe calls it again for the next."""
         channel = Channel(lit_api.socket)
-        channel.connect(lit_api.work.hello(lit_api.worker_name, os.getpid()))
         try:
+            channel.connect(lit_api.work.hello(lit_api.worker_name, os.getpid()))
             lit_api.work.serve(channel)
         except ChannelClosed:
             log.info("API process gone: waiting for the next")
