@@ -62,7 +62,7 @@ def measure(name: str, device: torch.device, max_batch: int) -> Row:
             gains = np.eye(len(model.sources), len(model.sources) + 1, dtype=np.float32)
             cut = Cut(model.segment, 0.25)
             separation = Separation(folder / "mix.f32", folder, model.sources, gains, cut)
-            engine = Engine(max_batch)
+            engine = Engine(max_batch, device)
             engine.add(Song("bench", model, separation))
             while not engine.idle:
                 for _, error in engine.step():

@@ -108,7 +108,7 @@ class Offline:
     def _separate(self, task: Task, report: Report) -> float:
         """Returns the highest sample of all stems."""
         song = start_song(task.id, self.model, Path(task.scratch), task.options)
-        engine = Engine(self._batch)
+        engine = Engine(self._batch, self.model.device)
         engine.add(song)
         while not engine.idle:
             for _, error in engine.step():

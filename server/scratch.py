@@ -38,8 +38,12 @@ class FrameReader:
 
     def read(self, start: int, count: int) -> np.ndarray:
         """Frames `start` to `start + count`, fewer at the end of the file. Shape (<=count, 2)."""
-        count = max(0, min(count, self.frames - start))
-        out = np.empty((count, CHANNELS), dtype="<f4")
+        out = np.empty((max(0, min(count, self.frames - start)), CHANNELS), dtype="<f4")
+        self.read_into(out, start)
+        return out
+
+    def read_into(self, out: np.ndarray, start: int) -> None:
+        """Fills `out`, contiguous, with the frames from `start` on; the file must hold them."""
         view, offset = out.reshape(-1).view(np.uint8).data, start * FRAME_BYTES
         done = 0
         while done < len(view):
@@ -47,7 +51,6 @@ class FrameReader:
             if got == 0:
                 raise EOFError(f"{self._file.name} ended early")
             done += got
-        return out
 
     def blocks(self, size: int) -> Iterator[np.ndarray]:
         """The whole file in blocks of `size` frames, the last one shorter."""

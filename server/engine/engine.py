@@ -1,19 +1,24 @@
 """The engine: takes segments from all its songs, runs the model once, hands the results out.
 
-One step is pick, run, add up. Nothing here blocks, and nothing knows of sockets or jobs.
+One step is pick, read, run, add up; on a card the results of one step are written while the
+next one runs. Nothing here knows of sockets or jobs.
 """
 
 import time
+from collections import deque
 from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import structlog
+import torch
 
 from server.engine.batching import pick
 from server.engine.models import Separator
-from server.engine.separation import Cut, Separation
+from server.engine.separation import Cut, Piece, Separation
+from server.engine.transfers import Arrival, Transfers
 from server.messages import Options
 from server.stems import stem_gains
 
@@ -29,23 +34,25 @@ class Song:
         self.separation = separation
         self.members = model.members(separation.needed)
         self.began = time.monotonic()
+        self.failed: Exception | None = None
         self._stack = ExitStack()
         self._stack.enter_context(separation)
+        separation.start(model.device)
 
     @property
     def kind(self) -> Hashable:
         """Segments of the same kind fit into one batch."""
-        return self.model.name, self.members, self._padded()
+        return self.model.name, self.members, self.padded
 
-    def take(self) -> np.ndarray:
-        """The next segment, padded as the model wants it: float32 (2, samples)."""
-        return self.separation.take(self._padded())
-
-    def _padded(self) -> int:
+    @property
+    def padded(self) -> int:
+        """Samples that the model wants for the next segment."""
         return self.model.padded_length(self.separation.next_length())
 
     def left(self, at_most: int) -> int:
         """How many of its next segments fit into one batch, up to `at_most`."""
+        if self.failed is not None:
+            return 0
         return self.separation.run_length(self.model.padded_length, at_most)
 
     def close(self, error: BaseException | None = None) -> None:
@@ -65,17 +72,36 @@ def start_song(name: str, model: Separator, scratch: Path, options: Options) -> 
     return Song(name, model, Separation(scratch / "mix.f32", scratch, options.stems, gains, cut))
 
 
-class Engine:
-    """All songs of one worker. `max_batch` bounds the segments of one forward."""
+class Flight(NamedTuple):
+    """One batch under way: whose segments it holds, and what becomes of them."""
 
-    def __init__(self, max_batch: int) -> None:
-        self._max_batch = max_batch
+    songs: list[Song]  # of each segment that came back, in the order of `arrival`
+    arrival: Arrival  # frames and peak of each
+    touched: list[Song]  # every song that moved on, or failed
+
+
+class Engine:
+    """All songs of one device's worker.
+
+    Attributes:
+        max_batch: bounds the segments of one forward; halved when the card has too little memory.
+    """
+
+    def __init__(self, max_batch: int, device: torch.device | str = "cpu") -> None:
+        self.max_batch = max_batch
+        self._transfers = Transfers(torch.device(device))
         self._songs: list[Song] = []
+        self._flights: deque[Flight] = deque()
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
         return not self._songs
+
+    @property
+    def models(self) -> set[str]:
+        """Names of the models that songs are going through."""
+        return {song.model.name for song in self._songs}
 
     def add(self, song: Song) -> None:
         """Takes a song in."""
@@ -97,61 +123,113 @@ class Engine:
             self.remove(song.name, error)
 
     def step(self) -> Iterator[tuple[Song, Exception | None]]:
-        """One forward. Yields each song that moved on, with its error if it failed.
+        """One batch goes out, and the one that is due comes back. Yields each song that moved
+        on, with its error if it failed; on a card that is the step after the forward.
 
         Raises RuntimeError only when the device itself is out of order.
         Songs that are finished or failed are no longer in the engine when they are yielded.
         """
-        picked = pick(self._songs, self._max_batch)
-        outcome: dict[Song, Exception | None] = {song: None for song, _ in picked}
-        parts: list[tuple[Song, np.ndarray]] = []
-        for song, count in picked:
-            try:
-                parts += [(song, song.take()) for _ in range(count)]
-            except Exception as problem:
-                outcome[song] = problem
-        for song, answer in self._forward(parts):
-            if outcome[song] is None:
-                outcome[song] = self._add(song, answer)
+        if flight := self._send():
+            self._flights.append(flight)
+        if self._flights and (len(self._flights) >= self._transfers.depth or not flight):
+            yield from self._land(self._flights.popleft())
+
+    def _send(self) -> Flight | None:
+        picked = pick(self._songs, self.max_batch)
+        if not picked:
+            return None
+        songs, batch = self._read(picked)
+        pieces = self._run(songs, batch) if songs else []
         # The next step begins with the next song.
         self._songs = self._songs[1:] + self._songs[:1]
-        for song, error in outcome.items():
-            yield song, self._settle(song, error)
+        arrived = [(song, piece) for song, piece in zip(songs, pieces, strict=True) if piece]
+        results = [tensor for _, piece in arrived for tensor in piece]
+        arrival = self._transfers.to_host(results)
+        return Flight([song for song, _ in arrived], arrival, [song for song, _ in picked])
 
+    def _read(self, picked: list[tuple[Song, int]]) -> tuple[list[Song], torch.Tensor]:
+        """The next segments of these songs, and of each segment whose it is."""
+        size = sum(count for _, count in picked)
+        batch = self._transfers.host(size, picked[0][0].padded, 2)
+        rows = batch.numpy()
+        songs: list[Song] = []
+        for song, count in picked:
+            try:
+                for _ in range(count):
+                    song.separation.read(rows[len(songs)])
+                    songs.append(song)
+            except Exception as problem:
+                song.failed = problem
+        return songs, batch[: len(songs)]
+
+    def _run(self, songs: list[Song], batch: torch.Tensor) -> list[Piece | None]:
+        """The pieces that a batch makes final; none where a song has failed."""
+        problem: Exception
+        try:
+            answer, mix, sound = self._forward(songs[0], batch)
+        except Exception as error:
+            problem = error.with_traceback(None)  # which would hold on to the card's memory
+        else:
+            return [_add(song, *part) for song, *part in zip(songs, answer, mix, sound,
+                                                             strict=True)]
+        if len(songs) == 1:
+            songs[0].model.check_device()  # a card that is out of order is no song's fault
+            songs[0].failed = songs[0].failed or problem
+            return [None]
+        part = 1
+        if isinstance(problem, torch.OutOfMemoryError):
+            part = len(songs) // 2
+            self.max_batch = min(self.max_batch, part)
+            log.warning("out of memory: smaller batches from now on", max_batch=self.max_batch)
+            torch.cuda.empty_cache()
+        else:
+            log.error("batch failed: trying its segments one by one", segments=len(songs),
+                      exc_info=problem)
+        return [piece for first in range(0, len(songs), part)
+                for piece in self._run(songs[first : first + part], batch[first : first + part])]
+
+    @torch.inference_mode()
     def _forward(
-        self, parts: list[tuple[Song, np.ndarray]]
-    ) -> Iterator[tuple[Song, np.ndarray | Exception]]:
-        """The model's answer to each part; if the batch fails, to each by itself."""
-        if not parts:
-            return
-        first, model = parts[0][0], parts[0][0].model
-        try:
-            answers = model(np.stack([part for _, part in parts]), first.members)
-            yield from zip((song for song, _ in parts), answers, strict=True)
-        except Exception as error:
-            if len(parts) == 1:
-                model.check_device()  # a card that is out of order is no song's fault
-                yield parts[0][0], error
-                return
-            log.exception("batch failed: trying its segments one by one", segments=len(parts))
-            for part in parts:
-                yield from self._forward([part])
+        self, first: Song, batch: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The model's answer to (segments, samples, 2); the segments, and whether each is sound.
 
-    def _add(self, song: Song, answer: np.ndarray | Exception) -> Exception | None:
-        if isinstance(answer, Exception):
-            return answer
-        try:
-            song.separation.add(answer)
-        except Exception as error:
-            return error
-        return None
+        Silence keeps the place of a segment that is not finite, so that its mates get the very
+        same batch.
+        """
+        mix = self._transfers.to_device(batch).transpose(1, 2).contiguous()
+        sound = torch.isfinite(mix).all(2).all(1)
+        mix = torch.where(sound[:, None, None], mix, 0)
+        return first.model(mix, first.members), mix, sound
 
-    def _settle(self, song: Song, error: Exception | None) -> Exception | None:
-        if error is None and not song.separation.done:
+    def _land(self, flight: Flight) -> Iterator[tuple[Song, Exception | None]]:
+        arrived = flight.arrival.wait()
+        for song, frames, peak in zip(flight.songs, arrived[::2], arrived[1::2], strict=True):
+            if song.failed is None and song in self._songs:
+                try:
+                    song.separation.write(frames, float(peak))
+                except Exception as problem:
+                    song.failed = problem
+        for song in flight.touched:
+            if song in self._songs:
+                yield song, self._settle(song)
+
+    def _settle(self, song: Song) -> Exception | None:
+        if song.failed is None and not song.separation.done:
             return None
         self._songs.remove(song)
         try:
-            song.close(error)
+            song.close(song.failed)
         except OSError as problem:
-            return error or problem
-        return error
+            return song.failed or problem
+        return song.failed
+
+
+@torch.inference_mode()
+def _add(song: Song, answer: torch.Tensor, mix: torch.Tensor, sound: torch.Tensor) -> Piece | None:
+    if song.failed is None:
+        try:
+            return song.separation.add(answer, mix, sound)
+        except Exception as problem:
+            song.failed = problem
+    return None

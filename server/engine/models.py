@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from demucs.apply import BagOfModels
@@ -65,10 +64,10 @@ class Separator:
 
     def warm_up(self, segments: int) -> float:
         """Runs on silence, so that allocators and kernels are in place; seconds of a forward."""
-        silence = np.zeros((segments, 2, self.padded_length(self.segment)), np.float32)
-        self(silence)
+        silence = torch.zeros(segments, 2, self.padded_length(self.segment), device=self.device)
+        self(silence).cpu()
         began = time.monotonic()
-        self(silence)
+        self(silence).cpu()
         return time.monotonic() - began
 
     def check_device(self) -> None:
@@ -76,24 +75,25 @@ class Separator:
         torch.zeros(1, device=self.device).add(1).cpu()
 
     @torch.inference_mode()
-    def __call__(self, batch: np.ndarray, members: tuple[int, ...] | None = None) -> np.ndarray:
-        """Separates a batch of segments.
+    def __call__(
+        self, mix: torch.Tensor, members: tuple[int, ...] | None = None
+    ) -> torch.Tensor:
+        """Separates a batch of segments; does not wait for the device.
 
         Args:
-            batch: float32 (segments, 2, padded samples).
+            mix: float32 (segments, 2, padded samples) on the device.
             members: those of the bag that run, all by default.
         Returns:
             float32 (segments, sources, 2, padded samples): the bag's weighted mean. A source
             that would need other members means nothing.
         """
-        mix = torch.from_numpy(batch).to(self.device)
         total: torch.Tensor | None = None
         for place in range(len(self.models)) if members is None else members:
             model, weight = self.models[place]
             part = model(mix) * weight
             total = part if total is None else total + part
         assert total is not None
-        return (total / self._totals).cpu().numpy()
+        return total / self._totals
 
 
 def load_bag(files: ModelFiles) -> BagOfModels:

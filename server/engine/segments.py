@@ -1,7 +1,7 @@
-"""How a song is cut into overlapping segments and put together again, as demucs does it.
+"""How a song is cut into overlapping segments, as demucs does it. Pure: no torch.
 
 The maths is that of `demucs.apply.apply_model` with `split=True, shifts=0,
-transition_power=1`; no torch here, so that it can be read and tested by itself.
+transition_power=1`.
 """
 
 import numpy as np
@@ -56,43 +56,3 @@ def padded_span(cuts: SegmentPlan, index: int, padded: int) -> tuple[int, int]:
     """
     before = (padded - cuts.length(index)) // 2
     return cuts.start(index) - before, before
-
-
-class OverlapAdd:
-    """Mixes the segments of one song in order and hands out what is final.
-
-    Holds one segment's length whatever the song's length.
-    """
-
-    def __init__(self, cuts: SegmentPlan, stems: int, channels: int = 2) -> None:
-        self._cuts = cuts
-        self._weight = triangle(cuts.segment)
-        self._sum = np.zeros((stems, channels, cuts.segment), np.float32)
-        self._weights = np.zeros(cuts.segment, np.float32)
-
-    def add(self, index: int, part: np.ndarray) -> np.ndarray:
-        """Adds a segment; returns the samples that no later segment will touch.
-
-        Args:
-            index: the segment's number: 0, 1, 2 … without gaps.
-            part: float32 (stems, channels, length of the segment).
-        Returns:
-            float32 (stems, channels, n); all n together are the song.
-        """
-        length = part.shape[-1]
-        weight = self._weight[:length]
-        self._sum[..., :length] += weight * part
-        self._weights[:length] += weight
-        last = index == self._cuts.count - 1
-        final = length if last else self._cuts.stride
-        out: np.ndarray = self._sum[..., :final] / self._weights[:final]
-        if not last:
-            self._shift(final)
-        return out
-
-    def _shift(self, by: int) -> None:
-        keep = self._cuts.segment - by
-        self._sum[..., :keep] = self._sum[..., by:].copy()
-        self._sum[..., keep:] = 0
-        self._weights[:keep] = self._weights[by:].copy()
-        self._weights[keep:] = 0

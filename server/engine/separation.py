@@ -4,7 +4,6 @@ Memory is one segment's, whatever the song's length. What happens in one song's 
 (a NaN, a full disk, a cancel) never reaches another's.
 """
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import takewhile
@@ -12,8 +11,10 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
+import torch
 
-from server.engine.segments import OverlapAdd, padded_span, plan
+from server.engine.overlap_add import OverlapAdd
+from server.engine.segments import padded_span, plan
 from server.errors import StageFailed
 from server.scratch import FrameReader, FrameWriter
 
@@ -25,13 +26,25 @@ class Cut(NamedTuple):
     overlap: float
 
 
+class Piece(NamedTuple):
+    """What a segment made final: the stems' next frames, and their highest sample.
+
+    frames: float32 (stems, n, 2); peak: float32 (), not finite if any sample is not.
+    """
+
+    frames: torch.Tensor
+    peak: torch.Tensor
+
+
 class Separation:
     """The separation of the mix file at `mix` into `<folder>/<stem>.f32`.
 
     gains: float32 (stems, sources + 1), what of the model's sources, and at last of the mix
     itself, each stem is made of.
 
-    A context manager: leaving it after an error removes what was written.
+    Every segment goes through `read`, `add` and `write`, each in the order of the song; `add`
+    works on the device and never waits for it. A context manager: leaving it after an error
+    removes what was written.
     """
 
     def __init__(
@@ -40,13 +53,12 @@ class Separation:
         self._mix = mix
         self._folder = folder
         self.stems = stems
-        self._gains, self._of_mix = gains[:, :-1], gains[:, -1:, None]
-        self._pending: deque[np.ndarray] = deque()  # segments handed out, where the mix is needed
+        self._gains = gains
         self._cut = cut
-        self._taken = 0  # segments handed out
+        self._read = 0  # segments handed out
         self._added = 0  # segments that came back
+        self._written = 0  # segments whose samples are in the files
         self.peak = 0.0  # the highest sample of all stems so far
-        self._poisoned = False  # the mix holds a NaN or an infinity
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -56,9 +68,15 @@ class Separation:
                 for stem in self.stems
             ]
             self.cuts = plan(self._reader.frames, *self._cut)
-            self._overlap_add = OverlapAdd(self.cuts, len(self.stems))
             self._stack = stack.pop_all()
         return self
+
+    def start(self, device: torch.device) -> None:
+        """Makes its window on the device that will separate it."""
+        gains = torch.from_numpy(self._gains).to(device)
+        self._of_sources, self._of_mix = gains[:, :-1], gains[:, -1:, None]
+        self._needs_mix = bool(self._gains[:, -1].any())
+        self._overlap_add = OverlapAdd(self.cuts, len(self.stems), device)
 
     def __exit__(self, *error: object) -> None:
         self._stack.__exit__(*error)  # type: ignore[arg-type]
@@ -66,61 +84,67 @@ class Separation:
     @property
     def needed(self) -> list[bool]:
         """Of each of the model's sources, whether any stem is made of it."""
-        return (self._gains != 0).any(axis=0).tolist()
+        return (self._gains[:, :-1] != 0).any(axis=0).tolist()
 
     @property
     def done(self) -> bool:
-        """Whether every segment has come back."""
-        return self._added == self.cuts.count
+        """Whether every segment has come back and is written."""
+        return self._written == self.cuts.count
 
     @property
     def progress(self) -> float:
         """The share of segments that are done, 0 to 1."""
-        return self._added / max(1, self.cuts.count)
+        return self._written / max(1, self.cuts.count)
 
     def next_length(self) -> int:
-        """Samples of the segment that `take` would hand out."""
-        return self.cuts.length(self._taken)
+        """Samples of the segment that `read` would hand out."""
+        return self.cuts.length(self._read)
 
     def run_length(self, padded_length: Callable[[int], int], at_most: int) -> int:
         """How many of the next segments the model pads to one and the same length."""
-        ahead = range(self._taken, min(self._taken + at_most, self.cuts.count))
+        ahead = range(self._read, min(self._read + at_most, self.cuts.count))
         lengths = [padded_length(self.cuts.length(index)) for index in ahead]
         return sum(1 for _ in takewhile(lambda length: length == lengths[0], lengths))
 
-    def take(self, padded: int) -> np.ndarray:
-        """The next segment as the model wants it: float32 (2, padded)."""
-        start, _ = padded_span(self.cuts, self._taken, padded)
-        self._taken += 1
-        out = np.zeros((2, padded), np.float32)
-        first = max(0, start)
-        frames = self._reader.read(first, start + padded - first)
-        out[:, first - start : first - start + len(frames)] = frames.T
-        if self._of_mix.any():
-            self._pending.append(out)
-        if not np.isfinite(out).all():
-            # Silence keeps the place in the batch, so its mates get the very same batch.
-            self._poisoned = True
-            out[:] = 0
-        return out
+    def read(self, out: np.ndarray) -> None:
+        """The next segment as the model wants it, into `out`: float32 (padded, 2)."""
+        start, _ = padded_span(self.cuts, self._read, len(out))
+        self._read += 1
+        first = max(0, -start)
+        last = min(len(out), self._reader.frames - start)
+        out[:first] = 0
+        self._reader.read_into(out[first:last], start + first)
+        out[last:] = 0
 
-    def add(self, part: np.ndarray) -> None:
-        """Takes back the model's answer to the oldest segment handed out: (sources, 2, padded).
+    def add(self, part: torch.Tensor, mix: torch.Tensor, sound: torch.Tensor) -> Piece:
+        """Takes back the model's answer to the oldest segment that was read.
+
+        Args:
+            part: float32 (sources, 2, padded), the answer.
+            mix: float32 (2, padded), the segment itself.
+            sound: bool (), whether the segment was finite.
+        """
+        index, padded = self._added, part.shape[-1]
+        self._added += 1
+        _, before = padded_span(self.cuts, index, padded)
+        inside = slice(before, before + self.cuts.length(index))
+        made = torch.tensordot(self._of_sources, part[..., inside], 1)
+        if self._needs_mix:
+            made += self._of_mix * mix[:, inside]
+        final = self._overlap_add.add(index, made)
+        peak = torch.where(sound, final.abs().amax(), torch.nan)
+        return Piece(final.transpose(1, 2).contiguous(), peak)
+
+    def write(self, frames: np.ndarray, peak: float) -> None:
+        """Writes a piece that has arrived from the device: float32 (stems, n, 2).
 
         Raises:
             StageFailed: the mix or the model's answer is not finite.
+            OSError: the disk is full, for one.
         """
-        if self._poisoned or not np.isfinite(part).all():
+        if not np.isfinite(peak):
             raise StageFailed("The samples are not finite")
-        index, padded = self._added, part.shape[-1]
-        _, before = padded_span(self.cuts, index, padded)
-        inside = part[..., before : before + self.cuts.length(index)]
-        made = np.tensordot(self._gains, inside, 1)
-        if self._pending:
-            mix = self._pending.popleft()
-            made += self._of_mix * mix[:, before : before + self.cuts.length(index)]
-        final = self._overlap_add.add(index, made)
-        self.peak = max(self.peak, float(np.abs(final).max(initial=0.0)))
-        for writer, stem in zip(self._writers, final, strict=True):
-            writer.write(stem.T)
-        self._added += 1
+        self.peak = max(self.peak, peak)
+        for writer, stem in zip(self._writers, frames, strict=True):
+            writer.write(stem)
+        self._written += 1

@@ -40,7 +40,7 @@ class SeparationWorker:
 
     def serve(self, channel: Channel) -> None:
         """Separates what comes until the channel closes (ChannelClosed)."""
-        engine = Engine(self._max_batch)
+        engine = Engine(self._max_batch, self._device)
         try:
             while True:
                 while engine.idle or channel.waiting():

@@ -25,7 +25,7 @@ def test_equals_apply_model(name: str, batch: int, config: Config, tmp_path: Pat
     card = torch.device("cuda:0")
     files = catalog.find(name, config)
     model, frames = Separator(files, card), noise(9.3)
-    engine = Engine(batch)
+    engine = Engine(batch, card)
     engine.add(song(tmp_path / "a", frames, model))
     assert run(engine) == {"song": None}
     mix = torch.from_numpy(frames.T.copy())[None]
@@ -36,7 +36,7 @@ def test_equals_apply_model(name: str, batch: int, config: Config, tmp_path: Pat
 
 def test_starter_separates(tmp_path: Path, config: Config) -> None:
     model = Separator(catalog.find("starter", config), torch.device("cuda:0"))
-    engine = Engine(8)
+    engine = Engine(8, "cuda:0")
     engine.add(song(tmp_path / "a", noise(20), model))
     assert run(engine) == {"song": None}
     assert np.isfinite(stems_of(tmp_path / "a", model)).all()

@@ -13,7 +13,8 @@ from server.config import Config
 from server.engine import catalog
 from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator, load_bag
-from server.engine.segments import OverlapAdd, plan
+from server.engine.overlap_add import OverlapAdd
+from server.engine.segments import plan
 from server.errors import ModelError, StageFailed
 from server.messages import Options
 from server.scratch import FrameReader, FrameWriter
@@ -185,7 +186,7 @@ def test_a_broken_device_ends_the_worker(config: Config, tmp_path: Path) -> None
     class Broken:
         name, padded_length = model.name, staticmethod(model.padded_length)
 
-        def __call__(self, batch: np.ndarray) -> np.ndarray:
+        def __call__(self, *_: object) -> torch.Tensor:
             raise RuntimeError("illegal memory access")
 
         def check_device(self) -> None:
@@ -237,12 +238,12 @@ def test_overlap_add_of_the_song_itself_is_the_song(
     cuts = plan(frames, segment, overlap)
     if cuts.stride < 1:
         return
-    mix = np.random.default_rng(frames).standard_normal((1, 2, frames)).astype(np.float32)
-    adder, made = OverlapAdd(cuts, stems=1), []
+    mix = torch.randn(1, 2, frames, generator=torch.Generator().manual_seed(frames))
+    adder, made = OverlapAdd(cuts, 1, CPU), []
     for index in range(cuts.count):
         first = cuts.start(index)
         made.append(adder.add(index, mix[..., first : first + cuts.length(index)]))
-    np.testing.assert_allclose(np.concatenate(made, axis=-1), mix, atol=1e-5)
+    np.testing.assert_allclose(torch.cat(made, -1), mix, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "output", "count"), [
