@@ -23,6 +23,7 @@ Count = Annotated[int, Meta(ge=1)]
 CountOrAuto = Annotated[int, Meta(ge=1)] | Literal["auto"]
 Overlap = Annotated[float, Meta(ge=0, lt=1)]
 Quality = Literal["FAST", "BALANCED", "BEST"]
+PrecisionSetting = Literal["auto", "float32"]
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,6 +70,7 @@ class Separation(Section, frozen=True):
     max_batch: CountOrAuto
     max_jobs: Count
     threads: CountOrAuto
+    precision: PrecisionSetting
 
     @property
     def cpu_threads(self) -> int:

@@ -72,6 +72,10 @@ class StageFailed(StemboxError):
     """A stage failed for a reason inside the server. It may be tried again."""
 
 
+class NotFinite(StageFailed):
+    """A model answered with a NaN or an infinity to samples that were sound."""
+
+
 class WorkerLost(StemboxError):
     """The worker died or stalled in the middle of a task. The task may be tried again.
 

@@ -43,7 +43,8 @@ class Offline:
         device = devices(config.separation.device)[0]
         if device == "cpu":
             prepare_cpu(config.separation.cpu_threads)
-        self.model = Separator(catalog.serving(quality, config, stems), torch.device(device))
+        files = catalog.serving(quality, config, stems)
+        self.model = Separator(files, torch.device(device), config.separation.precision)
         stem_gains(stems, self.model.name, self.model.sources)
         self._stems = stems
         self._batch = config.separation.batch_on(device)
@@ -111,7 +112,7 @@ class Offline:
         engine = Engine(self._batch, self.model.device)
         engine.add(song)
         while not engine.idle:
-            for _, error in engine.step():
+            for song, error in engine.step():
                 if error is not None:
                     raise error
                 report("separate", song.separation.progress)

@@ -6,7 +6,7 @@ next one runs. Nothing here knows of sockets or jobs.
 
 import time
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from server.engine.batching import pick
 from server.engine.models import Separator
 from server.engine.separation import Cut, Piece, Separation
 from server.engine.transfers import Arrival, Transfers
+from server.errors import NotFinite
 from server.messages import Options
 from server.stems import stem_gains
 
@@ -28,10 +29,14 @@ log = structlog.get_logger()
 class Song:
     """One song in the engine: its separation and the model it goes through."""
 
-    def __init__(self, name: str, model: Separator, separation: Separation) -> None:
+    def __init__(
+        self, name: str, model: Separator, separation: Separation,
+        again: "Callable[[], Song] | None" = None,
+    ) -> None:  # fmt: skip
         self.name = name
         self.model = model
         self.separation = separation
+        self.again = again  # the same song from its start, in float32
         self.members = model.members(separation.needed)
         self.began = time.monotonic()
         self.failed: Exception | None = None
@@ -42,7 +47,7 @@ class Song:
     @property
     def kind(self) -> Hashable:
         """Segments of the same kind fit into one batch."""
-        return self.model.name, self.members, self.padded
+        return id(self.model), self.members, self.padded
 
     @property
     def padded(self) -> int:
@@ -69,7 +74,12 @@ def start_song(name: str, model: Separator, scratch: Path, options: Options) -> 
     """
     gains = np.array(stem_gains(options.stems, model.name, model.sources), np.float32)
     cut = Cut(model.segment, options.overlap)
-    return Song(name, model, Separation(scratch / "mix.f32", scratch, options.stems, gains, cut))
+    separation = Separation(scratch / "mix.f32", scratch, options.stems, gains, cut)
+
+    def again() -> Song:
+        return start_song(name, model.in_full(), scratch, options)
+
+    return Song(name, model, separation, again if model.reduced else None)
 
 
 class Flight(NamedTuple):
@@ -176,17 +186,19 @@ class Engine:
             songs[0].model.check_device()  # a card that is out of order is no song's fault
             songs[0].failed = songs[0].failed or problem
             return [None]
-        part = 1
-        if isinstance(problem, torch.OutOfMemoryError):
-            part = len(songs) // 2
-            self.max_batch = min(self.max_batch, part)
+        memory = isinstance(problem, torch.OutOfMemoryError)
+        if memory:
+            self.max_batch = min(self.max_batch, len(songs) // 2)
             log.warning("out of memory: smaller batches from now on", max_batch=self.max_batch)
             torch.cuda.empty_cache()
         else:
             log.error("batch failed: trying its segments one by one", segments=len(songs),
                       exc_info=problem)
-        return [piece for first in range(0, len(songs), part)
-                for piece in self._run(songs[first : first + part], batch[first : first + part])]
+        pieces: list[Piece | None] = []
+        while len(pieces) < len(songs):
+            part = slice(len(pieces), len(pieces) + (self.max_batch if memory else 1))
+            pieces += self._run(songs[part], batch[part])
+        return pieces
 
     @torch.inference_mode()
     def _forward(
@@ -220,7 +232,12 @@ class Engine:
         self._songs.remove(song)
         try:
             song.close(song.failed)
-        except OSError as problem:
+            if isinstance(song.failed, NotFinite) and song.again is not None:
+                log.warning("half precision overflowed: song begins again in float32",
+                            task=song.name)
+                self.add(song.again())
+                return None
+        except Exception as problem:
             return song.failed or problem
         return song.failed
 

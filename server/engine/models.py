@@ -12,7 +12,10 @@ from demucs.apply import BagOfModels
 from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name, load_safetensors_model
 from demucs.states import load_model
 
+from server.config import PrecisionSetting
+from server.engine.acceleration import accelerate, precision_on
 from server.engine.catalog import ModelFiles
+from server.engine.fast import FULL
 from server.errors import ModelError
 
 
@@ -22,10 +25,13 @@ class Separator:
     Attributes:
         sources: names of the outputs, in order.
         segment: samples of one segment.
+        reduced: whether it computes in less than float32.
         models: (model, weights over the sources) of every member of the bag.
     """
 
-    def __init__(self, files: ModelFiles, device: torch.device) -> None:
+    def __init__(
+        self, files: ModelFiles, device: torch.device, precision: PrecisionSetting = "auto"
+    ) -> None:
         bag = load_bag(files)
         members: list[Any] = list(bag.models)
         rates = {int(model.samplerate) for model in members}
@@ -34,6 +40,9 @@ class Separator:
             raise ModelError(f"{files.name}: want stereo, 44100 Hz and one segment length")
         self.name = files.name
         self.device = device
+        self.reduced = precision_on(device, precision) != FULL
+        self._files = files
+        self._full: Separator | None = None
         self.sources: tuple[str, ...] = tuple(bag.sources)
         self.segment = lengths.pop()
         weights = torch.tensor(bag.weights, dtype=torch.float32, device=device)
@@ -41,14 +50,20 @@ class Separator:
         if bool((totals == 0).any()):
             raise ModelError(f"{files.name}: a source has no model")
         self.models = [
-            (model.to(device).eval(), weight[None, :, None, None])
+            (accelerate(model, device, precision), weight[None, :, None, None])
             for model, weight in zip(members, weights, strict=True)
         ]
         self._totals = totals[None, :, None, None]
 
+    def in_full(self) -> "Separator":
+        """The same models in float32, for the rare song that half precision cannot hold."""
+        if self._full is None:
+            self._full = Separator(self._files, self.device, "float32") if self.reduced else self
+        return self._full
+
     def padded_length(self, frames: int) -> int:
         """Samples that the models want for a segment of `frames` samples."""
-        first = self.models[0][0]
+        first: Any = self.models[0][0]
         return int(first.valid_length(frames)) if hasattr(first, "valid_length") else frames
 
     def members(self, needed: Sequence[bool]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ import torch
 
 from server.engine.overlap_add import OverlapAdd
 from server.engine.segments import padded_span, plan
-from server.errors import StageFailed
+from server.errors import NotFinite, StageFailed
 from server.scratch import FrameReader, FrameWriter
 
 
@@ -29,7 +29,8 @@ class Cut(NamedTuple):
 class Piece(NamedTuple):
     """What a segment made final: the stems' next frames, and their highest sample.
 
-    frames: float32 (stems, n, 2); peak: float32 (), not finite if any sample is not.
+    frames: float32 (stems, n, 2); peak: float32 (), not finite if any sample is not, and below
+    zero if the mix was not.
     """
 
     frames: torch.Tensor
@@ -132,18 +133,21 @@ class Separation:
         if self._needs_mix:
             made += self._of_mix * mix[:, inside]
         final = self._overlap_add.add(index, made)
-        peak = torch.where(sound, final.abs().amax(), torch.nan)
+        peak = torch.where(sound, final.abs().amax(), -1.0)
         return Piece(final.transpose(1, 2).contiguous(), peak)
 
     def write(self, frames: np.ndarray, peak: float) -> None:
         """Writes a piece that has arrived from the device: float32 (stems, n, 2).
 
         Raises:
-            StageFailed: the mix or the model's answer is not finite.
+            StageFailed: the mix is not finite.
+            NotFinite: the model's answer is not.
             OSError: the disk is full, for one.
         """
-        if not np.isfinite(peak):
+        if peak < 0:
             raise StageFailed("The samples are not finite")
+        if not np.isfinite(peak):
+            raise NotFinite("The model's answer is not finite")
         self.peak = max(self.peak, peak)
         for writer, stem in zip(self._writers, frames, strict=True):
             writer.write(stem)

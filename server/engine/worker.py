@@ -89,7 +89,7 @@ class SeparationWorker:
             if files is None:
                 raise ModelError(f"model {name} is not on this machine")
             began = time.monotonic()
-            self._models[name] = Separator(files, self._device)
+            self._models[name] = Separator(files, self._device, self._config.separation.precision)
             log.info("model loaded", model=name, device=str(self._device),
                      load_s=round(time.monotonic() - began, 2))
         return self._models[name]

@@ -278,3 +278,96 @@ def test_songs_that_need_other_specialists_share_no_batch(config: Config, tmp_pa
     for output in ("VOCALS", "FOUR_STEMS"):
         engine.add(song(tmp_path / output, noise(2.0), model, name=output, stems=OUTPUTS[output]))
     assert run(engine) == {"VOCALS": None, "FOUR_STEMS": None}
+
+
+class Card:
+    """Stands for a card: runs out of memory above `room` segments, answers NaN at will."""
+
+    def __init__(self, model: Separator, room: int = 99, overflows: bool = False) -> None:
+        self._model = model
+        self._room = room
+        self._overflows = overflows
+        self.reduced = overflows
+        self.batches: list[int] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._model, name)
+
+    def __call__(self, mix: torch.Tensor, members: tuple[int, ...]) -> torch.Tensor:
+        self.batches.append(len(mix))
+        if len(mix) > self._room:
+            raise torch.OutOfMemoryError("out of memory")
+        made = self._model(mix, members)
+        return made * torch.inf if self._overflows else made
+
+    def in_full(self) -> Separator:
+        return self._model
+
+
+def test_out_of_memory_halves_the_batch_for_good(config: Config, tmp_path: Path) -> None:
+    plain = Separator(catalog.find("single", config), CPU)
+    card, engine = Card(plain, room=3), Engine(max_batch=16)
+    for name, seconds in (("a", 7.3), ("b", 5.1)):
+        engine.add(song(tmp_path / name, noise(seconds), card, name=name))
+    assert run(engine) == {"b": None, "a": None}
+    first = card.batches[0]
+    assert card.batches[:4] == [first, first // 2, first // 4, 2]
+    assert max(card.batches[4:]) == engine.max_batch == 2, "it does not try again"
+    for name, seconds in (("a", 7.3), ("b", 5.1)):
+        alone = Engine(max_batch=1)
+        alone.add(song(tmp_path / f"{name}1", noise(seconds), plain))
+        run(alone)
+        np.testing.assert_allclose(stems_of(tmp_path / name, plain),
+                                   stems_of(tmp_path / f"{name}1", plain), atol=1e-5)
+
+
+def test_a_song_too_big_for_the_card_fails_alone(config: Config, tmp_path: Path) -> None:
+    plain = Separator(catalog.find("single", config), CPU)
+    engine = Engine(max_batch=4)
+    engine.add(song(tmp_path / "a", noise(2.0), Card(plain, room=0), name="a"))
+    engine.add(song(tmp_path / "b", noise(2.0), plain, name="b"))
+    ends = run(engine)
+    assert isinstance(ends["a"], torch.OutOfMemoryError)
+    assert ends["b"] is None
+
+
+def test_a_song_that_overflows_half_precision_begins_again(
+    config: Config, tmp_path: Path
+) -> None:
+    plain = Separator(catalog.find("single", config), CPU)
+    engine = Engine(max_batch=2)
+    engine.add(song(tmp_path / "a", noise(3.0), Card(plain, overflows=True), name="a"))
+    engine.add(song(tmp_path / "b", noise(2.0, 1), plain, name="b"))
+    assert run(engine) == {"a": None, "b": None}
+    alone = Engine(max_batch=1)
+    alone.add(song(tmp_path / "c", noise(3.0), plain))
+    run(alone)
+    np.testing.assert_allclose(stems_of(tmp_path / "a", plain), stems_of(tmp_path / "c", plain),
+                               atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_batches_under_way_at_once_change_nothing(
+    depth: int, config: Config, tmp_path: Path
+) -> None:
+    model = Separator(catalog.find("single", config), CPU)
+    lengths = {"a": 3.3, "b": 0.7, "c": 1.9, "gone": 9.0, "bad": 2.5}
+    ends = {}
+    for ahead in (1, depth):
+        engine = Engine(max_batch=2)
+        engine._transfers.depth = ahead  # what a card would have
+        for seed, (name, seconds) in enumerate(lengths.items()):
+            mix = noise(seconds, seed)
+            mix[-1] = np.nan if name == "bad" else mix[-1]
+            engine.add(song(tmp_path / f"{name}{ahead}", mix, model, name=name))
+        for _ in range(3):
+            list(engine.step())
+        assert engine.remove("gone", RuntimeError("cancelled"))
+        ends[ahead] = run(engine)
+        assert not list((tmp_path / f"gone{ahead}").glob("vocals*"))
+    assert isinstance(ends[depth].pop("bad"), StageFailed)
+    assert set(ends[depth].values()) == {None}
+    for name in set(lengths) - {"gone", "bad"}:
+        np.testing.assert_array_equal(
+            *(stems_of(tmp_path / f"{name}{ahead}", model) for ahead in (1, depth))
+        )

@@ -1,0 +1,170 @@
+"""What stands between the convolutions of a separation model, each in one pass over memory.
+
+Arrays are float32 (rows, n, channels), contiguous: channels last. A row is what a group norm of
+one group normalises together. Works in place where it can.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from kernels.activations import FAST, f32, normal_cdf, sigmoid
+from kernels.samples import Floats
+
+CHUNK = 8192  # numbers summed in float32 before they go into a float64
+PATTERN = 512  # fewest numbers of one inner loop, whatever the number of channels
+
+
+class ChannelsLast:
+    """The passes, on the calling thread and `threads - 1` of their own."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(max(1, threads - 1), "channels-last")
+
+    def norm_gelu(self, h: Floats, weight: Floats, bias: Floats, eps: float) -> None:
+        """In place: h = GELU(norm(h) * weight + bias), each row normalised over all of it.
+
+        weight, bias: (channels,). As `torch.nn.GroupNorm(1, channels)`, then `torch.nn.GELU()`.
+        """
+        times = -(-PATTERN // h.shape[2])  # an inner loop over 6 channels would be no vector code
+        weight, bias = np.tile(weight, times), np.tile(bias, times)
+        if len(h) >= self._threads:
+            self._split(len(h), lambda a, b: _norm_gelu(h[a:b], weight, bias, eps))
+            return
+        for row in h:
+            mean, inverse = self._stats(row, eps)
+            self._split(len(row), partial(_part_gelu, row, mean, weight * inverse, bias))
+
+    def norm_glu_add(
+        self, y: Floats, weight: Floats, bias: Floats, scale: Floats, eps: float, x: Floats
+    ) -> None:
+        """In place: x += GLU(norm(y) * weight + bias) * scale.
+
+        y: (rows, n, 2 * channels); weight, bias: (2 * channels,); scale: (channels,).
+        As GroupNorm(1, 2 * channels), GLU over the channels and demucs's LayerScale.
+        """
+        whole = np.concatenate([scale, np.ones_like(scale)])
+        weight, bias = weight * whole, bias * whole  # the first half of a GLU is linear
+        if len(y) >= self._threads:
+            self._split(len(y), lambda a, b: _norm_glu_add(y[a:b], weight, bias, eps, x[a:b]))
+            return
+        for row, out in zip(y, x, strict=True):
+            mean, inverse = self._stats(row, eps)
+            self._split(len(row), partial(_part_glu_add, row, mean, weight * inverse, bias, out))
+
+    def gelu(self, x: Floats) -> None:
+        """In place: x = GELU(x); x: (n,)."""
+        self._split(len(x), lambda first, last: _plain_gelu(x[first:last]))
+
+    def glu(self, y: Floats, out: Floats) -> None:
+        """out = GLU(y) over the last axis; y: (n, 2 * channels), out: (n, channels)."""
+        self._split(len(y), lambda first, last: _glu(y[first:last], out[first:last]))
+
+    def _stats(self, row: Floats, eps: float) -> tuple[np.float32, np.float32]:
+        """Mean and one over the deviation of one long row, summed by all threads."""
+        parts = self._split(len(row), lambda a, b: _sums(row[a:b].reshape(-1), row[0, 0]))
+        total, squares = np.sum(parts, axis=0)
+        return _mean_and_inverse(total, squares, row.size, row[0, 0], eps)
+
+    def _split(self, count: int, work: Callable[[int, int], Any]) -> list[Any]:
+        """`work(first, last)` for one span of `range(count)` on each thread."""
+        edges = [count * place // self._threads for place in range(self._threads + 1)]
+        others = [self._pool.submit(work, *span) for span in pairwise(edges[1:])]
+        own = work(0, edges[1])
+        return [own, *(other.result() for other in others)]
+
+
+def _part_gelu(row: Floats, mean: f32, gain: Floats, bias: Floats, a: int, b: int) -> None:
+    _gelu(row[a:b].reshape(-1), mean, gain, bias)
+
+
+def _part_glu_add(
+    row: Floats, mean: f32, gain: Floats, bias: Floats, out: Floats, a: int, b: int
+) -> None:
+    _glu_add(row[a:b], mean, gain, bias, out[a:b])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _norm_gelu(h, weight, bias, eps):  # type: ignore[no-untyped-def]
+    for row in range(len(h)):
+        flat = h[row].reshape(-1)
+        total, squares = _sums(flat, flat[0])
+        mean, inverse = _mean_and_inverse(total, squares, flat.size, flat[0], eps)
+        _gelu(flat, mean, weight * inverse, bias)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _norm_glu_add(y, weight, bias, eps, x):  # type: ignore[no-untyped-def]
+    for row in range(len(y)):
+        flat = y[row].reshape(-1)
+        total, squares = _sums(flat, flat[0])
+        mean, inverse = _mean_and_inverse(total, squares, flat.size, flat[0], eps)
+        _glu_add(y[row], mean, weight * inverse, bias, x[row])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mean_and_inverse(total, squares, count, pivot, eps):  # type: ignore[no-untyped-def]
+    """From the sums: float32 mean, and one over the deviation."""
+    mean = total / count
+    inverse = 1 / np.sqrt(max(squares / count - mean * mean, 0.0) + eps)
+    return f32(pivot + mean), f32(inverse)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _sums(y, pivot):  # type: ignore[no-untyped-def]
+    """Sum and sum of squares of y - pivot: around a value of their own, so that numbers that
+    are nearly equal keep their small differences."""
+    total, squares = 0.0, 0.0
+    for start in range(0, y.size, CHUNK):
+        part = y[start : start + CHUNK]
+        some, some_squares = f32(0), f32(0)
+        for i in range(part.size):
+            difference = part[i] - pivot
+            some += difference
+            some_squares += difference * difference
+        total += float(some)
+        squares += float(some_squares)
+    return total, squares
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _gelu(h, mean, gain, bias):  # type: ignore[no-untyped-def]
+    """h = GELU((h - mean) * gain + bias), gain and bias again and again."""
+    for start in range(0, h.size, gain.size):
+        part = h[start : start + gain.size]
+        for i in range(part.size):
+            v = (part[i] - mean) * gain[i] + bias[i]
+            part[i] = v * normal_cdf(v)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _plain_gelu(x):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        x[i] *= normal_cdf(x[i])
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _glu_add(y, mean, gain, bias, x):  # type: ignore[no-untyped-def]
+    channels = x.shape[1]
+    gain_a, gain_b = gain[:channels], gain[channels:]
+    bias_a, bias_b = bias[:channels], bias[channels:]
+    for t in range(len(x)):
+        a, b, out = y[t, :channels], y[t, channels:], x[t]
+        for c in range(channels):
+            u, v = a[c] - mean, b[c] - mean
+            out[c] += (u * gain_a[c] + bias_a[c]) * sigmoid(v * gain_b[c] + bias_b[c])
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _glu(y, out):  # type: ignore[no-untyped-def]
+    channels = out.shape[1]
+    for t in range(len(out)):
+        a, b, o = y[t, :channels], y[t, channels:], out[t]
+        for c in range(channels):
+            o[c] = a[c] * sigmoid(b[c])

@@ -1,0 +1,61 @@
+"""Which forward a model gets on a device: the fastest that proves itself equal to demucs's own."""
+
+import structlog
+import torch
+from torch import nn
+
+from server.config import PrecisionSetting
+from server.engine.cpu import computes_bfloat16
+from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
+from server.engine.graphs import Graphed
+from server.engine.passes import CompiledPasses, Passes, TorchPasses
+
+log = structlog.get_logger()
+LEAST_SNR = 40.0  # dB of the worst source, against demucs's own forward in float32
+
+
+def precision_on(device: torch.device, setting: PrecisionSetting) -> Precision:
+    """What forwards compute in: half where the device is faster with it, unless forbidden."""
+    if setting == "float32":
+        return FULL
+    if device.type == "cuda":
+        return Precision(torch.float16, torch.float16)
+    return Precision(tokens=torch.bfloat16) if computes_bfloat16() else FULL
+
+
+def accelerate(
+    model: nn.Module, device: torch.device, setting: PrecisionSetting = "auto"
+) -> nn.Module:
+    """A forward of the same weights on `device`: demucs's own for kinds without a faster one.
+
+    A forward in half precision is compared with demucs's own on noise; where it loses too much,
+    it is made in float32.
+    """
+    model = model.to(device).eval()
+    if not has_fast_forward(model):
+        return model
+    precision = precision_on(device, setting)
+    fast = _fast(model, precision)
+    if precision != FULL and not (found := snr_db(model, fast)) >= LEAST_SNR:  # may be NaN
+        log.warning("half precision loses too much: computing in float32", snr_db=round(found, 1))
+        fast = _fast(model, FULL)
+    return fast
+
+
+def _fast(model: nn.Module, precision: Precision) -> nn.Module:
+    device = next(model.parameters()).device
+    on_cpu = device.type == "cpu" and precision.convolutions == torch.float32
+    passes: Passes = CompiledPasses(torch.get_num_threads()) if on_cpu else TorchPasses()
+    fast = FastHTDemucs(model, passes, precision).eval()
+    return Graphed(fast, fast.valid_length(0)) if device.type == "cuda" else fast
+
+
+@torch.inference_mode()
+def snr_db(model: nn.Module, other: nn.Module) -> float:
+    """How far `other` is from `model` on noise at the level of music: of the worst source."""
+    device = next(model.parameters()).device
+    samples = model.valid_length(1)  # type: ignore[operator]
+    noise = 0.1 * torch.randn(1, 2, samples, generator=torch.Generator().manual_seed(0)).to(device)
+    truth = model(noise).double()
+    error = (truth - other(noise)).square().sum((0, 2, 3))
+    return float((10 * torch.log10(truth.square().sum((0, 2, 3)) / error)).min())

@@ -1,0 +1,65 @@
+"""Replays a model's forward as one CUDA graph for each of a few batch sizes."""
+
+import structlog
+import torch
+from torch import Tensor, nn
+
+log = structlog.get_logger()
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+REHEARSALS = 3  # forwards before a capture: libraries choose their algorithms in them
+
+
+class Graphed(nn.Module):
+    """A model whose input is always (n, 2, samples): smaller batches are filled up with silence.
+
+    What it returns is overwritten by the next call: whatever reads it must be queued before. A
+    capture that fails leaves the model as it was, without graphs.
+    """
+
+    def __init__(self, model: nn.Module, samples: int) -> None:
+        super().__init__()
+        self.model = model
+        self._samples = samples
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+        self._memory = torch.cuda.graph_pool_handle()
+        self._works = True
+
+    def forward(self, mix: Tensor) -> Tensor:
+        size = next((size for size in SIZES if size >= len(mix)), 0)
+        if not size or mix.shape[-1] != self._samples or not self._captured(size, mix.device):
+            return self.model(mix)
+        graph, given, made = self._graphs[size]
+        given[: len(mix)].copy_(mix)
+        given[len(mix) :] = 0
+        graph.replay()
+        return made[: len(mix)]
+
+    def _captured(self, size: int, device: torch.device) -> bool:
+        if size not in self._graphs and self._works:
+            try:
+                self._graphs[size] = self._capture(torch.zeros(size, 2, self._samples,
+                                                               device=device))
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError:
+                self._works = False
+                log.exception("no CUDA graphs: forwards are launched kernel by kernel")
+        return size in self._graphs
+
+    def _capture(self, given: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+        aside = torch.cuda.Stream(given.device)
+        aside.wait_stream(torch.cuda.current_stream(given.device))
+        with torch.cuda.stream(aside):
+            for _ in range(REHEARSALS):
+                self.model(given)
+        torch.cuda.current_stream(given.device).wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may call CUDA meanwhile: only this one's calls belong to the graph.
+        with torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"):
+            made = self.model(given)
+        log.info("CUDA graph captured", segments=len(given))
+        return graph, given, made
+
+    def valid_length(self, length: int) -> int:
+        """As the model's."""
+        return int(self.model.valid_length(length))  # type: ignore[operator]

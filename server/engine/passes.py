@@ -1,0 +1,92 @@
+"""The memory-bound steps between a fast model's convolutions, by the device's best means.
+
+Tensors are contiguous, channels last: (segments, bands, frames, channels). A group norm of one
+group goes over the frames and channels of one band.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kernels.channels_last import ChannelsLast
+
+
+class Passes(Protocol):
+    """What a device must know to do."""
+
+    def norm_gelu(self, h: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """GELU(norm(h) * weight + bias); may reuse h."""
+        ...
+
+    def norm_glu_add(
+        self, y: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, eps: float, x: Tensor
+    ) -> Tensor:
+        """x + GLU(norm(y) * weight + bias) * scale; may reuse x."""
+        ...
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """GELU; may reuse x."""
+        ...
+
+    def glu(self, y: Tensor) -> Tensor:
+        """GLU over the channels."""
+        ...
+
+
+class CompiledPasses:
+    """On a CPU, in float32: one pass over memory each, by the compiled kernels."""
+
+    def __init__(self, threads: int) -> None:
+        self._kernels = ChannelsLast(threads)
+
+    def norm_gelu(self, h: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        self._kernels.norm_gelu(_rows(h), weight.numpy(), bias.numpy(), eps)
+        return h
+
+    def norm_glu_add(
+        self, y: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, eps: float, x: Tensor
+    ) -> Tensor:
+        numbers = weight.numpy(), bias.numpy(), scale.numpy()
+        self._kernels.norm_glu_add(_rows(y), *numbers, eps, _rows(x))
+        return x
+
+    def gelu(self, x: Tensor) -> Tensor:
+        self._kernels.gelu(x.view(-1).numpy())
+        return x
+
+    def glu(self, y: Tensor) -> Tensor:
+        channels = y.shape[-1] // 2
+        out = torch.empty(*y.shape[:-1], channels)
+        self._kernels.glu(y.view(-1, 2 * channels).numpy(), out.view(-1, channels).numpy())
+        return out
+
+
+
+class TorchPasses:
+    """On any device, in any precision; the statistics are taken in float32."""
+
+    def norm_gelu(self, h: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        return F.gelu(torch.addcmul(bias, _norm(h, eps), weight))
+
+    def norm_glu_add(
+        self, y: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, eps: float, x: Tensor
+    ) -> Tensor:
+        return torch.addcmul(x, F.glu(torch.addcmul(bias, _norm(y, eps), weight), -1), scale)
+
+    def gelu(self, x: Tensor) -> Tensor:
+        return F.gelu(x)
+
+    def glu(self, y: Tensor) -> Tensor:
+        return F.glu(y, -1)
+
+
+
+def _rows(x: Tensor) -> np.ndarray:
+    return x.view(-1, *x.shape[2:]).numpy()
+
+
+def _norm(x: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, x.shape[2:], eps=eps)

@@ -1,0 +1,144 @@
+"""The faster forward against demucs's own, on the same random weights."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import pytest
+import torch
+from demucs.htdemucs import HTDemucs
+from torch import nn
+
+from server.config import Config
+from server.engine import acceleration, catalog
+from server.engine.acceleration import accelerate, precision_on, snr_db
+from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
+from server.engine.models import Separator, load_bag
+from server.engine.passes import CompiledPasses, Passes, TorchPasses
+from tests.engine.conftest import STEMS, tiny
+
+CPU = torch.device("cpu")
+HALF = Precision(torch.float16, torch.float16)
+SHAPES: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "htdemucs": {"bottom_channels": 32, "t_layers": 5, "dconv_mode": 3, "t_dropout": 0.02},
+    "cross first": {"t_layers": 2, "t_cross_first": True},
+    "no dconv": {"dconv_mode": 0},
+    "deep dconv": {"dconv_mode": 3, "dconv_depth": 3},
+    "no embedding": {"freq_emb": 0},
+    "wide encoder context": {"context_enc": 1, "context": 0},
+    "other transform": {"nfft": 2048, "kernel_size": 8, "depth": 3},
+    "uneven length": {"segment": Fraction(44_101, 44_100)},
+    "own time channels": {"channels_time": 16, "t_layers": 0, "dconv_mode": 3},
+}
+
+
+def shaken(**shape: Any) -> HTDemucs:
+    """A small model none of whose weights is still at its neutral start."""
+    model = tiny(5, **shape)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return model
+
+
+@pytest.mark.parametrize("passes", [CompiledPasses(2), TorchPasses()], ids=["compiled", "torch"])
+@pytest.mark.parametrize("shape", SHAPES)
+@torch.inference_mode()
+def test_equals_demucs(shape: str, passes: Passes) -> None:
+    model = shaken(**SHAPES[shape])
+    if shape == "own time channels":
+        assert not has_fast_forward(model), "no transformer: nothing is gained"
+        return
+    assert has_fast_forward(model)
+    fast = FastHTDemucs(model, passes).eval()
+    for segments in (1, 3):
+        mix = 0.2 * torch.randn(segments, 2, model.valid_length(1))
+        torch.testing.assert_close(fast(mix), model(mix), atol=2e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_equals_demucs_on_a_short_segment() -> None:
+    model = shaken()
+    mix = 0.2 * torch.randn(1, 2, 20_000)
+    torch.testing.assert_close(FastHTDemucs(model, CompiledPasses(2)).eval()(mix), model(mix),
+                               atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mix", [
+    torch.zeros(1, 2, 44100), torch.sign(torch.sin(torch.arange(88200.0) / 9)).view(1, 2, 44100),
+    torch.nn.functional.one_hot(torch.tensor([[100, 9]]), 44100).float(),
+], ids=["silence", "square", "impulse"])
+@torch.inference_mode()
+def test_equals_demucs_on_hard_sounds(mix: torch.Tensor) -> None:
+    model = shaken()
+    made = FastHTDemucs(model, CompiledPasses(2)).eval()(mix)
+    assert made.isfinite().all()
+    torch.testing.assert_close(made, model(mix), atol=2e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_segments_of_a_batch_do_not_hear_each_other() -> None:
+    fast = FastHTDemucs(shaken(), CompiledPasses(2)).eval()
+    mix = 0.2 * torch.randn(3, 2, 44100)
+    made = fast(mix)
+    other = mix.clone()
+    other[1] = 0
+    torch.testing.assert_close(fast(other)[[0, 2]], made[[0, 2]], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("precision", [Precision(tokens=torch.bfloat16), HALF], ids=str)
+def test_half_precision_keeps_40_db(precision: Precision) -> None:
+    for model in (shaken(**SHAPES["htdemucs"]), shaken()):
+        passes = CompiledPasses(2) if precision.convolutions == torch.float32 else TorchPasses()
+        assert snr_db(model, FastHTDemucs(model, passes, precision).eval()) > 50
+
+
+def test_half_precision_keeps_40_db_on_real_weights(config: Config) -> None:
+    (model,) = load_bag(catalog.find("starter", config)).models
+    assert snr_db(model, FastHTDemucs(model, TorchPasses(), HALF).eval()) > 40
+    reduced = FastHTDemucs(model, CompiledPasses(2), Precision(tokens=torch.bfloat16)).eval()
+    assert snr_db(model, reduced) > 60
+
+
+@pytest.mark.parametrize("change", [
+    {"norm_starts": 2}, {"t_layers": 0}, {"cac": False}, {"t_emb": "scaled"},
+    {"t_norm_first": False}, {"multi_freqs": [0.5], "multi_freqs_depth": 1}, {"rewrite": False},
+    {"t_gelu": False}, {"t_norm_in": False}, {"t_group_norm": 2},
+], ids=str)
+def test_other_kinds_keep_demucs_own_forward(change: dict[str, Any]) -> None:
+    model = tiny(1, **change)
+    assert accelerate(model, CPU) is model
+
+
+def test_published_kinds(config: Config) -> None:
+    kinds = {name: [type(member) for member, _ in Separator(catalog.find(name, config), CPU).models]
+             for name in ("htdemucs", "htdemucs_ft", "htdemucs_6s", "starter")}
+    assert all(kind is FastHTDemucs for members in kinds.values() for kind in members)
+    size = HTDemucs(STEMS, bottom_channels=512, t_layers=5, segment=Fraction(39, 5), dconv_mode=3)
+    assert has_fast_forward(size), "htdemucs's own arguments"
+
+
+@pytest.mark.parametrize("spoil", [lambda out: out * float("nan"), lambda out: out * 1.02])
+def test_a_half_precision_that_loses_too_much_is_not_used(
+    spoil: Callable[[torch.Tensor], torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceleration, "computes_bfloat16", lambda: True)
+    assert precision_on(CPU, "auto") == Precision(tokens=torch.bfloat16)
+    assert precision_on(CPU, "float32") == FULL
+    model, forward = shaken(), FastHTDemucs.forward
+    assert computes_in(accelerate(model, CPU)) == torch.bfloat16
+    monkeypatch.setattr(FastHTDemucs, "forward", lambda self, mix: (
+        spoil(forward(self, mix)) if computes_in(self) == torch.bfloat16 else forward(self, mix)
+    ))  # fmt: skip
+    fallen_back = accelerate(model, CPU)
+    assert computes_in(fallen_back) == torch.float32
+    assert snr_db(model, fallen_back) > 100
+    assert computes_in(accelerate(model, CPU, "float32")) == torch.float32
+
+
+def computes_in(model: nn.Module) -> torch.dtype:
+    """What the transformer's linear layers compute in."""
+    assert isinstance(model, FastHTDemucs)
+    linear = next(part for part in model.transformer.modules() if isinstance(part, nn.Linear))
+    return linear.weight.dtype
