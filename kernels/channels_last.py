@@ -4,28 +4,24 @@ Arrays are float32 (rows, n, channels), contiguous: channels last. A row is what
 one group normalises together. Works in place where it can.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numba import njit
 
 from kernels.activations import FAST, f32, normal_cdf, sigmoid
 from kernels.samples import Floats
+from kernels.spans import Spans
 
 CHUNK = 8192  # numbers summed in float32 before they go into a float64
 PATTERN = 512  # fewest numbers of one inner loop, whatever the number of channels
 
 
 class ChannelsLast:
-    """The passes, on the calling thread and `threads - 1` of their own."""
+    """The passes, on the threads of `spans`."""
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(max(1, threads - 1), "channels-last")
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans
 
     def norm_gelu(self, h: Floats, weight: Floats, bias: Floats, eps: float) -> None:
         """In place: h = GELU(norm(h) * weight + bias), each row normalised over all of it.
@@ -34,12 +30,12 @@ class ChannelsLast:
         """
         times = -(-PATTERN // h.shape[2])  # an inner loop over 6 channels would be no vector code
         weight, bias = np.tile(weight, times), np.tile(bias, times)
-        if len(h) >= self._threads:
-            self._split(len(h), lambda a, b: _norm_gelu(h[a:b], weight, bias, eps))
+        if len(h) >= self._spans.threads:
+            self._spans.split(len(h), lambda a, b: _norm_gelu(h[a:b], weight, bias, eps))
             return
         for row in h:
             mean, inverse = self._stats(row, eps)
-            self._split(len(row), partial(_part_gelu, row, mean, weight * inverse, bias))
+            self._spans.split(len(row), partial(_part_gelu, row, mean, weight * inverse, bias))
 
     def norm_glu_add(
         self, y: Floats, weight: Floats, bias: Floats, scale: Floats, eps: float, x: Floats
@@ -51,33 +47,27 @@ class ChannelsLast:
         """
         whole = np.concatenate([scale, np.ones_like(scale)])
         weight, bias = weight * whole, bias * whole  # the first half of a GLU is linear
-        if len(y) >= self._threads:
-            self._split(len(y), lambda a, b: _norm_glu_add(y[a:b], weight, bias, eps, x[a:b]))
+        if len(y) >= self._spans.threads:
+            self._spans.split(len(y), lambda a, b: _norm_glu_add(y[a:b], weight, bias, eps, x[a:b]))
             return
         for row, out in zip(y, x, strict=True):
             mean, inverse = self._stats(row, eps)
-            self._split(len(row), partial(_part_glu_add, row, mean, weight * inverse, bias, out))
+            gain = weight * inverse
+            self._spans.split(len(row), partial(_part_glu_add, row, mean, gain, bias, out))
 
     def gelu(self, x: Floats) -> None:
         """In place: x = GELU(x); x: (n,)."""
-        self._split(len(x), lambda first, last: _plain_gelu(x[first:last]))
+        self._spans.split(len(x), lambda first, last: _plain_gelu(x[first:last]))
 
     def glu(self, y: Floats, out: Floats) -> None:
         """out = GLU(y) over the last axis; y: (n, 2 * channels), out: (n, channels)."""
-        self._split(len(y), lambda first, last: _glu(y[first:last], out[first:last]))
+        self._spans.split(len(y), lambda first, last: _glu(y[first:last], out[first:last]))
 
     def _stats(self, row: Floats, eps: float) -> tuple[np.float32, np.float32]:
         """Mean and one over the deviation of one long row, summed by all threads."""
-        parts = self._split(len(row), lambda a, b: _sums(row[a:b].reshape(-1), row[0, 0]))
+        parts = self._spans.split(len(row), lambda a, b: _sums(row[a:b].reshape(-1), row[0, 0]))
         total, squares = np.sum(parts, axis=0)
         return _mean_and_inverse(total, squares, row.size, row[0, 0], eps)
-
-    def _split(self, count: int, work: Callable[[int, int], Any]) -> list[Any]:
-        """`work(first, last)` for one span of `range(count)` on each thread."""
-        edges = [count * place // self._threads for place in range(self._threads + 1)]
-        others = [self._pool.submit(work, *span) for span in pairwise(edges[1:])]
-        own = work(0, edges[1])
-        return [own, *(other.result() for other in others)]
 
 
 def _part_gelu(row: Floats, mean: f32, gain: Floats, bias: Floats, a: int, b: int) -> None:

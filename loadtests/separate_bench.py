@@ -1,19 +1,29 @@
 """Separation: the engine against `demucs.apply.apply_model`, full-size HTDemucs, same weights.
 
-Speed does not depend on the weights, so they are random; quality is never measured here.
+Each side has a process of its own, set up as its users set it up: ours as a separation worker
+is, theirs as torch starts. Speed does not depend on the weights, so they are random; quality is
+never measured here. `python -m loadtests.separate_bench SIDE FOLDER DEVICE` is one side.
 """
 
+import os
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from demucs.apply import apply_model
 from demucs.htdemucs import HTDemucs
+from demucs.transformer import LayerScale
 
 from loadtests.compare import Row, row, side_by_side, snr_db
-from server.config import CPU_BATCH, GPU_BATCH, cores
+from server.config import CPU_BATCH, GPU_BATCH, SPIN_COUNT, cores
 from server.engine.catalog import ModelFiles
+from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song
 from server.engine.models import Separator, load_bag
 from server.engine.separation import Cut, Separation
@@ -22,61 +32,134 @@ from server.starter.store import save_bag, save_hub_model
 
 SECONDS = 20
 STEMS = ["drums", "bass", "other", "vocals"]
+NAME = "full"
+
+
+def full_size_model() -> HTDemucs:
+    """htdemucs's own sizes (42 M parameters, 7.8 s segments), random weights.
+
+    A new model's layer scales all but shut its residual branches; here they are open, so that
+    what is lost in them is heard.
+    """
+    torch.manual_seed(0)
+    model = HTDemucs(STEMS, bottom_channels=512, t_layers=5, segment=Fraction(39, 5),
+                     dconv_mode=3, t_dropout=0.02).eval()  # fmt: skip
+    for part in model.modules():
+        if isinstance(part, LayerScale):
+            torch.nn.init.uniform_(part.scale, 0, 0.5)
+    return model
 
 
 def full_size(folder: Path) -> ModelFiles:
-    """htdemucs's own sizes (42 M parameters, 7.8 s segments), written in the hub's format."""
-    from fractions import Fraction
-
-    torch.manual_seed(0)
-    model = HTDemucs(STEMS, bottom_channels=512, t_layers=5, segment=Fraction(39, 5),
-                     dconv_mode=3, t_dropout=0.02)
-    weights = save_hub_model(model, folder, "full")
-    save_bag(folder, "full", ["full"])
-    return ModelFiles("full", folder, (weights,))
+    """The same, written in the hub's format."""
+    weights = save_hub_model(full_size_model(), folder, NAME)
+    save_bag(folder, NAME, [NAME])
+    return ModelFiles(NAME, folder, (weights,))
 
 
 def run() -> list[Row]:
     """20 s, overlap 0.25; on the CPU with as many threads as cores on both sides, and on the
     first CUDA card where there is one."""
-    torch.set_num_threads(cores())
-    found = [measure("separate_cpu_full_size", torch.device("cpu"), max_batch=CPU_BATCH)]
+    found = [measure("separate_cpu_full_size", "cpu")]
     if torch.cuda.is_available():
-        card = torch.device("cuda:0")
-        found.append(measure("separate_gpu_full_size", card, max_batch=GPU_BATCH))
+        found.append(measure("separate_gpu_full_size", "cuda:0"))
     return found
 
 
-def measure(name: str, device: torch.device, max_batch: int) -> Row:
-    """Both sides on one device."""
+def measure(name: str, device: str) -> Row:
+    """Both sides on one device, in turns."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        files = full_size(folder)
-        torch.manual_seed(1)
-        mix = 0.1 * torch.randn(1, 2, SECONDS * SAMPLE_RATE)
+        full_size(folder)
+        mix = 0.1 * torch.randn(1, 2, SECONDS * SAMPLE_RATE,
+                                generator=torch.Generator().manual_seed(1))
         with FrameWriter(folder / "mix.f32") as writer:
             writer.write(mix[0].T.numpy())
-        bag, model = load_bag(files), Separator(files, device)
-
-        def ours() -> None:
-            gains = np.eye(len(model.sources), len(model.sources) + 1, dtype=np.float32)
-            cut = Cut(model.segment, 0.25)
-            separation = Separation(folder / "mix.f32", folder, model.sources, gains, cut)
-            engine = Engine(max_batch, device)
-            engine.add(Song("bench", model, separation))
-            while not engine.idle:
-                for _, error in engine.step():
-                    assert error is None, error
-
-        def theirs() -> torch.Tensor:
-            return apply_model(bag, mix, shifts=0, overlap=0.25, device=device)
-
-        ours_s, theirs_s = side_by_side(ours, theirs, rounds=3)
-        expected = theirs()[0].cpu()
+        with Side("ours", folder, device) as ours, Side("theirs", folder, device) as theirs:
+            ours_s, theirs_s = side_by_side(ours.go, theirs.go, rounds=3)
+        expected = np.load(folder / "theirs.npy")
         worst = min(_snr(folder, stem, truth) for stem, truth in zip(STEMS, expected, strict=True))
         return row(name, ours_s, theirs_s, snr_db=round(worst, 1))
 
 
-def _snr(folder: Path, stem: str, truth: torch.Tensor) -> float:
+class Side:
+    """One side's process: separates the mix in `folder` every time it is told to."""
+
+    def __init__(self, name: str, folder: Path, device: str) -> None:
+        environ = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+        if name == "ours":
+            environ["GOMP_SPINCOUNT"] = SPIN_COUNT
+        command = [sys.executable, "-m", "loadtests.separate_bench", name, str(folder), device]
+        self._process = subprocess.Popen(command, env=environ, text=True, stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE)
+
+    def go(self) -> None:
+        """One separation, from the mix's file to the stems."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        print("go", file=self._process.stdin, flush=True)
+        if self._process.stdout.readline() != "done\n":
+            raise RuntimeError("a side of the benchmark has ended")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def ours(folder: Path, device: str) -> Callable[[], None]:
+    """The engine, as `stembox serve` sets it up."""
+    prepare_cpu(cores())
+    (weights,) = folder.glob(f"{NAME}.safetensors")
+    model = Separator(ModelFiles(NAME, folder, (weights,)), torch.device(device))
+    batch = CPU_BATCH if device == "cpu" else GPU_BATCH
+
+    def separate() -> None:
+        engine = Engine(batch, device)
+        engine.add(new_song("bench", model, folder))
+        while not engine.idle:
+            for _, error in engine.step():
+                assert error is None, error
+
+    return separate
+
+
+def new_song(name: str, model: Separator, folder: Path) -> Song:
+    """All of the model's stems of `<folder>/mix.f32`."""
+    gains = np.eye(len(model.sources), len(model.sources) + 1, dtype=np.float32)
+    cut = Cut(model.segment, 0.25)
+    return Song(name, model, Separation(folder / "mix.f32", folder, model.sources, gains, cut))
+
+
+def theirs(folder: Path, device: str) -> Callable[[], None]:
+    """apply_model, as demucs documents it."""
+    torch.set_num_threads(cores())
+    (weights,) = folder.glob(f"{NAME}.safetensors")
+    bag = load_bag(ModelFiles(NAME, folder, (weights,)))
+
+    def separate() -> None:
+        with FrameReader(folder / "mix.f32") as reader:
+            mix = torch.from_numpy(reader.read(0, reader.frames).T.copy())[None]
+        made = apply_model(bag, mix, shifts=0, overlap=0.25, device=device)
+        np.save(folder / "theirs.npy", made[0].cpu().numpy())
+
+    return separate
+
+
+def _snr(folder: Path, stem: str, truth: np.ndarray) -> float:
     with FrameReader(folder / f"{stem}.f32") as reader:
-        return snr_db(truth.numpy().T, reader.read(0, reader.frames))
+        return snr_db(truth.T, reader.read(0, reader.frames))
+
+
+def main() -> None:
+    """One side: separates once for every line of standard input."""
+    side, folder, device = sys.argv[1:]
+    separate = {"ours": ours, "theirs": theirs}[side](Path(folder), device)
+    for _ in sys.stdin:
+        separate()
+        print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

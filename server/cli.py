@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from server import __version__
-from server.config import Config, load
+from server.config import SPIN_COUNT, Config, load
 from server.errors import StemboxError
 from server.stems import OUTPUTS
 
@@ -58,7 +58,7 @@ def set_environment(config: Config) -> None:
     # How often OpenMP's threads look before they sleep while they wait for each other. By
     # default so often that a core shared with another process makes the model five times
     # slower; never looking costs a tenth on idle cores.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
 
 
 def build_parser() -> argparse.ArgumentParser:

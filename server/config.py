@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from server.errors import ConfigError
 
 ENV_PREFIX = "STEMBOX_"
+SPIN_COUNT = "2000"  # GOMP_SPINCOUNT: how often torch's idle threads look before they sleep
 CPU_BATCH = 1  # on a CPU a larger batch is slower per segment, not faster
 GPU_BATCH = 16
 LITSERVE_HOSTS = Literal["127.0.0.1", "0.0.0.0", "::"]  # the only ones that it binds

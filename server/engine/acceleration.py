@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from server.config import PrecisionSetting
-from server.engine.cpu import computes_bfloat16
+from server.engine.cpu import multiplies_int8
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.graphs import Graphed
 from server.engine.passes import CompiledPasses, Passes, TorchPasses
@@ -15,12 +15,12 @@ LEAST_SNR = 40.0  # dB of the worst source, against demucs's own forward in floa
 
 
 def precision_on(device: torch.device, setting: PrecisionSetting) -> Precision:
-    """What forwards compute in: half where the device is faster with it, unless forbidden."""
+    """What forwards compute in: less than float32 where the device is faster, unless forbidden."""
     if setting == "float32":
         return FULL
     if device.type == "cuda":
         return Precision(torch.float16, torch.float16)
-    return Precision(tokens=torch.bfloat16) if computes_bfloat16() else FULL
+    return Precision(tokens=torch.int8) if multiplies_int8() else FULL
 
 
 def accelerate(
@@ -28,8 +28,8 @@ def accelerate(
 ) -> nn.Module:
     """A forward of the same weights on `device`: demucs's own for kinds without a faster one.
 
-    A forward in half precision is compared with demucs's own on noise; where it loses too much,
-    it is made in float32.
+    A forward in reduced precision is compared with demucs's own on noise; where it loses too
+    much, it is made in float32.
     """
     model = model.to(device).eval()
     if not has_fast_forward(model):
@@ -37,7 +37,7 @@ def accelerate(
     precision = precision_on(device, setting)
     fast = _fast(model, precision)
     if precision != FULL and not (found := snr_db(model, fast)) >= LEAST_SNR:  # may be NaN
-        log.warning("half precision loses too much: computing in float32", snr_db=round(found, 1))
+        log.warning("reduced precision loses too much: back to float32", snr_db=round(found, 1))
         fast = _fast(model, FULL)
     return fast
 

@@ -11,6 +11,8 @@ from demucs.transformer import (
 )
 from torch import Tensor, nn
 
+from server.engine.linears import Maths
+
 
 def plain(transformer: Any) -> bool:
     """Whether it has just the parts that htdemucs and its kin have."""
@@ -29,17 +31,17 @@ def plain(transformer: Any) -> bool:
 class Transformer(nn.Module):
     """Both branches' tokens, float32 (segments, tokens, channels) each, through all layers.
 
-    The tokens and their norms stay in float32; `in_precision` is for what happens in between.
+    The tokens and their norms stay in float32; `maths` is for what happens in between.
     """
 
-    def __init__(self, transformer: Any) -> None:
+    def __init__(self, transformer: Any, maths: Maths) -> None:
         super().__init__()
         self._period = transformer.max_period
         self._weight = transformer.weight_pos_embed
         self.norm_in: nn.LayerNorm = transformer.norm_in
         self.norm_in_t: nn.LayerNorm = transformer.norm_in_t
-        self.layers = nn.ModuleList(_layer(layer) for layer in transformer.layers)
-        self.layers_t = nn.ModuleList(_layer(layer) for layer in transformer.layers_t)
+        self.layers = nn.ModuleList(_layer(layer, maths) for layer in transformer.layers)
+        self.layers_t = nn.ModuleList(_layer(layer, maths) for layer in transformer.layers_t)
 
     def embed(self, bands: int, frames: int, samples: int) -> None:
         """Keeps the positions of this many tokens: bands times frames, and samples."""
@@ -50,12 +52,6 @@ class Transformer(nn.Module):
         self.register_buffer("_grid", self._weight * grid.flatten(2).transpose(1, 2).to(like))
         self.register_buffer("_line", self._weight * line.transpose(0, 1).to(like))
 
-    def in_precision(self, dtype: torch.dtype) -> None:
-        """Linear layers and attention compute in `dtype`."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                module.to(dtype)
-
     def forward(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
         """x: tokens band by band, and within a band frame by frame; xt: of the time branch."""
         x, xt = self.norm_in(x) + self._grid, self.norm_in_t(xt) + self._line
@@ -64,24 +60,27 @@ class Transformer(nn.Module):
         return x, xt
 
 
-def _layer(layer: nn.Module) -> "Layer":
-    return (Cross if isinstance(layer, CrossTransformerEncoderLayer) else Own)(layer)
+def _layer(layer: nn.Module, maths: Maths) -> "Layer":
+    return (Cross if isinstance(layer, CrossTransformerEncoderLayer) else Own)(layer, maths)
 
 
 class Layer(nn.Module):
     """What self and cross attention layers share: both residual branches, and the last norm."""
 
-    def __init__(self, layer: Any, attention: nn.MultiheadAttention, norm: nn.LayerNorm) -> None:
+    def __init__(
+        self, layer: Any, maths: Maths, attention: nn.MultiheadAttention, norm: nn.LayerNorm
+    ) -> None:
         super().__init__()
+        self._maths = maths
         self._heads = attention.num_heads
-        self.out = _scaled(attention.out_proj, layer.gamma_1)
-        self.widen = _after(norm, layer.linear1.weight, layer.linear1.bias)
-        self.narrow = _scaled(layer.linear2, layer.gamma_2)
+        self.out = maths.prepare(_scaled(attention.out_proj, layer.gamma_1))
+        self.widen = maths.prepare(_after(norm, layer.linear1.weight, layer.linear1.bias))
+        self.narrow = maths.prepare(_scaled(layer.linear2, layer.gamma_2))
         self._eps, self._eps_out = norm.eps, layer.norm_out.eps
         self.weight, self.bias = layer.norm_out.weight, layer.norm_out.bias
 
-    def _plain(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], eps=self._eps).to(self.out.weight.dtype)
+    def _asked(self, x: Tensor, layer: nn.Module, parts: int) -> tuple[Tensor, ...]:
+        return self._split(self._maths.after_norm(x, self._eps, layer), parts)
 
     def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """(segments, tokens, parts * channels) to one (segments, heads, tokens, …) a part."""
@@ -91,8 +90,8 @@ class Layer(nn.Module):
 
     def _finish(self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         heard = F.scaled_dot_product_attention(queries, keys, values)
-        x = x + self.out(heard.transpose(1, 2).reshape(x.shape))
-        x = x + self.narrow(F.gelu(self.widen(self._plain(x))))
+        x = self._maths.add(x, heard.transpose(1, 2).reshape(x.shape), self.out)
+        x = self._maths.feed_forward(x, self._eps, self.widen, self.narrow)
         return torch.addcmul(self.bias, F.layer_norm(x, x.shape[1:], eps=self._eps_out),
                              self.weight)
 
@@ -100,28 +99,29 @@ class Layer(nn.Module):
 class Own(Layer):
     """Attention of a branch to itself."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, maths: Maths) -> None:
         attention = layer.self_attn
-        super().__init__(layer, attention, layer.norm2)
-        self.all = _after(layer.norm1, attention.in_proj_weight, attention.in_proj_bias)
+        super().__init__(layer, maths, attention, layer.norm2)
+        weight, bias = attention.in_proj_weight, attention.in_proj_bias
+        self.all = maths.prepare(_after(layer.norm1, weight, bias))
 
     def forward(self, x: Tensor, _: Tensor) -> Tensor:
-        return self._finish(x, *self._split(self.all(self._plain(x)), 3))
+        return self._finish(x, *self._asked(x, self.all, 3))
 
 
 class Cross(Layer):
     """Attention of a branch to the other."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, maths: Maths) -> None:
         attention, channels = layer.cross_attn, layer.cross_attn.embed_dim
-        super().__init__(layer, attention, layer.norm3)
+        super().__init__(layer, maths, attention, layer.norm3)
         weight, bias = attention.in_proj_weight, attention.in_proj_bias
-        self.queries = _after(layer.norm1, weight[:channels], bias[:channels])
-        self.others = _after(layer.norm2, weight[channels:], bias[channels:])
+        self.queries = maths.prepare(_after(layer.norm1, weight[:channels], bias[:channels]))
+        self.others = maths.prepare(_after(layer.norm2, weight[channels:], bias[channels:]))
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        (queries,) = self._split(self.queries(self._plain(x)), 1)
-        return self._finish(x, queries, *self._split(self.others(self._plain(other)), 2))
+        (queries,) = self._asked(x, self.queries, 1)
+        return self._finish(x, queries, *self._asked(other, self.others, 2))
 
 
 def _after(norm: nn.LayerNorm, weight: Tensor, bias: Tensor) -> nn.Linear:

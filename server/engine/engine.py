@@ -233,7 +233,7 @@ class Engine:
         try:
             song.close(song.failed)
             if isinstance(song.failed, NotFinite) and song.again is not None:
-                log.warning("half precision overflowed: song begins again in float32",
+                log.warning("reduced precision overflowed: song begins again in float32",
                             task=song.name)
                 self.add(song.again())
                 return None

@@ -17,6 +17,7 @@ from demucs.htdemucs import HTDemucs
 from torch import Tensor, nn
 
 from server.engine import attention
+from server.engine.linears import FloatMaths, Int8Maths, Maths
 from server.engine.passes import Passes
 from server.engine.spectra import Spectra
 
@@ -46,7 +47,10 @@ def _plain(layer: Any) -> bool:
 
 
 class Precision(NamedTuple):
-    """What a forward computes in: its convolutions, and the transformer's linear layers."""
+    """What a forward computes in: its convolutions, and the transformer's linear layers.
+
+    int8 is for `tokens` on a CPU only.
+    """
 
     convolutions: torch.dtype = torch.float32
     tokens: torch.dtype = torch.float32
@@ -70,7 +74,8 @@ class FastHTDemucs(nn.Module):
         self.tencoder = nn.ModuleList(Encoder(layer, passes) for layer in model.tencoder)
         self.decoder = nn.ModuleList(Decoder(layer, passes) for layer in model.decoder)
         self.tdecoder = nn.ModuleList(Decoder(layer, passes) for layer in model.tdecoder)
-        self.transformer = attention.Transformer(model.crosstransformer)
+        maths = _maths(precision.tokens)
+        self.transformer = attention.Transformer(model.crosstransformer, maths)
         self.upsampler = _pointwise(model, "channel_upsampler")
         self.upsampler_t = _pointwise(model, "channel_upsampler_t")
         self.downsampler = _pointwise(model, "channel_downsampler")
@@ -87,7 +92,6 @@ class FastHTDemucs(nn.Module):
         for part in (self.encoder, self.tencoder, self.decoder, self.tdecoder, self.upsampler,
                      self.upsampler_t, self.downsampler, self.downsampler_t):
             part.to(precision.convolutions)
-        self.transformer.in_precision(precision.tokens)
 
     def valid_length(self, length: int) -> int:
         """Samples of the input for a segment of `length`, as demucs says it."""
@@ -126,6 +130,10 @@ class FastHTDemucs(nn.Module):
             length, skip = skips_t.pop()
             xt = decode_t(xt.add_(skip))[:, :, :length]
         return x, xt
+
+
+def _maths(dtype: torch.dtype) -> Maths:
+    return Int8Maths(torch.get_num_threads()) if dtype == torch.int8 else FloatMaths(dtype)
 
 
 class Encoder(nn.Module):

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import yaml
 from demucs.apply import BagOfModels
 from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name, load_safetensors_model
 from demucs.states import load_model
+from torch import nn
 
 from server.config import PrecisionSetting
 from server.engine.acceleration import accelerate, precision_on
@@ -30,8 +31,9 @@ class Separator:
     """
 
     def __init__(
-        self, files: ModelFiles, device: torch.device, precision: PrecisionSetting = "auto"
-    ) -> None:
+        self, files: ModelFiles, device: torch.device, precision: PrecisionSetting = "auto",
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         bag = load_bag(files)
         members: list[Any] = list(bag.models)
         rates = {int(model.samplerate) for model in members}
@@ -49,14 +51,14 @@ class Separator:
         totals = weights.sum(0)
         if bool((totals == 0).any()):
             raise ModelError(f"{files.name}: a source has no model")
-        self.models = [
-            (accelerate(model, device, precision), weight[None, :, None, None])
-            for model, weight in zip(members, weights, strict=True)
-        ]
+        self.models: list[tuple[nn.Module, torch.Tensor]] = []
+        for model, weight in zip(members, weights, strict=True):
+            self.models.append((accelerate(model, device, precision), weight[None, :, None, None]))
+            alive()  # each takes seconds
         self._totals = totals[None, :, None, None]
 
     def in_full(self) -> "Separator":
-        """The same models in float32, for the rare song that half precision cannot hold."""
+        """The same models in float32, for the rare song that reduced precision cannot hold."""
         if self._full is None:
             self._full = Separator(self._files, self.device, "float32") if self.reduced else self
         return self._full

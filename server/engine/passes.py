@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.channels_last import ChannelsLast
+from kernels.spans import Spans
 
 
 class Passes(Protocol):
@@ -40,7 +41,7 @@ class CompiledPasses:
     """On a CPU, in float32: one pass over memory each, by the compiled kernels."""
 
     def __init__(self, threads: int) -> None:
-        self._kernels = ChannelsLast(threads)
+        self._kernels = ChannelsLast(Spans(threads))
 
     def norm_gelu(self, h: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         self._kernels.norm_gelu(_rows(h), weight.numpy(), bias.numpy(), eps)

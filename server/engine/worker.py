@@ -1,6 +1,7 @@
 """The separation worker: takes tasks from its channel into the engine and reports on them."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from server.channel import Channel, ChannelClosed, failure
 from server.config import Config
-from server.engine.catalog import find, serving
+from server.engine.catalog import ModelFiles, find, serving
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator
@@ -28,10 +29,10 @@ class SeparationWorker:
         self._models: dict[str, Separator] = {}
         if self._device.type == "cpu":
             prepare_cpu(config.separation.cpu_threads)
-        self._max_batch = config.separation.batch_on(device)
+        self._engine = Engine(config.separation.batch_on(device), self._device)
         # The first job must not pay for the first forward, nor be killed for it.
         model = self._model(serving(config.pipeline.quality, config).name)
-        self._step_s = model.warm_up(self._max_batch)
+        self._step_s = model.warm_up(self._engine.max_batch)
 
     def hello(self, name: str, pid: int) -> Hello:
         """What this worker says of itself when it connects."""
@@ -40,32 +41,33 @@ class SeparationWorker:
 
     def serve(self, channel: Channel) -> None:
         """Separates what comes until the channel closes (ChannelClosed)."""
-        engine = Engine(self._max_batch, self._device)
+        engine = self._engine
         try:
             while True:
                 while engine.idle or channel.waiting():
-                    self._receive(channel, engine)
+                    self._receive(channel)
                 for song, error in engine.step():
                     self._report(channel, song, error)
         finally:
             engine.close(ChannelClosed("the API process is gone"))
 
-    def _receive(self, channel: Channel, engine: Engine) -> None:
+    def _receive(self, channel: Channel) -> None:
         message = channel.receive()
         if isinstance(message, Cancel):
             error = Cancelled("The job was cancelled")
-            if engine.remove(message.id, error):
+            if self._engine.remove(message.id, error):
                 channel.send(failure(message.id, error))
             return
         channel.send(Started(message.id))
         try:
-            engine.add(self._song(message))
+            # Loading takes seconds, in which a worker that says nothing would pass for stalled.
+            self._engine.add(self._song(message, lambda: channel.send(Progress(message.id, 0.0))))
         except Exception as error:
             log.exception("separation not started", job=message.job, stage=message.stage)
             channel.send(failure(message.id, error))
 
-    def _song(self, task: Task) -> Song:
-        model = self._model(task.options.model)
+    def _song(self, task: Task, alive: Callable[[], None]) -> Song:
+        model = self._model(task.options.model, alive)
         return start_song(task.id, model, Path(task.scratch), task.options)
 
     def _report(self, channel: Channel, song: Song, error: Exception | None) -> None:
@@ -83,13 +85,30 @@ class SeparationWorker:
         else:
             channel.send(Progress(song.name, song.separation.progress))
 
-    def _model(self, name: str) -> Separator:
+    def _model(self, name: str, alive: Callable[[], None] = lambda: None) -> Separator:
         if name not in self._models:
             files = find(name, self._config)
             if files is None:
                 raise ModelError(f"model {name} is not on this machine")
             began = time.monotonic()
-            self._models[name] = Separator(files, self._device, self._config.separation.precision)
+            try:
+                self._models[name] = self._load(files, alive)
+            except torch.OutOfMemoryError:
+                self._make_room()
+                self._models[name] = self._load(files, alive)
             log.info("model loaded", model=name, device=str(self._device),
+                     reduced_precision=self._models[name].reduced,
                      load_s=round(time.monotonic() - began, 2))
         return self._models[name]
+
+    def _load(self, files: ModelFiles, alive: Callable[[], None]) -> Separator:
+        return Separator(files, self._device, self._config.separation.precision, alive)
+
+    def _make_room(self) -> None:
+        """Forgets the models that no song is going through."""
+        busy = self._engine.models
+        idle = [name for name in self._models if name not in busy]
+        log.warning("out of memory: forgetting models", models=idle)
+        for name in idle:
+            del self._models[name]
+        torch.cuda.empty_cache()

@@ -8,6 +8,7 @@ from scipy.special import erf, expit
 
 from kernels.activations import normal_cdf, sigmoid
 from kernels.channels_last import ChannelsLast
+from kernels.spans import Spans
 
 EPS = 1e-5
 SHAPES = st.tuples(st.integers(0, 5), st.integers(1, 40), st.sampled_from([1, 2, 3, 6, 17, 48]))
@@ -46,7 +47,7 @@ def test_activations_on_their_whole_range(ours, truth):
 def test_norm_gelu(shape, threads, seed):
     h, weight, bias = numbers(seed, *shape), numbers(1, shape[2]), numbers(2, shape[2])
     expected = gelu(normed(h, weight, bias))
-    ChannelsLast(threads).norm_gelu(h, weight, bias, EPS)
+    ChannelsLast(Spans(threads)).norm_gelu(h, weight, bias, EPS)
     np.testing.assert_allclose(h, expected, atol=2e-5, rtol=2e-5)
 
 
@@ -57,13 +58,13 @@ def test_norm_glu_add(shape, threads, seed):
     weight, bias, scale = (numbers(k, size) for k, size in
                            ((4, 2 * channels), (5, 2 * channels), (6, channels)))
     expected = x + glu(normed(y, weight, bias)) * scale
-    ChannelsLast(threads).norm_glu_add(y, weight, bias, scale, EPS, x)
+    ChannelsLast(Spans(threads)).norm_glu_add(y, weight, bias, scale, EPS, x)
     np.testing.assert_allclose(x, expected, atol=2e-5, rtol=2e-5)
 
 
 @given(st.integers(0, 50), st.integers(1, 40), st.integers(1, 4))
 def test_glu_and_gelu(n, channels, threads):
-    y, passes = numbers(n, n, 2 * channels), ChannelsLast(threads)
+    y, passes = numbers(n, n, 2 * channels), ChannelsLast(Spans(threads))
     out = np.empty((n, channels), np.float32)
     passes.glu(y, out)
     np.testing.assert_allclose(out, glu(y.astype(np.float64)), atol=2e-6)
@@ -80,7 +81,7 @@ def test_what_is_not_finite_stays_so_and_in_its_row(bad, rows):
     clean = h.copy()
     h[0, 4, 2] = bad
     for array in (h, clean):
-        ChannelsLast(2).norm_gelu(array, weight, bias, EPS)
+        ChannelsLast(Spans(2)).norm_gelu(array, weight, bias, EPS)
     assert np.isnan(h[0]).any()
     np.testing.assert_array_equal(h[1:], clean[1:])
 
@@ -90,6 +91,6 @@ def test_a_result_does_not_depend_on_the_threads_but_by_rounding():
     made = []
     for threads in (1, 3):
         h = long.copy()
-        ChannelsLast(threads).norm_gelu(h, numbers(1, 12), numbers(2, 12), EPS)
+        ChannelsLast(Spans(threads)).norm_gelu(h, numbers(1, 12), numbers(2, 12), EPS)
         made.append(h)
     np.testing.assert_allclose(*made, atol=1e-5)
