@@ -8,12 +8,15 @@ from functools import partial
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from kernels.activations import FAST, f32, normal_cdf, sigmoid
 from kernels.samples import Floats
 from kernels.spans import Spans
 
+Spectra = NDArray[np.complex64]
 CHUNK = 8192  # numbers summed in float32 before they go into a float64
+BLOCK = 16  # bands that are turned around at once
 PATTERN = 512  # fewest numbers of one inner loop, whatever the number of channels
 
 
@@ -62,6 +65,15 @@ class ChannelsLast:
     def glu(self, y: Floats, out: Floats) -> None:
         """out = GLU(y) over the last axis; y: (n, 2 * channels), out: (n, channels)."""
         self._spans.split(len(y), lambda first, last: _glu(y[first:last], out[first:last]))
+
+    def spectra(self, x: Floats, mean: float, std: float, out: Spectra) -> None:
+        """Channels first again, for the inverse transforms: out = x * std + mean.
+
+        x: (bands, frames, 2 * n), real and imaginary parts in turn; out: complex64
+        (n, frames, bands + 1). The highest bin, which x leaves out, is zero.
+        """
+        numbers, parts = (np.float32(mean), np.float32(std)), out.view(np.float32)
+        self._spans.split(x.shape[1], lambda a, b: _spectra(x, *numbers, a, b, parts))
 
     def _stats(self, row: Floats, eps: float) -> tuple[np.float32, np.float32]:
         """Mean and one over the deviation of one long row, summed by all threads."""
@@ -158,3 +170,19 @@ def _glu(y, out):  # type: ignore[no-untyped-def]
         a, b, o = y[t, :channels], y[t, channels:], out[t]
         for c in range(channels):
             o[c] = a[c] * sigmoid(b[c])
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _spectra(x, mean, std, first, last, out):  # type: ignore[no-untyped-def]
+    bands, _, channels = x.shape
+    for t in range(first, last):
+        for start in range(0, bands, BLOCK):  # few enough that every line is read once
+            stop = min(start + BLOCK, bands)
+            for c in range(channels // 2):
+                to = out[c, t]
+                for f in range(start, stop):
+                    to[2 * f] = x[f, t, 2 * c] * std + mean
+                    to[2 * f + 1] = x[f, t, 2 * c + 1] * std + mean
+        for c in range(channels // 2):
+            out[c, t, 2 * bands] = 0
+            out[c, t, 2 * bands + 1] = 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from loadtests import api_bench, hpss_bench, separate_bench, song_bench
+from loadtests import api_bench, engine_bench, hpss_bench, separate_bench, song_bench
 from loadtests.compare import Row
 
 OUT = Path(__file__).with_name("bench.json")
@@ -35,7 +35,9 @@ def machine() -> Row:
 def run() -> int:
     """All benchmarks; returns the exit code."""
     results: list[Row] = []
-    benchmarks = [hpss_bench.run, separate_bench.run, song_bench.run, api_bench.run]
+    benchmarks = [
+        hpss_bench.run, separate_bench.run, engine_bench.run, song_bench.run, api_bench.run,
+    ]
     with tqdm(benchmarks, unit="benchmark") as bar:
         for benchmark in bar:
             bar.set_postfix_str(benchmark.__module__)

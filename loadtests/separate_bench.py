@@ -117,7 +117,7 @@ def ours(folder: Path, device: str) -> Callable[[], None]:
 
     def separate() -> None:
         engine = Engine(batch, device)
-        engine.add(new_song("bench", model, folder))
+        engine.add(new_song("bench", model, folder / "mix.f32", folder))
         while not engine.idle:
             for _, error in engine.step():
                 assert error is None, error
@@ -125,11 +125,12 @@ def ours(folder: Path, device: str) -> Callable[[], None]:
     return separate
 
 
-def new_song(name: str, model: Separator, folder: Path) -> Song:
-    """All of the model's stems of `<folder>/mix.f32`."""
+def new_song(name: str, model: Separator, mix: Path, stems: Path) -> Song:
+    """All of the model's sources of a mix, into the folder `stems`."""
+    stems.mkdir(parents=True, exist_ok=True)
     gains = np.eye(len(model.sources), len(model.sources) + 1, dtype=np.float32)
     cut = Cut(model.segment, 0.25)
-    return Song(name, model, Separation(folder / "mix.f32", folder, model.sources, gains, cut))
+    return Song(name, model, Separation(mix, stems, model.sources, gains, cut))
 
 
 def theirs(folder: Path, device: str) -> Callable[[], None]:

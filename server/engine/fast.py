@@ -68,6 +68,7 @@ class FastHTDemucs(nn.Module):
     def __init__(self, model: Any, passes: Passes, precision: Precision = FULL) -> None:
         super().__init__()
         self._dtype = precision.convolutions
+        self._passes = passes
         self._length = int(model.segment * model.samplerate)
         self._spectra = Spectra(model.nfft, self._length)
         self.encoder = nn.ModuleList(Encoder(layer, passes) for layer in model.encoder)
@@ -106,9 +107,10 @@ class FastHTDemucs(nn.Module):
         xt, mean_t, std_t = _normalised(mix.transpose(1, 2)[:, None])
         x, xt = self._body(x.to(self._dtype), xt.to(self._dtype))
         sources = xt.shape[-1] // 2
-        made = self._spectra.synthesise(x.float(), mean, std) + mean_t
-        waves = xt.float()[:, 0].unflatten(2, (sources, 2)).permute(0, 2, 3, 1)
-        return torch.addcmul(made, waves, std_t)[..., :length]
+        waves = self._spectra.synthesise(self._passes.spectra(x, mean, std))
+        made = waves.unflatten(1, (sources, 2)) + mean_t
+        direct = xt.float()[:, 0].unflatten(2, (sources, 2)).permute(0, 2, 3, 1)
+        return torch.addcmul(made, direct, std_t)[..., :length]
 
     def _body(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
         """Both branches from their normalised inputs to their normalised outputs."""

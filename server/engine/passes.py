@@ -36,6 +36,14 @@ class Passes(Protocol):
         """GLU over the channels."""
         ...
 
+    def spectra(self, x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        """x * std + mean, channels first: complex (segments, channels / 2, frames, bands + 1).
+
+        x: real and imaginary parts in turn; mean, std: (segments, 1, 1, 1). The highest band,
+        which x leaves out, is zero.
+        """
+        ...
+
 
 class CompiledPasses:
     """On a CPU, in float32: one pass over memory each, by the compiled kernels."""
@@ -64,6 +72,12 @@ class CompiledPasses:
         self._kernels.glu(y.view(-1, 2 * channels).numpy(), out.view(-1, channels).numpy())
         return out
 
+    def spectra(self, x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        segments, bands, frames, channels = x.shape
+        out = torch.empty(segments, channels // 2, frames, bands + 1, dtype=torch.complex64)
+        for part, shift, scale, made in zip(x, mean.flatten(), std.flatten(), out, strict=True):
+            self._kernels.spectra(part.numpy(), float(shift), float(scale), made.numpy())
+        return out
 
 
 class TorchPasses:
@@ -82,6 +96,10 @@ class TorchPasses:
 
     def glu(self, y: Tensor) -> Tensor:
         return F.glu(y, -1)
+
+    def spectra(self, x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        parts = torch.addcmul(mean, x.float(), std).unflatten(3, (-1, 2))
+        return F.pad(torch.view_as_complex(parts).permute(0, 3, 2, 1), (0, 1))
 
 
 

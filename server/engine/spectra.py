@@ -39,18 +39,13 @@ class Spectra(nn.Module):
         parts = torch.view_as_real(z).unflatten(0, mix.shape[:2])
         return parts.permute(0, 2, 3, 1, 4).flatten(3)
 
-    def synthesise(self, x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        """(segments, bands, frames, sources * 4) times std plus mean to
-        (segments, sources, 2, samples). mean, std: (segments, 1, 1, 1)."""
-        segments, sources = len(x), x.shape[-1] // 4
-        parts = torch.addcmul(mean, x, std).unflatten(3, (sources, 2, 2))
-        z = torch.view_as_complex(parts).permute(0, 3, 4, 2, 1)
-        waves = torch.fft.irfft(F.pad(z, (0, 1)), self._n_fft).mul_(self._synthesis)
+    def synthesise(self, spectra: Tensor) -> Tensor:
+        """complex (…, frames, bands + 1), all bins, to float32 (…, samples)."""
+        waves = torch.fft.irfft(spectra, self._n_fft).mul_(self._synthesis)
         # Two frames of silence before and after, as demucs pads them: frame i begins at hop
         # i + 2 of a signal whose first n_fft / 2 samples `center=True` cuts off: at hop i.
         quarters = waves.unflatten(-1, (4, self._hop))
-        total = x.new_zeros(segments, sources, 2, self.frames + 3, self._hop)
+        total = waves.new_zeros(*waves.shape[:-2], self.frames + 3, self._hop)
         for place in range(4):
             total[..., place : place + self.frames, :] += quarters[..., place, :]
-        first = self._before
-        return total.flatten(3)[..., first : first + self._length]
+        return total.flatten(-2)[..., self._before : self._before + self._length]

@@ -94,3 +94,14 @@ def test_a_result_does_not_depend_on_the_threads_but_by_rounding():
         ChannelsLast(Spans(threads)).norm_gelu(h, numbers(1, 12), numbers(2, 12), EPS)
         made.append(h)
     np.testing.assert_allclose(*made, atol=1e-5)
+
+
+@given(st.integers(1, 40), st.integers(0, 5), st.integers(1, 4), st.integers(1, 3))
+def test_spectra(bands, frames, n, threads):
+    x = numbers(bands, bands, frames, 2 * n)
+    made = np.full((n, frames, bands + 1), 7, np.complex64)
+    ChannelsLast(Spans(threads)).spectra(x, 0.25, 3.0, made)
+    wide = x.astype(np.float64) * 3 + 0.25
+    truth = (wide[..., 0::2] + 1j * wide[..., 1::2]).transpose(2, 1, 0)
+    np.testing.assert_allclose(made[..., :-1], truth, rtol=1e-5, atol=1e-5)
+    assert not made[..., -1].any()
