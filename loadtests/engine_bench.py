@@ -1,4 +1,4 @@
-"""The engine by itself: batch sizes, roofline, fairness, simultaneous jobs.
+"""The engine by itself: batch sizes, roofline, fairness, simultaneous jobs, precision.
 
 `python -m loadtests.engine_bench [--device cuda:0]` measures one device, prints the tables,
 tells which `separation.max_batch` is best there and draws `loadtests/engine_<cpu|cuda>.png`.
@@ -7,12 +7,12 @@ songs go through the starter on a CPU and through the full-size model on a card.
 """
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -31,14 +31,16 @@ from server.engine.acceleration import accelerate
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine
 from server.engine.fast import FastHTDemucs
-from server.engine.models import Separator
+from server.engine.models import Separator, load_bag
 from server.engine.passes import TorchPasses
 from server.scratch import SAMPLE_RATE, FrameWriter
+from server.starter.songs import synthesise
 
 STRIDE = 0.75 * 7.8  # seconds of song that a segment is worth at an overlap of a quarter
 BATCHES = {"cpu": (1, 2, 4), "cuda": (1, 2, 4, 8, 16, 32, 64)}
 JOBS = (1, 4, 16)
 ROUNDS = 3
+FIRST_SEED, SONGS = 2_000_000, 10  # songs that the starter never heard
 
 
 class Bench:
@@ -54,7 +56,7 @@ class Bench:
 
     def run(self) -> list[Row]:
         """All rows."""
-        steps = self.batches, self.roofline, self.fairness, self.simultaneous
+        steps = self.batches, self.roofline, self.fairness, self.simultaneous, self.quality
         found: dict[str, Row] = {}
         for step in (bar := tqdm(steps, unit="part")):
             bar.set_postfix_str(step.__name__)
@@ -133,6 +135,28 @@ class Bench:
                 rows[f"jobs_{count}"] = round(count * 20 / (time.perf_counter() - began), 1)
             return rows
 
+    def quality(self) -> Row:
+        """What reduced precision costs the starter: the worst stem of the songs that
+        `make quality` begins with, against demucs's own forward."""
+        files = catalog.find("starter", load(environ={}, flags={}))
+        assert files is not None
+        own: Any = load_bag(files).models[0].to(self._device).eval()
+        fast = accelerate(load_bag(files).models[0], self._device)
+        kept, lost = [], []
+        for seed in range(FIRST_SEED, FIRST_SEED + SONGS):
+            stems = synthesise(seed, 20.0)
+            start, stop = 5 * SAMPLE_RATE, 5 * SAMPLE_RATE + own.valid_length(1)
+            truth = np.stack(list(stems.values()))[..., start:stop]
+            mix = torch.from_numpy(truth.sum(0))[None].to(self._device)
+            with torch.inference_mode():
+                plain, made = (model(mix)[0].cpu().numpy() for model in (own, fast))
+            for place, stem in enumerate(truth):
+                kept.append(snr_db(plain[place], made[place]))
+                if stem.any():
+                    lost.append(snr_db(stem, plain[place]) - snr_db(stem, made[place]))
+        return {"worst_snr_db": round(min(kept), 1), "median_snr_db": round(median(kept), 1),
+                "most_sdr_lost_db": round(max(lost), 4), "stems": len(kept)}
+
     @contextmanager
     def _songs(
         self, *seconds: float
@@ -187,7 +211,7 @@ class Bench:
             work()
             self._wait()
             taken.append(time.perf_counter() - began)
-        return statistics.median(taken[1:])
+        return median(taken[1:])
 
     def _wait(self) -> None:
         if self._kind == "cuda":
@@ -245,7 +269,7 @@ def picture(rows: list[Row], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    batches, roofline, fairness, simultaneous = rows
+    batches, roofline, fairness, simultaneous = rows[:4]
     figure, axes = plt.subplots(2, 2, figsize=(11, 8))
     for side in ("demucs", "float32", "auto"):
         axes[0, 0].plot([str(size) for size in batches[side]], list(batches[side].values()), "o-",

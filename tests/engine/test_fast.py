@@ -4,6 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from demucs.htdemucs import HTDemucs
@@ -16,6 +17,7 @@ from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.linears import Int8Linear
 from server.engine.models import Separator, load_bag
 from server.engine.passes import CompiledPasses, Passes, TorchPasses
+from server.starter.songs import synthesise
 from tests.engine.conftest import STEMS, tiny
 
 CPU = torch.device("cpu")
@@ -102,6 +104,25 @@ def test_reduced_precision_keeps_40_db_on_real_weights(config: Config) -> None:
     assert snr_db(model, FastHTDemucs(model, TorchPasses(), HALF).eval()) > 40
     reduced = FastHTDemucs(model, CompiledPasses(2), Precision(tokens=torch.int8)).eval()
     assert snr_db(model, reduced) > 50
+
+
+@pytest.mark.parametrize("seed", [2_000_003, 2_000_017])
+@torch.inference_mode()
+def test_integers_lose_no_quality(seed: int, config: Config) -> None:
+    (model,) = load_bag(catalog.find("starter", config)).models
+    fast = FastHTDemucs(model, CompiledPasses(2), Precision(tokens=torch.int8)).eval()
+    stems = torch.from_numpy(np.stack(list(synthesise(seed, 8.0).values())))
+    stems = stems[..., : model.valid_length(1)]
+    mix = stems.sum(0)[None]
+    plain, made = model(mix)[0], fast(mix)[0]
+    for stem, theirs, ours in zip(stems, plain, made, strict=True):
+        assert sdr(theirs, ours) > 40
+        assert not stem.any() or sdr(stem, ours) > sdr(stem, theirs) - 0.01
+
+
+def sdr(truth: torch.Tensor, made: torch.Tensor) -> float:
+    """Signal to distortion in dB."""
+    return float(10 * torch.log10(truth.square().sum() / (truth - made).square().sum()))
 
 
 @pytest.mark.parametrize("change", [
