@@ -7,7 +7,7 @@ from torch import nn
 from server.config import PrecisionSetting
 from server.engine.cpu import multiplies_int8
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
-from server.engine.graphs import Graphed
+from server.engine.graphs import Graphed, Memory
 from server.engine.passes import CompiledPasses, Passes, TorchPasses
 
 log = structlog.get_logger()
@@ -24,30 +24,33 @@ def precision_on(device: torch.device, setting: PrecisionSetting) -> Precision:
 
 
 def accelerate(
-    model: nn.Module, device: torch.device, setting: PrecisionSetting = "auto"
-) -> nn.Module:
+    model: nn.Module, device: torch.device, setting: PrecisionSetting = "auto",
+    memory: Memory | None = None,
+) -> nn.Module:  # fmt: skip
     """A forward of the same weights on `device`: demucs's own for kinds without a faster one.
 
     A forward in reduced precision is compared with demucs's own on noise; where it loses too
-    much, it is made in float32.
+    much, it is made in float32. Models of one bag may share the memory of their CUDA graphs.
     """
     model = model.to(device).eval()
     if not has_fast_forward(model):
         return model
     precision = precision_on(device, setting)
-    fast = _fast(model, precision)
+    fast = _fast(model, precision, memory)
     if precision != FULL and not (found := snr_db(model, fast)) >= LEAST_SNR:  # may be NaN
         log.warning("reduced precision loses too much: back to float32", snr_db=round(found, 1))
-        fast = _fast(model, FULL)
+        fast = _fast(model, FULL, memory)
     return fast
 
 
-def _fast(model: nn.Module, precision: Precision) -> nn.Module:
+def _fast(model: nn.Module, precision: Precision, memory: Memory | None) -> nn.Module:
     device = next(model.parameters()).device
     on_cpu = device.type == "cpu" and precision.convolutions == torch.float32
     passes: Passes = CompiledPasses(torch.get_num_threads()) if on_cpu else TorchPasses()
     fast = FastHTDemucs(model, passes, precision).eval()
-    return Graphed(fast, fast.valid_length(0)) if device.type == "cuda" else fast
+    if device.type != "cuda":
+        return fast
+    return Graphed(fast, fast.valid_length(0), memory or torch.cuda.graph_pool_handle())
 
 
 @torch.inference_mode()

@@ -1,27 +1,31 @@
 """Replays a model's forward as one CUDA graph for each of a few batch sizes."""
 
+from typing import Any
+
 import structlog
 import torch
 from torch import Tensor, nn
 
 log = structlog.get_logger()
 SIZES = (1, 2, 4, 8, 16, 32, 64)
+Memory = Any  # what torch.cuda.graph_pool_handle() returns
 REHEARSALS = 3  # forwards before a capture: libraries choose their algorithms in them
 
 
 class Graphed(nn.Module):
     """A model whose input is always (n, 2, samples): smaller batches are filled up with silence.
 
-    What it returns is overwritten by the next call: whatever reads it must be queued before. A
-    capture that fails leaves the model as it was, without graphs.
+    What it returns is overwritten by the next call: whatever reads it must be queued before.
+    Graphs that share `memory` must not run at the same time. A capture that fails leaves the
+    model as it was, without graphs.
     """
 
-    def __init__(self, model: nn.Module, samples: int) -> None:
+    def __init__(self, model: nn.Module, samples: int, memory: Memory) -> None:
         super().__init__()
         self.model = model
         self._samples = samples
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
-        self._memory = torch.cuda.graph_pool_handle()
+        self._memory = memory
         self._works = True
 
     def forward(self, mix: Tensor) -> Tensor:

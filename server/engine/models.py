@@ -52,8 +52,10 @@ class Separator:
         if bool((totals == 0).any()):
             raise ModelError(f"{files.name}: a source has no model")
         self.models: list[tuple[nn.Module, torch.Tensor]] = []
+        memory = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         for model, weight in zip(members, weights, strict=True):
-            self.models.append((accelerate(model, device, precision), weight[None, :, None, None]))
+            fast = accelerate(model, device, precision, memory)
+            self.models.append((fast, weight[None, :, None, None]))
             alive()  # each takes seconds
         self._totals = totals[None, :, None, None]
 
@@ -80,9 +82,12 @@ class Separator:
         )  # fmt: skip
 
     def warm_up(self, segments: int) -> float:
-        """Runs on silence, so that allocators and kernels are in place; seconds of a forward."""
+        """Runs on silence, so that allocators, kernels and graphs are in place; seconds of a
+        forward of `segments`, the largest batch."""
         silence = torch.zeros(segments, 2, self.padded_length(self.segment), device=self.device)
-        self(silence).cpu()
+        sizes = [2**power for power in range(segments.bit_length())]
+        for size in (*sizes, segments) if self.device.type == "cuda" else (segments,):
+            self(silence[:size]).cpu()
         began = time.monotonic()
         self(silence).cpu()
         return time.monotonic() - began

@@ -1,0 +1,69 @@
+"""Which graph a batch goes through, with captures that need no card."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from server.engine.graphs import SIZES, Graphed
+
+
+class Doubling(nn.Module):
+    def forward(self, mix: Tensor) -> Tensor:
+        return 2 * mix.flip(0)  # a row that is not there would be seen
+
+
+class Replay:
+    """What a captured graph does: the same forward from and to the same memory."""
+
+    def __init__(self, model: nn.Module, given: Tensor) -> None:
+        self._model, self._given, self.made = model, given, model(given)
+
+    def replay(self) -> None:
+        self.made.copy_(self._model(self._given))
+
+
+class Pretended(Graphed):
+    def _capture(self, given: Tensor) -> tuple:
+        replay = Replay(self.model, given)
+        return replay, given, replay.made
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 16, 33, 64])
+def test_a_batch_goes_through_the_next_larger_graph(count: int) -> None:
+    graphed, mix = Pretended(Doubling(), 8, None), torch.randn(count, 2, 8)
+    graphed(torch.randn(64, 2, 8))  # what an earlier, larger batch left must not be heard
+    made = graphed(mix)
+    size = min(size for size in SIZES if size >= count)
+    assert set(graphed._graphs) == {64, size}
+    full = torch.cat([mix, torch.zeros(size - count, 2, 8)])
+    torch.testing.assert_close(made, Doubling()(full)[:count])
+
+
+def test_other_shapes_are_launched_kernel_by_kernel() -> None:
+    graphed = Pretended(Doubling(), 8, None)
+    for mix in (torch.randn(65, 2, 8), torch.randn(1, 2, 7)):
+        torch.testing.assert_close(graphed(mix), Doubling()(mix))
+    assert not graphed._graphs
+
+
+def test_a_capture_that_fails_is_not_tried_again() -> None:
+    class Failing(Pretended):
+        tries = 0
+
+        def _capture(self, given: Tensor) -> tuple:
+            Failing.tries += 1
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    graphed, mix = Failing(Doubling(), 8, None), torch.randn(2, 2, 8)
+    for _ in range(3):
+        torch.testing.assert_close(graphed(mix), Doubling()(mix))
+    assert Failing.tries == 1
+
+
+def test_too_little_memory_is_the_engines_to_handle() -> None:
+    class Full(Pretended):
+        def _capture(self, given: Tensor) -> tuple:
+            raise torch.OutOfMemoryError("out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Full(Doubling(), 8, None)(torch.randn(2, 2, 8))
