@@ -40,6 +40,7 @@ class Song:
         self.members = model.members(separation.needed)
         self.began = time.monotonic()
         self.failed: Exception | None = None
+        self.waited = 0  # steps since a segment of it was last in a batch
         self._stack = ExitStack()
         self._stack.enter_context(separation)
         separation.start(model.device)
@@ -53,6 +54,11 @@ class Song:
     def padded(self) -> int:
         """Samples that the model wants for the next segment."""
         return self.model.padded_length(self.separation.next_length())
+
+    @property
+    def remaining(self) -> int:
+        """Segments that are not yet read."""
+        return self.separation.unread
 
     def left(self, at_most: int) -> int:
         """How many of its next segments fit into one batch, up to `at_most`."""
@@ -102,6 +108,7 @@ class Engine:
         self._transfers = Transfers(torch.device(device))
         self._songs: list[Song] = []
         self._flights: deque[Flight] = deque()
+        self._steps = 0
 
     @property
     def idle(self) -> bool:
@@ -145,13 +152,16 @@ class Engine:
             yield from self._land(self._flights.popleft())
 
     def _send(self) -> Flight | None:
-        picked = pick(self._songs, self.max_batch)
+        picked = pick(self._songs, self.max_batch, self._steps)
         if not picked:
             return None
+        self._steps += 1
+        for song in self._songs:
+            song.waited += 1
+        for song, _ in picked:
+            song.waited = 0
         songs, batch = self._read(picked)
         pieces = self._run(songs, batch) if songs else []
-        # The next step begins with the next song.
-        self._songs = self._songs[1:] + self._songs[:1]
         arrived = [(song, piece) for song, piece in zip(songs, pieces, strict=True) if piece]
         results = [tensor for _, piece in arrived for tensor in piece]
         arrival = self._transfers.to_host(results)

@@ -97,6 +97,11 @@ class Separation:
         """The share of segments that are done, 0 to 1."""
         return self._written / max(1, self.cuts.count)
 
+    @property
+    def unread(self) -> int:
+        """Segments that `read` has not yet handed out."""
+        return self.cuts.count - self._read
+
     def next_length(self) -> int:
         """Samples of the segment that `read` would hand out."""
         return self.cuts.length(self._read)
