@@ -220,7 +220,8 @@ def main() -> None:
         song = make_song(arguments.seconds)
         for turn in ("first", "second"):
             report(f"{arguments.seconds:g} s song, {turn}", one_job(server, song, "short song"))
-        report("the same song, two stems as MP3", one_webhook(server, song))
+        one_webhook(server, song)  # librosa compiles what it needs to describe a song, once
+        report("the same song, two stems as MP3, second", one_webhook(server, song))
         if arguments.hour:
             report("60-minute song", one_job(server, make_song(3600), "long song"))
         server.stop()
