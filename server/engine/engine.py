@@ -138,6 +138,7 @@ class Engine:
         """Throws every song out."""
         for song in list(self._songs):
             self.remove(song.name, error)
+        self._flights.clear()
 
     def step(self) -> Iterator[tuple[Song, Exception | None]]:
         """One batch goes out, and the one that is due comes back. Yields each song that moved
@@ -146,6 +147,8 @@ class Engine:
         Raises RuntimeError only when the device itself is out of order.
         Songs that are finished or failed are no longer in the engine when they are yielded.
         """
+        for song in [song for song in self._songs if not song.separation.cuts.count]:
+            yield song, self._settle(song)  # a song of no samples has nothing to wait for
         if flight := self._send():
             self._flights.append(flight)
         if self._flights and (len(self._flights) >= self._transfers.depth or not flight):

@@ -200,6 +200,14 @@ def test_a_broken_device_ends_the_worker(config: Config, tmp_path: Path) -> None
         list(engine.step())
 
 
+def test_a_song_of_no_samples_ends_at_once(config: Config, tmp_path: Path) -> None:
+    model = Separator(catalog.find("single", config), CPU)
+    engine = Engine(max_batch=1)
+    engine.add(song(tmp_path / "a", np.zeros((0, 2), np.float32), model))
+    assert run(engine) == {"song": None}
+    assert stems_of(tmp_path / "a", model).shape == (4, 2, 0)
+
+
 def test_a_cancelled_song_leaves_nothing(config: Config, tmp_path: Path) -> None:
     model = Separator(catalog.find("single", config), CPU)
     engine = Engine(max_batch=1)
