@@ -130,7 +130,8 @@ def new_song(name: str, model: Separator, mix: Path, stems: Path) -> Song:
     stems.mkdir(parents=True, exist_ok=True)
     gains = np.eye(len(model.sources), len(model.sources) + 1, dtype=np.float32)
     cut = Cut(model.segment, 0.25)
-    return Song(name, model, Separation(mix, stems, model.sources, gains, cut))
+    separation = Separation(mix, stems, model.sources, gains, cut, model.device)
+    return Song(name, model, separation)
 
 
 def theirs(folder: Path, device: str) -> Callable[[], None]:

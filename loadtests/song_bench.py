@@ -28,36 +28,69 @@ STEMS = ("drums", "bass", "other", "vocals")
 
 
 def run() -> list[Row]:
-    """Nine tracks of an MP3, without the model: its stems are given."""
+    """Nine tracks of an MP3, and two stems as MP3, without the model: its stems are given."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         task = prepare(folder)
         kernels.warm_up()
-        stages = {stage: _spent(task, stage) for stage in (
+        ours = {stage: _spent(task, stage) for stage in (
             "decode", "harmonic_percussive", "compose", "normalise", "encode_stems")}
         usual = usual_way(folder)
-        return [row("song_core_seconds", sum(stages.values()), sum(usual.values()),
-                    stages={k: round(v, 3) for k, v in stages.items()},
-                    usual={k: round(v, 3) for k, v in usual.items()}),
-                *mp3_and_description(task, folder)]
+        rows = [_row("song_core_seconds", ours, usual)]
+        rows += stems_as_mp3(task, folder, {"decode": ours["decode"]}, {"decode": usual["decode"]})
+    picture(rows, Path(__file__).with_name("song_core_seconds.png"))
+    return rows
 
 
-def mp3_and_description(task: Task, folder: Path) -> list[Row]:
-    """What a StemSplit job adds: four MP3s beside demucs's own writer, and tempo and key."""
+def stems_as_mp3(
+    task: Task, folder: Path, ours: dict[str, float], usual: dict[str, float]
+) -> list[Row]:
+    """What StemSplit jobs add to decoding: MP3s beside demucs's own writer, tempo and key."""
     job = structs.replace(task, options=structs.replace(task.options, format="MP3"),
                           facts=task.facts | {"peak": 1.0})  # fmt: skip
-    ours = {stage: _spent(job, stage) for stage in (
+    ours = ours | {stage: _spent(job, stage) for stage in (
         "measure", *(f"encode/{stem}" for stem in STEMS))}  # fmt: skip
     _spent(job, "describe")  # librosa compiles what it needs, once
     described = _spent(job, "describe")
-    began = time.process_time()
     for stem in STEMS:
+        began = time.process_time()
         samples = np.fromfile(folder / f"{stem}.f32", "<f4").reshape(-1, 2)
         encode_mp3(torch.from_numpy(samples.T.copy()), folder / "x.mp3", SAMPLE_RATE, 320)
-    usual = time.process_time() - began
-    mp3 = sum(spent for stage, spent in ours.items() if stage != "measure")
-    return [row("mp3_core_seconds", mp3, usual, stages={
-        "measure": round(ours["measure"], 3), "describe (late)": round(described, 3)})]
+        usual = usual | {f"encode/{stem}": time.process_time() - began}
+    both = ("decode", "measure", "encode/vocals", "encode/drums")  # any two stems
+    return [
+        _row("both_mp3_core_seconds", *({stage: side[stage] for stage in both if stage in side}
+                                        for side in (ours, usual))),
+        _row("mp3_core_seconds", *({stage: side[stage] for stage in side if "/" in stage}
+                                   for side in (ours, usual)), later={"describe": described}),
+    ]  # fmt: skip
+
+
+def _row(name: str, ours: dict[str, float], usual: dict[str, float], **more: object) -> Row:
+    return row(name, sum(ours.values()), sum(usual.values()),
+               stages={stage: round(spent, 3) for stage, spent in ours.items()},
+               usual={stage: round(spent, 3) for stage, spent in usual.items()}, **more)
+
+
+def picture(rows: list[Row], path: Path) -> None:
+    """Core-seconds by stage, one bar a side."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(rows), figsize=(4 * len(rows), 5))
+    for axis, entry in zip(axes, rows, strict=True):
+        names = list(dict.fromkeys([*entry["usual"], *entry["stages"]]))
+        under = np.zeros(2)
+        for name in names:
+            spent = np.array([entry["stages"].get(name, 0.0), entry["usual"].get(name, 0.0)])
+            axis.bar(["stembox", "the usual way"], spent, bottom=under, label=name)
+            under += spent
+        axis.set(title=entry["name"].replace("_", " "), ylabel="core-seconds, 3-minute song")
+        axis.legend(fontsize="small")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
 
 
 def prepare(folder: Path, seconds: float = SECONDS) -> Task:

@@ -43,7 +43,6 @@ class Song:
         self.waited = 0  # steps since a segment of it was last in a batch
         self._stack = ExitStack()
         self._stack.enter_context(separation)
-        separation.start(model.device)
 
     @property
     def kind(self) -> Hashable:
@@ -80,7 +79,8 @@ def start_song(name: str, model: Separator, scratch: Path, options: Options) -> 
     """
     gains = np.array(stem_gains(options.stems, model.name, model.sources), np.float32)
     cut = Cut(model.segment, options.overlap)
-    separation = Separation(scratch / "mix.f32", scratch, options.stems, gains, cut)
+    mix = scratch / "mix.f32"
+    separation = Separation(mix, scratch, options.stems, gains, cut, model.device)
 
     def again() -> Song:
         return start_song(name, model.in_full(), scratch, options)

@@ -41,7 +41,7 @@ class Separation:
     """The separation of the mix file at `mix` into `<folder>/<stem>.f32`.
 
     gains: float32 (stems, sources + 1), what of the model's sources, and at last of the mix
-    itself, each stem is made of.
+    itself, each stem is made of; device: where the model is.
 
     Every segment goes through `read`, `add` and `write`, each in the order of the song; `add`
     works on the device and never waits for it. A context manager: leaving it after an error
@@ -49,13 +49,15 @@ class Separation:
     """
 
     def __init__(
-        self, mix: Path, folder: Path, stems: tuple[str, ...], gains: np.ndarray, cut: Cut
-    ) -> None:
+        self, mix: Path, folder: Path, stems: tuple[str, ...], gains: np.ndarray, cut: Cut,
+        device: torch.device,
+    ) -> None:  # fmt: skip
         self._mix = mix
         self._folder = folder
         self.stems = stems
         self._gains = gains
         self._cut = cut
+        self._device = device
         self._read = 0  # segments handed out
         self._added = 0  # segments that came back
         self._written = 0  # segments whose samples are in the files
@@ -69,15 +71,12 @@ class Separation:
                 for stem in self.stems
             ]
             self.cuts = plan(self._reader.frames, *self._cut)
+            gains = torch.from_numpy(self._gains).to(self._device)
+            self._of_sources, self._of_mix = gains[:, :-1], gains[:, -1:, None]
+            self._needs_mix = bool(self._gains[:, -1].any())
+            self._overlap_add = OverlapAdd(self.cuts, len(self.stems), self._device)
             self._stack = stack.pop_all()
         return self
-
-    def start(self, device: torch.device) -> None:
-        """Makes its window on the device that will separate it."""
-        gains = torch.from_numpy(self._gains).to(device)
-        self._of_sources, self._of_mix = gains[:, :-1], gains[:, -1:, None]
-        self._needs_mix = bool(self._gains[:, -1].any())
-        self._overlap_add = OverlapAdd(self.cuts, len(self.stems), device)
 
     def __exit__(self, *error: object) -> None:
         self._stack.__exit__(*error)  # type: ignore[arg-type]

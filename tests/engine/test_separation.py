@@ -200,6 +200,19 @@ def test_a_broken_device_ends_the_worker(config: Config, tmp_path: Path) -> None
         list(engine.step())
 
 
+def test_a_song_that_finds_no_room_on_the_card_leaves_nothing(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    model = Separator(catalog.find("single", config), CPU)
+    monkeypatch.setattr("server.engine.separation.OverlapAdd", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        song(tmp_path / "a", noise(1.0), model)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["mix.f32"]
+
+
 def test_a_song_of_no_samples_ends_at_once(config: Config, tmp_path: Path) -> None:
     model = Separator(catalog.find("single", config), CPU)
     engine = Engine(max_batch=1)
