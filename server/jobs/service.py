@@ -1,6 +1,7 @@
 """The jobs of the Audio Pipeline API: accepting them and telling about them. Knows no HTTP."""
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -80,18 +81,20 @@ class JobService:
         """
         try:
             options = self._options(upload)
-            await self._intake.look(upload.job_id, upload.folder, options)
+            facts = await self._intake.look(upload.job_id, upload.folder, options)
         except BaseException:
             await asyncio.shield(self.discard(upload.job_id))
             raise
         # From here on the client may go: what has begun is brought to its end.
-        return await asyncio.shield(self._accept(upload, options))
+        return await asyncio.shield(self._accept(upload, options, facts["seconds"]))
 
-    async def _accept(self, upload: Upload, options: Options) -> JobView:
+    async def _accept(self, upload: Upload, options: Options, claimed: float | None) -> JobView:
+        # What the file says of its length decides only who goes first.
+        seconds = min(claimed, options.max_seconds) if claimed and claimed > 0 else 0.0
         job = await self._intake.accept(NewJob(
             id=upload.job_id, api="pipeline", options=msgspec.json.encode(options).decode(),
             plan=PIPELINE, created_at=time.time(), account_id=upload.account_id,
-            callback_url=upload.callback_url,
+            callback_url=upload.callback_url, request=json.dumps({"seconds": seconds}),
         ))  # fmt: skip
         log.info("job accepted", job=job.id, file=upload.file_name, bytes=upload.size_bytes,
                  model=options.model)

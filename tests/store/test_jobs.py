@@ -1,6 +1,7 @@
 """Claims, fences and recoveries."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -43,6 +44,19 @@ def test_the_oldest_job_is_first(open_store) -> None:
             claims = [(await jobs.claim("audio", f"b/{i}", 6.0)).job.id for i in range(2)]
             assert claims == ["old", "young"]
             assert await jobs.claim("audio", "b/3", 6.0) is None
+
+    asyncio.run(main())
+
+
+def test_a_clip_goes_before_a_long_song_that_has_not_waited_long(open_store) -> None:
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            for job_id, now, seconds in (("hour", 0.0, 3600), ("early clip", 3570.0, 20),
+                                         ("late clip", 3590.0, 20), ("unknown", 3599.0, None)):
+                request = json.dumps({"seconds": seconds} if seconds else {})
+                await jobs.create(new_job(job_id, now, request=request))
+            claims = [(await jobs.claim("audio", f"b/{i}", 4000.0)).job.id for i in range(4)]
+            assert claims == ["early clip", "unknown", "hour", "late clip"]
 
     asyncio.run(main())
 
