@@ -16,6 +16,7 @@ from kernels.spans import Spans
 Bytes = NDArray[np.int8]
 Quantised = tuple[Bytes, Floats]  # int8 (rows, k), float32 (rows,)
 Integers = NDArray[np.int32]
+MAGNITUDE = np.int32(0x7FFFFFFF)  # all bits of a float32 but its sign
 
 
 def quantised_weight(weight: Floats) -> Quantised:
@@ -23,9 +24,6 @@ def quantised_weight(weight: Floats) -> Quantised:
     out = np.empty(weight.shape, np.int8), np.empty(len(weight), np.float32)
     _quantise(weight, *out)
     return out
-
-
-MAGNITUDE = np.int32(0x7FFFFFFF)
 
 
 class Int8:

@@ -56,11 +56,14 @@ class Bench:
 
     def run(self) -> list[Row]:
         """All rows."""
-        steps = self.batches, self.roofline, self.fairness, self.simultaneous, self.quality
         found: dict[str, Row] = {}
-        for step in (bar := tqdm(steps, unit="part")):
-            bar.set_postfix_str(step.__name__)
-            found[step.__name__] = step(found) if step == self.roofline else step()  # type: ignore[operator]
+        steps = {
+            "batches": self.batches, "roofline": lambda: self.roofline(found["batches"]),
+            "fairness": self.fairness, "simultaneous": self.simultaneous, "quality": self.quality,
+        }  # fmt: skip
+        for name in (bar := tqdm(steps, unit="part")):
+            bar.set_postfix_str(name)
+            found[name] = steps[name]()
         return [{"name": f"engine_{self._kind}_{name}"} | row for name, row in found.items()]
 
     def batches(self) -> Row:
@@ -91,13 +94,13 @@ class Bench:
             speeds[size] = round(size * STRIDE / taken, 2)
         return speeds
 
-    def roofline(self, found: dict[str, Row]) -> Row:
+    def roofline(self, batches: Row) -> Row:
         """How near a forward comes to what the device's own multiplications and copies allow."""
         flop, moved = counted()
         half = torch.float16 if self._kind == "cuda" else torch.float32
         ceiling = self._product_rate(half)
         bandwidth = self._copy_rate()
-        speed = found["batches"]["float32" if self._kind == "cpu" else "auto"]
+        speed = batches["float32" if self._kind == "cpu" else "auto"]
         taken = STRIDE / max(speed.values())
         size = 2 if half == torch.float16 else 4
         bound = max(flop / ceiling, moved * size / bandwidth)

@@ -8,7 +8,7 @@ from server.config import PrecisionSetting
 from server.engine.cpu import multiplies_int8
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.graphs import Graphed, Memory
-from server.engine.passes import CompiledPasses, Passes, TorchPasses
+from server.engine.passes import CompiledPasses, TorchPasses
 
 log = structlog.get_logger()
 LEAST_SNR = 40.0  # dB of the worst source, against demucs's own forward in float32
@@ -45,9 +45,9 @@ def accelerate(
 
 def _fast(model: nn.Module, precision: Precision, memory: Memory | None) -> nn.Module:
     device = next(model.parameters()).device
-    on_cpu = device.type == "cpu" and precision.convolutions == torch.float32
-    passes: Passes = CompiledPasses(torch.get_num_threads()) if on_cpu else TorchPasses()
-    fast = FastHTDemucs(model, passes, precision).eval()
+    if device.type == "cpu":
+        return FastHTDemucs(model, CompiledPasses(torch.get_num_threads()), precision).eval()
+    fast = FastHTDemucs(model, TorchPasses(), precision).eval()
     if device.type != "cuda":
         return fast
     return Graphed(fast, fast.valid_length(0), memory or torch.cuda.graph_pool_handle())

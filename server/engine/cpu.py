@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from functools import cache
 
 import torch
 
@@ -30,6 +31,7 @@ def keep_memory() -> None:
         libc.mallopt(M_TOP_PAD, 2**28)
 
 
+@cache
 def multiplies_int8() -> bool:
     """Whether the processor multiplies 8-bit integers four times as fast as float32."""
     try:

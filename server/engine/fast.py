@@ -67,6 +67,7 @@ class FastHTDemucs(nn.Module):
 
     def __init__(self, model: Any, passes: Passes, precision: Precision = FULL) -> None:
         super().__init__()
+        self.precision = precision
         self._dtype = precision.convolutions
         self._passes = passes
         self._length = int(model.segment * model.samplerate)

@@ -64,6 +64,11 @@ class Graphed(nn.Module):
         log.info("CUDA graph captured", segments=len(given))
         return graph, given, made
 
+    @property
+    def precision(self) -> Any:
+        """As the model's."""
+        return self.model.precision
+
     def valid_length(self, length: int) -> int:
         """As the model's."""
         return int(self.model.valid_length(length))  # type: ignore[operator]

@@ -14,7 +14,7 @@ from demucs.states import load_model
 from torch import nn
 
 from server.config import PrecisionSetting
-from server.engine.acceleration import accelerate, precision_on
+from server.engine.acceleration import accelerate
 from server.engine.catalog import ModelFiles
 from server.engine.fast import FULL
 from server.errors import ModelError
@@ -42,7 +42,6 @@ class Separator:
             raise ModelError(f"{files.name}: want stereo, 44100 Hz and one segment length")
         self.name = files.name
         self.device = device
-        self.reduced = precision_on(device, precision) != FULL
         self._files = files
         self._full: Separator | None = None
         self.sources: tuple[str, ...] = tuple(bag.sources)
@@ -57,6 +56,7 @@ class Separator:
             fast = accelerate(model, device, precision, memory)
             self.models.append((fast, weight[None, :, None, None]))
             alive()  # each takes seconds
+        self.reduced = any(getattr(fast, "precision", FULL) != FULL for fast, _ in self.models)
         self._totals = totals[None, :, None, None]
 
     def in_full(self) -> "Separator":

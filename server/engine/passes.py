@@ -102,7 +102,6 @@ class TorchPasses:
         return F.pad(torch.view_as_complex(parts).permute(0, 3, 2, 1), (0, 1))
 
 
-
 def _rows(x: Tensor) -> np.ndarray:
     return x.view(-1, *x.shape[2:]).numpy()
 

@@ -1,7 +1,6 @@
 """The jobs of the Audio Pipeline API: accepting them and telling about them. Knows no HTTP."""
 
 import asyncio
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -91,10 +90,11 @@ class JobService:
     async def _accept(self, upload: Upload, options: Options, claimed: float | None) -> JobView:
         # What the file says of its length decides only who goes first.
         seconds = min(claimed, options.max_seconds) if claimed and claimed > 0 else 0.0
+        request = msgspec.json.encode({"seconds": seconds}).decode()
         job = await self._intake.accept(NewJob(
             id=upload.job_id, api="pipeline", options=msgspec.json.encode(options).decode(),
             plan=PIPELINE, created_at=time.time(), account_id=upload.account_id,
-            callback_url=upload.callback_url, request=json.dumps({"seconds": seconds}),
+            callback_url=upload.callback_url, request=request,
         ))  # fmt: skip
         log.info("job accepted", job=job.id, file=upload.file_name, bytes=upload.size_bytes,
                  model=options.model)
