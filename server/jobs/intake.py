@@ -12,12 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from server.config import Config
 from server.errors import AudioError, DiskFull, ServerBusy, WorkerGone, WorkerLost
 from server.jobs.folders import Folders
 from server.messages import Options, Task
 from server.workers import Workers
 from store import Job, JobRepository, NewJob
+
+log = structlog.get_logger()
 
 LOOK_SECONDS = {"probe": 30.0, "measure": 600.0}  # waiting for a worker included
 UNREADY_SECONDS = 300.0  # without a separation worker, until no more work is accepted
@@ -103,7 +107,9 @@ class Intake:
 
     def check_room(self) -> None:
         """Raises DiskFull: the disk has too little room for new work."""
-        if self.folders.free_percent() < self._config.server.min_free_percent:
+        free = self.folders.free_percent()
+        if free < self._config.server.min_free_percent:
+            log.warning("work refused: the disk is almost full", free_percent=free)
             raise DiskFull("The server's disk is almost full; no new work is accepted")
 
     def _check_ready(self) -> None:

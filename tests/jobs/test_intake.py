@@ -1,0 +1,35 @@
+"""What the way in refuses before it takes a byte."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from server.config import load
+from server.errors import DiskFull
+from server.jobs.folders import Folders
+from server.jobs.intake import Intake
+from server.workers import Workers
+from store import Database, JobRepository
+
+
+@pytest.mark.parametrize(("free", "refused"), [(4.9, True), (5.0, False)])
+def test_work_is_refused_below_the_share_of_free_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, refused: bool
+) -> None:
+    monkeypatch.setattr(Folders, "free_percent", lambda self: free)
+    config = load(environ={"STEMBOX_DATA_DIR": str(tmp_path)})
+    assert config.server.min_free_percent == 5
+
+    async def run() -> None:
+        async with Database(tmp_path / "jobs.sqlite") as database:
+            intake = Intake(config, JobRepository(database), Workers(stall_seconds=60))
+            intake.folders.create()
+            if refused:
+                with pytest.raises(DiskFull):
+                    await intake.reserve()
+            else:
+                await intake.reserve()
+            assert len(list(intake.folders.spool.iterdir())) == (0 if refused else 1)
+
+    asyncio.run(run())
