@@ -22,6 +22,7 @@ from server.audio.stages import STAGES
 from server.messages import Options, Task
 from server.scratch import SAMPLE_RATE, FrameWriter
 from server.starter.songs import synthesise
+from server.steps import finish
 
 SECONDS = 180
 STEMS = ("drums", "bass", "other", "vocals")
@@ -133,9 +134,5 @@ def usual_way(folder: Path) -> dict[str, float]:
 def _spent(task: Task, stage: str) -> float:
     began = time.process_time()
     task = structs.replace(task, stage=stage)
-    task.facts.update(STAGES[stage.partition("/")[0]](task, _quiet).facts)
+    task.facts.update(finish(STAGES[stage.partition("/")[0]](task)).facts)
     return time.process_time() - began
-
-
-def _quiet(_: float) -> None:
-    """Nobody watches."""

@@ -9,26 +9,19 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from server import errors
 from server.messages import (
-    Cancel,
     Failed,
     FromWorker,
     Hello,
-    Progress,
-    Result,
-    Started,
-    Task,
     ToWorker,
 )
 
 HEADER = struct.Struct(">I")
-PROGRESS_SECONDS = 0.2  # a task says how far it is no more often than this
 RECONNECT_SECONDS = 0.05
 
 
@@ -118,44 +111,3 @@ def failure(task_id: str, error: Exception) -> Failed:
 def to_error(failed: Failed) -> Exception:
     """The exception that a `Failed` message stands for, on the API side."""
     return dict(KINDS).get(failed.kind, errors.StageFailed)(failed.message)
-
-
-class TaskReport:
-    """Given to a running task as its `report(done)`: progress out, cancellation in."""
-
-    def __init__(self, channel: Channel, task: Task) -> None:
-        self._channel = channel
-        self._task = task
-        self._next = 0.0
-
-    def __call__(self, done: float) -> None:
-        """Says that the share `done` (0 to 1) is finished. Raises Cancelled."""
-        if (now := time.monotonic()) >= self._next:
-            self._next = now + PROGRESS_SECONDS
-            self._channel.send(Progress(self._task.id, done))
-        while self._channel.waiting():
-            message = self._channel.receive()
-            if isinstance(message, Cancel) and message.id == self._task.id:
-                raise errors.Cancelled("The job was cancelled")
-
-
-def serve_one_by_one(
-    channel: Channel, run: Callable[[Task, Callable[[float], None]], Result], log: "Log"
-) -> None:
-    """Runs tasks as they come, one at a time, until the channel closes (ChannelClosed)."""
-    while True:
-        task = channel.receive()
-        if not isinstance(task, Task):
-            continue  # a cancel that came too late
-        channel.send(Started(task.id))
-        try:
-            answer: FromWorker = run(task, TaskReport(channel, task))
-        except ChannelClosed:
-            raise
-        except Exception as error:
-            answer = failure(task.id, error)
-            log(task, error)
-        channel.send(answer)
-
-
-Log = Callable[[Task, Exception], None]

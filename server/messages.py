@@ -27,13 +27,15 @@ class Options(Struct, frozen=True, kw_only=True):
 class Task(Struct, frozen=True, kw_only=True, tag="task"):
     """One attempt at one stage of one job.
 
-    `scratch` holds `input` and the F32 files; finished tracks go below `outputs`. `facts` is
-    what earlier stages of the job found out (their results, merged).
+    `due` (unix seconds) says which of a worker's tasks is the most urgent. `scratch` holds
+    `input` and the F32 files; finished tracks go below `outputs`. `facts` is what earlier stages
+    of the job found out (their results, merged).
     """
 
     id: str
     job: str
     stage: str
+    due: float = 0.0
     scratch: str
     outputs: str
     options: Options
@@ -55,6 +57,7 @@ class Hello(Struct, frozen=True, tag="hello"):
     device: str
     slots: int  # tasks it takes at once
     step_s: float = 0.0  # seconds between its signs of life while it works, as far as it knows
+    in_turns: bool = False  # one task runs, the one that is due first; the others lie still
 
 
 class Started(Struct, frozen=True, tag="started"):

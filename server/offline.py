@@ -18,6 +18,7 @@ from server.engine.engine import Engine, start_song
 from server.engine.models import Separator
 from server.messages import Options, Task
 from server.stems import FOUR, stem_gains
+from server.steps import finish
 
 Report = Callable[[str, float], None]  # is told a stage's name and the share of it that is done
 Format = Literal["WAV", "FLAC", "MP3"]
@@ -68,7 +69,7 @@ class Offline:
             paths = []
             for index, track in enumerate(wanted):
                 task = msgspec.structs.replace(task, stage=f"encode/{track}")
-                paths += [folder / path for path in encode_track(task, unheard).tracks.values()]
+                paths += [folder / path for path in finish(encode_track(task)).tracks.values()]
                 report("encode", (index + 1) / len(wanted))
         return paths
 
@@ -101,7 +102,7 @@ class Offline:
                     outputs=str(target.folder), options=options)
 
     def _stage(self, name: str, task: Task, report: Report) -> dict[str, str]:
-        result = STAGES[name](task, lambda done: report(name, done))
+        result = finish(STAGES[name](task), lambda done: report(name, done))
         task.facts.update(result.facts)
         report(name, 1.0)
         return result.tracks
@@ -118,6 +119,3 @@ class Offline:
                 report("separate", song.separation.progress)
         return song.separation.peak
 
-
-def unheard(done: float) -> None:
-    """A report that nobody hears."""

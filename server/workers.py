@@ -5,16 +5,18 @@ WorkerLost at once. A worker that says nothing for too long while it has work is
 """
 
 import asyncio
+import math
 import os
 import signal
 import socket
 import struct
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from heapq import heappop, heappush
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -29,22 +31,37 @@ STALL_STEPS = 10  # a worker whose steps are long may be silent for this many of
 PEER = struct.Struct("3i")  # Linux's ucred: pid, uid, gid
 
 
+class Call(NamedTuple):
+    """A task that a worker has. `due` is unix seconds."""
+
+    future: asyncio.Future[Result]
+    due: float
+    watch: Callable[[float], None] | None
+
+
 class Worker:
     """One connected worker process."""
 
     def __init__(self, hello: Hello, writer: asyncio.StreamWriter, pid: int) -> None:
         self.hello = hello
         self.pid = pid
-        self.calls: dict[str, asyncio.Future[Result]] = {}
-        self.watchers: dict[str, Callable[[float], None]] = {}
-        self.reserved = 0
+        self.calls: dict[str, Call] = {}
+        self.reserved: set[Slot] = set()
         self.last_sign = time.monotonic()
         self._writer = writer
 
     @property
     def load(self) -> int:
         """Tasks that run here or are about to."""
-        return len(self.calls) + self.reserved
+        return len(self.calls) + len(self.reserved)
+
+    @property
+    def before(self) -> float:
+        """What it takes now must be due before that: it would not begin with anything else."""
+        if not self.hello.in_turns:
+            return math.inf
+        running = [call.due for call in self.calls.values()]
+        return min(running + [slot.due for slot in self.reserved], default=math.inf)
 
     def send(self, message: Task | Cancel) -> None:
         self._writer.write(pack(message))
@@ -52,25 +69,27 @@ class Worker:
     def take(self, message: FromWorker) -> bool:
         """Books a message from the worker; True when it ends a task."""
         self.last_sign = time.monotonic()
-        if isinstance(message, Progress) and message.id in self.watchers:
-            self.watchers[message.id](message.done)
-        if not isinstance(message, Result | Failed) or message.id not in self.calls:
+        if isinstance(message, Hello) or (call := self.calls.get(message.id)) is None:
             return False
-        call = self.calls.pop(message.id)
-        if call.done():  # the caller has gone
+        if isinstance(message, Progress) and call.watch is not None and not call.future.done():
+            call.watch(message.done)
+        if not isinstance(message, Result | Failed):
+            return False
+        del self.calls[message.id]
+        if call.future.done():  # the caller has gone
             return True
         if isinstance(message, Result):
-            call.set_result(message)
+            call.future.set_result(message)
         else:
-            call.set_exception(to_error(message))
+            call.future.set_exception(to_error(message))
         return True
 
     def lost(self) -> None:
         """The connection has ended: so have all tasks."""
         alone = len(self.calls) == 1
         for call in self.calls.values():
-            if not call.done():
-                call.set_exception(WorkerLost(f"{self.hello.worker} died", alone))
+            if not call.future.done():
+                call.future.set_exception(WorkerLost(f"{self.hello.worker} died", alone))
         self.calls.clear()
 
     def kill(self) -> None:
@@ -80,19 +99,23 @@ class Worker:
 
 
 class Slot:
-    """A reserved place at a worker: run one task on it, or give it back."""
+    """A reserved place at a worker: run one task on it, or give it back.
+
+    `before`: it is for a task that is due earlier (unix seconds). `due`: when that one is; until
+    it is known, nothing is more urgent.
+    """
 
     def __init__(self, workers: "Workers", worker: Worker) -> None:
         self._workers = workers
-        self._held = True
         self.worker = worker
-        worker.reserved += 1
+        self.before = worker.before
+        self.due = -math.inf
+        worker.reserved.add(self)
 
     def release(self) -> None:
         """Gives the place back, unless it was used or given back already."""
-        if self._held:
-            self._held = False
-            self.worker.reserved -= 1
+        if self in self.worker.reserved:
+            self.worker.reserved.remove(self)
             self._workers.serve_waiting()
 
     async def run(self, task: Task, watch: Callable[[float], None] | None = None) -> Result:
@@ -105,24 +128,28 @@ class Slot:
         If the caller is cancelled, so is the task.
         """
         worker = self.worker
-        self._held = False
-        worker.reserved -= 1
+        worker.reserved.discard(self)
         if worker not in self._workers.of(worker.hello.pool):
             raise WorkerGone(f"{worker.hello.worker} died")
         if not worker.calls:
             worker.last_sign = time.monotonic()  # it was idle, not stalled
-        call = worker.calls[task.id] = asyncio.get_running_loop().create_future()
-        if watch is not None:
-            worker.watchers[task.id] = watch
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        worker.calls[task.id] = Call(future, task.due, watch)
         worker.send(task)
         try:
-            return await call
+            return await future
         except asyncio.CancelledError:
             if task.id in worker.calls:
                 worker.send(Cancel(task.id))
             raise
-        finally:
-            worker.watchers.pop(task.id, None)
+
+
+class Waiting(NamedTuple):
+    """Somebody who waits for a place; ordered."""
+
+    due: float
+    number: int
+    slot: asyncio.Future[Slot]
 
 
 class Workers:
@@ -131,7 +158,8 @@ class Workers:
     def __init__(self, stall_seconds: float) -> None:
         self._stall_seconds = stall_seconds
         self._workers: list[Worker] = []
-        self._waiting: dict[str, deque[asyncio.Future[Slot]]] = {}
+        self._waiting: dict[str, list[Waiting]] = {}  # heaps
+        self._numbers = count()
         self._listeners: list[Callable[[], None]] = []
         self._decoder = msgspec.msgpack.Decoder(FromWorker)
         self._connections: set[asyncio.Task[None]] = set()
@@ -163,25 +191,28 @@ class Workers:
             callback()
 
     def serve_waiting(self) -> None:
-        """Hands free places to those who wait in `reserve`, first come, first served."""
+        """Hands free places to those who wait in `reserve`, in the order of their dues."""
         for pool, waiting in self._waiting.items():
             while waiting:
-                if waiting[0].done():
-                    waiting.popleft()
+                if waiting[0].slot.done():
+                    heappop(waiting)
                 elif (slot := self.try_reserve(pool)) is not None:
-                    waiting.popleft().set_result(slot)
+                    heappop(waiting).slot.set_result(slot)
                 else:
                     break
 
     def try_reserve(self, pool: str, alone: bool = False) -> Slot | None:
-        """A place at the least busy worker, or None. `alone`: only at an idle one."""
+        """A place at the least busy worker, or where the least urgent task would lie still; or
+        None. `alone`: only at an idle worker."""
         free = [w for w in self._free(pool) if not (alone and w.load)]
-        return Slot(self, min(free, key=lambda worker: worker.load)) if free else None
+        if not free:
+            return None
+        return Slot(self, min(free, key=lambda worker: (-worker.before, worker.load)))
 
-    async def reserve(self, pool: str) -> Slot:
-        """A place, as soon as there is one: first come, first served."""
+    async def reserve(self, pool: str, due: float = 0.0) -> Slot:
+        """A place, as soon as there is one for a task that is due then; of equals, the first."""
         future: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(pool, deque()).append(future)
+        heappush(self._waiting.setdefault(pool, []), Waiting(due, next(self._numbers), future))
         self.serve_waiting()
         try:
             return await future

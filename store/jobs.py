@@ -4,6 +4,7 @@ Methods are coroutines on a `Database`. Times are unix seconds and come from the
 """
 
 import json
+import math
 import sqlite3
 from typing import Any, NamedTuple
 
@@ -122,11 +123,15 @@ class Ended(NamedTuple):
 
 
 class Claim(Struct, frozen=True):
-    """A stage that was claimed, with its job and what the job's finished stages found out."""
+    """A stage that was claimed, with its job and what the job's finished stages found out.
+
+    `due` orders the claims: unix seconds, the job's posting and the length of its song.
+    """
 
     job: Job
     stage: Stage
     facts: dict[str, Any]
+    due: float
 
 
 class JobRepository:
@@ -185,9 +190,14 @@ class JobRepository:
         """How many jobs are queued or running."""
         return await self._db.read(_scalar, "count_unfinished")
 
-    async def claim(self, pool: str, lease: str, now: float) -> Claim | None:
-        """Takes the next stage that is ready for this pool, or None."""
-        return await self._db.write(_claim, pool, lease, now)
+    async def claim(
+        self, pool: str, lease: str, now: float, before: float = math.inf
+    ) -> Claim | None:
+        """Takes the stage that is due first of those ready for this pool, or None.
+
+        before: only one that is due earlier than that.
+        """
+        return await self._db.write(_claim, pool, lease, now, before)
 
     async def finish(
         self, stage: Stage, facts: dict[str, Any], tracks: dict[str, str], now: float
@@ -337,19 +347,23 @@ def _page(
     return [Job(**dict(row), stages=[], tracks={}) for row in rows], total
 
 
-def _claim(db: sqlite3.Connection, pool: str, lease: str, now: float) -> Claim | None:
-    rows = _all(db, "claim", {"pool": pool, "lease": lease, "now": now})
+def _claim(
+    db: sqlite3.Connection, pool: str, lease: str, now: float, before: float
+) -> Claim | None:
+    rows = _all(db, "claim", {"pool": pool, "lease": lease, "now": now, "before": before})
     if not rows:
         return None
-    stage = _stage(rows[0])
+    row = dict(rows[0])
+    due = row.pop("due")
+    stage = Stage(**row)
     if pool != FETCH:
         db.execute(SQL["job_started"], {"job_id": stage.job_id, "now": now})
     job = _get(db, stage.job_id)
     assert job is not None
     facts: dict[str, Any] = {}
-    for row in _all(db, "facts_so_far", {"job_id": stage.job_id}):
-        facts |= json.loads(row["facts"])
-    return Claim(job, stage, facts)
+    for found in _all(db, "facts_so_far", {"job_id": stage.job_id}):
+        facts |= json.loads(found["facts"])
+    return Claim(job, stage, facts, due)
 
 
 def _fenced(db: sqlite3.Connection, name: str, stage: Stage, values: dict[str, Any]) -> None:

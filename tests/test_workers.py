@@ -1,6 +1,7 @@
 """The socket between the API process and workers, with real sockets and pretended workers."""
 
 import asyncio
+import math
 import subprocess
 import sys
 import threading
@@ -11,19 +12,22 @@ from pathlib import Path
 import pytest
 
 from server import errors
-from server.channel import Channel, ChannelClosed, serve_one_by_one
+from server.channel import Channel, ChannelClosed
 from server.messages import Hello, Options, Result, Task
+from server.steps import Steps, finish, share
+from server.turns import Turns
 from server.workers import Workers
 
 OPTIONS = Options(file_name="a.wav", model="m", overlap=0.25, wav_format="PCM_16",
                   target_lufs=-14, true_peak_dbtp=-1, max_seconds=60)
 
 
-def task(name: str) -> Task:
-    return Task(id=name, job="job", stage="test", scratch="", outputs="", options=OPTIONS)
+def task(name: str, due: float = 0.0, scratch: Path | str = "") -> Task:
+    return Task(id=name, job="job", stage="test", due=due, scratch=str(scratch), outputs="",
+                options=OPTIONS)
 
 
-def work(job: Task, report: Callable[[float], None]) -> Result:
+def work(job: Task) -> Steps[Result]:
     match job.id:
         case "bad":
             raise errors.UnsupportedFormat("Unsupported audio format: .x")
@@ -33,9 +37,23 @@ def work(job: Task, report: Callable[[float], None]) -> Result:
             raise ZeroDivisionError("x")
         case "forever":
             while True:
-                report(0.5)
+                yield 0.5
                 time.sleep(0.01)
-    report(0.5)
+        case "clean":
+            try:
+                while True:
+                    yield 0.5
+                    time.sleep(0.01)
+            finally:
+                Path(job.scratch, job.id).touch()
+        case "bad end":
+            try:
+                while True:
+                    yield 0.5
+                    time.sleep(0.01)
+            finally:
+                raise ZeroDivisionError("x")
+    yield 0.5
     return Result(job.id, facts={"echo": job.id})
 
 
@@ -43,9 +61,9 @@ def pretend(path: Path, slots: int = 1) -> threading.Thread:
     """A worker in a thread of this process."""
     def live() -> None:
         channel = Channel(path)
-        channel.connect(Hello("test", "test-0", 0, "cpu", slots))
+        channel.connect(Hello("test", "test-0", 0, "cpu", slots, in_turns=True))
         try:
-            serve_one_by_one(channel, work, lambda *_: None)
+            Turns(channel, work, lambda *_: None).serve()
         except ChannelClosed:
             channel.close()
 
@@ -54,12 +72,12 @@ def pretend(path: Path, slots: int = 1) -> threading.Thread:
     return thread
 
 
-def in_company(main: Callable, stall: float = 60.0, pretended: int = 1) -> None:
+def in_company(main: Callable, stall: float = 60.0, pretended: int = 1, slots: int = 1) -> None:
     """Runs `main(workers, path)` with a listening socket and pretended workers."""
     async def body(path: Path) -> None:
         workers = Workers(stall)
         async with workers.listening(path):
-            threads = [pretend(path) for _ in range(pretended)]
+            threads = [pretend(path, slots) for _ in range(pretended)]
             while len(workers.of("test")) < pretended:
                 await asyncio.sleep(0.01)
             await asyncio.wait_for(main(workers, path), 60)
@@ -90,17 +108,17 @@ def test_one_place_one_task_and_the_next_in_turn() -> None:
         assert workers.try_reserve("test") is None
         order: list[str] = []
 
-        async def next_one(name: str) -> None:
-            place = await workers.reserve("test")
+        async def next_one(name: str, due: float) -> None:
+            place = await workers.reserve("test", due)
             order.append(name)
             await place.run(task(name))
 
-        waiting = [asyncio.create_task(next_one(name)) for name in "abc"]
+        waiting = [asyncio.create_task(next_one(*one)) for one in (("a", 1), ("b", 0), ("c", 1))]
         await asyncio.sleep(0.05)
         assert order == []
         slot.release()
         await asyncio.gather(*waiting)
-        assert order == ["a", "b", "c"]
+        assert order == ["b", "a", "c"], "the earliest due, then first come, first served"
         slot.release()
         assert workers.try_reserve("test") is not None, "given back twice, counted once"
 
@@ -214,3 +232,90 @@ def test_rubbish_on_the_socket_harms_nobody() -> None:
         assert (await slot.run(task("fine"))).id == "fine"
 
     in_company(main)
+
+
+def test_the_task_that_is_due_first_goes_ahead() -> None:
+    """Several lie still meanwhile, and go on one by one."""
+    async def main(workers: Workers, path: Path) -> None:
+        ends: list[str] = []
+
+        async def one(name: str, due: float) -> None:
+            slot = workers.try_reserve("test")
+            ends.append((await slot.run(task(name, due))).facts["echo"])
+
+        endless = asyncio.create_task(workers.try_reserve("test").run(task("forever", 50)))
+        while not workers.of("test")[0].calls:
+            await asyncio.sleep(0.01)
+        assert workers.try_reserve("test").before == 50
+        later = [asyncio.create_task(one(f"later {due}", due)) for due in (70, 60)]
+        await asyncio.sleep(0.2)
+        await asyncio.gather(*(one(f"clip {due}", due) for due in (20, 10, 30)))
+        assert sorted(ends) == ["clip 10", "clip 20", "clip 30"], "the later ones lie still"
+        endless.cancel()
+        await asyncio.gather(*later)
+        assert ends[3:] == ["later 60", "later 70"]
+
+    in_company(main, slots=8)
+
+
+def test_a_place_goes_where_the_least_urgent_task_would_lie_still() -> None:
+    async def main(workers: Workers, path: Path) -> None:
+        slots = []
+        for due in (10.0, 30.0):
+            slot = workers.try_reserve("test")
+            assert slot.before == math.inf, "an idle one first"
+            assert slot.worker.before == -math.inf, "nothing is more urgent than what is not known"
+            slot.due = due
+            slots.append(slot)
+        third = workers.try_reserve("test")
+        assert (third.worker, third.before) == (slots[1].worker, 30.0)
+        assert workers.try_reserve("test", alone=True) is None
+
+    in_company(main, pretended=2, slots=3)
+
+
+def test_a_task_that_lies_still_can_be_cancelled(tmp_path: Path) -> None:
+    async def main(workers: Workers, path: Path) -> None:
+        calls = []
+        for name, due in (("clean", 2), ("bad end", 1), ("forever", 0)):
+            slot = workers.try_reserve("test")
+            calls.append(asyncio.create_task(slot.run(task(name, due, tmp_path))))
+            await asyncio.sleep(0.1)
+        for call in calls[:2]:
+            call.cancel()
+        while workers.of("test")[0].load > 1:
+            await asyncio.sleep(0.01)
+        assert (tmp_path / "clean").exists()
+        calls[2].cancel()
+        assert (await workers.try_reserve("test").run(task("fine"))).id == "fine"
+
+    in_company(main, slots=3)
+
+
+def test_what_lies_still_is_cleaned_up_when_the_api_process_goes(tmp_path: Path) -> None:
+    async def main(workers: Workers, path: Path) -> None:
+        still = asyncio.create_task(workers.try_reserve("test").run(task("clean", 2, tmp_path)))
+        await asyncio.sleep(0.1)
+        running = asyncio.create_task(workers.try_reserve("test").run(task("forever", 1)))
+        await asyncio.sleep(0.1)
+        workers.of("test")[0]._writer.close()
+        for call in (still, running):
+            with pytest.raises(errors.WorkerLost):
+                await call
+        while not (tmp_path / "clean").exists():
+            await asyncio.sleep(0.01)
+
+    in_company(main, slots=2)
+
+
+def counting(upto: int) -> Steps[str]:
+    for number in range(1, upto + 1):
+        yield number / upto
+    return "done"
+
+
+def test_a_share_of_the_work_counts_as_such() -> None:
+    heard: list[float] = []
+    assert finish(share(1, 4, counting(2)), heard.append) == "done"
+    assert heard == [(1 + 0.5) / 4, (1 + 1) / 4]
+    assert finish(counting(0)) == "done"

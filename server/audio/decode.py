@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
-from server.audio import Report
 from server.audio.resample import to_mix_rate
 from server.audio.source import Source, nothing_decoded, open_source
 from server.audio.stereo import to_stereo
 from server.errors import AudioTooLong
 from server.scratch import SAMPLE_RATE, FrameWriter
+from server.steps import Steps
 
 
 class Probe(Struct, frozen=True):
@@ -24,12 +24,6 @@ class Probe(Struct, frozen=True):
     sample_rate: int  # Hz
     channels: int
     seconds: float | None
-
-
-class Decoded(Struct, frozen=True):
-    """What was written: `frames` at 44.1 kHz."""
-
-    frames: int
 
 
 def probe(path: Path, file_name: str) -> Probe:
@@ -50,35 +44,40 @@ def probe(path: Path, file_name: str) -> Probe:
         return Probe(source.format, chunk.rate, len(chunk.channels), source.seconds)
 
 
-def decode(
-    source: Path, mix: Path, max_seconds: float, report: Report, file_name: str = ""
-) -> Decoded:
+def decode(source: Path, mix: Path, max_seconds: float, file_name: str = "") -> Steps[int]:
     """Decodes `source` into the F32 file `mix`, in blocks. A truncated file gives what it holds.
+
+    Returns the number of frames, at 44.1 kHz.
 
     Raises:
         UnsupportedFormat, AudioError: as `probe`.
         AudioTooLong: as soon as more than `max_seconds` were decoded.
     """
     with FrameWriter(mix) as writer:
-        for block in _blocks(source, max_seconds, report, file_name):
+        for block, done in _blocks(source, max_seconds, file_name):
             writer.write(block)
+            yield done
         if writer.frames == 0:
             raise nothing_decoded()
-    return Decoded(writer.frames)
+    return writer.frames
 
 
-def measure(source: Path, max_seconds: float, report: Report, file_name: str = "") -> int:
+def measure(source: Path, max_seconds: float, file_name: str = "") -> Steps[int]:
     """How many frames `decode` would write, by decoding all of it. Raises as that."""
-    frames = sum(len(block) for block in _blocks(source, max_seconds, report, file_name))
+    frames = 0
+    for block, done in _blocks(source, max_seconds, file_name):
+        frames += len(block)
+        yield done
     if frames == 0:
         raise nothing_decoded()
     return frames
 
 
 def _blocks(
-    source: Path, max_seconds: float, report: Report, file_name: str
-) -> Iterator[np.ndarray]:
-    """The source's sound at the mix's rate, in blocks of shape (frames, 2)."""
+    source: Path, max_seconds: float, file_name: str
+) -> Iterator[tuple[np.ndarray, float]]:
+    """The source's sound at the mix's rate, in blocks of shape (frames, 2), each with the share
+    of the source that ends there."""
     limit, frames = int(max_seconds * SAMPLE_RATE), 0
     with open_source(source, file_name) as audio:
         expected = min(_claimed_frames(audio) or limit, limit)
@@ -87,8 +86,7 @@ def _blocks(
             frames += len(block)
             if frames > limit:
                 raise AudioTooLong(f"Audio is longer than {max_seconds:g} seconds")
-            yield block
-            report(min(1.0, frames / expected))
+            yield block, min(1.0, frames / expected)
 
 
 def _claimed_frames(audio: Source) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from server.audio import Report
 from server.scratch import SAMPLE_RATE, FrameReader
+from server.steps import Steps
 
 SECONDS = 120  # from the middle of the mix, whatever its length
 RATE = SAMPLE_RATE // 2  # Hz: nothing above 11 kHz tells of tempo or key
@@ -31,32 +31,31 @@ MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0
 MINOR = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052)
 
 
-def describe(mix: Path, report: Report) -> tuple[float | None, str | None]:
+def describe(mix: Path) -> Steps[tuple[float | None, str | None]]:
     """(beats a minute, key as "C", "F#", "Gm"), each None where it cannot be told.
 
     mix: a scratch file. The memory is that of SECONDS, whatever its length.
-    report: as every stage's; it may raise Cancelled.
     """
     samples = middle(mix)
     if len(samples) < LEAST_SECONDS * RATE or np.std(samples) < SILENCE:
         return None, None
-    load_librosa(report)
+    yield from load_librosa()
     bpm = tempo_of(samples)
-    report(0.7)
+    yield 0.7
     return bpm, key_of(samples)
 
 
-def load_librosa(report: Report) -> None:
-    """Imports what is used of librosa, with a sign of life every second.
+def load_librosa() -> Steps[None]:
+    """Imports what is used of librosa beside this thread, with a sign of life every second.
 
     The first time on a machine that compiles for half a minute; later it takes a second.
     """
     with ThreadPoolExecutor(1) as side:
         loading = side.submit(importlib.import_module, "librosa.onset")
         while wait([loading], timeout=1.0).not_done:
-            report(0.1)
+            yield 0.1
         loading.result()
-    report(0.2)
+    yield 0.2
 
 
 def middle(mix: Path) -> np.ndarray:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from server.audio import Report
 from server.audio.flac import FlacWriter
 from server.audio.mp3 import Mp3Writer
 from server.audio.track_writer import TrackWriter
 from server.audio.wav import WavWriter
 from server.scratch import FrameReader
+from server.steps import Steps
 
 BLOCK = 1 << 15  # frames; small enough for a core's own cache
 WRITERS: Mapping[str, type[TrackWriter]] = MappingProxyType(
@@ -29,19 +29,14 @@ def encode(
     target: Path,
     wav_format: str,
     gain: float = 1.0,
-    report: Report | None = None,
     format: str = "WAV",
-) -> int:
+) -> Steps[None]:
     """Writes the F32 file `source` as the track `target`, which appears when it is complete.
 
     Args:
         wav_format: PCM_16, PCM_24 or (WAV alone) FLOAT; MP3 has none.
         gain: a linear factor; integers are clipped after it, float is not.
-        report: is told how far it is; what it raises leaves no file.
         format: WAV, FLAC or MP3 (320 kbit/s).
-
-    Returns:
-        The size of `target` in bytes.
     """
     with (
         FrameReader(source) as reader,
@@ -51,9 +46,7 @@ def encode(
         for block in reader.blocks(BLOCK):
             writer.write(block)
             done += len(block)
-            if report is not None:
-                report(done / reader.frames)
-    return target.stat().st_size
+            yield done / reader.frames
 
 
 def joint_gain(peak: float, format: str) -> float:

@@ -6,16 +6,14 @@ A stage may be killed anywhere and run again: it reads only what earlier stages 
 file of its own appears complete, under the same name, with the same bytes.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from msgspec import structs
 
 from kernels import HPSSStream, LoudnessMeter, normalisation_gain
-from server.audio import Report
 from server.audio import decode as decoding
 from server.audio import describe as describing
 from server.audio.encode import encode, joint_gain
@@ -24,40 +22,41 @@ from server.audio.tracks import track_path
 from server.audio.wav import WavWriter
 from server.messages import Result, Task
 from server.scratch import CHANNELS, SAMPLE_RATE, FrameReader, FrameWriter
+from server.steps import Steps, share
 
-Stage = Callable[[Task, Report], Result]
-_T = TypeVar("_T")
+Stage = Callable[[Task], Steps[Result]]
 
 BLOCK = 1 << 16  # frames
 HPSS_TRACKS = ("harmonic", "percussive")
 COMPOSITES = {"main": "mix", "main_harmonic": "harmonic", "main_percussive": "percussive"}
 
 
-def probe(task: Task, report: Report) -> Result:
+def probe(task: Task) -> Steps[Result]:
     """What the input is: facts `format`, `sample_rate`, `channels`, `seconds` (maybe None)."""
     found = decoding.probe(Path(task.scratch) / "input", task.options.file_name)
+    yield 1.0
     return Result(task.id, facts=structs.asdict(found))
 
 
-def measure(task: Task, report: Report) -> Result:
+def measure(task: Task) -> Steps[Result]:
     """What `probe` says, and fact `frames`: how long the input is, by decoding all of it."""
     options, source = task.options, Path(task.scratch) / "input"
     found = decoding.probe(source, options.file_name)
-    frames = decoding.measure(source, options.max_seconds, report, options.file_name)
+    frames = yield from decoding.measure(source, options.max_seconds, options.file_name)
     return Result(task.id, facts=structs.asdict(found) | {"frames": frames})
 
 
-def decode(task: Task, report: Report) -> Result:
+def decode(task: Task) -> Steps[Result]:
     """The input to `mix.f32`; fact `frames`."""
     options = task.options
     source = Path(task.scratch) / "input"
-    decoded = decoding.decode(
-        source, _f32(task, "mix"), options.max_seconds, report, options.file_name
+    frames = yield from decoding.decode(
+        source, _f32(task, "mix"), options.max_seconds, options.file_name
     )
-    return Result(task.id, facts={"frames": decoded.frames})
+    return Result(task.id, facts={"frames": frames})
 
 
-def harmonic_percussive(task: Task, report: Report) -> Result:
+def harmonic_percussive(task: Task) -> Steps[Result]:
     """`mix.f32` to scratch files and WAVs of both parts, in one pass. Not normalised."""
     stream = HPSSStream(CHANNELS)
     with ExitStack() as stack:
@@ -67,42 +66,43 @@ def harmonic_percussive(task: Task, report: Report) -> Result:
             stack.enter_context(WavWriter(_wav(task, name), mix.frames, task.options.wav_format))
             for name in HPSS_TRACKS
         ]
-        for pair in _separated(stream, mix, report):
+        for pair, done in _separated(stream, mix):
             for part, wav, block in zip(parts, wavs, pair, strict=True):
                 frames = interleaved(*block)
                 part.write(frames)
                 wav.write(frames)
+            yield done
     return _tracks(task, HPSS_TRACKS)
 
 
-def compose(task: Task, report: Report) -> Result:
+def compose(task: Task) -> Steps[Result]:
     """Measures what the composite tracks are made of; fact `gains`, linear, by track."""
     options, gains = task.options, {}
-    for (track, name), share in _shares(COMPOSITES.items(), report):
-        meter = _measured(_f32(task, name), share)
+    for index, (track, name) in enumerate(COMPOSITES.items()):
+        meter = yield from share(index, len(COMPOSITES), _measured(_f32(task, name)))
         gains[track] = normalisation_gain(
             meter.integrated(), meter.true_peak(), options.target_lufs, options.true_peak_dbtp
         )
     return Result(task.id, facts={"gains": gains})
 
 
-def normalise(task: Task, report: Report) -> Result:
+def normalise(task: Task) -> Steps[Result]:
     """Writes the composite tracks, each with its gain of the fact `gains`."""
     gains = task.facts["gains"]
-    for (track, name), share in _shares(COMPOSITES.items(), report):
-        _encode(task, name, track, gains[track], share)
+    for index, (track, name) in enumerate(COMPOSITES.items()):
+        yield from share(index, len(COMPOSITES), _encode(task, name, track, gains[track]))
     return _tracks(task, COMPOSITES)
 
 
-def encode_stems(task: Task, report: Report) -> Result:
+def encode_stems(task: Task) -> Steps[Result]:
     """Writes the model's stems, named by the fact `stems`, at the level of the mix."""
     stems = task.facts["stems"]
-    for stem, share in _shares(stems, report):
-        _encode(task, stem, stem, 1.0, share)
+    for index, stem in enumerate(stems):
+        yield from share(index, len(stems), _encode(task, stem, stem))
     return _tracks(task, stems)
 
 
-def encode_track(task: Task, report: Report) -> Result:
+def encode_track(task: Task) -> Steps[Result]:
     """Writes the stem that the stage's name tells, `encode/<stem>`, in the job's format.
 
     The fact `peak` is the highest sample of all stems of the job, which share one gain.
@@ -111,13 +111,13 @@ def encode_track(task: Task, report: Report) -> Result:
     path = f"{track}.{options.format.lower()}"
     gain = joint_gain(task.facts["peak"], options.format)
     target = Path(task.outputs) / path
-    encode(_f32(task, track), target, options.wav_format, gain, report, options.format)
+    yield from encode(_f32(task, track), target, options.wav_format, gain, options.format)
     return Result(task.id, tracks={track: path})
 
 
-def describe(task: Task, report: Report) -> Result:
+def describe(task: Task) -> Steps[Result]:
     """Facts `bpm` and `key` of the mix, None where they cannot be told."""
-    bpm, key = describing.describe(_f32(task, "mix"), report)
+    bpm, key = yield from describing.describe(_f32(task, "mix"))
     return Result(task.id, facts={"bpm": bpm, "key": key})
 
 
@@ -135,40 +135,30 @@ STAGES: dict[str, Stage] = {
 
 
 def _separated(
-    stream: HPSSStream, mix: FrameReader, report: Report
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The harmonic and the percussive part of the mix, in blocks of shape (2, samples)."""
+    stream: HPSSStream, mix: FrameReader
+) -> Iterator[tuple[tuple[np.ndarray, np.ndarray], float]]:
+    """The harmonic and the percussive part of the mix, in blocks of shape (2, samples), and the
+    share of the mix that has gone in."""
     done = 0
     for block in mix.blocks(BLOCK):
-        yield stream.feed(planar(block))
         done += len(block)
-        report(done / mix.frames)
-    yield stream.finish()
+        yield stream.feed(planar(block)), done / mix.frames
+    yield stream.finish(), 1.0
 
 
-def _measured(path: Path, report: Report) -> LoudnessMeter:
+def _measured(path: Path) -> Steps[LoudnessMeter]:
     """A meter that has heard the whole scratch file."""
     meter, done = LoudnessMeter(SAMPLE_RATE, CHANNELS), 0
     with FrameReader(path) as reader:
         for block in reader.blocks(BLOCK):
             meter.feed(planar(block))
             done += len(block)
-            report(done / reader.frames)
+            yield done / reader.frames
     return meter
 
 
-def _encode(task: Task, name: str, track: str, gain: float, report: Report) -> None:
-    encode(_f32(task, name), _wav(task, track), task.options.wav_format, gain, report)
-
-
-def _shares(items: Collection[_T], report: Report) -> Iterator[tuple[_T, Report]]:
-    """The items, each with the report for its equal share of the work."""
-    for index, item in enumerate(items):
-
-        def share(done: float, index: int = index) -> None:
-            report((index + done) / len(items))
-
-        yield item, share
+def _encode(task: Task, name: str, track: str, gain: float = 1.0) -> Steps[None]:
+    return encode(_f32(task, name), _wav(task, track), task.options.wav_format, gain)
 
 
 def _tracks(task: Task, names: Iterable[str]) -> Result:

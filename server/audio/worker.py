@@ -1,4 +1,4 @@
-"""The audio workers: one process, one thread, one task at a time, under limits.
+"""The audio workers: one process, one thread, under limits.
 
 Strangers' files are decoded here, so the process may hold only so much memory, and may die.
 """
@@ -12,12 +12,13 @@ import numba
 import structlog
 
 import kernels
-from server.audio import Report
 from server.audio.stages import STAGES, Stage
-from server.channel import Channel, serve_one_by_one
+from server.channel import Channel
 from server.config import Config
 from server.errors import StemboxError
 from server.messages import Hello, Result, Task
+from server.steps import Steps
+from server.turns import Turns
 
 log = structlog.get_logger()
 _MIB = 1 << 20
@@ -28,6 +29,7 @@ class AudioWorker:
 
     pool: ClassVar[str] = "audio"
     stages: ClassVar[Mapping[str, Stage]] = STAGES
+    slots: ClassVar[int] = 8  # one runs; the others lie still, each for a more urgent one
 
     def __init__(self, config: Config, device: str = "cpu") -> None:
         self._device = device
@@ -41,29 +43,32 @@ class AudioWorker:
 
     def hello(self, name: str, pid: int) -> Hello:
         """What this worker says of itself when it connects."""
-        return Hello(self.pool, name, pid, self._device, slots=1)
+        return Hello(self.pool, name, pid, self._device, self.slots, in_turns=True)
 
     def serve(self, channel: Channel) -> None:
         """Runs what comes until the channel closes (ChannelClosed)."""
-        serve_one_by_one(channel, self.run, _log_failure)
+        Turns(channel, self.begin, _log_failure).serve()
 
-    def run(self, task: Task, report: Report) -> Result:
-        """Runs one task to its end.
+    def begin(self, task: Task) -> Steps[Result]:
+        """A task's steps, which raise StemboxError as the stage says.
 
         Raises:
             LookupError: a stage that this pool does not have.
-            StemboxError: as the stage says.
         """
         stage = self.stages.get(task.stage.partition("/")[0])
         if stage is None:
             raise LookupError(f"the {self.pool} pool has no stage {task.stage!r}")
-        return stage(task, report)
+        return stage(task)
 
 
 class ProbeWorker(AudioWorker):
-    """Looks at uploads, in a pool of its own: their senders wait for the answer."""
+    """Looks at uploads, in a pool of its own: their senders wait for the answer.
+
+    One at a time: when the worker dies, it is clear of which.
+    """
 
     pool: ClassVar[str] = "probe"
+    slots: ClassVar[int] = 1
     stages: ClassVar[Mapping[str, Stage]] = {
         "probe": STAGES["probe"]
     }

@@ -37,7 +37,7 @@ class SeparationWorker:
     def hello(self, name: str, pid: int) -> Hello:
         """What this worker says of itself when it connects."""
         slots = self._config.separation.max_jobs
-        return Hello("separation", name, pid, str(self._device), slots, self._step_s)
+        return Hello("separation", name, pid, str(self._device), slots, step_s=self._step_s)
 
     def serve(self, channel: Channel) -> None:
         """Separates what comes until the channel closes (ChannelClosed)."""

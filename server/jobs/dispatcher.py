@@ -26,11 +26,12 @@ from server.jobs import progress
 from server.jobs.folders import Folders
 from server.messages import Options, Result, Task
 from server.workers import Slot, Workers
-from store import Job, JobRepository, LeaseLost
+from store import Job, JobRepository, LeaseLost, Stage
 from store.jobs import Claim
 
 log = structlog.get_logger()
 T = TypeVar("T")
+StageKey = tuple[str, str]  # job, name
 POOLS = ("separation", "audio")
 OFFER_SECONDS = 0.05  # the longest that an answer waits to tell of a job's first stage
 BOOKING_PAUSE = 2.0  # seconds between attempts to write to a database that refuses
@@ -54,9 +55,9 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running: dict[str, set[asyncio.Task[None]]] = {}
-        # Jobs that were at a worker with others when it died: each runs alone until it is
-        # known which of them kills workers.
-        self._suspects: set[str] = set()
+        # Stages that were at a worker with others when it died, by pool: each runs alone until it
+        # is known which of them kills workers.
+        self._suspects: dict[str, set[StageKey]] = {pool: set() for pool in POOLS}
         self._progress: dict[str, ProgressLog] = {}
         self._listeners: list[Callable[[], None]] = []
         workers.listen(self.wake)
@@ -99,22 +100,23 @@ class Dispatcher:
         passed.set_result(None)
 
     async def _fill(self, pool: str) -> None:
-        while (slot := self._workers.try_reserve(pool, self._alone(pool))) is not None:
+        while (slot := self._reserve(pool)) is not None:
             self._leases += 1
             lease = f"{self.boot}/{self._leases}"
             claim = None
             try:
-                claim = await self._jobs.claim(pool, lease, time.time())
+                claim = await self._jobs.claim(pool, lease, time.time(), slot.before)
             finally:
                 if claim is None:
                     slot.release()
             if claim is None:
                 return
+            slot.due = claim.due
             self._start(claim, slot)
 
-    def _alone(self, pool: str) -> bool:
-        """Whether songs must not meet at a worker, until it is known which of them kills."""
-        return pool == "separation" and bool(self._suspects)
+    def _reserve(self, pool: str) -> Slot | None:
+        """A place: nobody must meet a suspect at a worker."""
+        return self._workers.try_reserve(pool, alone=bool(self._suspects[pool]))
 
     def _start(self, claim: Claim, slot: Slot) -> None:
         job_id = claim.job.id
@@ -193,6 +195,7 @@ class Dispatcher:
             id=claim.stage.lease,
             job=job_id,
             stage=claim.stage.name,
+            due=claim.due,
             scratch=str(self._folders.scratch / job_id),
             outputs=str(self._folders.outputs / job_id),
             options=msgspec.json.decode(claim.job.options, type=Options),
@@ -203,8 +206,7 @@ class Dispatcher:
         ended = await self._book(
             lambda: self._jobs.finish(claim.stage, result.facts, result.tracks, time.time())
         )
-        if claim.stage.pool == "separation":
-            self._suspects.discard(claim.job.id)
+        self._clear(claim.stage)
         log.info("stage completed", seconds=round(seconds, 3))
         if ended.completed:
             log.info("job completed", seconds=round(time.time() - claim.job.created_at, 3))
@@ -221,12 +223,21 @@ class Dispatcher:
             await self._try_again(claim, error.message)
             return
         log.warning("worker died under several songs: not charged, runs alone next")
-        self._suspects.add(claim.job.id)  # before it can be claimed again
+        stage = claim.stage
+        self._suspects[stage.pool].add((stage.job_id, stage.name))  # before it is claimed again
         try:
-            await self._book(lambda: self._jobs.release(claim.stage, error.message, charge=False))
+            await self._book(lambda: self._jobs.release(stage, error.message, charge=False))
         except LeaseLost:
-            self._suspects.discard(claim.job.id)
+            self._clear(stage)
             raise
+
+    def _clear(self, stage: Stage) -> None:
+        """This stage kills no workers, or will not run again."""
+        self._suspects[stage.pool].discard((stage.job_id, stage.name))
+
+    def _clear_job(self, job_id: str) -> None:
+        for suspects in self._suspects.values():
+            suspects.difference_update([key for key in suspects if key[0] == job_id])
 
     async def _wait_for_room(self, claim: Claim, reason: str) -> None:
         """A full disk is no job's fault, and it passes."""
@@ -246,12 +257,13 @@ class Dispatcher:
 
     async def _fail(self, claim: Claim, sentence: str) -> None:
         job_id = claim.job.id
-        self._suspects.discard(job_id)
+        self._clear(claim.stage)
         over = await self._book(lambda: self._jobs.fail(claim.stage, sentence, time.time()))
         if claim.stage.late:
             log.warning("late stage failed: the job goes without", error=sentence)
         else:
             log.warning("job failed", error=sentence)
+            self._clear_job(job_id)
             self._tell()
             await self._stop(job_id)
         if over:
@@ -259,7 +271,7 @@ class Dispatcher:
 
     async def cancel(self, job_id: str) -> None:
         """Stops what runs for a job that has ended in the database, and removes its scratch."""
-        self._suspects.discard(job_id)
+        self._clear_job(job_id)
         self._tell()
         await self._stop(job_id)
         await self._clean(job_id)

@@ -24,6 +24,7 @@ from store import Job, JobRepository, NewJob
 log = structlog.get_logger()
 
 LOOK_SECONDS = {"probe": 30.0, "measure": 600.0}  # waiting for a worker included
+LIKELY_RATE = 16_000  # bytes a second of song, before anybody has looked at it
 UNREADY_SECONDS = 300.0  # without a separation worker, until no more work is accepted
 RETRY_AFTER = 30  # seconds, told to clients that found the queue full
 
@@ -81,15 +82,16 @@ class Intake:
         """Has a worker process look at `folder/input`: a crash there is the file's fault.
 
         stage: `probe`, or `measure`, which decodes all of it. Each has a pool of its own, so that
-        long files delay nobody's quick look. Returns the stage's facts.
+        long files delay nobody's quick look; the shortest go first. Returns the stage's facts.
         """
-        task = Task(id=f"{stage}/{job_id}", job=job_id, stage=stage,
+        seconds = (folder / "input").stat().st_size / LIKELY_RATE
+        task = Task(id=f"{stage}/{job_id}", job=job_id, stage=stage, due=time.time() + seconds,
                     scratch=str(folder), outputs="", options=options)  # fmt: skip
         deaths = 0
         try:
             async with asyncio.timeout(LOOK_SECONDS[stage]):
                 while deaths < 2:  # once may be the worker's own fault, twice is the file's
-                    slot = await self._workers.reserve(stage)
+                    slot = await self._workers.reserve(stage, task.due)
                     try:
                         return (await slot.run(task)).facts
                     except WorkerGone:

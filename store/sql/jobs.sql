@@ -57,25 +57,24 @@ WHERE s.pool = 'fetch' AND s.state IN ('pending', 'processing') AND j.state = 'p
   AND j.account_id = :account_id;
 
 -- name: claim
--- The earliest stage whose needs are all met, of the job that is due first; late ones when nothing
--- else waits. A job is due as long after it was posted as its song lasts: a clip goes before an
--- hour-long file, but nobody is overtaken by what comes later than that. The attempt counts from
--- here.
+-- The earliest stage whose needs are all met, of the job that is due first, if it is due before
+-- `before`. The attempt counts from here.
 UPDATE stages
 SET state = 'processing', attempt = attempt + 1, lease = :lease,
     started_at = coalesce(started_at, :now), error = NULL
 WHERE (job_id, name) IN (
     SELECT s.job_id, s.name
     FROM stages s JOIN jobs j ON j.id = s.job_id
-    WHERE s.pool = :pool AND s.state = 'pending'
+    WHERE s.pool = :pool AND s.state = 'pending' AND j.due + s.grace < :before
       AND (j.state = 'processing' OR (s.late AND j.state = 'completed'))
       AND NOT EXISTS (
           SELECT 1 FROM stage_needs n
           JOIN stages before ON before.job_id = n.job_id AND before.name = n.needs
           WHERE n.job_id = s.job_id AND n.stage = s.name AND before.state <> 'completed')
-    ORDER BY s.late, j.created_at + coalesce(json_extract(j.request, '$.seconds'), 0), s.position
+    ORDER BY j.due + s.grace, s.position
     LIMIT 1)
-RETURNING job_id, name, pool, state, attempt, lease, started_at, completed_at, error, facts, late;
+RETURNING job_id, name, pool, state, attempt, lease, started_at, completed_at, error, facts, late,
+    grace + (SELECT due FROM jobs WHERE id = job_id) AS due;
 
 -- name: job_started
 UPDATE jobs SET started_at = coalesce(started_at, :now) WHERE id = :job_id;

@@ -14,6 +14,7 @@ import numpy as np
 from server.audio.decode import decode
 from server.errors import AudioError
 from server.scratch import FrameReader
+from server.steps import finish
 
 SECONDS = 5.0  # the limit: mutated headers may promise years
 
@@ -41,7 +42,7 @@ def outcomes(folder: Path, seed: int, count: int) -> Iterator[str]:
         (folder / "input").write_bytes(mutated(chance.choice(originals), chance))
         (folder / "number").write_text(str(number))  # says which one crashed
         try:
-            decode(folder / "input", folder / "mix.f32", SECONDS, lambda done: None, "x.wav")
+            finish(decode(folder / "input", folder / "mix.f32", SECONDS, "x.wav"))
         except AudioError as error:
             yield type(error).__name__ if error.message else "an error without a sentence"
             continue

@@ -8,6 +8,7 @@ import pytest
 
 from server.audio.decode import decode, probe
 from server.errors import AudioError, AudioTooLong, UnsupportedFormat
+from server.steps import finish
 
 from .making import RATE, read_mix, tone, write_av, write_sound
 
@@ -26,7 +27,7 @@ def wav(data: bytes, channels: int = 2, rate: int = RATE, bits: int = 16, tag: i
 def decoded(folder: Path, data: bytes, max_seconds: float = 60.0) -> np.ndarray:
     (folder / "input").write_bytes(data)
     try:
-        decode(folder / "input", folder / "mix.f32", max_seconds, lambda done: None, "s.wav")
+        finish(decode(folder / "input", folder / "mix.f32", max_seconds, "s.wav"))
     finally:
         assert not (folder / "mix.f32.part").exists()
     mix = read_mix(folder / "mix.f32")
@@ -51,7 +52,7 @@ def test_no_audio_at_all(tmp_path: Path, data: bytes, name: str, sentence: str) 
         probe(path, name)
     assert error.value.message == sentence
     with pytest.raises(UnsupportedFormat):
-        decode(path, tmp_path / "mix.f32", 60, lambda done: None, name)
+        finish(decode(path, tmp_path / "mix.f32", 60, name))
     assert not (tmp_path / "mix.f32").exists()
 
 

@@ -8,6 +8,7 @@ import pytest
 from server.audio.decode import decode, measure, probe
 from server.audio.formats import SUPPORTED_FORMATS
 from server.errors import AudioTooLong
+from server.steps import finish
 
 from .making import RATE, read_mix, sine_fit, song, tone, write_av, write_sound
 
@@ -20,9 +21,9 @@ def ignore(done: float) -> None:
 
 def decoded(source: Path, max_seconds: float = 60.0) -> np.ndarray:
     mix = source.with_name("mix.f32")
-    result = decode(source, mix, max_seconds, ignore, source.name)
+    frames = finish(decode(source, mix, max_seconds, source.name), ignore)
     samples = read_mix(mix)
-    assert result.frames == len(samples)
+    assert frames == len(samples)
     assert np.isfinite(samples).all()
     return samples
 
@@ -182,7 +183,7 @@ def test_length_limit_counts_decoded_samples(tmp_path: Path) -> None:
 def test_progress_grows_to_the_end(tmp_path: Path) -> None:
     source = write_sound(tmp_path / "input", tone(5.0), format="WAV")
     heard: list[float] = []
-    decode(source, tmp_path / "mix.f32", 60, heard.append)
+    finish(decode(source, tmp_path / "mix.f32", 60), heard.append)
     assert heard == sorted(heard)
     assert len(heard) > 5
     assert heard[-1] == 1.0
@@ -196,13 +197,13 @@ def test_what_is_measured_is_what_is_decoded(
     tmp_path: Path, rate: int, kind: str, subtype: str
 ) -> None:
     source = write_sound(tmp_path / "in", song(2.7), rate=rate, format=kind, subtype=subtype)
-    frames = measure(source, 60, ignore)
+    frames = finish(measure(source, 60), ignore)
     assert [path.name for path in tmp_path.iterdir()] == ["in"], "nothing is written"
     assert frames == len(decoded(source))
     assert frames == pytest.approx(2.7 * RATE * RATE / rate, abs=3000)
     for limit in (frames / RATE - 0.01, 0.001):
         with pytest.raises(AudioTooLong):
-            measure(source, limit, ignore)
+            finish(measure(source, limit), ignore)
 
 
 @pytest.mark.parametrize("percent", [30, 80])
@@ -210,4 +211,4 @@ def test_a_truncated_file_is_as_long_as_what_it_holds(tmp_path: Path, percent: i
     source = write_sound(tmp_path / "in", song(3), format="FLAC")
     data = source.read_bytes()
     source.write_bytes(data[: len(data) * percent // 100])
-    assert 0 < measure(source, 60, ignore) == len(decoded(source)) < 3 * RATE
+    assert 0 < finish(measure(source, 60)) == len(decoded(source)) < 3 * RATE

@@ -8,6 +8,7 @@ import pytest
 from server.audio import describe as describing
 from server.audio.describe import TONICS, describe
 from server.errors import Cancelled
+from server.steps import finish
 
 from .making import RATE, write_mix
 
@@ -52,7 +53,7 @@ def known_song(bpm: float, tonic: int, scale: tuple[int, ...], seed: int = 0) ->
 
 
 def described(folder: Path, samples: np.ndarray) -> tuple[float | None, str | None]:
-    return describe(write_mix(folder / "mix.f32", samples), lambda done: None)
+    return finish(describe(write_mix(folder / "mix.f32", samples)))
 
 
 @pytest.mark.parametrize(("bpm", "tonic", "minor"), [
@@ -102,4 +103,4 @@ def test_it_can_be_cancelled_while_it_loads(tmp_path: Path) -> None:
 
     song = write_mix(tmp_path / "mix.f32", known_song(120, 0, MAJOR)[: 5 * RATE])
     with pytest.raises(Cancelled):
-        describe(song, cancel)
+        finish(describe(song), cancel)

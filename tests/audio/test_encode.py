@@ -13,6 +13,7 @@ import soundfile
 from server.audio.encode import CEILINGS, FULL, WRITERS, encode, joint_gain
 from server.audio.whole_file import WholeFile
 from server.errors import Cancelled
+from server.steps import finish
 
 from .making import RATE, snr, song, write_mix
 
@@ -23,7 +24,7 @@ FORMATS = sorted(WRITERS)
 def test_the_same_stem_gives_the_same_bytes(tmp_path: Path, format: str) -> None:
     source = write_mix(tmp_path / "s.f32", song(2))
     for name in ("a", "b"):
-        encode(source, tmp_path / name, "PCM_16", format=format)
+        finish(encode(source, tmp_path / name, "PCM_16", format=format))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -45,7 +46,8 @@ def test_stems_of_one_gain_add_up_and_none_clips(
     gain = joint_gain(max(float(np.abs(stem).max()) for stem in stems), format)
     assert gain == pytest.approx(FULL / 1.5)
     for stem in stems:
-        encode(write_mix(tmp_path / "s.f32", stem), tmp_path / "t", wav_format, gain, None, format)
+        source = write_mix(tmp_path / "s.f32", stem)
+        finish(encode(source, tmp_path / "t", wav_format, gain, format))
         track, _ = soundfile.read(tmp_path / "t", dtype="float64")
         assert np.abs(track - gain * stem).max() <= error / 2 + 1e-7, "clipped"
         tracks.append(track)
@@ -56,7 +58,8 @@ def test_mp3s_of_one_gain_add_up_as_well_as_each_is(tmp_path: Path) -> None:
     stems, tracks = loud_stems(), []
     gain = joint_gain(1.5, "MP3")
     for stem in stems:
-        encode(write_mix(tmp_path / "s.f32", stem), tmp_path / "t", "PCM_16", gain, format="MP3")
+        finish(
+            encode(write_mix(tmp_path / "s.f32", stem), tmp_path / "t", "PCM_16", gain, "MP3"))
         tracks.append(soundfile.read(tmp_path / "t")[0])
         assert np.abs(tracks[-1]).max() < 1
     assert snr(gain * sum(stems), sum(tracks)) > 12
@@ -76,7 +79,7 @@ def test_a_full_scale_square(tmp_path: Path, format: str) -> None:
     square = np.where(np.arange(2 * RATE)[:, None] // 50 % 2, 1, -1) * np.ones((1, 2))
     source = write_mix(tmp_path / "s.f32", square.astype(np.float32))
     gain = joint_gain(1.0, format)
-    encode(source, tmp_path / "t", "PCM_16", gain, format=format)
+    finish(encode(source, tmp_path / "t", "PCM_16", gain, format))
     back, _ = soundfile.read(tmp_path / "t")
     assert back.shape == square.shape
     assert np.abs(back).max() <= 1.0
@@ -88,9 +91,10 @@ def test_an_encoder_that_dies_leaves_no_track(tmp_path: Path, format: str) -> No
     write_mix(tmp_path / "s.f32", song(5))
     script = (
         "import os, signal, sys; from pathlib import Path; from server.audio.encode import encode\n"
+        "from server.steps import finish\n"
         "def report(done):\n    if done > 0.5: os.kill(os.getpid(), signal.SIGKILL)\n"
         "folder = Path(sys.argv[1])\n"
-        "encode(folder / 's.f32', folder / 'out', 'PCM_16', 1.0, report, sys.argv[2])\n"
+        "finish(encode(folder / 's.f32', folder / 'out', 'PCM_16', 1.0, sys.argv[2]), report)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path), format])
     assert done.returncode == -signal.SIGKILL
@@ -110,7 +114,7 @@ def test_cancelling_leaves_nothing(
             raise Cancelled("The job was cancelled")
 
     with pytest.raises(Cancelled):
-        encode(source, tmp_path / "out" / "t", "PCM_16", report=cancel, format=format)
+        finish(encode(source, tmp_path / "out" / "t", "PCM_16", format=format), cancel)
     assert list((tmp_path / "out").iterdir()) == []
     assert capfd.readouterr().err == ""
 
@@ -131,7 +135,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     monkeypatch.setattr(WholeFile, "append", full)
     source = write_mix(tmp_path / "s.f32", song(5))
     with pytest.raises(OSError, match="No space left"):
-        encode(source, tmp_path / "out" / "t", "PCM_16", format=format)
+        finish(encode(source, tmp_path / "out" / "t", "PCM_16", format=format))
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -152,5 +156,6 @@ def test_a_wrong_number_of_frames_leaves_nothing(
 def test_samples_that_the_format_does_not_have(tmp_path: Path, format: str) -> None:
     source = write_mix(tmp_path / "s.f32", song(1))
     with pytest.raises(KeyError):
-        encode(source, tmp_path / "t", "FLOAT" if format == "FLAC" else "PCM_8", format=format)
+        finish(encode(source, tmp_path / "t", "FLOAT" if format == "FLAC" else "PCM_8",
+                      format=format))
     assert [path.name for path in tmp_path.iterdir()] == ["s.f32"]

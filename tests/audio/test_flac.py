@@ -8,6 +8,7 @@ import soundfile
 
 from server.audio.encode import encode
 from server.audio.flac import BITS
+from server.steps import finish
 
 from .making import RATE, song, write_mix
 
@@ -16,7 +17,7 @@ from .making import RATE, song, write_mix
 @pytest.mark.parametrize("frames", [1, 4096, 3 * RATE + 5])
 def test_a_track_is_the_stem_rounded(tmp_path: Path, wav_format: str, frames: int) -> None:
     stem = song(4)[:frames]
-    encode(write_mix(tmp_path / "s.f32", stem), tmp_path / "t", wav_format, 0.5, format="FLAC")
+    finish(encode(write_mix(tmp_path / "s.f32", stem), tmp_path / "t", wav_format, 0.5, "FLAC"))
     info = soundfile.info(tmp_path / "t")
     assert (info.frames, info.samplerate, info.subtype) == (frames, RATE, wav_format)
     back, _ = soundfile.read(tmp_path / "t", dtype="float64")
@@ -26,10 +27,11 @@ def test_a_track_is_the_stem_rounded(tmp_path: Path, wav_format: str, frames: in
 def test_sixteen_bits_that_were_decoded_come_back_as_they_were(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(-(2**15), 2**15, (5000, 2), np.int16)
     source = write_mix(tmp_path / "s.f32", samples.astype(np.float32) / 2**15)
-    encode(source, tmp_path / "t", "PCM_16", format="FLAC")
+    finish(encode(source, tmp_path / "t", "PCM_16", format="FLAC"))
     np.testing.assert_array_equal(soundfile.read(tmp_path / "t", dtype="int16")[0], samples)
 
 
 def test_silence_is_small(tmp_path: Path) -> None:
     source = write_mix(tmp_path / "s.f32", np.zeros((60 * RATE, 2), np.float32))
-    assert encode(source, tmp_path / "t", "PCM_16", format="FLAC") < 100_000
+    finish(encode(source, tmp_path / "t", "PCM_16", format="FLAC"))
+    assert (tmp_path / "t").stat().st_size < 100_000

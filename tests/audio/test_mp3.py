@@ -9,6 +9,7 @@ import soundfile
 
 from server.audio.encode import encode, joint_gain
 from server.starter.songs import synthesise
+from server.steps import finish
 
 from .making import RATE, snr, song, write_mix
 
@@ -26,7 +27,7 @@ def mix() -> np.ndarray:
 
 
 def coded(folder: Path, stem: np.ndarray, gain: float = 1.0) -> Path:
-    encode(write_mix(folder / "s.f32", stem), folder / "s.mp3", "PCM_16", gain, format="MP3")
+    finish(encode(write_mix(folder / "s.f32", stem), folder / "s.mp3", "PCM_16", gain, "MP3"))
     return folder / "s.mp3"
 
 

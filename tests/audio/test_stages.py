@@ -14,6 +14,7 @@ from server.audio.encode import CEILINGS
 from server.audio.stages import COMPOSITES, HPSS_TRACKS, STAGES
 from server.errors import Cancelled
 from server.messages import Options, Result, Task
+from server.steps import finish
 
 from .making import RATE, read_mix, song, write_mix, write_sound
 
@@ -40,7 +41,7 @@ def task(folder: Path, stage: str, wav_format: str = "FLOAT", **facts: object) -
 def run(
     folder: Path, stage: str, report: Callable[[float], None] = ignore, **more: object
 ) -> Result:
-    return STAGES[stage.partition("/")[0]](task(folder, stage, **more), report)
+    return finish(STAGES[stage.partition("/")[0]](task(folder, stage, **more)), report)
 
 
 def run_all(folder: Path, samples: np.ndarray, wav_format: str = "FLOAT") -> Result:
@@ -201,7 +202,7 @@ def test_every_stage_says_how_far_it_is(tmp_path: Path, stage: str) -> None:
 def encoded(folder: Path, track: str, peak: float, **options: str) -> Result:
     """The stage `encode/<track>` of a StemSplit job."""
     order = task(folder, f"encode/{track}", peak=peak)
-    return STAGES["encode"](replace(order, options=replace(order.options, **options)), ignore)
+    return finish(STAGES["encode"](replace(order, options=replace(order.options, **options))))
 
 
 @pytest.mark.parametrize(("format", "wav_format", "error"), [

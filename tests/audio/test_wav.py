@@ -11,6 +11,7 @@ import soundfile
 from server.audio.encode import encode
 from server.audio.wav import SUBTYPES, WavWriter, sample_bytes, wav_header
 from server.errors import Cancelled
+from server.steps import finish
 
 from .making import song, write_mix
 
@@ -22,7 +23,7 @@ STEP = {"PCM_16": 2**-15, "PCM_24": 2**-23}
 def test_written_files_are_read_by_libsndfile(tmp_path: Path, wav_format: str, frames: int) -> None:
     samples = song(2)[:frames]
     source, target = write_mix(tmp_path / "mix.f32", samples), tmp_path / "deep" / "x.wav"
-    assert encode(source, target, wav_format) == target.stat().st_size
+    finish(encode(source, target, wav_format))
     info = soundfile.info(target)
     assert (info.format, info.subtype) == ("WAV", wav_format)
     assert (info.samplerate, info.channels, info.frames) == (44100, 2, frames)
@@ -33,7 +34,7 @@ def test_written_files_are_read_by_libsndfile(tmp_path: Path, wav_format: str, f
 
 def test_written_files_are_read_by_the_standard_library(tmp_path: Path) -> None:
     target = tmp_path / "x.wav"
-    encode(write_mix(tmp_path / "mix.f32", song(0.1)), target, "PCM_16")
+    finish(encode(write_mix(tmp_path / "mix.f32", song(0.1)), target, "PCM_16"))
     with wave.open(str(target)) as file:
         assert file.getparams()[:4] == (2, 2, 44100, 4410)
 
@@ -53,14 +54,15 @@ def test_integers_are_rounded_and_clipped(wav_format: str, bits: int) -> None:
 def test_16_bit_samples_survive_unchanged(tmp_path: Path) -> None:
     integers = np.arange(-32768, 32768, dtype=np.int16).repeat(2).reshape(-1, 2)
     source = write_mix(tmp_path / "mix.f32", integers / np.float32(32768))
-    encode(source, tmp_path / "x.wav", "PCM_16")
+    finish(encode(source, tmp_path / "x.wav", "PCM_16"))
     assert np.array_equal(soundfile.read(tmp_path / "x.wav", dtype="int16")[0], integers)
 
 
 @pytest.mark.parametrize("wav_format", SUBTYPES)
 def test_gain(tmp_path: Path, wav_format: str) -> None:
     samples = song(0.3)
-    encode(write_mix(tmp_path / "mix.f32", samples), tmp_path / "x.wav", wav_format, gain=0.3)
+    finish(
+        encode(write_mix(tmp_path / "mix.f32", samples), tmp_path / "x.wav", wav_format, gain=0.3))
     back, _ = soundfile.read(tmp_path / "x.wav", dtype="float32")
     assert np.abs(back - 0.3 * samples).max() <= STEP.get(wav_format, 0) / 2 + 1e-7
 
@@ -81,9 +83,9 @@ def test_files_beyond_4_gib_say_their_true_length(tmp_path: Path, wav_format: st
 def test_the_same_song_gives_the_same_bytes(tmp_path: Path) -> None:
     source = write_mix(tmp_path / "mix.f32", song(0.5))
     for wav_format in SUBTYPES:
-        encode(source, tmp_path / "a.wav", wav_format)
+        finish(encode(source, tmp_path / "a.wav", wav_format))
         first = (tmp_path / "a.wav").read_bytes()
-        encode(source, tmp_path / "a.wav", wav_format)
+        finish(encode(source, tmp_path / "a.wav", wav_format))
         assert (tmp_path / "a.wav").read_bytes() == first
         assert first[:4] == b"RIFF"
         assert struct.unpack_from("<I", first, 4)[0] == len(first) - 8
@@ -99,7 +101,7 @@ def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
             raise Cancelled("The job was cancelled")
 
     with pytest.raises(Cancelled):
-        encode(source, target, "PCM_16", report=cancel)
+        finish(encode(source, target, "PCM_16"), cancel)
     assert list(target.parent.iterdir()) == []
 
 

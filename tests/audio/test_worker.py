@@ -11,7 +11,7 @@ import pytest
 from server.audio.worker import AudioWorker, ProbeWorker
 
 from .making import song, write_sound
-from .test_stages import ignore, task
+from .test_stages import task
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ def test_an_unknown_stage_is_a_defect_with_a_name(tmp_path: Path) -> None:
     for kind, stage in ((AudioWorker, "separate"), (ProbeWorker, "decode")):
         worker = kind.__new__(kind)  # without the limits of the constructor
         with pytest.raises(LookupError, match=f"the {kind.pool} pool has no stage '{stage}'"):
-            worker.run(task(tmp_path, stage), ignore)
+            worker.begin(task(tmp_path, stage))
 
 
 def test_a_probe_worker_looks_at_uploads() -> None:
@@ -58,9 +58,10 @@ def test_a_worker_of_the_least_memory_runs_every_stage(tmp_path: Path) -> None:
         from server.audio.worker import AudioWorker
         from server.config import load
         from server.messages import Task
+        from server.steps import finish
 
         worker = AudioWorker(load(environ={}, flags={"audio.memory_mb": 256}))
-        assert worker.hello("audio-0", 7).slots == 1
+        assert worker.hello("audio-0", 7).in_turns
         task = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Task)
         facts = {}
         for stage in (
@@ -68,7 +69,7 @@ def test_a_worker_of_the_least_memory_runs_every_stage(tmp_path: Path) -> None:
             "encode/mix", "describe",
         ):
             facts.setdefault("peak", 1.0)
-            result = worker.run(replace(task, stage=stage, facts=facts), lambda done: None)
+            result = finish(worker.begin(replace(task, stage=stage, facts=facts)))
             facts |= result.facts
         """,
         tmp_path / "task",
@@ -102,13 +103,14 @@ def test_input_that_needs_too_much_memory_is_at_fault_itself(tmp_path: Path) -> 
         from pathlib import Path
         from server.audio import decode, source
         from server.errors import AudioError
+        from server.steps import finish
 
         def greedy(frame):
             raise MemoryError
 
         source._to_float = greedy
         try:
-            decode.decode(Path(sys.argv[1]), Path(sys.argv[1] + ".f32"), 60, print)
+            finish(decode.decode(Path(sys.argv[1]), Path(sys.argv[1] + ".f32"), 60))
         except AudioError as error:
             print(error.message)
         """,

@@ -1,6 +1,7 @@
 """What becomes of stages when workers answer, fail, die or share their death."""
 
 import asyncio
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -27,6 +28,7 @@ Behaviour = Callable[[Task, int], "Result | Exception | float"]
 class PretendedSlot:
     def __init__(self, crew: "PretendedWorkers", pool: str) -> None:
         self._crew, self._pool, self._held = crew, pool, True
+        self.before = math.inf
         self.worker = type("W", (), {"hello": type("H", (), {"worker": f"{pool}-0"})})
         crew.busy[pool] += 1
 
@@ -143,24 +145,20 @@ def test_two_deaths_are_survived() -> None:
     assert crew.runs["j0", "separate"] == 3
 
 
-def test_batch_mates_of_a_killer_complete_and_are_not_charged() -> None:
+@pytest.mark.parametrize("stage", ["separate", "harmonic_percussive"])
+def test_mates_of_a_killer_complete_and_are_not_charged(stage: str) -> None:
     """j1 kills every worker it meets. While that is not known, the others die with it."""
-    running: set[str] = set()
-
     def behave(task: Task, run: int):
-        if task.stage != "separate":
+        if task.stage != stage:
             return fine(task, run)
         if task.job == "j1":
             return errors.WorkerLost("died", alone=run > 1)
-        if run == 1:
-            return errors.WorkerLost("died", alone=False)
-        running.add(task.job)
-        return fine(task, run)
+        return errors.WorkerLost("died", alone=False) if run == 1 else fine(task, run)
 
     jobs, crew, _ = play(behave, jobs_wanted=3)
     assert [job.state for job in jobs] == ["completed", "failed", "completed"]
-    assert crew.runs["j1", "separate"] == 4, "one among others and three alone"
-    attempts = {job.id: {s.name: s.attempt for s in job.stages}["separate"] for job in jobs}
+    assert crew.runs["j1", stage] == 4, "one among others and three alone"
+    attempts = {job.id: {s.name: s.attempt for s in job.stages}[stage] for job in jobs}
     assert attempts["j0"] == attempts["j2"] == 1
 
 

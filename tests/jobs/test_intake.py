@@ -18,7 +18,7 @@ def test_work_is_refused_below_the_share_of_free_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, refused: bool
 ) -> None:
     monkeypatch.setattr(Folders, "free_percent", lambda self: free)
-    config = load(environ={"STEMBOX_DATA_DIR": str(tmp_path)})
+    config = load(environ={}, flags={"server.data_dir": str(tmp_path)})
     assert config.server.min_free_percent == 5
 
     async def run() -> None:

@@ -55,8 +55,12 @@ def test_a_clip_goes_before_a_long_song_that_has_not_waited_long(open_store) -> 
                                          ("late clip", 3590.0, 20), ("unknown", 3599.0, None)):
                 request = json.dumps({"seconds": seconds} if seconds else {})
                 await jobs.create(new_job(job_id, now, request=request))
-            claims = [(await jobs.claim("audio", f"b/{i}", 4000.0)).job.id for i in range(4)]
-            assert claims == ["early clip", "unknown", "hour", "late clip"]
+            claims = [await jobs.claim("audio", f"b/{i}", 4000.0) for i in range(3)]
+            assert [(claim.job.id, claim.due) for claim in claims] == [
+                ("early clip", 3590.0), ("unknown", 3599.0), ("hour", 3600.0)]
+            assert await jobs.claim("audio", "b/3", 4000.0, before=3610.0) is None
+            late = await jobs.claim("audio", "b/3", 4000.0, before=3610.1)
+            assert (late.job.id, late.due) == ("late clip", 3610.0)
 
     asyncio.run(main())
 

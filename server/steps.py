@@ -1,0 +1,35 @@
+"""Work in steps of some milliseconds, as generators: whoever runs it may do other things between.
+
+Closed before its end, it leaves nothing behind.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import TypeVar
+
+_T = TypeVar("_T")
+Steps = Generator[float, None, _T]
+"""Yields the share of the work that is done, 0 to 1, after each step, and returns a `_T`."""
+
+
+def share(index: int, of: int, steps: Steps[_T]) -> Steps[_T]:
+    """One of `of` equal parts of a work, the parts before it done."""
+    while True:
+        try:
+            done = next(steps)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+        yield (index + done) / of
+
+
+def finish(steps: Steps[_T], report: Callable[[float], None] = lambda done: None) -> _T:
+    """Does all of it; `report` is told the share that is done, and gives up by what it raises."""
+    with closing(steps):
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            report(done)
