@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +33,8 @@ from server.starter.songs import synthesise
 PORT = 8765
 URL = f"http://127.0.0.1:{PORT}"
 MEMORY_SECONDS = 2.0
+AT_ONCE = (1, 2, 4, 8)
+JOBS = 8  # in every round of them
 CORES = len(os.sched_getaffinity(0))
 WORKERS = 3 + CORES // 4 + CORES  # separation, probe, measure; and audio, one per core
 
@@ -129,11 +132,11 @@ def one_job(server: Server, song: bytes, label: str) -> dict[str, float]:
     watch, cpu = Watch(server), server.cpu_seconds()
     watch.start()
     began = time.monotonic()
-    job = httpx.post(f"{URL}/process", files={"file": ("song.flac", song)}, timeout=600).json()
-    with tqdm(desc=label, unit=" stages", total=4) as bar:
+    with httpx.Client(timeout=600) as client, tqdm(desc=label, unit=" stages", total=4) as bar:
+        job = client.post(f"{URL}/process", files={"file": ("song.flac", song)}).json()
         while job["status"] == "processing":
             time.sleep(0.1)
-            job = httpx.get(f"{URL}/job/{job['job_id']}").json()
+            job = client.get(f"{URL}/job/{job['job_id']}").json()
             bar.n = sum(stage["status"] == "completed" for stage in job["stages"])
             bar.refresh()
     seconds = time.monotonic() - began
@@ -145,6 +148,24 @@ def one_job(server: Server, song: bytes, label: str) -> dict[str, float]:
     return {"end to end, s": seconds, "core-seconds": server.cpu_seconds() - cpu,
             "peak memory, MB": watch.peak_mb, "/health p50, ms": health[49],
             "/health p99, ms": health[98]}
+
+
+def throughput(song: bytes, seconds: float) -> dict[str, float]:
+    """Nine-track jobs, so many at once: seconds of song a second. All ask equally often."""
+    with httpx.Client(timeout=600) as client:
+        def one(at_once: int) -> None:
+            files = {"file": ("song.flac", song)}
+            job = client.post(f"{URL}/process", files=files).json()["job_id"]
+            while client.get(f"{URL}/job/{job}").json()["status"] == "processing":
+                time.sleep(0.1 * at_once)
+
+        figures: dict[str, float] = {}
+        for at_once in tqdm(AT_ONCE, desc="throughput", unit=" rounds"):
+            began = time.monotonic()
+            with ThreadPoolExecutor(at_once) as clients:
+                list(clients.map(one, [at_once] * JOBS))
+            figures[f"{at_once} at once"] = JOBS * seconds / (time.monotonic() - began)
+    return figures
 
 
 def one_webhook(server: Server, song: bytes) -> dict[str, float]:
@@ -222,6 +243,8 @@ def main() -> None:
             report(f"{arguments.seconds:g} s song, {turn}", one_job(server, song, "short song"))
         one_webhook(server, song)  # librosa compiles what it needs to describe a song, once
         report("the same song, two stems as MP3, second", one_webhook(server, song))
+        title = "seconds of song a second, nine tracks, 60-s songs"
+        report(title, throughput(make_song(60), 60))
         if arguments.hour:
             report("60-minute song", one_job(server, make_song(3600), "long song"))
         server.stop()
