@@ -22,3 +22,4 @@ def warm_up() -> None:
     meter.true_peak()
     for bits in (16, 24):
         quantise(block, bits)
+        quantise(block, bits, dither=1)

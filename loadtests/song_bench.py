@@ -105,8 +105,9 @@ def prepare(folder: Path, seconds: float = SECONDS) -> Task:
             writer.write(samples.T)
     options = Options(file_name="song.mp3", model="", overlap=0.25, wav_format="PCM_16",
                       target_lufs=-14, true_peak_dbtp=-1, max_seconds=3600)
-    return Task(id="bench", job="bench", stage="", scratch=str(folder),
-                outputs=str(folder / "out"), options=options, facts={"stems": list(STEMS)})
+    return Task(id="bench", job="bench", stage="", source=str(folder / "input"),
+                scratch=str(folder), outputs=str(folder / "out"), options=options,
+                facts={"stems": list(STEMS)})
 
 
 def usual_way(folder: Path) -> dict[str, float]:

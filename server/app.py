@@ -65,7 +65,7 @@ def serve(config: Config) -> None:
         ConfigError: the data directory is in use, or cannot be written.
     """
     os.umask(0o077)  # what lies in the data directory is nobody else's business
-    Folders(config.data_dir).create()
+    Folders(config.data_dir, config.scratch_dir).create()
     with open(config.data_dir / "lock", "w") as lock:
         _lock(lock.fileno(), config.data_dir)
         set_up_logs(config.log)
@@ -162,10 +162,12 @@ class House:
     """Everything behind the API process's routes, put together on an open database."""
 
     def __init__(self, config: Config, database: Database) -> None:
-        folders, secret = Folders(config.data_dir), server_secret(config.data_dir)
+        folders = Folders(config.data_dir, config.scratch_dir)
+        secret = server_secret(config.data_dir)
         signer = Signer(secret)
         client = GuardedClient(Guard.of(config.fetch.allow_networks, config.server.port))
         self._jobs = jobs = JobRepository(database)
+        self._scratch_dir = config.scratch_dir
         hooks = WebhookRepository(database)
         self.workers = Workers(config.jobs.stall_seconds)
         self.dispatcher = Dispatcher(jobs, self.workers, folders, config.jobs.max_attempts)
@@ -191,7 +193,9 @@ class House:
 
     async def take_back(self) -> None:
         """Puts what an earlier run of the server held back into the queue."""
-        taken = await self._jobs.recover(self.dispatcher.boot, machine_boot(), time.time())
+        # Scratch files are where they were, unless the machine was off or they lie elsewhere now.
+        place = f"{machine_boot()} {self._scratch_dir or ''}".strip()
+        taken = await self._jobs.recover(self.dispatcher.boot, place, time.time())
         if taken:
             log.info("stages of an earlier run taken back", stages=taken)
 

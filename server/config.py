@@ -35,6 +35,7 @@ class Server(Section, frozen=True):
     host: LITSERVE_HOSTS
     port: Annotated[int, Meta(ge=1024, le=65535)]
     data_dir: str
+    scratch_dir: str
     public_url: str
     cors_origins: list[str]
     grace_seconds: Annotated[int, Meta(ge=0)]
@@ -55,14 +56,14 @@ class Pipeline(Section, frozen=True):
     allow_anonymous: bool
     requests_per_minute: Annotated[int, Meta(ge=0)]
     quality: Quality
-    wav_format: Literal["PCM_16", "PCM_24", "FLOAT"]
+    wav_format: Literal["PCM_16", "PCM_16_DITHERED", "PCM_24", "FLOAT"]
     target_lufs: Annotated[float, Meta(ge=-70, le=0)]
     true_peak_dbtp: Annotated[float, Meta(ge=-60, le=0)]
 
 
 class StemSplit(Section, frozen=True):
-    wav_format: Literal["PCM_16", "PCM_24", "FLOAT"]
-    flac_format: Literal["PCM_16", "PCM_24"]
+    wav_format: Literal["PCM_16", "PCM_16_DITHERED", "PCM_24", "FLOAT"]
+    flac_format: Literal["PCM_16", "PCM_16_DITHERED", "PCM_24"]
     purchase_url: str
 
 
@@ -140,6 +141,12 @@ class Config(Section, frozen=True):
     def data_dir(self) -> Path:
         """Absolute path of the data directory."""
         return Path(self.server.data_dir).expanduser().absolute()
+
+    @property
+    def scratch_dir(self) -> Path | None:
+        """Absolute path of the faster place for scratch files, None for none."""
+        wanted = self.server.scratch_dir
+        return Path(wanted).expanduser().absolute() if wanted else None
 
     @property
     def audio_workers(self) -> int:

@@ -17,7 +17,7 @@ class Options(Struct, frozen=True, kw_only=True):
     model: str
     overlap: float
     format: Literal["WAV", "MP3", "FLAC"] = "WAV"  # of StemSplit tracks; the pipeline's are WAV
-    wav_format: str  # samples of WAV and FLAC: PCM_16, PCM_24 or (WAV) FLOAT
+    wav_format: str  # samples of WAV and FLAC: one of server.audio.track_writer.SAMPLES
     target_lufs: float
     true_peak_dbtp: float
     max_seconds: float
@@ -27,15 +27,16 @@ class Options(Struct, frozen=True, kw_only=True):
 class Task(Struct, frozen=True, kw_only=True, tag="task"):
     """One attempt at one stage of one job.
 
-    `due` (unix seconds) says which of a worker's tasks is the most urgent. `scratch` holds
-    `input` and the F32 files; finished tracks go below `outputs`. `facts` is what earlier stages
-    of the job found out (their results, merged).
+    `due` (unix seconds) says which of a worker's tasks is the most urgent. `source` is the file
+    that came in; `scratch` holds the F32 files; finished tracks go below `outputs`. `facts` is
+    what earlier stages of the job found out (their results, merged).
     """
 
     id: str
     job: str
     stage: str
     due: float = 0.0
+    source: str
     scratch: str
     outputs: str
     options: Options

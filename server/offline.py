@@ -90,7 +90,6 @@ class Offline:
         return {name: folder / path for name, path in tracks.items()}
 
     def _task(self, source: Path, scratch: str, target: Target, wav_format: str) -> Task:
-        (Path(scratch) / "input").symlink_to(source.absolute())
         pipeline = self._config.pipeline
         options = Options(
             file_name=source.name, model=self.model.name, format=target.format,
@@ -98,7 +97,7 @@ class Offline:
             target_lufs=pipeline.target_lufs, true_peak_dbtp=pipeline.true_peak_dbtp,
             max_seconds=self._config.limits.max_audio_seconds, stems=self._stems,
         )
-        return Task(id="offline", job="offline", stage="", scratch=scratch,
+        return Task(id="offline", job="offline", stage="", source=str(source), scratch=scratch,
                     outputs=str(target.folder), options=options)
 
     def _stage(self, name: str, task: Task, report: Report) -> dict[str, str]:

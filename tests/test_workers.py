@@ -23,8 +23,8 @@ OPTIONS = Options(file_name="a.wav", model="m", overlap=0.25, wav_format="PCM_16
 
 
 def task(name: str, due: float = 0.0, scratch: Path | str = "") -> Task:
-    return Task(id=name, job="job", stage="test", due=due, scratch=str(scratch), outputs="",
-                options=OPTIONS)
+    return Task(id=name, job="job", stage="test", due=due, source="", scratch=str(scratch),
+                outputs="", options=OPTIONS)
 
 
 def work(job: Task) -> Steps[Result]:

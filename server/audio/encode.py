@@ -34,7 +34,7 @@ def encode(
     """Writes the F32 file `source` as the track `target`, which appears when it is complete.
 
     Args:
-        wav_format: PCM_16, PCM_24 or (WAV alone) FLOAT; MP3 has none.
+        wav_format: one of SAMPLES, FLOAT for WAV alone; MP3 has none.
         gain: a linear factor; integers are clipped after it, float is not.
         format: WAV, FLAC or MP3 (320 kbit/s).
     """

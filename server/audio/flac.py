@@ -5,35 +5,33 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from kernels import quantise
 from server.audio.track_writer import TrackWriter
 from server.audio.whole_file import WholeFile
 from server.scratch import CHANNELS, SAMPLE_RATE
 
 LEVEL = 0.5  # of 0 to 1: beyond it, half as much work again saves one byte in a hundred
-BITS = {"PCM_16": 16, "PCM_24": 24}
 
 
 class FlacWriter(TrackWriter):
-    """Writes a FLAC of a number of frames that is told before. Raises KeyError for FLOAT."""
+    """Writes a FLAC of a number of frames that is told before. Raises ValueError for FLOAT."""
 
     def __init__(self, target: Path, frames: int, wav_format: str, gain: float = 1.0) -> None:
         super().__init__(target, frames, wav_format, gain)
-        self._wav_format = wav_format
-        self._bits = BITS[wav_format]
+        if self.samples.floating:
+            raise ValueError("FLAC has no floating samples")
 
     def begin(self) -> None:
         """Starts the encoder."""
         self._sink = Sink(self)
         self._sound = sf.SoundFile(
-            self._sink, "w", SAMPLE_RATE, CHANNELS, self._wav_format, format="FLAC",
+            self._sink, "w", SAMPLE_RATE, CHANNELS, f"PCM_{self.samples.bits}", format="FLAC",
             compression_level=LEVEL,
         )  # fmt: skip
 
     def put(self, block: np.ndarray) -> None:
         """Hands a block to the encoder. Raises OSError: it could not be written."""
         try:
-            self._sound.write(quantise(block, self._bits))
+            self._sound.write(self.integers(block))
         finally:
             self._sink.check()
 

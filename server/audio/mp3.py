@@ -1,7 +1,6 @@
 """Writes MP3 tracks by LAME, with the header that lets players leave out its padding."""
 
 import struct
-from pathlib import Path
 
 import lameenc
 import numpy as np
@@ -24,15 +23,11 @@ SIDE_BYTES = 32  # "side information": all zero, so that the frame is silent
 
 
 class Mp3Writer(TrackWriter):
-    """Writes an MP3: 320 kbit/s, constant. `wav_format` says nothing here.
+    """Writes an MP3: 320 kbit/s, constant, from 16 bits; `wav_format` says nothing here.
 
     The first frame is an Info tag (Xing's, with LAME's extension), by which decoders leave out
     what the encoder adds in front and behind: a decoded track has exactly `frames` frames.
     """
-
-    def __init__(self, target: Path, frames: int, wav_format: str, gain: float = 1.0) -> None:
-        super().__init__(target, frames, wav_format, gain)
-        self._frames = frames
 
     def begin(self) -> None:
         """Starts the encoder, and leaves room for the tag."""
@@ -55,7 +50,7 @@ class Mp3Writer(TrackWriter):
         size = self.file.tell()
         count = round((size - TAG_BYTES) / FRAME_BYTES)
         self.file.seek(0)
-        self.append(info_tag(count, size, count * FRAME - DELAY - self._frames))
+        self.append(info_tag(count, size, count * FRAME - DELAY - self.frames))
 
 
 def info_tag(frames: int, size: int, padding: int) -> bytes:

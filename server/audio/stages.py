@@ -33,14 +33,14 @@ COMPOSITES = {"main": "mix", "main_harmonic": "harmonic", "main_percussive": "pe
 
 def probe(task: Task) -> Steps[Result]:
     """What the input is: facts `format`, `sample_rate`, `channels`, `seconds` (maybe None)."""
-    found = decoding.probe(Path(task.scratch) / "input", task.options.file_name)
+    found = decoding.probe(Path(task.source), task.options.file_name)
     yield 1.0
     return Result(task.id, facts=structs.asdict(found))
 
 
 def measure(task: Task) -> Steps[Result]:
     """What `probe` says, and fact `frames`: how long the input is, by decoding all of it."""
-    options, source = task.options, Path(task.scratch) / "input"
+    options, source = task.options, Path(task.source)
     found = decoding.probe(source, options.file_name)
     frames = yield from decoding.measure(source, options.max_seconds, options.file_name)
     return Result(task.id, facts=structs.asdict(found) | {"frames": frames})
@@ -49,9 +49,8 @@ def measure(task: Task) -> Steps[Result]:
 def decode(task: Task) -> Steps[Result]:
     """The input to `mix.f32`; fact `frames`."""
     options = task.options
-    source = Path(task.scratch) / "input"
     frames = yield from decoding.decode(
-        source, _f32(task, "mix"), options.max_seconds, options.file_name
+        Path(task.source), _f32(task, "mix"), options.max_seconds, options.file_name
     )
     return Result(task.id, facts={"frames": frames})
 

@@ -1,23 +1,47 @@
-"""What the writers of all formats share: the gain, and a length that is told before."""
+"""What the writers of all formats share: the gain, the samples, a length that is told before."""
 
+import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kernels import quantise
 from server.audio.whole_file import WholeFile
+from server.scratch import CHANNELS
+
+
+class Samples(NamedTuple):
+    """How a track's samples are written down."""
+
+    bits: int
+    floating: bool = False
+    dithered: bool = False
+
+
+SAMPLES: Mapping[str, Samples] = MappingProxyType({
+    "PCM_16": Samples(16), "PCM_16_DITHERED": Samples(16, dithered=True),
+    "PCM_24": Samples(24), "FLOAT": Samples(32, floating=True),
+})  # fmt: skip
 
 
 class TrackWriter(WholeFile, ABC):
     """Takes a track of `frames` frames in blocks, times `gain`. Another number leaves nothing.
 
-    `wav_format`, the kind of samples, is PCM_16, PCM_24 or FLOAT as far as the format knows it.
+    `wav_format`, the kind of samples, is one of SAMPLES as far as the format knows it.
     """
 
     def __init__(self, target: Path, frames: int, wav_format: str, gain: float = 1.0) -> None:
         super().__init__(target)
+        self.samples = SAMPLES[wav_format]
         self._gain = gain
-        self._missing = frames
+        self.frames = self._missing = frames
+        # Every track has noise of its own, and the same at every attempt.
+        self._seed = zlib.crc32(target.name.encode()) if self.samples.dithered else None
 
     def write(self, block: np.ndarray) -> None:
         """Appends a float32 block of shape (frames, 2), any layout."""
@@ -26,7 +50,12 @@ class TrackWriter(WholeFile, ABC):
 
     @abstractmethod
     def put(self, block: np.ndarray) -> None:
-        """Encodes a block to which the gain was applied. Integers are rounded and clipped."""
+        """Encodes a block to which the gain was applied."""
+
+    def integers(self, block: np.ndarray) -> NDArray[Any]:
+        """The block that is being written, rounded and clipped as `kernels.quantise` does."""
+        first = CHANNELS * (self.frames - self._missing - len(block))
+        return quantise(block, self.samples.bits, self._seed, first)
 
     def finish(self) -> None:
         """Raises ValueError where frames are missing, or too many."""

@@ -6,42 +6,31 @@ was). It knows samples and bytes, nothing of jobs or tracks.
 """
 
 import struct
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from kernels import quantise
-from server.audio.track_writer import TrackWriter
+from server.audio.track_writer import Samples, TrackWriter
 from server.scratch import CHANNELS, SAMPLE_RATE
 
 _RIFF_LIMIT = (1 << 32) - 1  # bytes that the 32-bit sizes of a RIFF header can name
 _ELSEWHERE = 0xFFFFFFFF  # "see ds64", in RF64
+_PCM, _FLOAT = 1, 3  # wFormatTag
 
-
-class _Subtype(NamedTuple):
-    tag: int  # wFormatTag: 1 integer PCM, 3 IEEE float
-    bits: int
-
-
-SUBTYPES = {"PCM_16": _Subtype(1, 16), "PCM_24": _Subtype(1, 24), "FLOAT": _Subtype(3, 32)}
-
-
-def wav_header(frames: int, wav_format: str) -> bytes:
-    """The header of a WAV of `frames` stereo frames; `wav_format` is a key of `SUBTYPES`.
+def wav_header(frames: int, samples: Samples) -> bytes:
+    """The header of a WAV of `frames` stereo frames.
 
     RIFF/WAVE (Microsoft, "Multimedia Programming Interface and Data Specifications 1.0"), with
     the `fact` chunk that non-PCM formats need; RF64 (EBU Tech 3306) from 4 GiB on.
     """
-    tag, bits = SUBTYPES[wav_format]
-    frame_bytes = CHANNELS * bits // 8
+    tag = _FLOAT if samples.floating else _PCM
+    frame_bytes = CHANNELS * samples.bits // 8
     size = frames * frame_bytes  # always even, so the data chunk needs no padding
     fmt = struct.pack(
         "<4sIHHIIHH", b"fmt ", 16, tag, CHANNELS, SAMPLE_RATE, SAMPLE_RATE * frame_bytes,
-        frame_bytes, bits,
+        frame_bytes, samples.bits,
     )  # fmt: skip
     big = size + 128 > _RIFF_LIMIT  # 128: more than the chunks in front of the data
-    if tag != 1:
+    if tag != _PCM:
         fmt += struct.pack("<4sII", b"fact", 4, _ELSEWHERE if big else frames)
     if not big:
         data = struct.pack("<4sI", b"data", size)
@@ -52,35 +41,25 @@ def wav_header(frames: int, wav_format: str) -> bytes:
     return struct.pack("<4sI4s", b"RF64", _ELSEWHERE, b"WAVE") + ds64 + fmt + data
 
 
-def sample_bytes(block: np.ndarray, wav_format: str) -> np.ndarray:
-    """A float32 block of shape (frames, 2), full scale 1.0, as the bytes of a WAV file.
-
-    Integers are rounded to the nearest, ties to even, and clipped: they never wrap. Full scale
-    is 2**(bits - 1), so 16-bit samples that were decoded and not changed come out equal.
-    """
-    if wav_format == "FLOAT":
-        samples = np.ascontiguousarray(block, dtype="<f4")
-    else:
-        samples = quantise(block, SUBTYPES[wav_format].bits)
-        samples = samples.astype(samples.dtype.newbyteorder("<"), copy=False)
-    data = samples.reshape(-1, 1).view(np.uint8)
-    if wav_format == "PCM_24":
-        data = data[:, 1:]  # the low byte of 32 is empty
-    return data.reshape(-1)
-
-
 class WavWriter(TrackWriter):
-    """Writes a WAV of a number of frames that is told before. Anything else leaves nothing."""
+    """Writes a WAV of a number of frames that is told before. Anything else leaves nothing.
 
-    def __init__(self, target: Path, frames: int, wav_format: str, gain: float = 1.0) -> None:
-        super().__init__(target, frames, wav_format, gain)
-        self._wav_format = wav_format
-        self._header = wav_header(frames, wav_format)
+    Full scale of integers is 2**(bits - 1), so 16-bit samples that were decoded and not changed
+    come out equal (unless noise is asked for).
+    """
 
     def begin(self) -> None:
         """Writes the header."""
-        self.append(self._header)
+        self.append(wav_header(self.frames, self.samples))
 
     def put(self, block: np.ndarray) -> None:
         """Appends a block in the file's own samples."""
-        self.append(sample_bytes(block, self._wav_format).data)
+        if self.samples.floating:
+            data = np.ascontiguousarray(block, dtype="<f4")
+        else:
+            data = self.integers(block)
+            data = data.astype(data.dtype.newbyteorder("<"), copy=False)
+        octets = data.reshape(-1, 1).view(np.uint8)
+        if self.samples.bits == 24:
+            octets = octets[:, 1:]  # the low byte of 32 is empty
+        self.append(octets.reshape(-1).data)

@@ -23,7 +23,8 @@ from server.errors import (
     WorkerLost,
 )
 from server.jobs import progress
-from server.jobs.folders import Folders
+from server.jobs.folders import Folders, full_disk_is_said
+from server.jobs.places import ScratchPlaces
 from server.messages import Options, Result, Task
 from server.workers import Slot, Workers
 from store import Job, JobRepository, LeaseLost, Stage
@@ -49,6 +50,7 @@ class Dispatcher:
         self._jobs = jobs
         self._workers = workers
         self._folders = folders
+        self._places = ScratchPlaces(folders)
         self._max_attempts = max_attempts
         self.boot = uuid.uuid4().hex
         self._leases = 0
@@ -153,7 +155,7 @@ class Dispatcher:
         began = time.monotonic()
         log.info("stage started")
         try:
-            result = await slot.run(self._task(claim), self._watch(claim))
+            result = await self._work(claim, slot)
         except (AudioError, Cancelled) as error:
             await self._fail(claim, error.message)
         except WorkerGone:
@@ -168,6 +170,17 @@ class Dispatcher:
             await self._try_again(claim, reason)
         else:
             await self._finish(claim, result, time.monotonic() - began)
+
+    async def _work(self, claim: Claim, slot: Slot) -> Result:
+        """Has the worker run the stage; the first one finds a place for the job's files."""
+        if claim.stage.name != "decode":
+            return await slot.run(self._task(claim), self._watch(claim))
+        seconds = msgspec.json.decode(claim.job.request).get("seconds", 0.0)
+        await asyncio.to_thread(self._places.open, claim.job.id, seconds)
+        result = await slot.run(self._task(claim), self._watch(claim))
+        with full_disk_is_said():
+            await asyncio.to_thread(self._places.settle, claim.job.id, result.facts["frames"])
+        return result
 
     def _watch(self, claim: Claim) -> Callable[[float], None]:
         """Is told how far the stage is. A late stage is no part of its job's progress."""
@@ -196,7 +209,8 @@ class Dispatcher:
             job=job_id,
             stage=claim.stage.name,
             due=claim.due,
-            scratch=str(self._folders.scratch / job_id),
+            source=str(self._folders.scratch / job_id / "input"),
+            scratch=str(self._places.of(job_id)),
             outputs=str(self._folders.outputs / job_id),
             options=msgspec.json.decode(claim.job.options, type=Options),
             facts=claim.facts,
@@ -242,6 +256,8 @@ class Dispatcher:
     async def _wait_for_room(self, claim: Claim, reason: str) -> None:
         """A full disk is no job's fault, and it passes."""
         log.error("disk full: the stage waits", free_percent=self._folders.free_percent())
+        if claim.stage.name == "decode":
+            self._places.refuse(claim.job.id)
         await asyncio.sleep(DISK_PAUSE)
         await self._book(lambda: self._jobs.release(claim.stage, reason, charge=False))
 
@@ -284,7 +300,7 @@ class Dispatcher:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _clean(self, job_id: str) -> None:
-        await asyncio.to_thread(self._folders.remove, self._folders.scratch, job_id)
+        await asyncio.to_thread(self._places.remove, job_id)
         await asyncio.to_thread(self._folders.remove_parts, job_id)
 
     async def _stop_all(self) -> None:

@@ -25,8 +25,8 @@ from server.errors import (
     NotEnoughCredits,
     Unreachable,
 )
-from server.jobs.folders import Folders, sync_folder
-from server.jobs.intake import Intake, full_disk_is_said
+from server.jobs.folders import Folders, full_disk_is_said, sync_folder
+from server.jobs.intake import Intake
 from server.jobs.orders import Request, with_length
 from server.messages import Options
 from server.scratch import part_of

@@ -1,13 +1,16 @@
 """What lies where below the data directory. The only place that knows."""
 
+import errno
 import hashlib
 import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from server.errors import ConfigError
+from server.errors import ConfigError, DiskFull
 from server.scratch import PART
 
 SECRET_BYTES = 32
@@ -18,20 +21,27 @@ class Folders:
     """spool: what is on its way in · uploads: signed uploads that are here · scratch: running
     jobs · outputs: finished tracks.
 
-    All are on one file system, so a folder moves from spool to scratch by a rename.
+    All are on one file system, so a folder moves from spool to scratch by a rename. But for
+    `fast`, where float32 files may lie that need not outlive a power cut: a folder of this data
+    directory's own below `scratch_dir`, or None.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, scratch_dir: Path | None = None) -> None:
         self.data_dir = data_dir
         self.spool = data_dir / "spool"
         self.uploads = data_dir / "uploads"
         self.scratch = data_dir / "scratch"
         self.outputs = data_dir / "outputs"
+        self.fast = None
+        if scratch_dir is not None:
+            self.fast = scratch_dir / f"stembox-{os.getuid()}-{_digest(data_dir)}"
 
     def create(self) -> None:
         """Makes what is missing, for this user alone."""
         for folder in (self.data_dir, self.spool, self.uploads, self.scratch, self.outputs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.fast is not None:
+            make_private(self.fast)
 
     def accept(self, job_id: str) -> None:
         """Makes a complete upload the job's own; synced, so it outlives a power cut."""
@@ -72,6 +82,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def full_disk_is_said() -> Iterator[None]:
+    """Raises DiskFull where the system says that there is no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("The server's disk is full") from error
+        raise
+
+
 def server_secret(data_dir: Path) -> bytes:
     """The 32 random bytes that this server signs with, made at the first start."""
     path = data_dir / "secret"
@@ -94,9 +115,20 @@ def socket_path(data_dir: Path, name: str) -> Path:
     path = data_dir / name
     if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
         return path
-    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"stembox-{os.getuid()}-{digest}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise ConfigError(f"{folder} belongs to someone else")
+    folder = Path(tempfile.gettempdir()) / f"stembox-{os.getuid()}-{_digest(data_dir)}"
+    make_private(folder)
     return folder / name
+
+
+def make_private(folder: Path) -> None:
+    """A folder of this user's below one that others may write to. Raises ConfigError."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error.strerror}") from None
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise ConfigError(f"{folder} belongs to someone else")
+
+
+def _digest(data_dir: Path) -> str:
+    return hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]

@@ -4,11 +4,8 @@ A spool folder is removed on every way out but the one that makes it a job.
 """
 
 import asyncio
-import errno
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import structlog
 
 from server.config import Config
 from server.errors import AudioError, DiskFull, ServerBusy, WorkerGone, WorkerLost
-from server.jobs.folders import Folders
+from server.jobs.folders import Folders, full_disk_is_said
 from server.messages import Options, Task
 from server.workers import Workers
 from store import Job, JobRepository, NewJob
@@ -36,7 +33,7 @@ class Intake:
         self._config = config
         self._jobs = jobs
         self._workers = workers
-        self.folders = Folders(config.data_dir)
+        self.folders = Folders(config.data_dir, config.scratch_dir)
         self._incoming: set[str] = set()
         self._last_ready = time.monotonic()
 
@@ -86,7 +83,7 @@ class Intake:
         """
         seconds = (folder / "input").stat().st_size / LIKELY_RATE
         task = Task(id=f"{stage}/{job_id}", job=job_id, stage=stage, due=time.time() + seconds,
-                    scratch=str(folder), outputs="", options=options)  # fmt: skip
+                    source=str(folder / "input"), scratch="", outputs="", options=options)
         deaths = 0
         try:
             async with asyncio.timeout(LOOK_SECONDS[stage]):
@@ -133,14 +130,3 @@ class Intake:
         job_id = str(uuid.uuid4())
         self._incoming.add(job_id)  # in the same step as the count
         return job_id
-
-
-@contextmanager
-def full_disk_is_said() -> Iterator[None]:
-    """Raises DiskFull where the system says that there is no room."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull("The server's disk is full") from error
-        raise

@@ -68,11 +68,14 @@ class Janitor:
     async def _sweep_folders(self) -> None:
         # Names are listed before rows are read: an upload that becomes a job in between is
         # still among the incoming ones, or has its row already.
-        for folder, keep in (
+        places = [
             (self._folders.spool, self._arriving),
             (self._folders.scratch, self._jobs.unfinished_ids),
             (self._folders.outputs, self._jobs.live_ids),
-        ):
+        ]
+        if self._folders.fast is not None:
+            places.append((self._folders.fast, self._jobs.unfinished_ids))
+        for folder, keep in places:
             names = await asyncio.to_thread(self._folders.leftovers, folder)
             kept = self._incoming() | await keep()
             for name in names - kept:

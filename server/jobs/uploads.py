@@ -12,8 +12,7 @@ import structlog
 
 from server.audio.formats import suffix_of
 from server.errors import UploadNotFound, UploadTaken
-from server.jobs.folders import Folders, sync_folder
-from server.jobs.intake import full_disk_is_said
+from server.jobs.folders import Folders, full_disk_is_said, sync_folder
 from store import UploadRepository
 from store.uploads import Ticket
 

@@ -7,21 +7,22 @@ import pytest
 import soundfile
 
 from server.audio.encode import encode
-from server.audio.flac import BITS
+from server.audio.track_writer import SAMPLES
 from server.steps import finish
 
 from .making import RATE, song, write_mix
 
 
-@pytest.mark.parametrize("wav_format", BITS)
+@pytest.mark.parametrize("wav_format", ["PCM_16", "PCM_16_DITHERED", "PCM_24"])
 @pytest.mark.parametrize("frames", [1, 4096, 3 * RATE + 5])
 def test_a_track_is_the_stem_rounded(tmp_path: Path, wav_format: str, frames: int) -> None:
     stem = song(4)[:frames]
     finish(encode(write_mix(tmp_path / "s.f32", stem), tmp_path / "t", wav_format, 0.5, "FLAC"))
-    info = soundfile.info(tmp_path / "t")
-    assert (info.frames, info.samplerate, info.subtype) == (frames, RATE, wav_format)
+    info, bits = soundfile.info(tmp_path / "t"), SAMPLES[wav_format].bits
+    assert (info.frames, info.samplerate, info.subtype) == (frames, RATE, f"PCM_{bits}")
     back, _ = soundfile.read(tmp_path / "t", dtype="float64")
-    assert np.abs(back - 0.5 * stem).max() <= 2.0 ** -BITS[wav_format] + 1e-9
+    half_steps = 3 if "DITHERED" in wav_format else 1
+    assert np.abs(back - 0.5 * stem).max() <= half_steps * 2.0**-bits + 1e-9
 
 
 def test_sixteen_bits_that_were_decoded_come_back_as_they_were(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def task(folder: Path, stage: str, wav_format: str = "FLOAT", **facts: object) -
     for name in ("scratch", "outputs"):
         (folder / name).mkdir(exist_ok=True)
     return Task(
-        id="t", job="j", stage=stage, scratch=str(folder / "scratch"),
+        id="t", job="j", stage=stage, source=str(folder / "scratch" / "input"),
+        scratch=str(folder / "scratch"),
         outputs=str(folder / "outputs"), options=options, facts=facts,
     )  # fmt: skip
 

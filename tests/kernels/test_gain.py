@@ -85,3 +85,40 @@ def test_quantise_keeps_the_shape():
 def test_other_widths_are_refused():
     with pytest.raises(ValueError, match="bits"):
         quantise(np.zeros(3, np.float32), 8)
+
+
+@given(
+    samples=arrays(np.float32, st.integers(0, 50), elements=st.floats(width=32)),
+    bits=st.sampled_from([16, 24]), seed=st.integers(0, 2**32 - 1), cut=st.integers(0, 50),
+)  # fmt: skip
+def test_dithered_samples_are_within_a_step_and_a_half(samples, bits, seed, cut):
+    full = 2 ** (bits - 1)
+    shift = 8 if bits == 24 else 0
+    got = quantise(samples, bits, seed).astype(np.int64) >> shift
+    exact = np.clip(np.nan_to_num(samples.astype(np.float64), nan=0.0), -1, 1) * full
+    assert np.all(np.abs(got - np.clip(exact, -full, full - 1)) <= 1.5)
+    assert got.size == 0 or (got.min() >= -full and got.max() < full)
+    first = min(cut, samples.size)
+    parts = [quantise(samples[:first], bits, seed), quantise(samples[first:], bits, seed, first)]
+    np.testing.assert_array_equal(np.concatenate(parts).astype(np.int64) >> shift, got)
+
+
+@twins.needs_jit
+def test_the_error_of_dithered_samples_does_not_depend_on_the_signal():
+    """Its mean is 0 and its power a quarter of a step squared, wherever between two steps."""
+    for offset in (0.0, 0.1, 0.25, 0.5, 0.9):
+        y = np.full(200_000, offset / 2**15, np.float32)
+        error = quantise(y, 16, dither=7) - offset
+        assert error.mean() == pytest.approx(0, abs=0.01)
+        assert error.var() == pytest.approx(0.25, abs=0.01)
+    noise = quantise(np.zeros(200_000, np.float32), 16, 7).astype(float)
+    other = quantise(np.zeros(200_000, np.float32), 16, 8)
+    assert abs(np.corrcoef(noise, other)[0, 1]) < 0.01, "tracks add up as strangers"
+    for lag in range(1, 20):
+        assert abs(np.corrcoef(noise[lag:], noise[:-lag])[0, 1]) < 0.02, "white"
+
+
+def test_a_tone_below_a_step_is_heard_through_the_noise():
+    y = (0.4 * np.sin(np.arange(4000) / 7) / 2**15).astype(np.float32)
+    assert not quantise(y, 16).any()
+    assert np.corrcoef(quantise(y, 16, dither=1), y)[0, 1] > 0.2
