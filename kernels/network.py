@@ -4,6 +4,7 @@ Pure Python lists; knows nothing of arrays, numba or audio.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 BOTH, LOW, HIGH = 0, 1, 2
 
@@ -25,6 +26,7 @@ class MedianNetwork:
     outputs: tuple[int, ...]
 
 
+@cache
 def median_network(size: int, max_tile: int = 16) -> MedianNetwork:
     """Build the network for windows of `size` rows, `max_tile` windows at once where it pays.
 
