@@ -68,6 +68,11 @@ class Server:
                 pass
             time.sleep(0.02)
 
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log so far."""
+        text = self.log.read_text()
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
     def processes(self) -> list[psutil.Process]:
         """The supervisor and everything below it."""
         parent = psutil.Process(self._process.pid)
@@ -168,13 +173,49 @@ def throughput(song: bytes, seconds: float) -> dict[str, float]:
     return figures
 
 
-def one_webhook(server: Server, song: bytes) -> dict[str, float]:
-    """A StemSplit job (two stems as MP3) and the webhook that tells of its end."""
+def client_of(server: Server) -> httpx.Client:
+    """A client of the StemSplit API, with credits."""
     made = subprocess.run(
         [sys.executable, "-m", "server.cli", "keys", "create", "--account", "figures",
          "--minutes", "100", "--data-dir", str(server.data)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
+    return httpx.Client(base_url=f"{URL}/api/v1", timeout=60,
+                        headers={"Authorization": f"Bearer {made.stdout.strip()}"})
+
+
+def order(api: httpx.Client, song: bytes) -> str:
+    """Uploads a song and has two stems of it made as MP3; the job's id."""
+    ticket = api.post("/upload", json={"filename": "song.flac"}).json()
+    httpx.put(ticket["uploadUrl"], content=song, timeout=60,
+              headers={"Content-Type": ticket["contentType"]}).raise_for_status()  # fmt: skip
+    answer = api.post("/jobs", json={"uploadKey": ticket["uploadKey"]}).raise_for_status()
+    return str(answer.json()["id"])
+
+
+def overtaking(server: Server) -> dict[str, float]:
+    """A 20-second clip, alone and while the MP3s of two 10-minute songs are written."""
+    clip, long, figures = make_song(20), make_song(600), {}
+    with client_of(server) as api:
+        def seconds_of_clip() -> float:
+            began, job = time.monotonic(), order(api, clip)
+            while api.get(f"/jobs/{job}").json()["status"] not in ("COMPLETED", "FAILED"):
+                time.sleep(0.1)
+            return time.monotonic() - began
+
+        figures["alone, s"] = seconds_of_clip()
+        jobs = [order(api, long) for _ in range(2)]
+        with tqdm(desc="until the last MP3s are begun", unit=" s") as bar:
+            while not any(line.get("event") == "stage started" and line.get("job") == jobs[1]
+                          and line["stage"].startswith("encode/") for line in server.lines()):
+                time.sleep(1)
+                bar.update()
+        figures["behind them, s"] = seconds_of_clip()
+    return figures
+
+
+def one_webhook(server: Server, song: bytes) -> dict[str, float]:
+    """A StemSplit job (two stems as MP3) and the webhook that tells of its end."""
     arrived: queue.Queue[tuple[float, dict[str, Any]]] = queue.Queue()
 
     class Endpoint(BaseHTTPRequestHandler):
@@ -187,24 +228,17 @@ def one_webhook(server: Server, song: bytes) -> dict[str, float]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as endpoint, httpx.Client(
-        base_url=f"{URL}/api/v1", timeout=60,
-        headers={"Authorization": f"Bearer {made.stdout.strip()}"},
-    ) as api:  # fmt: skip
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as endpoint, client_of(server) as api:
         threading.Thread(target=endpoint.serve_forever, daemon=True).start()
         api.post("/webhooks", json={"url": f"http://127.0.0.1:{endpoint.server_port}"})
         began = time.monotonic()
-        ticket = api.post("/upload", json={"filename": "song.flac"}).json()
-        httpx.put(ticket["uploadUrl"], content=song, timeout=60,
-                  headers={"Content-Type": ticket["contentType"]}).raise_for_status()  # fmt: skip
-        api.post("/jobs", json={"uploadKey": ticket["uploadKey"]}).raise_for_status()
+        order(api, song)
         accepted = time.monotonic() - began
         at, told = arrived.get(timeout=600)
         endpoint.shutdown()
     assert told["event"] == "job.completed", told
     separated = max(
-        datetime.fromisoformat(line["timestamp"]).timestamp()
-        for line in (json.loads(t) for t in server.log.read_text().splitlines() if t[:1] == "{")
+        datetime.fromisoformat(line["timestamp"]).timestamp() for line in server.lines()
         if line.get("event") == "stage completed" and line.get("stage") == "separate"
     )
     completed = datetime.fromisoformat(told["data"]["completedAt"]).timestamp()
@@ -245,6 +279,7 @@ def main() -> None:
         report("the same song, two stems as MP3, second", one_webhook(server, song))
         if arguments.hour:
             report("60-minute song", one_job(server, make_song(3600), "long song"))
+        report("a clip behind two 10-minute songs' MP3s", overtaking(server))
         title = "seconds of song a second, nine tracks, 60-s songs"
         report(title, throughput(make_song(60), 60))
         server.stop()
