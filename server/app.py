@@ -162,12 +162,11 @@ class House:
     """Everything behind the API process's routes, put together on an open database."""
 
     def __init__(self, config: Config, database: Database) -> None:
-        folders = Folders(config.data_dir, config.scratch_dir)
+        self._folders = folders = Folders(config.data_dir, config.scratch_dir)
         secret = server_secret(config.data_dir)
         signer = Signer(secret)
         client = GuardedClient(Guard.of(config.fetch.allow_networks, config.server.port))
         self._jobs = jobs = JobRepository(database)
-        self._scratch_dir = config.scratch_dir
         hooks = WebhookRepository(database)
         self.workers = Workers(config.jobs.stall_seconds)
         self.dispatcher = Dispatcher(jobs, self.workers, folders, config.jobs.max_attempts)
@@ -193,8 +192,9 @@ class House:
 
     async def take_back(self) -> None:
         """Puts what an earlier run of the server held back into the queue."""
-        # Scratch files are where they were, unless the machine was off or they lie elsewhere now.
-        place = f"{machine_boot()} {self._scratch_dir or ''}".strip()
+        # Scratch files are where they were, unless the machine was off, or they lay in a faster
+        # place that was emptied or is another now.
+        place = f"{machine_boot()} {self._folders.fast_name}".strip()
         taken = await self._jobs.recover(self.dispatcher.boot, place, time.time())
         if taken:
             log.info("stages of an earlier run taken back", stages=taken)

@@ -79,7 +79,7 @@ class NotFinite(StageFailed):
 class WorkerLost(StemboxError):
     """The worker died or stalled in the middle of a task. The task may be tried again.
 
-    `alone` tells whether this was the worker's only task, and so perhaps its killer.
+    `alone` tells whether this was the only task that ran, and so perhaps its killer.
     """
 
     def __init__(self, message: str, alone: bool = True) -> None:
@@ -88,7 +88,7 @@ class WorkerLost(StemboxError):
 
 
 class WorkerGone(StemboxError):
-    """The worker was gone before it got the task: nobody's fault."""
+    """The worker was gone before it got the task, or went while that lay still: nobody's fault."""
 
 
 class Cancelled(StemboxError):

@@ -14,13 +14,14 @@ Steps = Generator[float, None, _T]
 
 def share(index: int, of: int, steps: Steps[_T]) -> Steps[_T]:
     """One of `of` equal parts of a work, the parts before it done."""
-    while True:
-        try:
-            done = next(steps)
-        except StopIteration as end:
-            result: _T = end.value
-            return result
-        yield (index + done) / of
+    with closing(steps):
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            yield (index + done) / of
 
 
 def finish(steps: Steps[_T], report: Callable[[float], None] = lambda done: None) -> _T:

@@ -28,7 +28,8 @@ class Turn:
         try:
             done = next(self.steps)
         except StopIteration as end:
-            result: Result = end.value
+            result = end.value
+            assert isinstance(result, Result)
             return result
         if (now := time.monotonic()) < self._told + PROGRESS_SECONDS:
             return None
@@ -81,6 +82,8 @@ class Turns:
         try:
             answer = turn.step()
         except Exception as error:
+            if len(self._turns) > 1 and isinstance(error.__context__, MemoryError):
+                error = MemoryError()  # perhaps another's fault: to be tried again, not blamed
             self._failed(turn.task, error)
             self._end(turn, failure(turn.task.id, error))
         else:

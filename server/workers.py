@@ -85,11 +85,18 @@ class Worker:
         return True
 
     def lost(self) -> None:
-        """The connection has ended: so have all tasks."""
-        alone = len(self.calls) == 1
-        for call in self.calls.values():
-            if not call.future.done():
-                call.future.set_exception(WorkerLost(f"{self.hello.worker} died", alone))
+        """The connection has ended: so have all tasks. Those that lay still had no part in it."""
+        running = set(self.calls)
+        if self.hello.in_turns and running:
+            running = {min(self.calls, key=lambda task_id: self.calls[task_id].due)}
+        for task_id, call in self.calls.items():
+            if call.future.done():
+                continue
+            if task_id in running:
+                lost = WorkerLost(f"{self.hello.worker} died", alone=len(running) == 1)
+                call.future.set_exception(lost)
+            else:
+                call.future.set_exception(WorkerGone(f"{self.hello.worker} died"))
         self.calls.clear()
 
     def kill(self) -> None:
@@ -122,7 +129,7 @@ class Slot:
         """Runs the task to its end; `watch` is told the share of it that is done, 0 to 1.
 
         Raises:
-            WorkerGone: the worker died before it got the task.
+            WorkerGone: the worker died before it got the task, or while that lay still.
             WorkerLost: the worker died, or was killed because it stalled.
             AudioError, UnsupportedFormat, AudioTooLong, DiskFull, StageFailed: as the worker said.
         If the caller is cancelled, so is the task.

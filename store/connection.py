@@ -39,7 +39,7 @@ class DatabaseError(Exception):
 class Database:
     """An open database. Use as `async with Database(path) as db`.
 
-    `version` is another number after every commit, before anybody is told of it: what was read
+    `version` is another number after every change, before anybody is told of it: what was read
     under the same version is still true.
 
     Functions given to `read` and `write` take the `sqlite3.Connection` first.
@@ -53,6 +53,7 @@ class Database:
         async with AsyncExitStack() as stack:
             writer = await stack.enter_async_context(_connect(self.path))
             await _call(writer, migrate)
+            self._connection, self._changes = writer, writer.total_changes
             reader = await stack.enter_async_context(_connect(self.path))
             await _call(reader, _forbid_writes)
             self._writer = Batches(writer, _commit_all, self._changed)
@@ -66,7 +67,9 @@ class Database:
         await self._stack.aclose()
 
     def _changed(self) -> None:
-        self.version += 1
+        if self._changes != (changes := self._connection.total_changes):
+            self._changes = changes
+            self.version += 1
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """Runs `function(connection, *args)` on the reader's thread."""

@@ -180,7 +180,7 @@ from pathlib import Path
 from server.channel import Channel
 from server.messages import Hello
 channel = Channel(Path(sys.argv[1]))
-channel.connect(Hello("victim", "victim-0", os.getpid(), "cpu", 2))
+channel.connect(Hello("victim", "victim-0", os.getpid(), "cpu", 2, in_turns=sys.argv[3] == "True"))
 channel.receive()
 if sys.argv[2] == "die":
     channel.receive()
@@ -189,8 +189,8 @@ time.sleep(600)
 """
 
 
-def victim(path: Path, what: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", LONELY, str(path), what])
+def victim(path: Path, what: str, in_turns: bool = False) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", LONELY, str(path), what, str(in_turns)])
 
 
 def test_a_dying_worker_is_noticed_by_everyone_who_waits() -> None:
@@ -202,6 +202,20 @@ def test_a_dying_worker_is_noticed_by_everyone_who_waits() -> None:
         assert [type(end) for end in ends] == [errors.WorkerLost] * 2
         assert [end.alone for end in ends] == [False, False]
         assert not workers.ready("victim")
+        process.wait()
+
+    in_company(main)
+
+
+def test_what_lay_still_had_no_part_in_a_workers_death() -> None:
+    async def main(workers: Workers, path: Path) -> None:
+        process = victim(path, "die", in_turns=True)
+        slots = [await workers.reserve("victim") for _ in range(2)]
+        ends = await asyncio.gather(
+            *(slot.run(task(f"x{due}", due)) for slot, due in zip(slots, (2, 1), strict=True)),
+            return_exceptions=True)
+        assert [type(end) for end in ends] == [errors.WorkerGone, errors.WorkerLost]
+        assert ends[1].alone
         process.wait()
 
     in_company(main)
@@ -299,9 +313,10 @@ def test_what_lies_still_is_cleaned_up_when_the_api_process_goes(tmp_path: Path)
         running = asyncio.create_task(workers.try_reserve("test").run(task("forever", 1)))
         await asyncio.sleep(0.1)
         workers.of("test")[0]._writer.close()
-        for call in (still, running):
-            with pytest.raises(errors.WorkerLost):
-                await call
+        with pytest.raises(errors.WorkerGone):
+            await still
+        with pytest.raises(errors.WorkerLost):
+            await running
         while not (tmp_path / "clean").exists():
             await asyncio.sleep(0.01)
 

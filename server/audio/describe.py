@@ -50,11 +50,14 @@ def load_librosa() -> Steps[None]:
 
     The first time on a machine that compiles for half a minute; later it takes a second.
     """
-    with ThreadPoolExecutor(1) as side:
+    side = ThreadPoolExecutor(1)
+    try:
         loading = side.submit(importlib.import_module, "librosa.onset")
         while wait([loading], timeout=1.0).not_done:
             yield 0.1
         loading.result()
+    finally:
+        side.shutdown(wait=False)  # who gives up waits for nothing
     yield 0.2
 
 

@@ -16,6 +16,7 @@ _RIFF_LIMIT = (1 << 32) - 1  # bytes that the 32-bit sizes of a RIFF header can 
 _ELSEWHERE = 0xFFFFFFFF  # "see ds64", in RF64
 _PCM, _FLOAT = 1, 3  # wFormatTag
 
+
 def wav_header(frames: int, samples: Samples) -> bytes:
     """The header of a WAV of `frames` stereo frames.
 

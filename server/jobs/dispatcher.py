@@ -23,16 +23,15 @@ from server.errors import (
     WorkerLost,
 )
 from server.jobs import progress
-from server.jobs.folders import Folders, full_disk_is_said
+from server.jobs.folders import Folders, free_percent, full_disk_is_said
 from server.jobs.places import ScratchPlaces
 from server.messages import Options, Result, Task
 from server.workers import Slot, Workers
-from store import Job, JobRepository, LeaseLost, Stage
+from store import Job, JobRepository, LeaseLost
 from store.jobs import Claim
 
 log = structlog.get_logger()
 T = TypeVar("T")
-StageKey = tuple[str, str]  # job, name
 POOLS = ("separation", "audio")
 OFFER_SECONDS = 0.05  # the longest that an answer waits to tell of a job's first stage
 BOOKING_PAUSE = 2.0  # seconds between attempts to write to a database that refuses
@@ -51,15 +50,16 @@ class Dispatcher:
         self._workers = workers
         self._folders = folders
         self._places = ScratchPlaces(folders)
+        self._moves: dict[str, asyncio.Future[None]] = {}
         self._max_attempts = max_attempts
         self.boot = uuid.uuid4().hex
         self._leases = 0
         self._wake = asyncio.Event()
         self._passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running: dict[str, set[asyncio.Task[None]]] = {}
-        # Stages that were at a worker with others when it died, by pool: each runs alone until it
-        # is known which of them kills workers.
-        self._suspects: dict[str, set[StageKey]] = {pool: set() for pool in POOLS}
+        # Jobs that were at a separation worker with others when it died: each runs alone until
+        # it is known which of them kills workers.
+        self._suspects: set[str] = set()
         self._progress: dict[str, ProgressLog] = {}
         self._listeners: list[Callable[[], None]] = []
         workers.listen(self.wake)
@@ -117,8 +117,9 @@ class Dispatcher:
             self._start(claim, slot)
 
     def _reserve(self, pool: str) -> Slot | None:
-        """A place: nobody must meet a suspect at a worker."""
-        return self._workers.try_reserve(pool, alone=bool(self._suspects[pool]))
+        """A place: songs must not meet at a worker until it is known which of them kills."""
+        alone = pool == "separation" and bool(self._suspects)
+        return self._workers.try_reserve(pool, alone)
 
     def _start(self, claim: Claim, slot: Slot) -> None:
         job_id = claim.job.id
@@ -147,9 +148,13 @@ class Dispatcher:
         except LeaseLost:
             log.warning("stage was taken back meanwhile: what was done is dropped")
         except asyncio.CancelledError:
-            with suppress(LeaseLost):
+            with suppress(Exception):  # or a restart takes it back
                 await self._jobs.release(stage, None, charge=False)
             raise
+        except Exception:  # of what follows an end: the disk, as a rule
+            log.exception("stage not ended: back in the queue")
+            with suppress(LeaseLost):
+                await self._book(lambda: self._jobs.release(stage, None, charge=False))
 
     async def _run(self, claim: Claim, slot: Slot) -> None:
         began = time.monotonic()
@@ -173,14 +178,19 @@ class Dispatcher:
 
     async def _work(self, claim: Claim, slot: Slot) -> Result:
         """Has the worker run the stage; the first one finds a place for the job's files."""
-        if claim.stage.name != "decode":
-            return await slot.run(self._task(claim), self._watch(claim))
-        seconds = msgspec.json.decode(claim.job.request).get("seconds", 0.0)
-        await asyncio.to_thread(self._places.open, claim.job.id, seconds)
-        result = await slot.run(self._task(claim), self._watch(claim))
-        with full_disk_is_said():
-            await asyncio.to_thread(self._places.settle, claim.job.id, result.facts["frames"])
-        return result
+        try:
+            while (moved := self._moves.get(claim.job.id)) is not None:
+                await asyncio.wait([moved])
+            if claim.stage.name != "decode":
+                return await slot.run(self._task(claim), self._watch(claim))
+            seconds = msgspec.json.decode(claim.job.request).get("seconds", 0.0)
+            await asyncio.to_thread(self._places.open, claim.job.id, seconds)
+            result = await slot.run(self._task(claim), self._watch(claim))
+            with full_disk_is_said():
+                await asyncio.to_thread(self._places.settle, claim.job.id, result.facts["frames"])
+            return result
+        finally:
+            slot.release()  # unless it was used: what follows may take long
 
     def _watch(self, claim: Claim) -> Callable[[float], None]:
         """Is told how far the stage is. A late stage is no part of its job's progress."""
@@ -220,13 +230,16 @@ class Dispatcher:
         ended = await self._book(
             lambda: self._jobs.finish(claim.stage, result.facts, result.tracks, time.time())
         )
-        self._clear(claim.stage)
+        if claim.stage.pool == "separation":
+            self._suspects.discard(claim.job.id)
         log.info("stage completed", seconds=round(seconds, 3))
         if ended.completed:
             log.info("job completed", seconds=round(time.time() - claim.job.created_at, 3))
             self._tell()
         if ended.over:
             await self._clean(claim.job.id)
+        elif ended.completed:
+            await asyncio.to_thread(self._places.keep_mix, claim.job.id)
 
     def _tell(self) -> None:
         for callback in self._listeners:
@@ -237,29 +250,33 @@ class Dispatcher:
             await self._try_again(claim, error.message)
             return
         log.warning("worker died under several songs: not charged, runs alone next")
-        stage = claim.stage
-        self._suspects[stage.pool].add((stage.job_id, stage.name))  # before it is claimed again
+        self._suspects.add(claim.job.id)  # before it can be claimed again
         try:
-            await self._book(lambda: self._jobs.release(stage, error.message, charge=False))
+            await self._book(lambda: self._jobs.release(claim.stage, error.message, charge=False))
         except LeaseLost:
-            self._clear(stage)
+            self._suspects.discard(claim.job.id)
             raise
 
-    def _clear(self, stage: Stage) -> None:
-        """This stage kills no workers, or will not run again."""
-        self._suspects[stage.pool].discard((stage.job_id, stage.name))
-
-    def _clear_job(self, job_id: str) -> None:
-        for suspects in self._suspects.values():
-            suspects.difference_update([key for key in suspects if key[0] == job_id])
-
     async def _wait_for_room(self, claim: Claim, reason: str) -> None:
-        """A full disk is no job's fault, and it passes."""
-        log.error("disk full: the stage waits", free_percent=self._folders.free_percent())
-        if claim.stage.name == "decode":
-            self._places.refuse(claim.job.id)
+        """A full disk is no job's fault, and it passes. From a faster place the job goes away."""
+        place = self._places.of(claim.job.id)
+        log.error("disk full: the stage waits", place=str(place),
+                  free_percent=free_percent(place.parent))
         await asyncio.sleep(DISK_PAUSE)
+        if place.parent == self._folders.fast:
+            await self._move(claim.job.id)
         await self._book(lambda: self._jobs.release(claim.stage, reason, charge=False))
+
+    async def _move(self, job_id: str) -> None:
+        """Takes a job's scratch files to the disk, while none of its stages runs."""
+        moved = self._moves[job_id] = asyncio.get_running_loop().create_future()
+        try:
+            await self._stop(job_id)
+            with suppress(OSError):  # the disk is full too: the next attempt tries again
+                await asyncio.to_thread(self._places.to_disk, job_id)
+        finally:
+            self._moves.pop(job_id, None)
+            moved.set_result(None)
 
     async def _try_again(self, claim: Claim, reason: str) -> None:
         attempt = claim.stage.attempt
@@ -273,13 +290,12 @@ class Dispatcher:
 
     async def _fail(self, claim: Claim, sentence: str) -> None:
         job_id = claim.job.id
-        self._clear(claim.stage)
+        self._suspects.discard(job_id)
         over = await self._book(lambda: self._jobs.fail(claim.stage, sentence, time.time()))
         if claim.stage.late:
             log.warning("late stage failed: the job goes without", error=sentence)
         else:
             log.warning("job failed", error=sentence)
-            self._clear_job(job_id)
             self._tell()
             await self._stop(job_id)
         if over:
@@ -287,7 +303,8 @@ class Dispatcher:
 
     async def cancel(self, job_id: str) -> None:
         """Stops what runs for a job that has ended in the database, and removes its scratch."""
-        self._clear_job(job_id)
+        self._suspects.discard(job_id)
+        self.wake()
         self._tell()
         await self._stop(job_id)
         await self._clean(job_id)

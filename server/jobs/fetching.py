@@ -23,6 +23,7 @@ from server.errors import (
     DiskFull,
     FileTooLarge,
     NotEnoughCredits,
+    ServerBusy,
     Unreachable,
 )
 from server.jobs.folders import Folders, full_disk_is_said, sync_folder
@@ -143,7 +144,7 @@ class Fetcher:
             with suppress(LeaseLost):
                 await self._jobs.release(claim.stage, None, charge=False)
             raise
-        except DiskFull as error:
+        except (DiskFull, ServerBusy) as error:
             await self._try_again(claim, error.message, charge=False)
         except SAID as error:
             await self._fail(claim, error.message)

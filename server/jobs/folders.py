@@ -1,4 +1,4 @@
-"""What lies where below the data directory. The only place that knows."""
+"""What lies where below the data directory, and beside it."""
 
 import errno
 import hashlib
@@ -35,6 +35,7 @@ class Folders:
         self.fast = None
         if scratch_dir is not None:
             self.fast = scratch_dir / f"stembox-{os.getuid()}-{_digest(data_dir)}"
+            self._fast_id = self.fast.with_suffix(".id")
 
     def create(self) -> None:
         """Makes what is missing, for this user alone."""
@@ -42,6 +43,12 @@ class Folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.fast is not None:
             make_private(self.fast)
+            _write_once(self._fast_id, secrets.token_hex().encode())
+
+    @property
+    def fast_name(self) -> str:
+        """Names what is in the faster place: another one where its files are gone."""
+        return "" if self.fast is None else f"{self.fast} {self._fast_id.read_text()}"
 
     def accept(self, job_id: str) -> None:
         """Makes a complete upload the job's own; synced, so it outlives a power cut."""
@@ -67,10 +74,11 @@ class Folders:
         """Names of what lies below a folder."""
         return set(os.listdir(folder))
 
-    def free_percent(self) -> float:
-        """Share of the data directory's disk that is free."""
-        usage = shutil.disk_usage(self.data_dir)
-        return 100 * usage.free / usage.total
+
+def free_percent(folder: Path) -> float:
+    """Share of a folder's disk that is free."""
+    usage = shutil.disk_usage(folder)
+    return 100 * usage.free / usage.total
 
 
 def sync_folder(folder: Path) -> None:
@@ -96,18 +104,24 @@ def full_disk_is_said() -> Iterator[None]:
 def server_secret(data_dir: Path) -> bytes:
     """The 32 random bytes that this server signs with, made at the first start."""
     path = data_dir / "secret"
-    if not path.exists():
-        part = path.with_suffix(f".{os.getpid()}{PART}")
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(SECRET_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        sync_folder(data_dir)
+    _write_once(path, secrets.token_bytes(SECRET_BYTES))
     secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
         raise ConfigError(f"{path} is damaged: {SECRET_BYTES} bytes were expected")
     return secret
+
+
+def _write_once(path: Path, data: bytes) -> None:
+    """Makes a file that only this user reads, unless it is there."""
+    if path.exists():
+        return
+    part = path.with_suffix(f".{os.getpid()}{PART}")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    sync_folder(path.parent)
 
 
 def socket_path(data_dir: Path, name: str) -> Path:

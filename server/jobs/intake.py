@@ -13,7 +13,7 @@ import structlog
 
 from server.config import Config
 from server.errors import AudioError, DiskFull, ServerBusy, WorkerGone, WorkerLost
-from server.jobs.folders import Folders, full_disk_is_said
+from server.jobs.folders import Folders, free_percent, full_disk_is_said
 from server.messages import Options, Task
 from server.workers import Workers
 from store import Job, JobRepository, NewJob
@@ -79,9 +79,11 @@ class Intake:
         """Has a worker process look at `folder/input`: a crash there is the file's fault.
 
         stage: `probe`, or `measure`, which decodes all of it. Each has a pool of its own, so that
-        long files delay nobody's quick look; the shortest go first. Returns the stage's facts.
+        long files delay nobody's quick look. A file waits as for one that came a little later:
+        the longer, the later. Returns the stage's facts.
         """
         seconds = (folder / "input").stat().st_size / LIKELY_RATE
+        seconds = min(seconds, LOOK_SECONDS[stage] / 4)  # nobody is overtaken for long
         task = Task(id=f"{stage}/{job_id}", job=job_id, stage=stage, due=time.time() + seconds,
                     source=str(folder / "input"), scratch="", outputs="", options=options)
         deaths = 0
@@ -106,7 +108,7 @@ class Intake:
 
     def check_room(self) -> None:
         """Raises DiskFull: the disk has too little room for new work."""
-        free = self.folders.free_percent()
+        free = free_percent(self.folders.data_dir)
         if free < self._config.server.min_free_percent:
             log.warning("work refused: the disk is almost full", free_percent=free)
             raise DiskFull("The server's disk is almost full; no new work is accepted")

@@ -1,24 +1,31 @@
 """Where the scratch files of running jobs lie: on the data disk, or in a faster place as long as
-they fit in there (`server.scratch_dir`, a tmpfs as a rule)."""
+they fit in there (`server.scratch_dir`, a tmpfs as a rule).
 
+Nothing is remembered here but in files: what a job may still write is the length of its `room`, a
+file without content, less what lies beside it.
+"""
+
+import math
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from server.jobs.folders import Folders
-from server.scratch import FRAME_BYTES, SAMPLE_RATE
+from server.scratch import FRAME_BYTES, PART, SAMPLE_RATE
 
 FILES = 7  # the mix and six stems; or the mix, four stems and both parts of it
 SPARE = 0.1  # of the faster place: others may use it too
+ROOM = "room"
+STAYS = "stays"  # an empty file: the job found no room elsewhere
 
 
 class ScratchPlaces:
-    """Says where each job's files are. A job moves at most once: when decoding is done and its
-    song turns out longer than it claimed."""
+    """Says where each job's files are. A job goes to the disk, and never back, when its song is
+    longer than it claimed or the faster place is full."""
 
     def __init__(self, folders: Folders) -> None:
         self._disk, self._fast = folders.scratch, folders.fast
-        self._booked: dict[str, float] = {}  # bytes in the faster place, by job
-        self._refused: set[str] = set()
 
     def of(self, job_id: str) -> Path:
         """The folder of a job's scratch files."""
@@ -30,43 +37,74 @@ class ScratchPlaces:
         """Chooses a place before anything is decoded. seconds: what the song claims, or 0."""
         if self._fast is None:
             return
-        usage, need = shutil.disk_usage(self._fast), _bytes(seconds * SAMPLE_RATE)
-        others = sum(self._booked.values()) - self._booked.get(job_id, 0.0)
-        fits = need + others <= usage.free - SPARE * usage.total
-        if seconds > 0 and fits and job_id not in self._refused:
-            self._booked[job_id] = need
-            (self._fast / job_id).mkdir(mode=0o700, exist_ok=True)
-        else:
-            self._leave(job_id)
+        shutil.rmtree(self._fast / job_id, ignore_errors=True)
+        if (self._disk / job_id / STAYS).exists():
+            return
+        frames = math.ceil((seconds + 1) * SAMPLE_RATE)  # a claim may be rounded
+        try:
+            if seconds > 0 and self._fits(frames):
+                (self._fast / job_id).mkdir(mode=0o700)
+                _book(self._fast / job_id, frames)
+        except OSError:  # the place is gone: there is always the disk
+            shutil.rmtree(self._fast / job_id, ignore_errors=True)
 
     def settle(self, job_id: str, frames: int) -> None:
-        """The song is decoded, and `frames` long: goes to the disk if it claimed to be shorter."""
-        need = _bytes(frames)
-        if self._fast is None or job_id not in self._booked:
+        """The song is decoded, and `frames` long. Raises OSError, if it goes to a disk that is
+        full."""
+        folder = self.of(job_id)
+        if folder.parent == self._disk:
             return
-        if need <= self._booked[job_id]:
-            self._booked[job_id] = need
-            return
-        for file in (self._fast / job_id).iterdir():
-            shutil.copyfile(file, self._disk / job_id / file.name)
-        self._leave(job_id)
+        if FILES * FRAME_BYTES * frames <= (folder / ROOM).stat().st_size:
+            _book(folder, frames)
+        else:
+            self.to_disk(job_id)
 
-    def refuse(self, job_id: str) -> None:
-        """There was no room for what is decoded: the next attempt at it is on the disk."""
-        if job_id in self._booked:
-            self._refused.add(job_id)
+    def to_disk(self, job_id: str) -> None:
+        """Copies what is finished to the disk, if it lies elsewhere. Raises OSError."""
+        folder = self.of(job_id)
+        if folder.parent == self._disk:
+            return
+        (self._disk / job_id / STAYS).touch()
+        for file in _finished(folder):
+            shutil.copyfile(file, self._disk / job_id / file.name)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def keep_mix(self, job_id: str) -> None:
+        """All that a completed job's late stages read."""
+        folder = self.of(job_id)
+        for file in _finished(folder):
+            if file.stem != "mix":
+                file.unlink(missing_ok=True)
+        if folder.parent == self._fast:
+            os.truncate(folder / ROOM, 0)
 
     def remove(self, job_id: str) -> None:
         """Removes a job's scratch files, and the input with them."""
-        self._leave(job_id)
-        self._refused.discard(job_id)
-        shutil.rmtree(self._disk / job_id, ignore_errors=True)
-
-    def _leave(self, job_id: str) -> None:
         if self._fast is not None:
             shutil.rmtree(self._fast / job_id, ignore_errors=True)
-            self._booked.pop(job_id, None)
+        shutil.rmtree(self._disk / job_id, ignore_errors=True)
+
+    def _fits(self, frames: int) -> bool:
+        """Whether there is room beside what the others will still write."""
+        assert self._fast is not None
+        usage = shutil.disk_usage(self._fast)
+        others = sum(_missing(folder) for folder in self._fast.iterdir())
+        return FILES * FRAME_BYTES * frames + others <= usage.free - SPARE * usage.total
 
 
-def _bytes(frames: float) -> float:
-    return FILES * FRAME_BYTES * frames
+def _book(folder: Path, frames: int) -> None:
+    (folder / ROOM).touch()
+    os.truncate(folder / ROOM, FILES * FRAME_BYTES * frames)  # sparse: takes no room itself
+
+
+def _missing(folder: Path) -> int:
+    """Bytes that a job may still write."""
+    try:
+        written = sum(file.stat().st_size for file in folder.iterdir() if file.name != ROOM)
+        return max(0, (folder / ROOM).stat().st_size - written)
+    except FileNotFoundError:  # a job that has just ended
+        return 0
+
+
+def _finished(folder: Path) -> Iterator[Path]:
+    return (file for file in list(folder.glob("*.f32")) if not file.name.endswith(PART))

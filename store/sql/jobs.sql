@@ -66,6 +66,7 @@ WHERE (job_id, name) IN (
     SELECT s.job_id, s.name
     FROM stages s JOIN jobs j ON j.id = s.job_id
     WHERE s.pool = :pool AND s.state = 'pending' AND j.due + s.grace < :before
+      AND s.state IN ('pending', 'processing')  -- what lets SQLite use the index of such stages
       AND (j.state = 'processing' OR (s.late AND j.state = 'completed'))
       AND NOT EXISTS (
           SELECT 1 FROM stage_needs n

@@ -7,7 +7,7 @@ import pytest
 
 from server.config import load
 from server.errors import DiskFull
-from server.jobs.folders import Folders
+from server.jobs import intake as intake_module
 from server.jobs.intake import Intake
 from server.workers import Workers
 from store import Database, JobRepository
@@ -17,7 +17,7 @@ from store import Database, JobRepository
 def test_work_is_refused_below_the_share_of_free_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, refused: bool
 ) -> None:
-    monkeypatch.setattr(Folders, "free_percent", lambda self: free)
+    monkeypatch.setattr(intake_module, "free_percent", lambda folder: free)
     config = load(environ={}, flags={"server.data_dir": str(tmp_path)})
     assert config.server.min_free_percent == 5
 

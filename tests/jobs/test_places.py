@@ -72,39 +72,89 @@ def test_a_song_of_unknown_length_or_too_long_stays_on_the_disk(make, seconds: f
 
 def test_a_song_that_turns_out_longer_goes_to_the_disk(make) -> None:
     places = make(1)
-    places.open("a", 59.0)
+    places.open("a", 50.0)
     (places.of("a") / "mix.f32").write_bytes(b"sound")
     places.settle("a", MINUTE)
     assert not fast(places, "a")
     assert (places.of("a") / "mix.f32").read_bytes() == b"sound"
-    places.open("b", 60.0)
+    places.open("b", 59.0)
     assert fast(places, "b"), "its room is free again"
 
 
 def test_a_song_that_turns_out_shorter_takes_less_room(make) -> None:
     places = make(1)
-    places.open("a", 60.0)
+    places.open("a", 59.0)
     places.settle("a", MINUTE // 2)
     assert fast(places, "a")
-    places.open("b", 30.0)
+    places.open("b", 29.0)
     assert fast(places, "b")
 
 
-def test_what_found_no_room_is_decoded_on_the_disk(make) -> None:
+def test_what_is_written_is_not_counted_twice(make) -> None:
+    places = make(1.5)
+    places.open("a", 59.0)
+    with open(places.of("a") / "mix.f32", "wb") as mix:
+        mix.truncate(MINUTE_BYTES // 2)
+    places.open("b", 59.0)
+    assert fast(places, "b")
+
+
+def test_a_length_that_was_rounded_is_no_reason_to_move(make) -> None:
+    places = make(100)
+    for frames in range(100_000, 100_100):
+        places.open("a", frames / 44_100)
+        places.settle("a", frames + 1)
+        assert fast(places, "a")
+
+
+def test_what_found_no_room_stays_on_the_disk(make) -> None:
     places = make(1)
-    places.open("a", 60.0)
-    (places.of("a") / "mix.f32").touch()
-    places.refuse("a")
-    places.open("a", 60.0)
+    places.open("a", 59.0)
+    (places.of("a") / "mix.f32.7.part").touch()
+    places.to_disk("a")
+    places.open("a", 59.0)
     assert not fast(places, "a")
-    assert not (places.of("a") / "mix.f32").exists()
+    assert not list(places.of("a").glob("*.part"))
 
 
 def test_another_attempt_takes_no_more_room(make) -> None:
     places = make(1)
     for _ in range(3):
-        places.open("a", 60.0)
+        places.open("a", 59.0)
         assert fast(places, "a")
+
+
+def test_of_a_completed_job_the_mix_is_left(make) -> None:
+    places = make(1)
+    for job, seconds in (("a", 59.0), ("b", 0.0)):
+        places.open(job, seconds)
+        for name in ("mix", "vocals"):
+            (places.of(job) / f"{name}.f32").touch()
+        places.keep_mix(job)
+        assert [file.name for file in places.of(job).glob("*.f32")] == ["mix.f32"]
+    places.open("c", 59.0)
+    assert fast(places, "c")
+
+
+def test_a_place_that_is_gone_is_done_without(make, tmp_path: Path) -> None:
+    places = make(1)
+    folder = Folders(tmp_path / "data", tmp_path).fast
+    assert folder is not None
+    folder.rmdir()
+    places.open("a", 59.0)
+    assert not fast(places, "a")
+
+
+def test_an_emptied_place_is_another_one(tmp_path: Path) -> None:
+    names = []
+    for _ in range(3):
+        folders = Folders(tmp_path / "data", tmp_path)
+        folders.create()
+        names.append(folders.fast_name)
+        if len(names) == 2:
+            for path in tmp_path.glob("stembox-*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert names[0] == names[1] != names[2]
 
 
 def test_nobody_else_can_prepare_the_folder(tmp_path: Path) -> None:
