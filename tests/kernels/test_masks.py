@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from kernels.masks import SoftMask
+from tests.kernels import twins
 
 
+@twins.needs_jit  # librosa's own loops cannot be compiled without it
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0, 9.0, 300.0, np.inf])
 @pytest.mark.parametrize("margin", [1.0, 2.5, 1e12])
 @pytest.mark.parametrize("empty", [0.0, 0.5])
