@@ -40,7 +40,7 @@ class Turn:
 class Turns:
     """The tasks of one worker.
 
-    begin: makes a task's steps; what it raises fails the task.
+    begin: makes a task's steps; what they raise fails the task.
     failed: is told of errors, for the log.
     """
 
@@ -69,7 +69,7 @@ class Turns:
         message = self._channel.receive()
         if isinstance(message, Task):
             self._channel.send(Started(message.id))
-            self._turns[message.id] = Turn(message, _steps(self._begin, message))
+            self._turns[message.id] = Turn(message, self._begin(message))
         elif isinstance(message, Cancel) and message.id in self._turns:  # else it came too late
             turn = self._turns[message.id]
             try:
@@ -95,8 +95,3 @@ class Turns:
     def _end(self, turn: Turn, answer: FromWorker) -> None:
         del self._turns[turn.task.id]
         self._channel.send(answer)
-
-
-def _steps(begin: Callable[[Task], Steps[Result]], task: Task) -> Steps[Result]:
-    """The task's steps, `begin` among them: it may raise."""
-    return (yield from begin(task))

@@ -50,15 +50,16 @@ class AudioWorker:
         Turns(channel, self.begin, _log_failure).serve()
 
     def begin(self, task: Task) -> Steps[Result]:
-        """A task's steps, which raise StemboxError as the stage says.
+        """A task's steps.
 
-        Raises:
+        They raise:
             LookupError: a stage that this pool does not have.
+            StemboxError: as the stage says.
         """
         stage = self.stages.get(task.stage.partition("/")[0])
         if stage is None:
             raise LookupError(f"the {self.pool} pool has no stage {task.stage!r}")
-        return stage(task)
+        return (yield from stage(task))
 
 
 class ProbeWorker(AudioWorker):

@@ -102,7 +102,7 @@ class Dispatcher:
         passed.set_result(None)
 
     async def _fill(self, pool: str) -> None:
-        while (slot := self._reserve(pool)) is not None:
+        while (slot := self._workers.try_reserve(pool, self._alone(pool))) is not None:
             self._leases += 1
             lease = f"{self.boot}/{self._leases}"
             claim = None
@@ -116,10 +116,9 @@ class Dispatcher:
             slot.due = claim.due
             self._start(claim, slot)
 
-    def _reserve(self, pool: str) -> Slot | None:
-        """A place: songs must not meet at a worker until it is known which of them kills."""
-        alone = pool == "separation" and bool(self._suspects)
-        return self._workers.try_reserve(pool, alone)
+    def _alone(self, pool: str) -> bool:
+        """Whether songs must not meet at a worker, until it is known which of them kills."""
+        return pool == "separation" and bool(self._suspects)
 
     def _start(self, claim: Claim, slot: Slot) -> None:
         job_id = claim.job.id

@@ -8,11 +8,10 @@ file without content, less what lies beside it.
 import math
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from server.jobs.folders import Folders
-from server.scratch import FRAME_BYTES, PART, SAMPLE_RATE
+from server.scratch import FRAME_BYTES, SAMPLE_RATE
 
 FILES = 7  # the mix and six stems; or the mix, four stems and both parts of it
 SPARE = 0.1  # of the faster place: others may use it too
@@ -65,14 +64,14 @@ class ScratchPlaces:
         if folder.parent == self._disk:
             return
         (self._disk / job_id / STAYS).touch()
-        for file in _finished(folder):
+        for file in folder.glob("*.f32"):
             shutil.copyfile(file, self._disk / job_id / file.name)
         shutil.rmtree(folder, ignore_errors=True)
 
     def keep_mix(self, job_id: str) -> None:
         """All that a completed job's late stages read."""
         folder = self.of(job_id)
-        for file in _finished(folder):
+        for file in list(folder.glob("*.f32")):
             if file.stem != "mix":
                 file.unlink(missing_ok=True)
         if folder.parent == self._fast:
@@ -104,7 +103,3 @@ def _missing(folder: Path) -> int:
         return max(0, (folder / ROOM).stat().st_size - written)
     except FileNotFoundError:  # a job that has just ended
         return 0
-
-
-def _finished(folder: Path) -> Iterator[Path]:
-    return (file for file in list(folder.glob("*.f32")) if not file.name.endswith(PART))

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from server.audio.worker import AudioWorker, ProbeWorker
+from server.steps import finish
 
 from .making import song, write_sound
 from .test_stages import task
@@ -30,7 +31,7 @@ def test_an_unknown_stage_is_a_defect_with_a_name(tmp_path: Path) -> None:
     for kind, stage in ((AudioWorker, "separate"), (ProbeWorker, "decode")):
         worker = kind.__new__(kind)  # without the limits of the constructor
         with pytest.raises(LookupError, match=f"the {kind.pool} pool has no stage '{stage}'"):
-            worker.begin(task(tmp_path, stage))
+            finish(worker.begin(task(tmp_path, stage)))
 
 
 def test_a_probe_worker_looks_at_uploads() -> None:
