@@ -33,8 +33,8 @@ from server.engine.engine import Engine
 from server.engine.fast import FastHTDemucs
 from server.engine.models import Separator, load_bag
 from server.engine.passes import TorchPasses
-from server.scratch import SAMPLE_RATE, FrameWriter
 from server.starter.songs import synthesise
+from server.work.scratch import SAMPLE_RATE, FrameWriter
 
 STRIDE = 0.75 * 7.8  # seconds of song that a segment is worth at an overlap of a quarter
 BATCHES = {"cpu": (1, 2, 4), "cuda": (1, 2, 4, 8, 16, 32, 64)}

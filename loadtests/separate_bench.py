@@ -27,8 +27,8 @@ from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song
 from server.engine.models import Separator, load_bag
 from server.engine.separation import Cut, Separation
-from server.scratch import SAMPLE_RATE, FrameReader, FrameWriter
 from server.starter.store import save_bag, save_hub_model
+from server.work.scratch import SAMPLE_RATE, FrameReader, FrameWriter
 
 SECONDS = 20
 STEMS = ["drums", "bass", "other", "vocals"]

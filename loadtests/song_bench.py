@@ -19,10 +19,10 @@ from msgspec import structs
 import kernels
 from loadtests.compare import Row, row
 from server.audio.stages import STAGES
-from server.messages import Options, Task
-from server.scratch import SAMPLE_RATE, FrameWriter
 from server.starter.songs import synthesise
-from server.steps import finish
+from server.work.messages import Options, Task
+from server.work.scratch import SAMPLE_RATE, FrameWriter
+from server.work.steps import finish
 
 SECONDS = 180
 STEMS = ("drums", "bass", "other", "vocals")

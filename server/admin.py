@@ -80,7 +80,7 @@ class Refused(Struct, frozen=True, tag=True):
 Command = CreateKey | ListKeys | RevokeKeys | Grant | ShowCredits | ShowSecret
 
 
-class Desk:
+class AdminServer:
     """Carries commands out. `revoked` is called when keys were."""
 
     def __init__(self, database: Database, secret: bytes, revoked: Callable[[], None]) -> None:
@@ -211,7 +211,7 @@ def carry_out(command: Command, data_dir: Path) -> str:
 
 async def _here(command: Command, data_dir: Path) -> str:
     async with Database(data_dir / "stembox.db") as database:
-        return await Desk(database, server_secret(data_dir), lambda: None).run(command)
+        return await AdminServer(database, server_secret(data_dir), lambda: None).run(command)
 
 
 async def _ask(command: Command, path: Path) -> str:

@@ -18,12 +18,12 @@ from typing import Any
 import structlog
 
 from server import __version__
-from server.admin import Desk
+from server.admin import AdminServer
 from server.api import create_app
-from server.api.letters import Letters
 from server.api.ports import Services
 from server.api.protocol import BoundedProtocol
 from server.api.signing import Signer
+from server.api.webhook_payloads import WebhookPayloads
 from server.config import Config, cores
 from server.engine import catalog
 from server.engine.devices import devices
@@ -41,8 +41,8 @@ from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Sender, Webhooks
 from server.logs import set_up_logs
 from server.net import Guard, GuardedClient
-from server.pools import Host, HttpSide, PoolPlan
-from server.workers import Workers
+from server.work.pools import Host, HttpSide, PoolPlan
+from server.work.workers import Workers
 from store import (
     AccountRepository,
     CreditRepository,
@@ -144,21 +144,21 @@ class Application:
         set_up_logs(config.log)
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(Database(config.data_dir / "stembox.db"))
-            house = House(config, database)
-            await house.take_back()
-            self._http = house.http
-            await stack.enter_async_context(house.workers.listening(self._socket))
-            admin = socket_path(config.data_dir, "admin.sock")
-            await stack.enter_async_context(house.desk.open(admin))
-            for loop in house.loops():
+            components = Components(config, database)
+            await components.requeue_orphans()
+            self._http = components.http
+            await stack.enter_async_context(components.workers.listening(self._socket))
+            socket = socket_path(config.data_dir, "admin.sock")
+            await stack.enter_async_context(components.admin.open(socket))
+            for loop in components.loops():
                 stack.push_async_callback(_stop, asyncio.create_task(loop))
-            house.dispatcher.wake()
+            components.dispatcher.wake()
             log.info("API ready", pid=os.getpid())
             yield
             log.info("stopping")
 
 
-class House:
+class Components:
     """Everything behind the API process's routes, put together on an open database."""
 
     def __init__(self, config: Config, database: Database) -> None:
@@ -178,19 +178,19 @@ class House:
             config, jobs, intake, accounts, uploads, self._fetcher, self.dispatcher
         )
         service = JobService(config, jobs, intake, self.workers, self.dispatcher)
-        letters = Letters(service, split, signer)
-        self._sender = Sender(hooks, jobs, client, letters.write, partial(callback_secret, secret))
+        payloads = WebhookPayloads(service, split, signer)
+        self._sender = Sender(hooks, jobs, client, payloads.write, partial(callback_secret, secret))
         self._janitor = Janitor(
             jobs, folders, uploads, hooks, config.jobs.retention_hours, intake.incoming
         )
         for wake in (self._sender.wake, self.dispatcher.wake):
             self._fetcher.listen(wake)
         self.dispatcher.listen(self._sender.wake)
-        self.desk = Desk(database, secret, accounts.forget_keys)
+        self.admin = AdminServer(database, secret, accounts.forget_keys)
         services = Services(split, accounts, uploads, Webhooks(hooks, client))
         self.http = create_app(config, service, services, signer)
 
-    async def take_back(self) -> None:
+    async def requeue_orphans(self) -> None:
         """Puts what an earlier run of the server held back into the queue."""
         # Scratch files are where they were, unless the machine was off, or they lay in a faster
         # place that was emptied or is another now.

@@ -16,9 +16,9 @@ from server.engine.cpu import prepare_cpu
 from server.engine.devices import devices
 from server.engine.engine import Engine, start_song
 from server.engine.models import Separator
-from server.messages import Options, Task
 from server.stems import FOUR, stem_gains
-from server.steps import finish
+from server.work.messages import Options, Task
+from server.work.steps import finish
 
 Report = Callable[[str, float], None]  # is told a stage's name and the share of it that is done
 Format = Literal["WAV", "FLAC", "MP3"]

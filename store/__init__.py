@@ -9,7 +9,7 @@ from store.connection import Database, DatabaseError
 from store.credits import CreditRepository, Entry, InsufficientCredits
 from store.jobs import (
     AnsweredBefore,
-    FirstAnswer,
+    IdempotencyRecord,
     Job,
     JobRepository,
     LeaseLost,
@@ -22,6 +22,6 @@ from store.webhooks import WebhookRepository
 
 __all__ = [
     "AccountRepository", "AnsweredBefore", "CreditRepository", "Database", "DatabaseError",
-    "Entry", "FirstAnswer", "InsufficientCredits", "Job", "JobRepository", "LeaseLost", "NewJob",
-    "Stage", "StagePlan", "UploadRepository", "WebhookRepository",
+    "Entry", "IdempotencyRecord", "InsufficientCredits", "Job", "JobRepository", "LeaseLost",
+    "NewJob", "Stage", "StagePlan", "UploadRepository", "WebhookRepository",
 ]

@@ -45,7 +45,7 @@ class StagePlan(Struct, frozen=True):
     late: bool = False
 
 
-class FirstAnswer(Struct, frozen=True):
+class IdempotencyRecord(Struct, frozen=True):
     """The answer to a request with an Idempotency-Key, kept with the job that it made.
 
     Answers from before `since` (unix seconds) are forgotten.
@@ -72,7 +72,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     account_id: str | None = None
     callback_url: str | None = None
     seconds: int | None = None
-    first_answer: FirstAnswer | None = None
+    idempotency_record: IdempotencyRecord | None = None
 
 
 class Stage(Struct, frozen=True):
@@ -151,9 +151,9 @@ class JobRepository:
         """
         return await self._db.write(_create, new)
 
-    async def first_answer(self, account_id: str, key: str, since: float) -> None:
+    async def check_idempotency(self, account_id: str, key: str, since: float) -> None:
         """Raises AnsweredBefore if this key was used since then."""
-        await self._db.read(_first_answer, account_id, key, since)
+        await self._db.read(_check_idempotency, account_id, key, since)
 
     async def get(self, job_id: str) -> Job | None:
         """The job, or None. Clients poll: what has not changed since is not read again."""
@@ -302,8 +302,8 @@ def _change(db: sqlite3.Connection, name: str, values: dict[str, Any]) -> int:
 
 
 def _create(db: sqlite3.Connection, new: NewJob) -> Job:
-    if new.first_answer is not None:
-        _remember(db, new, new.first_answer)
+    if new.idempotency_record is not None:
+        _remember(db, new, new.idempotency_record)
     db.execute(SQL["insert_job"], {
         "id": new.id, "api": new.api, "options": new.options, "now": new.created_at,
         "account_id": new.account_id, "request": new.request, "callback_url": new.callback_url,
@@ -323,16 +323,16 @@ def _create(db: sqlite3.Connection, new: NewJob) -> Job:
     return job
 
 
-def _remember(db: sqlite3.Connection, new: NewJob, first: FirstAnswer) -> None:
+def _remember(db: sqlite3.Connection, new: NewJob, first: IdempotencyRecord) -> None:
     assert new.account_id is not None
-    _first_answer(db, new.account_id, first.key, first.since)
+    _check_idempotency(db, new.account_id, first.key, first.since)
     db.execute(SQL["insert_first_answer"], {
         "account_id": new.account_id, "key": first.key, "body_hash": first.body_hash,
         "answer": first.answer, "now": new.created_at,
     })  # fmt: skip
 
 
-def _first_answer(db: sqlite3.Connection, account_id: str, key: str, since: float) -> None:
+def _check_idempotency(db: sqlite3.Connection, account_id: str, key: str, since: float) -> None:
     row = db.execute(SQL["select_first_answer"], {"account_id": account_id, "key": key}).fetchone()
     if row is not None and row["created_at"] >= since:
         raise AnsweredBefore(row["body_hash"], row["answer"])

@@ -41,7 +41,7 @@ class Delivery(Struct, frozen=True):
     created_at: float
 
 
-class Miss(Struct, frozen=True):
+class FailedDelivery(Struct, frozen=True):
     """An attempt that failed.
 
     `next_at`: when the next one is, None if there is none. `gone`: the endpoint wants no more.
@@ -92,9 +92,9 @@ class WebhookRepository:
         """Books a success: the endpoint's count of failures begins anew."""
         await self._db.write(_delivered, delivery, now)
 
-    async def missed(self, delivery: Delivery, miss: Miss, now: float) -> None:
+    async def missed(self, delivery: Delivery, failure: FailedDelivery, now: float) -> None:
         """Books a failure; too many in a row, or a `gone`, disable the webhook."""
-        await self._db.write(_missed, delivery, miss, now)
+        await self._db.write(_missed, delivery, failure, now)
 
 
 def _add(db: sqlite3.Connection, webhook: Webhook, at_most: int) -> bool:
@@ -150,10 +150,12 @@ def _delivered(db: sqlite3.Connection, delivery: Delivery, now: float) -> None:
     db.execute(SQL["called_well"], {"id": delivery.webhook_id, "now": now})
 
 
-def _missed(db: sqlite3.Connection, delivery: Delivery, miss: Miss, now: float) -> None:
-    told: dict[str, Any] = {"id": delivery.id, "error": miss.error, "next_at": miss.next_at}
+def _missed(
+    db: sqlite3.Connection, delivery: Delivery, failure: FailedDelivery, now: float
+) -> None:
+    told: dict[str, Any] = {"id": delivery.id, "error": failure.error, "next_at": failure.next_at}
     db.execute(SQL["not_delivered"], told)
-    values = {"id": delivery.webhook_id, "error": miss.error, "now": now,
-              "gone": int(miss.gone), "limit": miss.limit}  # fmt: skip
+    values = {"id": delivery.webhook_id, "error": failure.error, "now": now,
+              "gone": int(failure.gone), "limit": failure.limit}  # fmt: skip
     db.execute(SQL["called_badly"], values)
     db.execute(SQL["give_up_of"], {"id": delivery.webhook_id})

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from server import admin
-from server.admin import CreateKey, Desk, Grant, ListKeys, RevokeKeys, ShowCredits, ShowSecret
+from server.admin import (
+    AdminServer,
+    CreateKey,
+    Grant,
+    ListKeys,
+    RevokeKeys,
+    ShowCredits,
+    ShowSecret,
+)
 from server.errors import StemboxError
 from server.jobs import keys
 from server.jobs.folders import server_secret, socket_path
@@ -64,9 +72,9 @@ def test_a_running_server_is_asked_through_its_socket(data: Path) -> None:
 
     async def main() -> None:
         async with Database(data / "stembox.db") as database:
-            desk = Desk(database, server_secret(data), lambda: revoked.append(1))
+            server = AdminServer(database, server_secret(data), lambda: revoked.append(1))
             path = socket_path(data, "admin.sock")
-            async with desk.open(path):
+            async with server.open(path):
                 key = await admin._ask(CreateKey("ann", 1), path)
                 assert await admin._ask(RevokeKeys(key[:16]), path) == "1 key(s) revoked"
                 with pytest.raises(StemboxError, match="no account"):

@@ -13,8 +13,8 @@ from server.audio.resample import to_mix_rate
 from server.audio.source import Source, nothing_decoded, open_source
 from server.audio.stereo import to_stereo
 from server.errors import AudioTooLong
-from server.scratch import SAMPLE_RATE, FrameWriter
-from server.steps import Steps
+from server.work.scratch import SAMPLE_RATE, FrameWriter
+from server.work.steps import Steps
 
 
 class Probe(Struct, frozen=True):

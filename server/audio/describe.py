@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from server.scratch import SAMPLE_RATE, FrameReader
-from server.steps import Steps
+from server.work.scratch import SAMPLE_RATE, FrameReader
+from server.work.steps import Steps
 
 SECONDS = 120  # from the middle of the mix, whatever its length
 RATE = SAMPLE_RATE // 2  # Hz: nothing above 11 kHz tells of tempo or key

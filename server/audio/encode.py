@@ -8,8 +8,8 @@ from server.audio.flac import FlacWriter
 from server.audio.mp3 import Mp3Writer
 from server.audio.track_writer import TrackWriter
 from server.audio.wav import WavWriter
-from server.scratch import FrameReader
-from server.steps import Steps
+from server.work.scratch import FrameReader
+from server.work.steps import Steps
 
 BLOCK = 1 << 15  # frames; small enough for a core's own cache
 WRITERS: Mapping[str, type[TrackWriter]] = MappingProxyType(

@@ -7,7 +7,7 @@ import numpy as np
 
 from kernels import quantise
 from server.audio.track_writer import TrackWriter
-from server.scratch import CHANNELS, SAMPLE_RATE
+from server.work.scratch import CHANNELS, SAMPLE_RATE
 
 KBITS = 320
 # LAME's 0 (slow) to 9. Noise above the masked threshold, in a simple model of the ear: with 0 to 5

@@ -20,9 +20,9 @@ from server.audio.encode import encode, joint_gain
 from server.audio.stereo import interleaved, planar
 from server.audio.tracks import track_path
 from server.audio.wav import WavWriter
-from server.messages import Result, Task
-from server.scratch import CHANNELS, SAMPLE_RATE, FrameReader, FrameWriter
-from server.steps import Steps, share
+from server.work.messages import Result, Task
+from server.work.scratch import CHANNELS, SAMPLE_RATE, FrameReader, FrameWriter
+from server.work.steps import Steps, share
 
 Stage = Callable[[Task], Steps[Result]]
 

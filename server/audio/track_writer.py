@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kernels import quantise
 from server.audio.whole_file import WholeFile
-from server.scratch import CHANNELS
+from server.work.scratch import CHANNELS
 
 
 class Samples(NamedTuple):

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from server.scratch import part_of
+from server.work.scratch import part_of
 
 
 class WholeFile:

@@ -13,12 +13,12 @@ import structlog
 
 import kernels
 from server.audio.stages import STAGES, Stage
-from server.channel import Channel
 from server.config import Config
 from server.errors import StemboxError
-from server.messages import Hello, Result, Task
-from server.steps import Steps
-from server.turns import Turns
+from server.work.channel import Channel
+from server.work.messages import Hello, Result, Task
+from server.work.scheduler import StepScheduler
+from server.work.steps import Steps
 
 log = structlog.get_logger()
 _MIB = 1 << 20
@@ -47,7 +47,7 @@ class AudioWorker:
 
     def serve(self, channel: Channel) -> None:
         """Runs what comes until the channel closes (ChannelClosed)."""
-        Turns(channel, self.begin, _log_failure).serve()
+        StepScheduler(channel, self.begin, _log_failure).serve()
 
     def begin(self, task: Task) -> Steps[Result]:
         """A task's steps.

@@ -11,7 +11,7 @@ from demucs.transformer import (
 )
 from torch import Tensor, nn
 
-from server.engine.linears import Maths
+from server.engine.linears import LinearBackend
 
 
 def plain(transformer: Any) -> bool:
@@ -31,17 +31,17 @@ def plain(transformer: Any) -> bool:
 class Transformer(nn.Module):
     """Both branches' tokens, float32 (segments, tokens, channels) each, through all layers.
 
-    The tokens and their norms stay in float32; `maths` is for what happens in between.
+    The tokens and their norms stay in float32; `backend` is for what happens in between.
     """
 
-    def __init__(self, transformer: Any, maths: Maths) -> None:
+    def __init__(self, transformer: Any, backend: LinearBackend) -> None:
         super().__init__()
         self._period = transformer.max_period
         self._weight = transformer.weight_pos_embed
         self.norm_in: nn.LayerNorm = transformer.norm_in
         self.norm_in_t: nn.LayerNorm = transformer.norm_in_t
-        self.layers = nn.ModuleList(_layer(layer, maths) for layer in transformer.layers)
-        self.layers_t = nn.ModuleList(_layer(layer, maths) for layer in transformer.layers_t)
+        self.layers = nn.ModuleList(_layer(layer, backend) for layer in transformer.layers)
+        self.layers_t = nn.ModuleList(_layer(layer, backend) for layer in transformer.layers_t)
 
     def embed(self, bands: int, frames: int, samples: int) -> None:
         """Keeps the positions of this many tokens: bands times frames, and samples."""
@@ -60,27 +60,29 @@ class Transformer(nn.Module):
         return x, xt
 
 
-def _layer(layer: nn.Module, maths: Maths) -> "Layer":
-    return (Cross if isinstance(layer, CrossTransformerEncoderLayer) else Own)(layer, maths)
+def _layer(layer: nn.Module, backend: LinearBackend) -> "Layer":
+    crosses = isinstance(layer, CrossTransformerEncoderLayer)
+    return (CrossAttention if crosses else SelfAttention)(layer, backend)
 
 
 class Layer(nn.Module):
     """What self and cross attention layers share: both residual branches, and the last norm."""
 
     def __init__(
-        self, layer: Any, maths: Maths, attention: nn.MultiheadAttention, norm: nn.LayerNorm
+        self, layer: Any, backend: LinearBackend, attention: nn.MultiheadAttention,
+        norm: nn.LayerNorm,
     ) -> None:
         super().__init__()
-        self._maths = maths
+        self._backend = backend
         self._heads = attention.num_heads
-        self.out = maths.prepare(_scaled(attention.out_proj, layer.gamma_1))
-        self.widen = maths.prepare(_after(norm, layer.linear1.weight, layer.linear1.bias))
-        self.narrow = maths.prepare(_scaled(layer.linear2, layer.gamma_2))
+        self.out = backend.prepare(_scaled(attention.out_proj, layer.gamma_1))
+        self.widen = backend.prepare(_after(norm, layer.linear1.weight, layer.linear1.bias))
+        self.narrow = backend.prepare(_scaled(layer.linear2, layer.gamma_2))
         self._eps, self._eps_out = norm.eps, layer.norm_out.eps
         self.weight, self.bias = layer.norm_out.weight, layer.norm_out.bias
 
     def _asked(self, x: Tensor, layer: nn.Module, parts: int) -> tuple[Tensor, ...]:
-        return self._split(self._maths.after_norm(x, self._eps, layer), parts)
+        return self._split(self._backend.after_norm(x, self._eps, layer), parts)
 
     def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """(segments, tokens, parts * channels) to one (segments, heads, tokens, …) a part."""
@@ -90,34 +92,34 @@ class Layer(nn.Module):
 
     def _finish(self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         heard = F.scaled_dot_product_attention(queries, keys, values)
-        x = self._maths.add(x, heard.transpose(1, 2).reshape(x.shape), self.out)
-        x = self._maths.feed_forward(x, self._eps, self.widen, self.narrow)
+        x = self._backend.add(x, heard.transpose(1, 2).reshape(x.shape), self.out)
+        x = self._backend.feed_forward(x, self._eps, self.widen, self.narrow)
         return torch.addcmul(self.bias, F.layer_norm(x, x.shape[1:], eps=self._eps_out),
                              self.weight)
 
 
-class Own(Layer):
+class SelfAttention(Layer):
     """Attention of a branch to itself."""
 
-    def __init__(self, layer: Any, maths: Maths) -> None:
+    def __init__(self, layer: Any, backend: LinearBackend) -> None:
         attention = layer.self_attn
-        super().__init__(layer, maths, attention, layer.norm2)
+        super().__init__(layer, backend, attention, layer.norm2)
         weight, bias = attention.in_proj_weight, attention.in_proj_bias
-        self.all = maths.prepare(_after(layer.norm1, weight, bias))
+        self.all = backend.prepare(_after(layer.norm1, weight, bias))
 
     def forward(self, x: Tensor, _: Tensor) -> Tensor:
         return self._finish(x, *self._asked(x, self.all, 3))
 
 
-class Cross(Layer):
+class CrossAttention(Layer):
     """Attention of a branch to the other."""
 
-    def __init__(self, layer: Any, maths: Maths) -> None:
+    def __init__(self, layer: Any, backend: LinearBackend) -> None:
         attention, channels = layer.cross_attn, layer.cross_attn.embed_dim
-        super().__init__(layer, maths, attention, layer.norm3)
+        super().__init__(layer, backend, attention, layer.norm3)
         weight, bias = attention.in_proj_weight, attention.in_proj_bias
-        self.queries = maths.prepare(_after(layer.norm1, weight[:channels], bias[:channels]))
-        self.others = maths.prepare(_after(layer.norm2, weight[channels:], bias[channels:]))
+        self.queries = backend.prepare(_after(layer.norm1, weight[:channels], bias[:channels]))
+        self.others = backend.prepare(_after(layer.norm2, weight[channels:], bias[channels:]))
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
         (queries,) = self._asked(x, self.queries, 1)

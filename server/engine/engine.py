@@ -20,8 +20,8 @@ from server.engine.models import Separator
 from server.engine.separation import Cut, Piece, Separation
 from server.engine.transfers import Arrival, Transfers
 from server.errors import NotFinite
-from server.messages import Options
 from server.stems import stem_gains
+from server.work.messages import Options
 
 log = structlog.get_logger()
 

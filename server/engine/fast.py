@@ -17,7 +17,7 @@ from demucs.htdemucs import HTDemucs
 from torch import Tensor, nn
 
 from server.engine import attention
-from server.engine.linears import FloatMaths, Int8Maths, Maths
+from server.engine.linears import FloatBackend, Int8Backend, LinearBackend
 from server.engine.passes import Passes
 from server.engine.spectra import Spectra
 
@@ -76,8 +76,8 @@ class FastHTDemucs(nn.Module):
         self.tencoder = nn.ModuleList(Encoder(layer, passes) for layer in model.tencoder)
         self.decoder = nn.ModuleList(Decoder(layer, passes) for layer in model.decoder)
         self.tdecoder = nn.ModuleList(Decoder(layer, passes) for layer in model.tdecoder)
-        maths = _maths(precision.tokens)
-        self.transformer = attention.Transformer(model.crosstransformer, maths)
+        backend = _backend(precision.tokens)
+        self.transformer = attention.Transformer(model.crosstransformer, backend)
         self.upsampler = _pointwise(model, "channel_upsampler")
         self.upsampler_t = _pointwise(model, "channel_upsampler_t")
         self.downsampler = _pointwise(model, "channel_downsampler")
@@ -135,8 +135,8 @@ class FastHTDemucs(nn.Module):
         return x, xt
 
 
-def _maths(dtype: torch.dtype) -> Maths:
-    return Int8Maths(torch.get_num_threads()) if dtype == torch.int8 else FloatMaths(dtype)
+def _backend(dtype: torch.dtype) -> LinearBackend:
+    return Int8Backend(torch.get_num_threads()) if dtype == torch.int8 else FloatBackend(dtype)
 
 
 class Encoder(nn.Module):

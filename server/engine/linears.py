@@ -1,4 +1,4 @@
-"""The transformer's linear layers, with what stands before and behind each: two kinds of maths.
+"""The transformer's linear layers, with what stands before and behind each: two backends.
 
 Tokens are float32 (segments, tokens, channels) throughout. Only a layer's inner product is
 reduced: what enters the residual stream is added to it in float32.
@@ -15,7 +15,7 @@ from kernels.int8 import Int8, quantised_weight
 from kernels.spans import Spans
 
 
-class Maths(Protocol):
+class LinearBackend(Protocol):
     """What the layers of a transformer ask for."""
 
     def prepare(self, layer: nn.Linear) -> nn.Module:
@@ -35,7 +35,7 @@ class Maths(Protocol):
         ...
 
 
-class FloatMaths:
+class FloatBackend:
     """Inner products in a floating-point type, on any device."""
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -66,7 +66,7 @@ class Int8Linear(nn.Module):
         self.bias = layer.bias.detach().numpy()
 
 
-class Int8Maths:
+class Int8Backend:
     """Inner products of 8-bit integers on a CPU: each token and each output has its own scale."""
 
     def __init__(self, threads: int) -> None:

@@ -16,7 +16,7 @@ import torch
 from server.engine.overlap_add import OverlapAdd
 from server.engine.segments import padded_span, plan
 from server.errors import NotFinite, StageFailed
-from server.scratch import FrameReader, FrameWriter
+from server.work.scratch import FrameReader, FrameWriter
 
 
 class Cut(NamedTuple):

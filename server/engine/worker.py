@@ -8,14 +8,14 @@ from typing import Any
 import structlog
 import torch
 
-from server.channel import Channel, ChannelClosed, failure
 from server.config import Config
 from server.engine.catalog import ModelFiles, find, serving
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator
 from server.errors import Cancelled, ModelError
-from server.messages import Cancel, Hello, Progress, Result, Started, Task
+from server.work.channel import Channel, ChannelClosed, failure
+from server.work.messages import Cancel, Hello, Progress, Result, Started, Task
 
 log = structlog.get_logger()
 

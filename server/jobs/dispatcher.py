@@ -25,8 +25,8 @@ from server.errors import (
 from server.jobs import progress
 from server.jobs.folders import Folders, free_percent, full_disk_is_said
 from server.jobs.places import ScratchPlaces
-from server.messages import Options, Result, Task
-from server.workers import Slot, Workers
+from server.work.messages import Options, Result, Task
+from server.work.workers import Slot, Workers
 from store import Job, JobRepository, LeaseLost
 from store.jobs import Claim
 

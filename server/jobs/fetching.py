@@ -29,8 +29,8 @@ from server.errors import (
 from server.jobs.folders import Folders, full_disk_is_said, sync_folder
 from server.jobs.intake import Intake
 from server.jobs.orders import Request, with_length
-from server.messages import Options
-from server.scratch import part_of
+from server.work.messages import Options
+from server.work.scratch import part_of
 from store import InsufficientCredits, JobRepository, LeaseLost
 from store.jobs import FETCH, Claim
 

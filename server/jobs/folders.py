@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.errors import ConfigError, DiskFull
-from server.scratch import PART
+from server.work.scratch import PART
 
 SECRET_BYTES = 32
 SOCKET_PATH_MAX = 100  # the kernel's limit for a unix socket's path is 108

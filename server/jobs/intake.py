@@ -14,8 +14,8 @@ import structlog
 from server.config import Config
 from server.errors import AudioError, DiskFull, ServerBusy, WorkerGone, WorkerLost
 from server.jobs.folders import Folders, free_percent, full_disk_is_said
-from server.messages import Options, Task
-from server.workers import Workers
+from server.work.messages import Options, Task
+from server.work.workers import Workers
 from store import Job, JobRepository, NewJob
 
 log = structlog.get_logger()

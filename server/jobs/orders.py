@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from server.config import Config, Quality
 from server.errors import AudioTooShort
-from server.scratch import SAMPLE_RATE
+from server.work.scratch import SAMPLE_RATE
 from store import Job
 
 ANSWER_HOURS = 24  # for which an Idempotency-Key is remembered

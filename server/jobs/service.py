@@ -16,8 +16,8 @@ from server.errors import JobNotFound
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.intake import Intake
 from server.jobs.plan import PIPELINE, StageView, shown_stages
-from server.messages import Options
-from server.workers import Workers
+from server.work.messages import Options
+from server.work.workers import Workers
 from store import Job, JobRepository, NewJob
 
 log = structlog.get_logger()

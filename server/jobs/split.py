@@ -29,11 +29,11 @@ from server.jobs.orders import (
 )
 from server.jobs.plan import split_plan
 from server.jobs.uploads import Uploads
-from server.messages import Options
 from server.stems import OUTPUTS
+from server.work.messages import Options
 from store import (
     AnsweredBefore,
-    FirstAnswer,
+    IdempotencyRecord,
     InsufficientCredits,
     Job,
     JobRepository,
@@ -48,7 +48,7 @@ FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has tol
 CANCELLED = "The job was cancelled"
 
 
-class Keyed(Generic[K]):
+class KeyedSemaphore(Generic[K]):
     """Lets so many at a time pass for each key; keys that nobody uses take no room."""
 
     def __init__(self, at_once: int) -> None:
@@ -83,8 +83,8 @@ class SplitService:
         self._uploads = uploads
         self._fetcher = fetcher
         self._dispatcher = dispatcher
-        self._locks: Keyed[tuple[str, str]] = Keyed(1)
-        self._turns: Keyed[str] = Keyed(AT_ONCE)
+        self._locks: KeyedSemaphore[tuple[str, str]] = KeyedSemaphore(1)
+        self._turns: KeyedSemaphore[str] = KeyedSemaphore(AT_ONCE)
 
     async def create(
         self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None = None
@@ -100,7 +100,7 @@ class SplitService:
         async with self._one_at_a_time(order.account_id, once):
             try:
                 if once is not None:
-                    await self._jobs.first_answer(order.account_id, once.key, _remembered())
+                    await self._jobs.check_idempotency(order.account_id, once.key, _remembered())
                 # What has begun is brought to its end even if the client goes.
                 return await asyncio.shield(self._create(order, render, once))
             except AnsweredBefore as before:
@@ -237,7 +237,8 @@ class SplitService:
                 plan=split_plan(OUTPUTS[order.output_type], known), created_at=now,
                 request=msgspec.json.encode(request).decode(), account_id=order.account_id,
                 callback_url=order.callback_url, seconds=credits if known else None,
-                first_answer=once and FirstAnswer(*once, answer.decode(), _remembered()),
+                idempotency_record=once
+                and IdempotencyRecord(*once, answer.decode(), _remembered()),
             ))  # fmt: skip
         except InsufficientCredits:
             raise NotEnoughCredits(credits) from None

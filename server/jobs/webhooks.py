@@ -18,7 +18,7 @@ from server.errors import AddressForbidden, InvalidRequest, StemboxError, Webhoo
 from server.jobs import retry
 from server.jobs.signatures import new_secret, signed_headers
 from store import Job, JobRepository, WebhookRepository
-from store.webhooks import Delivery, Miss, Webhook
+from store.webhooks import Delivery, FailedDelivery, Webhook
 
 __all__ = ["Delivery", "Job", "Sender", "Webhook", "Webhooks"]
 
@@ -48,7 +48,7 @@ class Client(Protocol):
     def check_url(self, url: str) -> None: ...
 
 
-class Letter(Struct, frozen=True):
+class WebhookRequest(Struct, frozen=True):
     """One delivery made ready: where it goes, what it says, what signs it."""
 
     url: str
@@ -181,7 +181,7 @@ class Sender:
             gone = status == retry.GONE
             next_at = None if gone else retry.next_attempt(failed, now, random.random())
             await self._webhooks.missed(
-                delivery, Miss(error, next_at, gone, retry.MAX_FAILURES), now
+                delivery, FailedDelivery(error, next_at, gone, retry.MAX_FAILURES), now
             )
             log.warning("webhook not delivered", told=delivery.event, error=error,
                         next_in_s=None if next_at is None else round(next_at - now, 1))  # fmt: skip
@@ -191,26 +191,26 @@ class Sender:
 
     async def _send(self, delivery: Delivery) -> tuple[int | None, str | None]:
         """The endpoint's status, and what went wrong, if anything did."""
-        letter = await self._letter(delivery)
-        if letter is None:
+        request = await self._request(delivery)
+        if request is None:
             return None, "There is nobody to tell any more"
         headers = signed_headers(
-            letter.secret, delivery.id, time.time(), delivery.event, letter.body
+            request.secret, delivery.id, time.time(), delivery.event, request.body
         )
         try:
-            answer = await self._client.post(letter.url, letter.body, headers, TIMEOUT_S)
+            answer = await self._client.post(request.url, request.body, headers, TIMEOUT_S)
         except StemboxError as error:
             return None, error.message
         return answer.status, None if answer.status in retry.SUCCESS else retry.why(answer.status)
 
-    async def _letter(self, delivery: Delivery) -> Letter | None:
+    async def _request(self, delivery: Delivery) -> WebhookRequest | None:
         job = await self._jobs.get(delivery.job_id)
         if job is None:
             return None
         if delivery.webhook_id is None:
             secret = self._callback_secret(job.account_id)
-            return Letter(job.callback_url or "", self._write(job, delivery), secret)
+            return WebhookRequest(job.callback_url or "", self._write(job, delivery), secret)
         webhook = await self._webhooks.get(delivery.webhook_id)
         if webhook is None:
             return None
-        return Letter(webhook.url, self._write(job, delivery), webhook.secret)
+        return WebhookRequest(webhook.url, self._write(job, delivery), webhook.secret)

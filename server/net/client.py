@@ -21,7 +21,7 @@ from server.net.addresses import Guard
 from server.net.connecting import GuardedBackend, Resolve, check_address
 from server.net.downloads import Downloaded, headers_of, pieces_of, receive
 from server.net.resolver import Resolver
-from server.net.urls import Place, read_url
+from server.net.urls import Endpoint, read_url
 
 MOST_REDIRECTS: Final = 3
 MOST_ANSWER: Final = 64 << 10  # bytes that are read of the answer to a POST
@@ -55,9 +55,9 @@ class GuardedClient:
             AddressForbidden: it is malformed, or names an address that must not be called. A
                 host's name passes: it is judged whenever it is called.
         """
-        place = read_url(url)
-        if place.address is not None:
-            check_address(self._guard, place.address, place.port)
+        endpoint = read_url(url)
+        if endpoint.address is not None:
+            check_address(self._guard, endpoint.address, endpoint.port)
 
     async def download(
         self, url: str, target: Path, max_bytes: int, timeout_s: float
@@ -98,23 +98,23 @@ class GuardedClient:
 
     async def _follow(self, url: str, target: Path, max_bytes: int) -> Downloaded:
         for _ in range(MOST_REDIRECTS + 1):
-            place = read_url(url)
-            async with self._call("GET", place, PLAIN) as answer:
+            endpoint = read_url(url)
+            async with self._call("GET", endpoint, PLAIN) as answer:
                 onward = headers_of(answer).get("location")
                 if answer.status not in REDIRECTS or onward is None:
-                    return await receive(answer, place.target, target, max_bytes)
+                    return await receive(answer, endpoint.target, target, max_bytes)
             url = _joined(url, onward)
         raise Unreachable(f"The source redirects more than {MOST_REDIRECTS} times")
 
     @asynccontextmanager
     async def _call(
-        self, method: str, place: Place, headers: dict[str, str], body: bytes | None = None
+        self, method: str, endpoint: Endpoint, headers: dict[str, str], body: bytes | None = None
     ) -> AsyncIterator[httpcore.Response]:
         """The answer, its body still to be read. Raises AddressForbidden, Unreachable."""
         url = httpcore.URL(
-            scheme=place.scheme, host=place.host, port=place.port, target=place.target
+            scheme=endpoint.scheme, host=endpoint.host, port=endpoint.port, target=endpoint.target
         )
-        sent = list(({"Host": place.host_header} | HEADERS | headers).items())
+        sent = list(({"Host": endpoint.host_header} | HEADERS | headers).items())
         connection = httpcore.AsyncHTTPConnection(
             url.origin, self._tls, network_backend=self._backend
         )
@@ -125,9 +125,9 @@ class GuardedClient:
             ):
                 yield answer
         except httpcore.ConnectError:  # GuardedBackend has its own: this one is TLS
-            raise Unreachable(f"{place.host} makes no secure connection") from None
+            raise Unreachable(f"{endpoint.host} makes no secure connection") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError):
-            raise Unreachable(f"{place.host} gives no proper answer") from None
+            raise Unreachable(f"{endpoint.host} gives no proper answer") from None
 
 
 @asynccontextmanager

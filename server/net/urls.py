@@ -1,4 +1,4 @@
-"""From a URL's text to the place that it means, or to a refusal. Pure: no DNS.
+"""From a URL's text to the endpoint that it means, or to a refusal. Pure: no DNS.
 
 What is read here is what is judged and called; nobody reads the text a second time.
 """
@@ -23,7 +23,7 @@ NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")  # WHATWG: ends in a number
 
 
-class Place(Struct, frozen=True):
+class Endpoint(Struct, frozen=True):
     """What a URL means. `target`: path and query, in ASCII; `address`: where the host is one."""
 
     scheme: str
@@ -39,7 +39,7 @@ class Place(Struct, frozen=True):
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def read_url(url: str) -> Place:
+def read_url(url: str) -> Endpoint:
     """Reads an absolute http or https URL.
 
     Raises:
@@ -54,7 +54,7 @@ def read_url(url: str) -> Place:
         raise AddressForbidden("This is no URL that can be called") from None
 
 
-def _read(url: str) -> Place:
+def _read(url: str) -> Endpoint:
     if NEVER.search(url):
         raise ValueError(url)
     parts = urlsplit(url)
@@ -73,7 +73,7 @@ def _read(url: str) -> Place:
     # an escape stays as it is, and so does punctuation: only what is not ASCII is escaped
     target = quote(parts.path or "/", safe=string.punctuation)
     query = quote(parts.query, safe=string.punctuation)
-    return Place(parts.scheme, host, port, f"{target}?{query}" if query else target, address)
+    return Endpoint(parts.scheme, host, port, f"{target}?{query}" if query else target, address)
 
 
 def _read_bracketed(text: str) -> tuple[str, Address | None]:

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import soundfile
 
-from server.scratch import FrameReader
+from server.work.scratch import FrameReader
 
 RATE = 44100
 

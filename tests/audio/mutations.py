@@ -13,8 +13,8 @@ import numpy as np
 
 from server.audio.decode import decode
 from server.errors import AudioError
-from server.scratch import FrameReader
-from server.steps import finish
+from server.work.scratch import FrameReader
+from server.work.steps import finish
 
 SECONDS = 5.0  # the limit: mutated headers may promise years
 

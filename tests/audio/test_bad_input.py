@@ -8,7 +8,7 @@ import pytest
 
 from server.audio.decode import decode, probe
 from server.errors import AudioError, AudioTooLong, UnsupportedFormat
-from server.steps import finish
+from server.work.steps import finish
 
 from .making import RATE, read_mix, tone, write_av, write_sound
 

@@ -8,7 +8,7 @@ import pytest
 from server.audio.decode import decode, measure, probe
 from server.audio.formats import SUPPORTED_FORMATS
 from server.errors import AudioTooLong
-from server.steps import finish
+from server.work.steps import finish
 
 from .making import RATE, read_mix, sine_fit, song, tone, write_av, write_sound
 

@@ -8,7 +8,7 @@ import pytest
 from server.audio import describe as describing
 from server.audio.describe import TONICS, describe
 from server.errors import Cancelled
-from server.steps import finish
+from server.work.steps import finish
 
 from .making import RATE, write_mix
 

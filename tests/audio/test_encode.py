@@ -13,7 +13,7 @@ import soundfile
 from server.audio.encode import CEILINGS, FULL, WRITERS, encode, joint_gain
 from server.audio.whole_file import WholeFile
 from server.errors import Cancelled
-from server.steps import finish
+from server.work.steps import finish
 
 from .making import RATE, snr, song, write_mix
 
@@ -91,7 +91,7 @@ def test_an_encoder_that_dies_leaves_no_track(tmp_path: Path, format: str) -> No
     write_mix(tmp_path / "s.f32", song(5))
     script = (
         "import os, signal, sys; from pathlib import Path; from server.audio.encode import encode\n"
-        "from server.steps import finish\n"
+        "from server.work.steps import finish\n"
         "def report(done):\n    if done > 0.5: os.kill(os.getpid(), signal.SIGKILL)\n"
         "folder = Path(sys.argv[1])\n"
         "finish(encode(folder / 's.f32', folder / 'out', 'PCM_16', 1.0, sys.argv[2]), report)\n"

@@ -8,7 +8,7 @@ import soundfile
 
 from server.audio.encode import encode
 from server.audio.track_writer import SAMPLES
-from server.steps import finish
+from server.work.steps import finish
 
 from .making import RATE, song, write_mix
 

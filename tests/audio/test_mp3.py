@@ -9,7 +9,7 @@ import soundfile
 
 from server.audio.encode import encode, joint_gain
 from server.starter.songs import synthesise
-from server.steps import finish
+from server.work.steps import finish
 
 from .making import RATE, snr, song, write_mix
 

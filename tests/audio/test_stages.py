@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from server.audio.encode import CEILINGS
 from server.audio.stages import COMPOSITES, HPSS_TRACKS, STAGES
 from server.errors import Cancelled
-from server.messages import Options, Result, Task
-from server.steps import finish
+from server.work.messages import Options, Result, Task
+from server.work.steps import finish
 
 from .making import RATE, read_mix, song, write_mix, write_sound
 

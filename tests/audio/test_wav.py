@@ -12,7 +12,7 @@ from server.audio.encode import encode
 from server.audio.track_writer import SAMPLES
 from server.audio.wav import WavWriter, wav_header
 from server.errors import Cancelled
-from server.steps import finish
+from server.work.steps import finish
 
 from .making import song, write_mix
 

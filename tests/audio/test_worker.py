@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from server.audio.worker import AudioWorker, ProbeWorker
-from server.steps import finish
+from server.work.steps import finish
 
 from .making import song, write_sound
 from .test_stages import task
@@ -58,8 +58,8 @@ def test_a_worker_of_the_least_memory_runs_every_stage(tmp_path: Path) -> None:
         from msgspec.structs import replace
         from server.audio.worker import AudioWorker
         from server.config import load
-        from server.messages import Task
-        from server.steps import finish
+        from server.work.messages import Task
+        from server.work.steps import finish
 
         worker = AudioWorker(load(environ={}, flags={"audio.memory_mb": 256}))
         assert worker.hello("audio-0", 7).in_turns
@@ -104,7 +104,7 @@ def test_input_that_needs_too_much_memory_is_at_fault_itself(tmp_path: Path) -> 
         from pathlib import Path
         from server.audio import decode, source
         from server.errors import AudioError
-        from server.steps import finish
+        from server.work.steps import finish
 
         def greedy(frame):
             raise MemoryError

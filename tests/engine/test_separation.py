@@ -16,9 +16,9 @@ from server.engine.models import Separator, load_bag
 from server.engine.overlap_add import OverlapAdd
 from server.engine.segments import plan
 from server.errors import ModelError, StageFailed
-from server.messages import Options
-from server.scratch import FrameReader, FrameWriter
 from server.stems import OUTPUTS, SIX
+from server.work.messages import Options
+from server.work.scratch import FrameReader, FrameWriter
 from tests.engine.conftest import OFFICIAL
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from server.jobs import dispatcher as module
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.folders import Folders
 from server.jobs.plan import PIPELINE, shown_stages
-from server.messages import Options, Result, Task
+from server.work.messages import Options, Result, Task
 from store import Database, JobRepository
 from tests.store.conftest import new_job
 

@@ -9,7 +9,7 @@ from server.config import load
 from server.errors import DiskFull
 from server.jobs import intake as intake_module
 from server.jobs.intake import Intake
-from server.workers import Workers
+from server.work.workers import Workers
 from store import Database, JobRepository
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.net.urls import Place, read_url
+from server.net.urls import Endpoint, read_url
 
 SPELLINGS = {
     "http://8.8.8.8": ("8.8.8.8", 80, "/"),
@@ -32,16 +32,17 @@ SPELLINGS = {
 
 @pytest.mark.parametrize("url", SPELLINGS)
 def test_what_a_url_means(url: str) -> None:
-    place = read_url(url)
-    assert (place.host, place.port, place.target) == SPELLINGS[url]
-    assert place.target.isascii()
-    assert (place.address is not None) == (place.host[0] in "82:" and "example" not in place.host)
+    endpoint = read_url(url)
+    assert (endpoint.host, endpoint.port, endpoint.target) == SPELLINGS[url]
+    assert endpoint.target.isascii()
+    is_address = endpoint.host[0] in "82:" and "example" not in endpoint.host
+    assert (endpoint.address is not None) == is_address
 
 
 def test_the_host_header_names_the_port_where_it_is_not_the_usual_one() -> None:
     def header(url: str) -> str:
-        place: Place = read_url(url)
-        return place.host_header
+        endpoint: Endpoint = read_url(url)
+        return endpoint.host_header
 
     assert header("http://a.example:80/") == header("http://A.example/") == "a.example"
     assert header("https://a.example:80/") == "a.example:80"

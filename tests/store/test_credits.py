@@ -13,7 +13,7 @@ from store import (
     AnsweredBefore,
     CreditRepository,
     Entry,
-    FirstAnswer,
+    IdempotencyRecord,
     InsufficientCredits,
     JobRepository,
     StagePlan,
@@ -98,9 +98,10 @@ def test_one_idempotency_key_makes_one_job(open_store) -> None:
             credits = CreditRepository(db)
             account = await AccountRepository(db).ensure("ann", 1.0)
             await credits.add(Entry(account, "grant", 100, 1.0))
-            first = [FirstAnswer("k", "hash", f"answer {i}", 0.0) for i in range(100)]
+            first = [IdempotencyRecord("k", "hash", f"answer {i}", 0.0) for i in range(100)]
             attempts = (
-                jobs.create(ours(f"j{i}", account, 5, first_answer=first[i])) for i in range(100)
+                jobs.create(ours(f"j{i}", account, 5, idempotency_record=first[i]))
+                for i in range(100)
             )
             outcomes = await asyncio.gather(*attempts, return_exceptions=True)
             told = {o.answer for o in outcomes if isinstance(o, AnsweredBefore)}
@@ -108,8 +109,8 @@ def test_one_idempotency_key_makes_one_job(open_store) -> None:
             assert await jobs.count_unfinished() == 1
             assert (await credits.balance(account))[0] == 95
             with pytest.raises(AnsweredBefore):
-                await jobs.first_answer(account, "k", 0.5)
-            await jobs.first_answer(account, "k", 1.5)  # too old to count
+                await jobs.check_idempotency(account, "k", 0.5)
+            await jobs.check_idempotency(account, "k", 1.5)  # too old to count
 
     asyncio.run(main())
 

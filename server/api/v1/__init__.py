@@ -1,4 +1,4 @@
-"""The StemSplit API v1, one ASGI app behind its gate: keys, rate limit, its own error bodies."""
+"""The StemSplit API v1, one ASGI app behind authentication: keys, rate limit, own error bodies."""
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
@@ -6,8 +6,8 @@ from starlette.types import ASGIApp
 from server.api.limits import RateLimit
 from server.api.ports import Services
 from server.api.signing import Signer
+from server.api.v1.authentication import Authentication
 from server.api.v1.errors import Handlers
-from server.api.v1.gate import Gate
 from server.api.v1.routes import Routes
 from server.config import Config
 
@@ -21,4 +21,4 @@ def create_app(config: Config, services: Services, signer: Signer) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=handlers.table())
     app.router.redirect_slashes = False  # a redirect is no answer that the contract has
     limit = RateLimit(config.limits.requests_per_minute)
-    return Gate(app, services.accounts, limit, handlers)
+    return Authentication(app, services.accounts, limit, handlers)

@@ -2,7 +2,7 @@
 
 What LitServe starts: one API process and the worker processes. What is replaced here, because
 it would spin, hang or leave processes behind: its loops and request queues (workers block on a
-socket of their own, `server/channel.py`), its manager process, its monitor, its routes, its
+socket of their own, `server/work/channel.py`), its manager process, its monitor, its routes, its
 lifespan, its way to stop.
 """
 
@@ -25,9 +25,9 @@ import structlog
 from litserve.loops.base import LitLoop
 from msgspec import Struct
 
-from server.channel import Channel, ChannelClosed
 from server.config import Config
 from server.logs import set_up_logs
+from server.work.channel import Channel, ChannelClosed
 
 log = structlog.get_logger()
 LIBC = ctypes.CDLL(None)
@@ -230,29 +230,29 @@ class Host(litserve.LitServer):
 
     def _supervise(self) -> None:
         """Waits for deaths and starts others in their place."""
-        births: dict[int, Birth] = {}
+        backoffs: dict[int, RestartBackoff] = {}
         while not self._stop.is_set():
             try:
-                self._restart_dead(births)
+                self._restart_dead(backoffs)
             except Exception:
                 log.exception("supervisor: trying again")
                 time.sleep(1)
         # What this thread has forked would be killed by the kernel if the thread ended.
         threading.Event().wait()
 
-    def _restart_dead(self, births: "dict[int, Birth]") -> None:
+    def _restart_dead(self, backoffs: "dict[int, RestartBackoff]") -> None:
         watched = [*self.inference_workers, *self._api.values()]
         wait([process.sentinel for process in watched if process.is_alive()], timeout=1)
         for index, process in enumerate(watched):
             if process.is_alive() or self._stop.is_set():
                 continue
-            birth = births.setdefault(index, Birth())
-            if birth.due is None:
-                birth.died(time.monotonic())
+            backoff = backoffs.setdefault(index, RestartBackoff())
+            if backoff.due is None:
+                backoff.died(time.monotonic())
                 log.error("process died: starting another", process=self._name(index),
-                          pid=process.pid, exit_code=process.exitcode, after_s=birth.pause)
-            if birth.due is not None and time.monotonic() >= birth.due:
-                birth.born(time.monotonic())
+                          pid=process.pid, exit_code=process.exitcode, after_s=backoff.pause)
+            if backoff.due is not None and time.monotonic() >= backoff.due:
+                backoff.started(time.monotonic())
                 self._start_again(index)
 
     def _start_again(self, index: int) -> None:
@@ -275,22 +275,22 @@ class Host(litserve.LitServer):
                 for number in range(len(api.plan.devices))]
 
 
-class Birth:
+class RestartBackoff:
     """When one process was last started, and when it may be again: slower each time it dies
     young."""
 
     def __init__(self) -> None:
-        self._born = -SHORTEST_LIFE
+        self._started = -SHORTEST_LIFE
         self.pause = 0.0
         self.due: float | None = None
 
     def died(self, now: float) -> None:
         """Decides when the next may start: `due`."""
-        young = now - self._born < SHORTEST_LIFE
+        young = now - self._started < SHORTEST_LIFE
         self.pause = min(LONGEST_PAUSE, max(0.5, 2 * self.pause)) if young else 0.0
         self.due = now + self.pause
 
-    def born(self, now: float) -> None:
+    def started(self, now: float) -> None:
         """Another was started."""
-        self._born = now
+        self._started = now
         self.due = None

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from server.channel import HEADER, pack, to_error
 from server.errors import WorkerGone, WorkerLost
-from server.messages import Cancel, Failed, FromWorker, Hello, Progress, Result, Task
+from server.work.channel import HEADER, pack, to_error
+from server.work.messages import Cancel, Failed, FromWorker, Hello, Progress, Result, Task
 
 log = structlog.get_logger()
 LONGEST_MESSAGE = 1 << 20  # bytes; messages carry names and numbers

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from server import channel
-from server.channel import pack
-from server.messages import Hello
-from server.pools import LONGEST_PAUSE, SHORTEST_LIFE, Birth, SocketLoop
+from server.work import channel
+from server.work.channel import pack
+from server.work.messages import Hello
+from server.work.pools import LONGEST_PAUSE, SHORTEST_LIFE, RestartBackoff, SocketLoop
 
 
 def test_what_dies_young_is_replaced_more_and_more_slowly() -> None:
-    birth, now, pauses = Birth(), 100.0, []
+    backoff, now, pauses = RestartBackoff(), 100.0, []
     for _ in range(9):
-        birth.died(now)
-        pauses.append(birth.pause)
-        now = birth.due + 1
-        birth.born(now)
-        assert birth.due is None
+        backoff.died(now)
+        pauses.append(backoff.pause)
+        now = backoff.due + 1
+        backoff.started(now)
+        assert backoff.due is None
         now += 1
     assert pauses[0] == 0.0, "the first death is made good at once"
     assert pauses[1:4] == [0.5, 1.0, 2.0]
@@ -28,13 +28,13 @@ def test_what_dies_young_is_replaced_more_and_more_slowly() -> None:
 
 
 def test_what_lived_long_is_replaced_at_once() -> None:
-    birth = Birth()
-    birth.died(0.0)
-    birth.born(1.0)
-    birth.died(2.0)
-    birth.born(3.0)
-    birth.died(3.0 + SHORTEST_LIFE)
-    assert birth.pause == 0.0
+    backoff = RestartBackoff()
+    backoff.died(0.0)
+    backoff.started(1.0)
+    backoff.died(2.0)
+    backoff.started(3.0)
+    backoff.died(3.0 + SHORTEST_LIFE)
+    assert backoff.pause == 0.0
 
 
 def test_a_worker_outlives_an_api_process_that_dies_before_the_hello(

@@ -9,7 +9,7 @@ from server.api.v1 import wire
 from server.api.wire import ENCODER
 
 
-class Letters:
+class WebhookPayloads:
     """Writes the bodies. URLs in them begin as the account called the server for the job."""
 
     def __init__(self, jobs: JobService, split: SplitService, signer: Signer) -> None:

@@ -18,7 +18,7 @@ from server.errors import StemboxError
 OPEN: Final = ("/uploads/", "/downloads/", "/openapi")
 
 
-class Gate:
+class Authentication:
     """Asks for the key, counts the request, and adds the limit's headers to its answer.
 
     The account's id is `request.state.account` behind it.

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from server import errors
-from server.messages import (
+from server.work.messages import (
     Failed,
     FromWorker,
     Hello,

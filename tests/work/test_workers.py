@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from server import errors
-from server.channel import Channel, ChannelClosed
-from server.messages import Hello, Options, Result, Task
-from server.steps import Steps, finish, share
-from server.turns import Turns
-from server.workers import Workers
+from server.work.channel import Channel, ChannelClosed
+from server.work.messages import Hello, Options, Result, Task
+from server.work.scheduler import StepScheduler
+from server.work.steps import Steps, finish, share
+from server.work.workers import Workers
 
 OPTIONS = Options(file_name="a.wav", model="m", overlap=0.25, wav_format="PCM_16",
                   target_lufs=-14, true_peak_dbtp=-1, max_seconds=60)
@@ -63,7 +63,7 @@ def pretend(path: Path, slots: int = 1) -> threading.Thread:
         channel = Channel(path)
         channel.connect(Hello("test", "test-0", 0, "cpu", slots, in_turns=True))
         try:
-            Turns(channel, work, lambda *_: None).serve()
+            StepScheduler(channel, work, lambda *_: None).serve()
         except ChannelClosed:
             channel.close()
 
@@ -177,8 +177,8 @@ def test_a_cancelled_caller_cancels_the_task_and_frees_the_place() -> None:
 LONELY = """
 import sys, os, time
 from pathlib import Path
-from server.channel import Channel
-from server.messages import Hello
+from server.work.channel import Channel
+from server.work.messages import Hello
 channel = Channel(Path(sys.argv[1]))
 channel.connect(Hello("victim", "victim-0", os.getpid(), "cpu", 2, in_turns=sys.argv[3] == "True"))
 channel.receive()

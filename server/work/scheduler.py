@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from server.channel import Channel, failure
 from server.errors import Cancelled
-from server.messages import Cancel, FromWorker, Progress, Result, Started, Task
-from server.steps import Steps
+from server.work.channel import Channel, failure
+from server.work.messages import Cancel, FromWorker, Progress, Result, Started, Task
+from server.work.steps import Steps
 
 PROGRESS_SECONDS = 0.2  # a task says how far it is no more often than this
 
@@ -37,7 +37,7 @@ class Turn:
         return Progress(self.task.id, done)
 
 
-class Turns:
+class StepScheduler:
     """The tasks of one worker.
 
     begin: makes a task's steps; what they raise fails the task.
