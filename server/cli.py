@@ -273,8 +273,10 @@ def show_credits(arguments: argparse.Namespace, config: Config) -> int:
 
 def bench(_: argparse.Namespace, config: Config) -> int:
     """`stembox bench`."""
-    from loadtests.bench import run
-
+    try:
+        from loadtests.bench import run
+    except ModuleNotFoundError as error:
+        raise StemboxError(f"{error.name} is missing: pip install 'stembox[dev]'") from None
     return run()
 
 

@@ -160,10 +160,8 @@ def cores() -> int:
 
 
 def defaults_file() -> Path:
-    """`config.toml` of the checkout, or the copy inside an installed package."""
-    here = Path(__file__).resolve().parent
-    checkout = here.parent / "config.toml"
-    return checkout if checkout.exists() else here / "config.toml"
+    """`config.toml`: in a checkout a link to the one at the top, in a wheel the file itself."""
+    return Path(__file__).parent / "config.toml"
 
 
 def load(

@@ -34,15 +34,24 @@ def free_port() -> int:
 
 
 class Server:
-    """`stembox serve` on a data directory of its own."""
+    """`stembox serve` on a data directory of its own.
 
-    def __init__(self, data: Path, **settings: object) -> None:
+    stembox: the command; environ, cwd: what it runs in, besides this process's.
+    """
+
+    def __init__(
+        self, data: Path, stembox: tuple[object, ...] = (sys.executable, "-m", "server.cli"),
+        environ: dict[str, str] | None = None, cwd: Path | None = None, **settings: object,
+    ) -> None:
         self.data = data
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # A full machine is no fault of the server's: only who asks tests the share of free disk.
         settings = {"server__min_free_percent": 0} | settings
         self.settings = {f"STEMBOX_{key.upper()}": str(value) for key, value in settings.items()}
+        self.environ = (environ or {}) | self.settings
+        self.stembox = [str(part) for part in stembox]
+        self.cwd = cwd
         self.command: list[str] = []  # what to run the server under
         self.log = data.parent / f"{data.name}.log"
 
@@ -50,9 +59,10 @@ class Server:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("STEMBOX_")}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.command, sys.executable, "-m", "server.cli", "serve",
+                [*self.command, *self.stembox, "serve",
                  "--port", str(self.port), "--data-dir", str(self.data)],
-                env=environ | self.settings, stdout=log, stderr=log, start_new_session=True,
+                env=environ | self.environ, cwd=self.cwd, stdout=log, stderr=log,
+                start_new_session=True,
             )
         if ready:
             wait_for(self.healthy)
@@ -113,7 +123,7 @@ class Server:
 
 
 @contextmanager
-def serving(data: Path, **settings: object) -> Iterator[Server]:
+def serving(data: Path, **settings: Any) -> Iterator[Server]:
     """A started server, and nothing of it left afterwards."""
     server = Server(data, **settings)
     server.start()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import litserve
+import litserve.server
 import structlog
 from litserve.loops.base import LitLoop
 from msgspec import Struct
@@ -148,6 +149,12 @@ class Host(litserve.LitServer):
         self._http = http
         self._config = config
         self._stop = StopSignal()
+        # A start that fails half-way is shut down like any other: what that reads is here by then.
+        self._api: dict[int, Any] = {}
+        self._api_arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self.inference_workers: list[Any] = []
+        # LitServe would start its own MCP server wherever a package of that name is installed.
+        litserve.server._MCP_AVAILABLE = False
         super().__init__(
             [WorkerAPI(plan, config, http.socket) for plan in plans],
             # Devices are ours to choose: LitServe's "auto" looks for torch in this process.
@@ -206,7 +213,7 @@ class Host(litserve.LitServer):
 
     def _start_server(self, *args: Any, **kwargs: Any) -> dict[int, Any]:
         self._api_arguments = (args, kwargs)
-        self._api: dict[int, Any] = super()._start_server(*args, **kwargs)
+        self._api = super()._start_server(*args, **kwargs)
         return self._api
 
     def _start_worker_monitoring(self, manager: Any, uvicorn_workers: dict[int, Any]) -> None:
@@ -215,7 +222,7 @@ class Host(litserve.LitServer):
     def _perform_graceful_shutdown(self, *_: Any, **__: Any) -> None:
         """The API process first: it gives running work back. Then the workers, at once."""
         self._stop.set()
-        for listener in self._api_arguments[0][3]:
+        for listener in self._api_arguments[0][3] if self._api_arguments else ():
             listener.close()  # new clients are refused at once, not left to wait
         for process in self._api.values():
             process.terminate()
@@ -259,6 +266,7 @@ class Host(litserve.LitServer):
         if index < len(self._seats):
             self.inference_workers[index] = self.launch_single_inference_worker(*self._seats[index])
         else:
+            assert self._api_arguments is not None  # there is a process to replace
             args, kwargs = self._api_arguments
             self._api.update(super()._start_server(*args, **kwargs))
 
