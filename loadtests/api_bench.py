@@ -135,10 +135,10 @@ async def _fill(folder: Path) -> None:
             id="job", api="stemsplit", options="{}", plan=(StagePlan("encode", "audio"),),
             created_at=now, request=msgspec.json.encode(request).decode(), account_id=account,
         ))  # fmt: skip
-        claim = await jobs.claim("audio", "bench/1", now)
+        claim = await jobs.stages.claim("audio", "bench/1", now)
         assert claim is not None
         tracks = {name: f"{name}.mp3" for name in ("vocals", "drums", "bass", "other")}
-        await jobs.finish(claim.stage, {}, tracks, now)
+        await jobs.stages.finish(claim.stage, {}, tracks, now)
     (folder / KEY_FILE).write_text(f"{key} job")
 
 

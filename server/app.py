@@ -169,11 +169,11 @@ class Components:
         self._jobs = jobs = JobRepository(database)
         hooks = WebhookRepository(database)
         self.workers = Workers(config.jobs.stall_seconds)
-        self.dispatcher = Dispatcher(jobs, self.workers, folders, config.jobs.max_attempts)
+        self.dispatcher = Dispatcher(jobs.stages, self.workers, folders, config.jobs.max_attempts)
         intake = Intake(config, jobs, self.workers)
         uploads = Uploads(UploadRepository(database), folders, intake.check_room)
         accounts = Accounts(AccountRepository(database), CreditRepository(database))
-        self._fetcher = Fetcher(config, jobs, intake, client, self.dispatcher.boot)
+        self._fetcher = Fetcher(config, jobs.stages, intake, client, self.dispatcher.boot)
         split = SplitService(
             config, jobs, intake, accounts, uploads, self._fetcher, self.dispatcher
         )
@@ -195,7 +195,7 @@ class Components:
         # Scratch files are where they were, unless the machine was off, or they lay in a faster
         # place that was emptied or is another now.
         place = f"{machine_boot()} {self._folders.fast_name}".strip()
-        taken = await self._jobs.recover(self.dispatcher.boot, place, time.time())
+        taken = await self._jobs.stages.recover(self.dispatcher.boot, place, time.time())
         if taken:
             log.info("stages of an earlier run taken back", stages=taken)
 

@@ -7,21 +7,16 @@ answered to a client is lost.
 from store.accounts import AccountRepository
 from store.connection import Database, DatabaseError
 from store.credits import CreditRepository, Entry, InsufficientCredits
-from store.jobs import (
-    AnsweredBefore,
-    IdempotencyRecord,
-    Job,
-    JobRepository,
-    LeaseLost,
-    NewJob,
-    Stage,
-    StagePlan,
-)
+from store.idempotency import AnsweredBefore, IdempotencyRecord
+from store.jobs import JobRepository
+from store.records import Claim, Job, NewJob, Stage, StagePlan
+from store.stages import FETCH, LeaseLost, StageRepository
 from store.uploads import UploadRepository
 from store.webhooks import WebhookRepository
 
 __all__ = [
-    "AccountRepository", "AnsweredBefore", "CreditRepository", "Database", "DatabaseError",
-    "Entry", "IdempotencyRecord", "InsufficientCredits", "Job", "JobRepository", "LeaseLost",
-    "NewJob", "Stage", "StagePlan", "UploadRepository", "WebhookRepository",
+    "FETCH", "AccountRepository", "AnsweredBefore", "Claim", "CreditRepository", "Database",
+    "DatabaseError", "Entry", "IdempotencyRecord", "InsufficientCredits", "Job", "JobRepository",
+    "LeaseLost", "NewJob", "Stage", "StagePlan", "StageRepository", "UploadRepository",
+    "WebhookRepository",
 ]

@@ -31,8 +31,7 @@ from server.jobs.intake import Intake
 from server.jobs.orders import Request, with_length
 from server.work.messages import Options
 from server.work.scratch import part_of
-from store import InsufficientCredits, JobRepository, LeaseLost
-from store.jobs import FETCH, Claim
+from store import FETCH, Claim, InsufficientCredits, LeaseLost, StageRepository
 
 log = structlog.get_logger()
 NOW_SECONDS = 5.0  # for a source that is fetched before the answer; slower ones come later
@@ -63,10 +62,10 @@ class Fetcher:
     """Fetches sources. `run()` is its whole life; `wake()` tells of a new job."""
 
     def __init__(
-        self, config: Config, jobs: JobRepository, intake: Intake, client: Client, boot: str
+        self, config: Config, stages: StageRepository, intake: Intake, client: Client, boot: str
     ) -> None:
         self._config = config
-        self._jobs = jobs
+        self._stages = stages
         self._intake = intake
         self._client = client
         self._boot = boot
@@ -123,7 +122,7 @@ class Fetcher:
     async def _fill(self) -> None:
         while len(self._running) < AT_ONCE:
             self._leases += 1
-            claim = await self._jobs.claim(FETCH, f"{self._boot}/f{self._leases}", time.time())
+            claim = await self._stages.claim(FETCH, f"{self._boot}/f{self._leases}", time.time())
             if claim is None:
                 return
             task = asyncio.create_task(self._attempt(claim), name=f"fetch-{claim.job.id}")
@@ -142,7 +141,7 @@ class Fetcher:
             log.info("the job has ended meanwhile")
         except asyncio.CancelledError:
             with suppress(LeaseLost):
-                await self._jobs.release(claim.stage, None, charge=False)
+                await self._stages.release(claim.stage, None, charge=False)
             raise
         except (DiskFull, ServerBusy) as error:
             await self._try_again(claim, error.message, charge=False)
@@ -160,7 +159,7 @@ class Fetcher:
         log.warning("the source waits", reason=reason)
         await asyncio.sleep(PAUSE)
         with suppress(LeaseLost):
-            await self._jobs.release(claim.stage, None, charge)
+            await self._stages.release(claim.stage, None, charge)
 
     async def _run(self, claim: Claim) -> None:
         request = msgspec.json.decode(claim.job.request, type=Request)
@@ -178,7 +177,7 @@ class Fetcher:
         known = with_length(fetched, facts["frames"], self._config)
         credits = math.ceil(known.seconds)
         try:
-            await self._jobs.settle(
+            await self._stages.settle(
                 claim.stage, msgspec.json.encode(known).decode(), credits, time.time()
             )
         except InsufficientCredits:
@@ -190,7 +189,7 @@ class Fetcher:
         """A source that cannot be had fails its job: the sentence says why."""
         log.warning("job failed", error=sentence)
         with suppress(LeaseLost):
-            await self._jobs.fail(claim.stage, sentence, time.time())
+            await self._stages.fail(claim.stage, sentence, time.time())
         folders: Folders = self._intake.folders
         await asyncio.to_thread(folders.remove, folders.scratch, claim.job.id)
         self._tell()

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from store import Stage, StagePlan
-from store.jobs import FETCH
+from store import FETCH, Stage, StagePlan
 
 # What runs for the pipeline API: each stage as soon as the ones it needs are done.
 PIPELINE: tuple[StagePlan, ...] = (

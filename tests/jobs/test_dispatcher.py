@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from server import errors
-from server.jobs import dispatcher as module
+from server.jobs import attempts
+from server.jobs import dispatcher as dispatcher_module
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.folders import Folders
 from server.jobs.plan import PIPELINE, shown_stages
 from server.work.messages import Options, Result, Task
-from store import Database, JobRepository
+from store import Database, JobRepository, StageRepository
 from tests.store.conftest import new_job
 
 OPTIONS = msgspec.json.encode(Options(
@@ -83,7 +84,7 @@ def play(
         folders.create()
         async with Database(folder / "t.db") as database:
             jobs, crew = JobRepository(database), PretendedWorkers(behave)
-            dispatcher = Dispatcher(jobs, crew, folders, max_attempts=3)
+            dispatcher = Dispatcher(jobs.stages, crew, folders, max_attempts=3)
             for i in range(jobs_wanted):
                 (folders.scratch / f"j{i}").mkdir()
                 job = new_job(f"j{i}", float(i), PIPELINE, OPTIONS)
@@ -178,7 +179,7 @@ def test_a_failed_job_stops_its_other_stages() -> None:
 
 
 def test_a_full_disk_costs_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DISK_PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
     jobs, crew, _ = play(
         lambda task, run: errors.DiskFull("full") if task.stage == "separate" and run < 8
         else fine(task, run))
@@ -190,7 +191,7 @@ def test_a_full_disk_costs_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_job_leaves_a_faster_place_that_is_full(
     monkeypatch: pytest.MonkeyPatch, full: str
 ) -> None:
-    monkeypatch.setattr(module, "DISK_PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
 
     def behave(task: Task, run: int):
         folder = Path(task.scratch)
@@ -220,7 +221,7 @@ def test_a_worker_that_was_gone_costs_no_attempt() -> None:
 def test_options_that_cannot_be_read_fail_the_job_and_free_the_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "RETRY_PAUSE", 0.01)
     monkeypatch.setattr(f"{__name__}.OPTIONS", "{}")
     jobs, crew, _ = play(fine, jobs_wanted=4)
     assert {job.state for job in jobs} == {"failed"}
@@ -245,7 +246,8 @@ def test_a_stop_puts_running_stages_back_uncharged() -> None:
 
 
 def test_a_database_that_refuses_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BOOKING_PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "BOOKING_PAUSE", 0.01)
+    monkeypatch.setattr(dispatcher_module, "CLAIM_PAUSE", 0.01)
     refusals = iter(range(6))
 
     def refuse(original):
@@ -255,8 +257,8 @@ def test_a_database_that_refuses_for_a_while(monkeypatch: pytest.MonkeyPatch) ->
             return await original(self, *args)
         return method
 
-    monkeypatch.setattr(JobRepository, "finish", refuse(JobRepository.finish))
-    monkeypatch.setattr(JobRepository, "claim", refuse(JobRepository.claim))
+    monkeypatch.setattr(StageRepository, "finish", refuse(StageRepository.finish))
+    monkeypatch.setattr(StageRepository, "claim", refuse(StageRepository.claim))
     jobs, crew, _ = play(fine)
     assert jobs[0].state == "completed"
     assert set(crew.runs.values()) == {1}
@@ -265,7 +267,7 @@ def test_a_database_that_refuses_for_a_while(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_offered_job_has_begun_when_a_worker_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "OFFER_SECONDS", 20)
+    monkeypatch.setattr(dispatcher_module, "OFFER_SECONDS", 20)
 
     async def main() -> None:
         folders = Folders(tmp_path)
@@ -273,7 +275,7 @@ def test_an_offered_job_has_begun_when_a_worker_is_free(
         async with Database(tmp_path / "t.db") as database:
             jobs = JobRepository(database)
             crew = PretendedWorkers(lambda task, run: 60.0)
-            dispatcher = Dispatcher(jobs, crew, folders, max_attempts=3)
+            dispatcher = Dispatcher(jobs.stages, crew, folders, max_attempts=3)
             loop = asyncio.create_task(dispatcher.run())
             for i in range(4):  # three places in the pool
                 await jobs.create(new_job(f"j{i}", float(i), PIPELINE, OPTIONS))

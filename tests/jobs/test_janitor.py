@@ -101,10 +101,10 @@ def test_jobs_whose_time_is_over(play) -> None:
                                             account_id=world.account, seconds=10))
             (world.folders.outputs / name).mkdir()
         ended = NOW - 3600 * HOURS
-        stage = (await world.jobs.claim("audio", "b/1", ended)).stage
-        await world.jobs.finish(stage, {}, {"vocals": "vocals.mp3"}, ended)
-        stage = (await world.jobs.claim("audio", "b/2", ended)).stage
-        await world.jobs.fail(stage, "broken", ended)
+        stage = (await world.jobs.stages.claim("audio", "b/1", ended)).stage
+        await world.jobs.stages.finish(stage, {}, {"vocals": "vocals.mp3"}, ended)
+        stage = (await world.jobs.stages.claim("audio", "b/2", ended)).stage
+        await world.jobs.stages.fail(stage, "broken", ended)
 
         async def states() -> list[str]:
             names = ("completed", "failed", "waiting")

@@ -63,11 +63,11 @@ class World:
         job = new_job(f"j{self.ends}", self.now, ONE, api="stemsplit", account_id=account,
                       callback_url=callback)
         await self.jobs.create(job)
-        stage = (await self.jobs.claim("audio", f"b/{self.ends}", self.now)).stage
+        stage = (await self.jobs.stages.claim("audio", f"b/{self.ends}", self.now)).stage
         if fail:
-            await self.jobs.fail(stage, "broken", self.now)
+            await self.jobs.stages.fail(stage, "broken", self.now)
         else:
-            await self.jobs.finish(stage, {}, {}, self.now)
+            await self.jobs.stages.finish(stage, {}, {}, self.now)
         return job.id
 
     async def settle(self, until: Callable[[], bool] | None = None) -> None:

@@ -31,11 +31,11 @@ def ours(job_id: str, account: str, seconds: int | None, now: float = 1.0, **mor
 
 
 async def run_to_end(jobs: JobRepository, fail: bool, lease: str = "b/1") -> None:
-    claim = await jobs.claim("audio", lease, 2.0)
+    claim = await jobs.stages.claim("audio", lease, 2.0)
     if fail:
-        await jobs.fail(claim.stage, "broken", 3.0)
+        await jobs.stages.fail(claim.stage, "broken", 3.0)
     else:
-        await jobs.finish(claim.stage, {}, {}, 3.0)
+        await jobs.stages.finish(claim.stage, {}, {}, 3.0)
 
 
 @pytest.mark.parametrize(("fail", "kind", "left"), [(False, "capture", 70), (True, "release", 100)])
@@ -148,12 +148,13 @@ def test_a_late_stage_holds_nothing_up(open_store) -> None:
         async with open_store() as (_, jobs):
             await jobs.create(new_job("a", 1.0, plan))
             await jobs.create(new_job("b", 2.0, ONE))
-            first = await jobs.claim("audio", "b/1", 1.0)
-            assert await jobs.finish(first.stage, {}, {}, 2.0) == (True, False)
-            assert (await jobs.claim("audio", "b/2", 1.0)).job.id == "b", "late ones come last"
-            late = await jobs.claim("audio", "b/3", 1.0)
+            first = await jobs.stages.claim("audio", "b/1", 1.0)
+            assert await jobs.stages.finish(first.stage, {}, {}, 2.0) == (True, False)
+            second = await jobs.stages.claim("audio", "b/2", 1.0)
+            assert second.job.id == "b", "late ones come last"
+            late = await jobs.stages.claim("audio", "b/3", 1.0)
             assert await jobs.unfinished_ids() == {"a", "b"}, "its scratch is needed still"
-            assert await jobs.finish(late.stage, {"bpm": 120.0}, {}, 3.0) == (False, True)
+            assert await jobs.stages.finish(late.stage, {"bpm": 120.0}, {}, 3.0) == (False, True)
             assert (await jobs.get("a")).completed_at == 2.0
 
     asyncio.run(main())
@@ -166,11 +167,11 @@ def test_a_late_stage_that_fails_costs_nothing(open_store) -> None:
         async with open_store() as (_, jobs):
             await jobs.create(new_job("a", 1.0, plan))
             for _ in range(2):
-                claim = await jobs.claim("audio", f"b/{_}", 1.0)
+                claim = await jobs.stages.claim("audio", f"b/{_}", 1.0)
                 if claim.stage.late:
-                    await jobs.fail(claim.stage, "cannot tell", 2.0)
+                    await jobs.stages.fail(claim.stage, "cannot tell", 2.0)
                 else:
-                    await jobs.finish(claim.stage, {}, {}, 2.0)
+                    await jobs.stages.finish(claim.stage, {}, {}, 2.0)
             assert (await jobs.get("a")).state == "completed"
 
     asyncio.run(main())
@@ -187,20 +188,20 @@ def test_a_source_that_is_fetched_holds_its_credits_then_and_once(open_store) ->
             await credits.add(Entry(account, "grant", 100, 1.0))
             await jobs.create(new_job("a", 1.0, FETCHED, api="stemsplit", account_id=account))
             assert await jobs.count_fetching(account) == 1
-            stage = (await jobs.claim("fetch", "b/1", 2.0)).stage
+            stage = (await jobs.stages.claim("fetch", "b/1", 2.0)).stage
             assert (await jobs.get("a")).started_at is None, "fetching is no work on the song"
             with pytest.raises(InsufficientCredits):
-                await jobs.settle(stage, "{}", 101, 3.0)
-            assert not (await jobs.settle(stage, '{"seconds": 40}', 40, 3.0)).completed
+                await jobs.stages.settle(stage, "{}", 101, 3.0)
+            assert not (await jobs.stages.settle(stage, '{"seconds": 40}', 40, 3.0)).completed
             assert (await credits.balance(account))[0] == 60
             assert await jobs.count_fetching(account) == 0
-            decoding = (await jobs.claim("audio", "b/2", 4.0)).stage
-            await jobs.recover("c", "boot 1", 5.0)
-            await jobs.recover("d", "boot 2", 6.0)  # the machine crashed: scratch is gone
-            assert await jobs.claim("fetch", "d/1", 7.0) is None, "the input was synced"
-            again = (await jobs.claim("audio", "d/2", 7.0)).stage
+            decoding = (await jobs.stages.claim("audio", "b/2", 4.0)).stage
+            await jobs.stages.recover("c", "boot 1", 5.0)
+            await jobs.stages.recover("d", "boot 2", 6.0)  # the machine crashed: scratch is gone
+            assert await jobs.stages.claim("fetch", "d/1", 7.0) is None, "the input was synced"
+            again = (await jobs.stages.claim("audio", "d/2", 7.0)).stage
             assert (decoding.name, again.name) == ("decode", "decode")
-            assert await jobs.finish(again, {}, {}, 8.0) == (True, True)
+            assert await jobs.stages.finish(again, {}, {}, 8.0) == (True, True)
             assert [e.kind for e in await credits.entries(account)] == ["grant", "hold", "capture"]
 
     asyncio.run(main())
@@ -216,8 +217,8 @@ def test_a_forecast_counts_the_time_in_which_any_song_was_separated(open_store) 
             for number, (began, ended) in enumerate(spans):
                 await jobs.create(new_job(f"j{number}", began, plan, api="stemsplit",
                                           request='{"seconds": 10}'))
-                stage = (await jobs.claim("separation", f"b/{number}", began)).stage
-                await jobs.finish(stage, {}, {}, ended)
+                stage = (await jobs.stages.claim("separation", f"b/{number}", began)).stage
+                await jobs.stages.finish(stage, {}, {}, ended)
             await jobs.create(new_job("waits", 200.0, plan, request='{"seconds": 30}'))
             assert await jobs.forecast() == (pytest.approx(20 / 30), 30)
 
@@ -278,14 +279,14 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(fail=st.booleans())
     def end_one(self, fail: bool) -> None:
-        claim = self.run(self.jobs.claim("audio", f"b/{self.count}", 2.0))
+        claim = self.run(self.jobs.stages.claim("audio", f"b/{self.count}", 2.0))
         if claim is None:
             return
         if fail:
-            self.run(self.jobs.fail(claim.stage, "x", 3.0))
+            self.run(self.jobs.stages.fail(claim.stage, "x", 3.0))
             self.balance += self.held.pop(claim.job.id)
         else:
-            self.run(self.jobs.finish(claim.stage, {}, {}, 3.0))
+            self.run(self.jobs.stages.finish(claim.stage, {}, {}, 3.0))
             self.captured[claim.job.id] = self.held.pop(claim.job.id)
 
     @rule(data=st.data())

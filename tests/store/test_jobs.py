@@ -11,8 +11,8 @@ from tests.store.conftest import PLAN, new_job
 
 async def finish_all(jobs: JobRepository, pool: str) -> list[str]:
     done = []
-    while claim := await jobs.claim(pool, f"b/{len(done)}{pool}", 1.0):
-        await jobs.finish(claim.stage, {claim.stage.name: True}, {}, 2.0)
+    while claim := await jobs.stages.claim(pool, f"b/{len(done)}{pool}", 1.0):
+        await jobs.stages.finish(claim.stage, {claim.stage.name: True}, {}, 2.0)
         done.append(claim.stage.name)
     return done
 
@@ -21,13 +21,14 @@ def test_stages_come_when_their_needs_are_met(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
             await jobs.create(new_job("a", 1.0))
-            assert await jobs.claim("separation", "b/1", 1.0) is None
+            assert await jobs.stages.claim("separation", "b/1", 1.0) is None
             assert await finish_all(jobs, "audio") == ["decode", "hpss"]
             assert await finish_all(jobs, "separation") == ["separate"]
-            claim = await jobs.claim("audio", "b/9", 3.0)
+            claim = await jobs.stages.claim("audio", "b/9", 3.0)
             assert claim.facts == {"decode": True, "hpss": True, "separate": True}
             assert (await jobs.get("a")).state == "processing"
-            assert await jobs.finish(claim.stage, {}, {"vocals": "v.wav"}, 4.0) == (True, True)
+            tracks = {"vocals": "v.wav"}
+            assert await jobs.stages.finish(claim.stage, {}, tracks, 4.0) == (True, True)
             job = await jobs.get("a")
             assert (job.state, job.completed_at, job.tracks) == (
                 "completed", 4.0, {"vocals": "v.wav"})
@@ -41,9 +42,9 @@ def test_the_oldest_job_is_first(open_store) -> None:
         async with open_store() as (_, jobs):
             for job_id, now in (("young", 5.0), ("old", 1.0)):
                 await jobs.create(new_job(job_id, now))
-            claims = [(await jobs.claim("audio", f"b/{i}", 6.0)).job.id for i in range(2)]
+            claims = [(await jobs.stages.claim("audio", f"b/{i}", 6.0)).job.id for i in range(2)]
             assert claims == ["old", "young"]
-            assert await jobs.claim("audio", "b/3", 6.0) is None
+            assert await jobs.stages.claim("audio", "b/3", 6.0) is None
 
     asyncio.run(main())
 
@@ -55,11 +56,11 @@ def test_a_clip_goes_before_a_long_song_that_has_not_waited_long(open_store) -> 
                                          ("late clip", 3590.0, 20), ("unknown", 3599.0, None)):
                 request = json.dumps({"seconds": seconds} if seconds else {})
                 await jobs.create(new_job(job_id, now, request=request))
-            claims = [await jobs.claim("audio", f"b/{i}", 4000.0) for i in range(3)]
+            claims = [await jobs.stages.claim("audio", f"b/{i}", 4000.0) for i in range(3)]
             assert [(claim.job.id, claim.due) for claim in claims] == [
                 ("early clip", 3590.0), ("unknown", 3599.0), ("hour", 3600.0)]
-            assert await jobs.claim("audio", "b/3", 4000.0, before=3610.0) is None
-            late = await jobs.claim("audio", "b/3", 4000.0, before=3610.1)
+            assert await jobs.stages.claim("audio", "b/3", 4000.0, before=3610.0) is None
+            late = await jobs.stages.claim("audio", "b/3", 4000.0, before=3610.1)
             assert (late.job.id, late.due) == ("late clip", 3610.0)
 
     asyncio.run(main())
@@ -71,7 +72,7 @@ def test_simultaneous_claims_get_different_stages(open_store) -> None:
             for i in range(20):
                 await jobs.create(new_job(f"j{i}", float(i)))
             claims = await asyncio.gather(
-                *(jobs.claim("audio", f"b/{i}", 1.0) for i in range(30)))
+                *(jobs.stages.claim("audio", f"b/{i}", 1.0) for i in range(30)))
             taken = [claim.job.id for claim in claims if claim]
             assert sorted(taken) == sorted({f"j{i}" for i in range(20)})
 
@@ -82,15 +83,15 @@ def test_a_lost_lease_changes_nothing(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
             await jobs.create(new_job("a", 1.0))
-            stale = (await jobs.claim("audio", "b/1", 1.0)).stage
-            await jobs.release(stale, "died", charge=True)
-            current = (await jobs.claim("audio", "b/2", 2.0)).stage
+            stale = (await jobs.stages.claim("audio", "b/1", 1.0)).stage
+            await jobs.stages.release(stale, "died", charge=True)
+            current = (await jobs.stages.claim("audio", "b/2", 2.0)).stage
             assert current.attempt == 2
             before = await jobs.get("a")
             for attempt in (
-                jobs.finish(stale, {}, {"x": "y"}, 9.0),
-                jobs.fail(stale, "no", 9.0),
-                jobs.release(stale, None, charge=True),
+                jobs.stages.finish(stale, {}, {"x": "y"}, 9.0),
+                jobs.stages.fail(stale, "no", 9.0),
+                jobs.stages.release(stale, None, charge=True),
             ):
                 with pytest.raises(LeaseLost):
                     await attempt
@@ -104,9 +105,9 @@ def test_release_without_charge_gives_the_attempt_back(open_store) -> None:
         async with open_store() as (_, jobs):
             await jobs.create(new_job("a", 1.0))
             for lease in range(5):
-                claim = await jobs.claim("audio", f"b/{lease}", 1.0)
+                claim = await jobs.stages.claim("audio", f"b/{lease}", 1.0)
                 assert claim.stage.attempt == 1
-                await jobs.release(claim.stage, None, charge=False)
+                await jobs.stages.release(claim.stage, None, charge=False)
 
     asyncio.run(main())
 
@@ -115,18 +116,19 @@ def test_a_failed_stage_fails_the_job_and_stops_its_siblings(open_store) -> None
     async def main() -> None:
         async with open_store() as (_, jobs):
             await jobs.create(new_job("a", 1.0))
-            await jobs.finish((await jobs.claim("audio", "b/1", 1.0)).stage, {}, {}, 1.0)
-            separate = (await jobs.claim("separation", "b/2", 1.0)).stage
-            hpss = (await jobs.claim("audio", "b/3", 1.0)).stage
-            await jobs.fail(separate, "a sentence", 2.0)
+            decode = (await jobs.stages.claim("audio", "b/1", 1.0)).stage
+            await jobs.stages.finish(decode, {}, {}, 1.0)
+            separate = (await jobs.stages.claim("separation", "b/2", 1.0)).stage
+            hpss = (await jobs.stages.claim("audio", "b/3", 1.0)).stage
+            await jobs.stages.fail(separate, "a sentence", 2.0)
             job = await jobs.get("a")
             assert (job.state, job.error) == ("failed", "a sentence")
             states = {stage.name: stage.state for stage in job.stages}
             assert states == {"decode": "completed", "separate": "failed", "hpss": "failed",
                               "encode": "pending"}
             with pytest.raises(LeaseLost):
-                await jobs.finish(hpss, {}, {}, 3.0)
-            assert await jobs.claim("audio", "b/4", 3.0) is None
+                await jobs.stages.finish(hpss, {}, {}, 3.0)
+            assert await jobs.stages.claim("audio", "b/4", 3.0) is None
 
     asyncio.run(main())
 
@@ -134,12 +136,12 @@ def test_a_failed_stage_fails_the_job_and_stops_its_siblings(open_store) -> None
 def test_recovery_takes_orphans_back(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
-            assert await jobs.recover("boot1", "machine1", 3.0) == 0
+            assert await jobs.stages.recover("boot1", "machine1", 3.0) == 0
             await jobs.create(new_job("a", 1.0))
-            await jobs.claim("audio", "boot1/1", 1.0)
+            await jobs.stages.claim("audio", "boot1/1", 1.0)
         async with open_store() as (_, jobs):
-            assert await jobs.recover("boot2", "machine1", 3.0) == 1
-            claim = await jobs.claim("audio", "boot2/1", 2.0)
+            assert await jobs.stages.recover("boot2", "machine1", 3.0) == 1
+            claim = await jobs.stages.claim("audio", "boot2/1", 2.0)
             assert claim.stage.attempt == 1, "a stop of the server costs no attempt"
 
     asyncio.run(main())
@@ -149,16 +151,16 @@ def test_a_job_that_takes_the_server_down_is_given_up(open_store) -> None:
     async def main() -> None:
         for boot in range(10):
             async with open_store() as (_, jobs):
-                await jobs.recover(f"boot{boot}", "machine1", 3.0)
+                await jobs.stages.recover(f"boot{boot}", "machine1", 3.0)
                 if boot == 0:
                     await jobs.create(new_job("deadly", 1.0))
-                assert (await jobs.claim("audio", f"boot{boot}/1", 1.0)).stage.attempt == 1
+                assert (await jobs.stages.claim("audio", f"boot{boot}/1", 1.0)).stage.attempt == 1
         async with open_store() as (_, jobs):
-            await jobs.recover("last", "machine1", 9.0)
+            await jobs.stages.recover("last", "machine1", 9.0)
             job = await jobs.get("deadly")
             assert (job.state, job.completed_at) == ("failed", 9.0)
             assert "10 times" in job.error
-            assert await jobs.claim("audio", "last/1", 10.0) is None
+            assert await jobs.stages.claim("audio", "last/1", 10.0) is None
 
     asyncio.run(main())
 
@@ -166,15 +168,15 @@ def test_a_job_that_takes_the_server_down_is_given_up(open_store) -> None:
 def test_after_a_crash_of_the_machine_jobs_start_from_their_inputs(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
-            await jobs.recover("boot1", "machine1", 3.0)
+            await jobs.stages.recover("boot1", "machine1", 3.0)
             await jobs.create(new_job("done", 1.0, PLAN[:1]))
-            done = (await jobs.claim("audio", "boot1/0", 1.0)).stage
-            await jobs.finish(done, {}, {"x": "x.wav"}, 1.0)
+            done = (await jobs.stages.claim("audio", "boot1/0", 1.0)).stage
+            await jobs.stages.finish(done, {}, {"x": "x.wav"}, 1.0)
             await jobs.create(new_job("a", 1.0))
-            stage = (await jobs.claim("audio", "boot1/1", 1.0)).stage
-            await jobs.finish(stage, {"frames": 1}, {"y": "y.wav"}, 1.0)
-            await jobs.claim("separation", "boot1/2", 1.0)
-            await jobs.recover("boot2", "machine2", 3.0)
+            stage = (await jobs.stages.claim("audio", "boot1/1", 1.0)).stage
+            await jobs.stages.finish(stage, {"frames": 1}, {"y": "y.wav"}, 1.0)
+            await jobs.stages.claim("separation", "boot1/2", 1.0)
+            await jobs.stages.recover("boot2", "machine2", 3.0)
             job = await jobs.get("a")
             assert {(s.state, s.attempt, s.facts) for s in job.stages} == {("pending", 0, "{}")}
             assert job.tracks == {}
@@ -189,8 +191,8 @@ def test_expiry(open_store) -> None:
             for name, now in (("old", 0.0), ("new", 1.0), ("running", 2.0)):
                 await jobs.create(new_job(name, now, PLAN[:1]))
             for end in (10.0, 99.0):
-                stage = (await jobs.claim("audio", f"b/{end}", 3.0)).stage
-                await jobs.finish(stage, {}, {"x": "x.wav"}, end)
+                stage = (await jobs.stages.claim("audio", f"b/{end}", 3.0)).stage
+                await jobs.stages.finish(stage, {}, {"x": "x.wav"}, end)
             assert await jobs.due(50.0) == ["old"]
             for job_id in await jobs.due(50.0):
                 await jobs.expire(job_id, 60.0)
@@ -219,7 +221,7 @@ def test_what_is_remembered_of_a_job_is_never_older_than_an_answered_write(open_
 
             pollers = [asyncio.create_task(poll()) for _ in range(8)]
             for percent in range(1, 99):
-                await jobs.set_progress("a", percent)
+                await jobs.stages.set_progress("a", percent)
                 assert (await jobs.get("a")).progress == percent
             done = True
             await asyncio.gather(*pollers)

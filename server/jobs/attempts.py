@@ -1,0 +1,230 @@
+"""One attempt at a stage: the worker's run of it, and how each kind of end is booked.
+
+Every attempt holds a lease; its end is written only while the lease is still its own. Who may
+try when is the dispatcher's business.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from server.errors import (
+    AudioError,
+    Cancelled,
+    DiskFull,
+    StageFailed,
+    WorkerGone,
+    WorkerLost,
+)
+from server.jobs.folders import Folders, free_percent, full_disk_is_said
+from server.jobs.places import ScratchPlaces
+from server.jobs.progress_log import ProgressLog
+from server.work.messages import Options, Result, Task
+from server.work.workers import Slot
+from store import Claim, LeaseLost, StageRepository
+
+log = structlog.get_logger()
+T = TypeVar("T")
+BOOKING_PAUSE = 2.0  # seconds between attempts to write to a database that refuses
+DISK_PAUSE = 10.0  # seconds until a stage that found the disk full is tried again
+RETRY_PAUSE = 0.3  # seconds: what failed may need a moment to be in order again
+
+
+class Attempts:
+    """Makes attempts and books their ends.
+
+    stop: cancels all other attempts at a job's stages; ended: is told when a job has ended.
+
+    Attributes:
+        suspects: jobs that were at a separation worker with others when it died: each runs alone
+            until it is known which of them kills workers.
+    """
+
+    def __init__(
+        self, stages: StageRepository, folders: Folders, max_attempts: int,
+        stop: Callable[[str], Awaitable[None]], ended: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._stages = stages
+        self._folders = folders
+        self._places = ScratchPlaces(folders)
+        self._max_attempts = max_attempts
+        self._stop = stop
+        self._ended = ended
+        self._moves: dict[str, asyncio.Future[None]] = {}
+        self._progress: dict[str, ProgressLog] = {}
+        self.suspects: set[str] = set()
+
+    async def make(self, claim: Claim, slot: Slot) -> None:
+        """One attempt, from the claim to its booked end; cancelled, it costs the job nothing."""
+        stage = claim.stage
+        structlog.contextvars.bind_contextvars(
+            job=stage.job_id, stage=stage.name, worker=slot.worker.hello.worker,
+            attempt=stage.attempt,
+        )
+        try:
+            await self._run(claim, slot)
+        except LeaseLost:
+            log.warning("stage was taken back meanwhile: what was done is dropped")
+        except asyncio.CancelledError:
+            with suppress(Exception):  # or a restart takes it back
+                await self._stages.release(stage, None, charge=False)
+            raise
+        except Exception:  # of what follows an end: the disk, as a rule
+            log.exception("stage not ended: back in the queue")
+            with suppress(LeaseLost):
+                await self._book(lambda: self._stages.release(stage, None, charge=False))
+
+    def forget_progress(self, job_id: str) -> None:
+        """None of the job's stages runs any more."""
+        self._progress.pop(job_id, None)
+
+    async def clean(self, job_id: str) -> None:
+        """Removes what an ended job leaves besides its tracks."""
+        await asyncio.to_thread(self._places.remove, job_id)
+        await asyncio.to_thread(self._folders.remove_parts, job_id)
+
+    async def _run(self, claim: Claim, slot: Slot) -> None:
+        began = time.monotonic()
+        log.info("stage started")
+        try:
+            result = await self._work(claim, slot)
+        except (AudioError, Cancelled) as error:
+            await self._fail(claim, error.message)
+        except WorkerGone:
+            await self._book(lambda: self._stages.release(claim.stage, None, charge=False))
+        except WorkerLost as error:
+            await self._lost(claim, error)
+        except DiskFull as error:
+            await self._wait_for_room(claim, error.message)
+        except Exception as error:
+            reason = getattr(error, "message", type(error).__name__)
+            log.warning("stage failed", reason=reason, exc_info=not isinstance(error, StageFailed))
+            await self._try_again(claim, reason)
+        else:
+            await self._finish(claim, result, time.monotonic() - began)
+
+    async def _work(self, claim: Claim, slot: Slot) -> Result:
+        """Has the worker run the stage; the first one finds a place for the job's files."""
+        try:
+            while (moved := self._moves.get(claim.job.id)) is not None:
+                await asyncio.wait([moved])
+            if claim.stage.name != "decode":
+                return await slot.run(self._task(claim), self._watch(claim))
+            seconds = msgspec.json.decode(claim.job.request).get("seconds", 0.0)
+            await asyncio.to_thread(self._places.open, claim.job.id, seconds)
+            result = await slot.run(self._task(claim), self._watch(claim))
+            with full_disk_is_said():
+                await asyncio.to_thread(self._places.settle, claim.job.id, result.facts["frames"])
+            return result
+        finally:
+            slot.release()  # unless it was used: what follows may take long
+
+    def _watch(self, claim: Claim) -> Callable[[float], None]:
+        """Is told how far the stage is. A late stage is no part of its job's progress."""
+        job, name = claim.job, claim.stage.name
+        if claim.stage.late:
+            return lambda done: None
+        watched = self._progress.setdefault(job.id, ProgressLog(self._stages))
+        return lambda done: watched.tell(job, name, done)
+
+    async def _book(self, change: Callable[[], Awaitable[T]]) -> T:
+        """Writes an end into the database, however long that takes: a full disk passes."""
+        while True:
+            try:
+                return await change()
+            except LeaseLost:
+                raise
+            except Exception:
+                log.exception("booking failed: trying again")
+                await asyncio.sleep(BOOKING_PAUSE)
+
+    def _task(self, claim: Claim) -> Task:
+        job_id = claim.job.id
+        assert claim.stage.lease is not None
+        return Task(
+            id=claim.stage.lease,
+            job=job_id,
+            stage=claim.stage.name,
+            due=claim.due,
+            source=str(self._folders.scratch / job_id / "input"),
+            scratch=str(self._places.of(job_id)),
+            outputs=str(self._folders.outputs / job_id),
+            options=msgspec.json.decode(claim.job.options, type=Options),
+            facts=claim.facts,
+        )
+
+    async def _finish(self, claim: Claim, result: Result, seconds: float) -> None:
+        ended = await self._book(
+            lambda: self._stages.finish(claim.stage, result.facts, result.tracks, time.time())
+        )
+        if claim.stage.pool == "separation":
+            self.suspects.discard(claim.job.id)
+        log.info("stage completed", seconds=round(seconds, 3))
+        if ended.completed:
+            log.info("job completed", seconds=round(time.time() - claim.job.created_at, 3))
+            self._ended()
+        if ended.over:
+            await self.clean(claim.job.id)
+        elif ended.completed:
+            await asyncio.to_thread(self._places.keep_mix, claim.job.id)
+
+    async def _lost(self, claim: Claim, error: WorkerLost) -> None:
+        if error.alone:
+            await self._try_again(claim, error.message)
+            return
+        log.warning("worker died under several songs: not charged, runs alone next")
+        self.suspects.add(claim.job.id)  # before it can be claimed again
+        try:
+            await self._book(lambda: self._stages.release(claim.stage, error.message, charge=False))
+        except LeaseLost:
+            self.suspects.discard(claim.job.id)
+            raise
+
+    async def _wait_for_room(self, claim: Claim, reason: str) -> None:
+        """A full disk is no job's fault, and it passes. From a faster place the job goes away."""
+        place = self._places.of(claim.job.id)
+        log.error("disk full: the stage waits", place=str(place),
+                  free_percent=free_percent(place.parent))
+        await asyncio.sleep(DISK_PAUSE)
+        if place.parent == self._folders.fast:
+            await self._move(claim.job.id)
+        await self._book(lambda: self._stages.release(claim.stage, reason, charge=False))
+
+    async def _move(self, job_id: str) -> None:
+        """Takes a job's scratch files to the disk, while none of its stages runs."""
+        moved = self._moves[job_id] = asyncio.get_running_loop().create_future()
+        try:
+            await self._stop(job_id)
+            with suppress(OSError):  # the disk is full too: the next attempt tries again
+                await asyncio.to_thread(self._places.to_disk, job_id)
+        finally:
+            self._moves.pop(job_id, None)
+            moved.set_result(None)
+
+    async def _try_again(self, claim: Claim, reason: str) -> None:
+        attempt = claim.stage.attempt
+        if attempt >= self._max_attempts:
+            log.error("stage failed for good", reason=reason)
+            await self._fail(claim, f"Processing failed {attempt} times and was given up")
+            return
+        log.warning("stage will be tried again", reason=reason)
+        await asyncio.sleep(RETRY_PAUSE)
+        await self._book(lambda: self._stages.release(claim.stage, reason, charge=True))
+
+    async def _fail(self, claim: Claim, sentence: str) -> None:
+        job_id = claim.job.id
+        self.suspects.discard(job_id)
+        over = await self._book(lambda: self._stages.fail(claim.stage, sentence, time.time()))
+        if claim.stage.late:
+            log.warning("late stage failed: the job goes without", error=sentence)
+        else:
+            log.warning("job failed", error=sentence)
+            self._ended()
+            await self._stop(job_id)
+        if over:
+            await self.clean(job_id)

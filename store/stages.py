@@ -1,0 +1,169 @@
+"""Attempts at stages: who may try which, and how that ends. Every end is fenced by a lease.
+
+Methods are coroutines on a `Database`; each is one transaction. Times are unix seconds and come
+from the caller.
+"""
+
+import json
+import math
+import sqlite3
+from typing import Any
+
+from store.connection import Database
+from store.credits import Entry, book
+from store.records import Claim, Ended, Stage, read_job
+from store.statements import load
+
+SQL = load("stages")
+MAX_ORPHANED = 10
+FETCH = "fetch"  # the pool of what comes before a job's own work: it does not start the job
+
+
+class LeaseLost(Exception):
+    """The stage was taken back meanwhile: what this attempt made counts for nothing."""
+
+
+class StageRepository:
+    """The stages of one database's jobs."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def claim(
+        self, pool: str, lease: str, now: float, before: float = math.inf
+    ) -> Claim | None:
+        """Takes the stage that is due first of those ready for this pool, or None.
+
+        before: only one that is due earlier than that.
+        """
+        return await self._db.write(_claim, pool, lease, now, before)
+
+    async def finish(
+        self, stage: Stage, facts: dict[str, Any], tracks: dict[str, str], now: float
+    ) -> Ended:
+        """Completes a claimed stage, and with the last one the job.
+
+        Raises:
+            LeaseLost: the stage is no longer this claim's; nothing was changed.
+        """
+        return await self._db.write(_finish, stage, facts, tracks, now)
+
+    async def release(self, stage: Stage, error: str | None, charge: bool) -> None:
+        """Puts a claimed stage back into the queue. Raises LeaseLost."""
+        await self._db.write(_release, stage, error, charge)
+
+    async def fail(self, stage: Stage, error: str, now: float) -> bool:
+        """Fails a claimed stage for good, and its job unless the stage is late.
+
+        True when nothing of the job is left to do. Raises LeaseLost.
+        """
+        return await self._db.write(_fail, stage, error, now)
+
+    async def settle(self, stage: Stage, request: str, seconds: int, now: float) -> Ended:
+        """Completes the stage that found out what a job costs, and holds the credits.
+
+        Raises:
+            LeaseLost, InsufficientCredits: nothing was changed.
+        """
+        return await self._db.write(_settle, stage, request, seconds, now)
+
+    async def set_progress(self, job_id: str, percent: int) -> None:
+        """Raises a running job's progress; it never goes down."""
+        await self._db.write(_set_progress, job_id, percent)
+
+    async def recover(self, boot: str, machine_boot: str, now: float) -> int:
+        """At the start: takes back what an earlier boot of the server held.
+
+        A stage that was running at MAX_ORPHANED sudden ends of the server is given up.
+        `machine_boot` names the boot of the machine: after a new one, unfinished jobs start
+        from their inputs, since scratch files are not synced. Returns the number of stages.
+        """
+        return await self._db.write(_recover, boot, machine_boot, now)
+
+
+def _claim(
+    db: sqlite3.Connection, pool: str, lease: str, now: float, before: float
+) -> Claim | None:
+    values = {"pool": pool, "lease": lease, "now": now, "before": before}
+    rows = db.execute(SQL["claim"], values).fetchall()
+    if not rows:
+        return None
+    row = dict(rows[0])
+    due = row.pop("due")
+    stage = Stage(**row)
+    if pool != FETCH:
+        db.execute(SQL["job_started"], {"job_id": stage.job_id, "now": now})
+    job = read_job(db, stage.job_id)
+    assert job is not None
+    facts: dict[str, Any] = {}
+    for found in db.execute(SQL["facts_so_far"], {"job_id": stage.job_id}):
+        facts |= json.loads(found["facts"])
+    return Claim(job, stage, facts, due)
+
+
+def _fenced(db: sqlite3.Connection, name: str, stage: Stage, values: dict[str, Any]) -> None:
+    key = {"job_id": stage.job_id, "name": stage.name, "lease": stage.lease}
+    if db.execute(SQL[name], key | values).rowcount != 1:
+        raise LeaseLost(f"{stage.name} of {stage.job_id}")
+
+
+def _finish(
+    db: sqlite3.Connection,
+    stage: Stage,
+    facts: dict[str, Any],
+    tracks: dict[str, str],
+    now: float,
+) -> Ended:
+    _fenced(db, "finish_stage", stage, {"now": now, "facts": json.dumps(facts)})
+    for name, path in tracks.items():
+        db.execute(SQL["upsert_track"], {"job_id": stage.job_id, "name": name, "path": path})
+    completed = db.execute(SQL["finish_job"], {"job_id": stage.job_id, "now": now}).rowcount == 1
+    return Ended(completed, _is_over(db, stage.job_id))
+
+
+def _settle(
+    db: sqlite3.Connection, stage: Stage, request: str, seconds: int, now: float
+) -> Ended:
+    ended = _finish(db, stage, {}, {}, now)
+    db.execute(SQL["settle"], {"id": stage.job_id, "request": request})
+    job = read_job(db, stage.job_id)
+    if job is not None and job.account_id is not None:
+        book(db, Entry(job.account_id, "hold", seconds, now, job.id))
+    return ended
+
+
+def _release(db: sqlite3.Connection, stage: Stage, error: str | None, charge: bool) -> None:
+    _fenced(db, "release_stage", stage, {"error": error, "charge": int(charge)})
+
+
+def _fail(db: sqlite3.Connection, stage: Stage, error: str, now: float) -> bool:
+    _fenced(db, "fail_stage", stage, {"now": now, "error": error})
+    if stage.late:
+        return _is_over(db, stage.job_id)
+    db.execute(SQL["stop_siblings"], {"job_id": stage.job_id, "now": now})
+    db.execute(SQL["fail_job"], {"job_id": stage.job_id, "now": now, "error": error})
+    db.execute(SQL["stop_late"], {"job_id": stage.job_id, "now": now})
+    return True
+
+
+def _is_over(db: sqlite3.Connection, job_id: str) -> bool:
+    return bool(db.execute(SQL["is_over"], {"job_id": job_id}).fetchone()[0])
+
+
+def _recover(db: sqlite3.Connection, boot: str, machine_boot: str, now: float) -> int:
+    released = db.execute(SQL["release_orphans"], {"boot": boot}).rowcount
+    sentence = f"Processing was cut off {MAX_ORPHANED} times and was given up"
+    values = {"limit": MAX_ORPHANED, "now": now, "error": sentence}
+    for name in ("fail_deadly_stages", "fail_deadly_jobs"):
+        db.execute(SQL[name], values)
+    row = db.execute(SQL["get_fact"], {"name": "machine_boot"}).fetchone()
+    if row is not None and row["value"] != machine_boot:
+        db.execute(SQL["forget_unfinished_tracks"])
+        released = db.execute(SQL["rewind_unfinished"]).rowcount
+        db.execute(SQL["drop_late_stages"], {"now": now})
+    db.execute(SQL["set_fact"], {"name": "machine_boot", "value": machine_boot})
+    return released
+
+
+def _set_progress(db: sqlite3.Connection, job_id: str, percent: int) -> None:
+    db.execute(SQL["set_progress"], {"job_id": job_id, "percent": percent})
