@@ -122,7 +122,7 @@ def serve_ours(folder: Path, port: int) -> None:
 async def _fill(folder: Path) -> None:
     from server.jobs import keys
     from server.jobs.orders import Request
-    from store import AccountRepository, Database, JobRepository, NewJob, StagePlan
+    from store import AccountRepository, Database, JobRepository, NewJob, StagePlan, Track
 
     now, key = time.time(), keys.new_key()
     request = Request(output_type="FOUR_STEMS", quality="BEST", output_format="MP3",
@@ -137,7 +137,7 @@ async def _fill(folder: Path) -> None:
         ))  # fmt: skip
         claim = await jobs.stages.claim("audio", "bench/1", now)
         assert claim is not None
-        tracks = {name: f"{name}.mp3" for name in ("vocals", "drums", "bass", "other")}
+        tracks = {name: Track(f"{name}.mp3") for name in ("vocals", "drums", "bass", "other")}
         await jobs.stages.finish(claim.stage, {}, tracks, now)
     (folder / KEY_FILE).write_text(f"{key} job")
 

@@ -17,7 +17,7 @@ from server.engine.devices import devices
 from server.engine.engine import Engine, start_song
 from server.engine.models import Separator
 from server.stems import FOUR, stem_gains
-from server.work.messages import Options, Task
+from server.work.messages import FinishedTrack, Options, Task
 from server.work.steps import finish
 
 Report = Callable[[str, float], None]  # is told a stage's name and the share of it that is done
@@ -69,7 +69,8 @@ class Offline:
             paths = []
             for index, track in enumerate(wanted):
                 task = msgspec.structs.replace(task, stage=f"encode/{track}")
-                paths += [folder / path for path in finish(encode_track(task)).tracks.values()]
+                made = finish(encode_track(task)).tracks.values()
+                paths += [folder / file.path for file in made]
                 report("encode", (index + 1) / len(wanted))
         return paths
 
@@ -78,7 +79,7 @@ class Offline:
 
         For FOUR stems only.
         """
-        tracks: dict[str, str] = {}
+        tracks: dict[str, FinishedTrack] = {}
         with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
             samples = self._config.pipeline.wav_format
             task = self._task(source, scratch, Target(folder, "WAV"), samples)
@@ -87,7 +88,7 @@ class Offline:
             task.facts["stems"] = list(self._stems)
             for stage in ("encode_stems", "harmonic_percussive", "compose", "normalise"):
                 tracks |= self._stage(stage, task, report)
-        return {name: folder / path for name, path in tracks.items()}
+        return {name: folder / file.path for name, file in tracks.items()}
 
     def _task(self, source: Path, scratch: str, target: Target, wav_format: str) -> Task:
         pipeline = self._config.pipeline
@@ -100,7 +101,7 @@ class Offline:
         return Task(id="offline", job="offline", stage="", source=str(source), scratch=scratch,
                     outputs=str(target.folder), options=options)
 
-    def _stage(self, name: str, task: Task, report: Report) -> dict[str, str]:
+    def _stage(self, name: str, task: Task, report: Report) -> dict[str, FinishedTrack]:
         result = finish(STAGES[name](task), lambda done: report(name, done))
         task.facts.update(result.facts)
         report(name, 1.0)

@@ -9,7 +9,7 @@ from store.connection import Database, DatabaseError
 from store.credits import CreditRepository, Entry, InsufficientCredits
 from store.idempotency import AnsweredBefore, IdempotencyRecord
 from store.jobs import JobRepository
-from store.records import Claim, Job, NewJob, Stage, StagePlan
+from store.records import Claim, Job, NewJob, Stage, StagePlan, Track
 from store.stages import FETCH, LeaseLost, StageRepository
 from store.uploads import UploadRepository
 from store.webhooks import WebhookRepository
@@ -17,6 +17,6 @@ from store.webhooks import WebhookRepository
 __all__ = [
     "FETCH", "AccountRepository", "AnsweredBefore", "Claim", "CreditRepository", "Database",
     "DatabaseError", "Entry", "IdempotencyRecord", "InsufficientCredits", "Job", "JobRepository",
-    "LeaseLost", "NewJob", "Stage", "StagePlan", "StageRepository", "UploadRepository",
+    "LeaseLost", "NewJob", "Stage", "StagePlan", "StageRepository", "Track", "UploadRepository",
     "WebhookRepository",
 ]

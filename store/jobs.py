@@ -79,6 +79,11 @@ class JobRepository:
         """How many jobs are queued or running."""
         return await self._db.read(_scalar, "count_unfinished")
 
+    async def sum_up(self, job_id: str, name: str, size: int, crc: int) -> None:
+        """Keeps size and CRC-32 of a track that was finished before they were kept."""
+        values = {"job_id": job_id, "name": name, "size": size, "crc": crc}
+        await self._db.write(_change, "sum_up_track", values)
+
     async def cancel(self, job_id: str, error: str, now: float) -> bool:
         """Fails a job that is not finished, whoever works on it. False: it had ended."""
         return await self._db.write(_cancel, job_id, error, now)

@@ -57,6 +57,17 @@ class Stage(Struct, frozen=True):
     late: int
 
 
+class Track(Struct, frozen=True):
+    """A finished track's file: its path below the job's outputs folder, its bytes, their CRC-32.
+
+    The last two are None for files that were written before they were kept.
+    """
+
+    path: str
+    size: int | None = None
+    crc: int | None = None
+
+
 class Job(Struct, frozen=True):
     """A job with its stages in order and its tracks by name. `options` and `request` are JSON.
 
@@ -78,7 +89,7 @@ class Job(Struct, frozen=True):
     callback_url: str | None
     charged: int
     stages: list[Stage]
-    tracks: dict[str, str]
+    tracks: dict[str, Track]
 
 
 class Ended(NamedTuple):
@@ -106,5 +117,8 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job | None:
     if row is None:
         return None
     stages = [Stage(**dict(found)) for found in db.execute(SQL["select_stages"], {"id": job_id})]
-    tracks = {row["name"]: row["path"] for row in db.execute(SQL["select_tracks"], {"id": job_id})}
+    tracks = {
+        found["name"]: Track(found["path"], found["size"], found["crc"])
+        for found in db.execute(SQL["select_tracks"], {"id": job_id})
+    }
     return Job(**dict(row), stages=stages, tracks=tracks)

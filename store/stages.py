@@ -9,9 +9,11 @@ import math
 import sqlite3
 from typing import Any
 
+from msgspec import structs
+
 from store.connection import Database
 from store.credits import Entry, book
-from store.records import Claim, Ended, Stage, read_job
+from store.records import Claim, Ended, Stage, Track, read_job
 from store.statements import load
 
 SQL = load("stages")
@@ -39,7 +41,7 @@ class StageRepository:
         return await self._db.write(_claim, pool, lease, now, before)
 
     async def finish(
-        self, stage: Stage, facts: dict[str, Any], tracks: dict[str, str], now: float
+        self, stage: Stage, facts: dict[str, Any], tracks: dict[str, Track], now: float
     ) -> Ended:
         """Completes a claimed stage, and with the last one the job.
 
@@ -111,12 +113,13 @@ def _finish(
     db: sqlite3.Connection,
     stage: Stage,
     facts: dict[str, Any],
-    tracks: dict[str, str],
+    tracks: dict[str, Track],
     now: float,
 ) -> Ended:
     _fenced(db, "finish_stage", stage, {"now": now, "facts": json.dumps(facts)})
-    for name, path in tracks.items():
-        db.execute(SQL["upsert_track"], {"job_id": stage.job_id, "name": name, "path": path})
+    for name, track in tracks.items():
+        values = {"job_id": stage.job_id, "name": name}
+        db.execute(SQL["upsert_track"], values | structs.asdict(track))
     completed = db.execute(SQL["finish_job"], {"job_id": stage.job_id, "now": now}).rowcount == 1
     return Ended(completed, _is_over(db, stage.job_id))
 

@@ -32,6 +32,10 @@ class TrackNotFound(StemboxError):
     """The job has no such track, or not yet."""
 
 
+class TrackDamaged(StemboxError):
+    """A track's file is not what was written: the disk has lost some of it."""
+
+
 class JobNotCompleted(StemboxError):
     """All tracks were asked for before the job had made them."""
 

@@ -1,10 +1,10 @@
-"""Tracks and the ZIP of all tracks as HTTP answers: lengths, ranges, tags, HEAD.
+"""Tracks and the ZIP of all tracks as HTTP answers: names, lengths, ranges, tags, HEAD.
 
 Paths come from the jobs room only; nothing of a request is ever joined to one.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import formatdate
 from os import stat_result
 from pathlib import Path
@@ -14,10 +14,12 @@ from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from zipstream import ZipStream
 
 from server.api import ranges
-from server.api.answers import DownloadCut, TrackNotFound
+from server.api.answers import DownloadCut, TrackDamaged, TrackNotFound
+from server.api.file_names import attachment
+from server.api.ports import TrackFile
+from server.api.zips import Member, headers_of
 
 CHUNK: Final = 256 << 10  # bytes: one hop to a thread each; a slow client costs this much memory
 
@@ -33,57 +35,64 @@ class Source(Struct, frozen=True, kw_only=True):
     read: Callable[[int, int], Iterator[bytes]]
 
 
-async def track(request: Request, name: str, path: Path) -> Response:
-    """The answer with one track's WAV file.
+async def track(request: Request, song: str, file: TrackFile, media_type: str) -> Response:
+    """The answer with one finished track of a song.
 
     Raises:
         TrackNotFound: the file is gone.
+        TrackDamaged: it is not what was written.
         RangeNotSatisfiable: the asked-for range begins behind the end.
     """
-    return await _answer(request, lambda: _file_source(path, f"{name}.wav", "audio/wav"))
+    return await _answer(request, lambda: _file_source(song, file, media_type))
 
 
-async def file(request: Request, path: Path, media_type: str) -> Response:
-    """The answer with one finished file under its own name. Raises as `track`."""
-    return await _answer(request, lambda: _file_source(path, path.name, media_type))
+async def archive(
+    request: Request, song: str, tracks: Mapping[str, TrackFile], made_at: float
+) -> Response:
+    """The answer with a ZIP of all tracks of a song, whose sizes and CRC-32 are known.
+
+    made_at: unix seconds, the time of all files in it. Raises as `track`.
+    """
+    return await _answer(request, lambda: _zip_source(song, list(tracks.values()), made_at))
 
 
-async def archive(request: Request, tracks: Mapping[str, Path]) -> Response:
-    """The answer with a ZIP of all tracks, stored, made while it is sent. Raises as `track`."""
-    return await _answer(request, lambda: _zip_source(tracks))
-
-
-def _file_source(path: Path, name: str, media_type: str) -> Source:
-    stat = path.stat()
+def _file_source(song: str, file: TrackFile, media_type: str) -> Source:
+    stat = _stat(file)
     return Source(
-        name=name,
+        name=f"{song} - {file.path.name}",
         media_type=media_type,
         size=stat.st_size,
-        etag=f'"{_version(stat)}"',
+        etag=f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"',
         modified=stat.st_mtime,
-        read=lambda start, stop: _read_file(path, start, stop),
+        read=lambda start, stop: _read_file(file.path, start, stop),
     )
 
 
-def _zip_source(tracks: Mapping[str, Path]) -> Source:
-    """The bytes follow from the files alone, so a download may be taken up again."""
-    stats = {name: path.stat() for name, path in tracks.items()}
-    versions = "/".join(f"{name}-{_version(stat)}" for name, stat in stats.items())
-    stream = ZipStream(sized=True)
-    for name, path in tracks.items():
-        stream.add_path(path, f"{name}.wav", recurse=False)
+def _zip_source(song: str, files: Sequence[TrackFile], made_at: float) -> Source:
+    """Every byte follows from what is known of the files, so a download may be taken up again."""
+    stats = [_stat(file) for file in files]
+    members = [Member(file.path.name, file.size or 0, file.crc or 0) for file in files]
+    *before, behind = headers_of(members, made_at)
+    parts: list[bytes | TrackFile] = []
+    for header, file in zip(before, files, strict=True):
+        parts += [header, file]
+    parts.append(behind)
+    digest = hashlib.sha256(b"".join([*before, behind])).hexdigest()
     return Source(
-        name="tracks.zip",
+        name=f"{song}.zip",
         media_type="application/zip",
-        size=len(stream),
-        etag=f'"{hashlib.sha256(versions.encode()).hexdigest()[:32]}"',
-        modified=max((stat.st_mtime for stat in stats.values()), default=0.0),
-        read=lambda start, stop: _cut(stream, start, stop),
+        size=sum(map(_size, parts)),
+        etag=f'"{digest[:32]}"',
+        modified=max((stat.st_mtime for stat in stats), default=made_at),
+        read=lambda start, stop: _read_parts(parts, start, stop),
     )
 
 
-def _version(stat: stat_result) -> str:
-    return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+def _stat(file: TrackFile) -> stat_result:
+    stat = file.path.stat()
+    if file.size not in (None, stat.st_size):
+        raise TrackDamaged(f"Track {file.path.stem} is damaged")
+    return stat
 
 
 async def _answer(request: Request, make: Callable[[], Source]) -> Response:
@@ -103,7 +112,7 @@ async def _answer(request: Request, make: Callable[[], Source]) -> Response:
     )
     span = range(source.size) if wanted is None else wanted
     headers["Content-Length"] = str(len(span))
-    headers["Content-Disposition"] = f'attachment; filename="{source.name}"'
+    headers["Content-Disposition"] = attachment(source.name)
     headers["X-Content-Type-Options"] = "nosniff"
     if wanted is not None:
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{source.size}"
@@ -122,28 +131,29 @@ def _unless_removed(pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise DownloadCut(error.strerror) from None
 
 
+def _read_parts(parts: Sequence[bytes | TrackFile], start: int, stop: int) -> Iterator[bytes]:
+    """Bytes `start` to `stop` of all parts in a row; no more is read than that."""
+    for part in parts:
+        size = _size(part)
+        first, last = max(0, start), min(size, stop)
+        if first < last:
+            if isinstance(part, bytes):
+                yield part[first:last]
+            else:
+                yield from _read_file(part.path, first, last)
+        start, stop = start - size, stop - size
+
+
+def _size(part: bytes | TrackFile) -> int:
+    return len(part) if isinstance(part, bytes) else part.size or 0
+
+
 def _read_file(path: Path, start: int, stop: int) -> Iterator[bytes]:
     with path.open("rb") as file:
         file.seek(start)
         while start < stop:
             data = file.read(min(CHUNK, stop - start))
             if not data:
-                return  # cut short on disk: the server closes the connection, the client sees it
+                raise DownloadCut(f"{path.name} was cut short")
             start += len(data)
             yield data
-
-
-def _cut(pieces: Iterable[bytes], start: int, stop: int) -> Iterator[bytes]:
-    """Bytes `start` to `stop` of a stream of pieces, in chunks of a good size."""
-    held = bytearray()
-    position = 0
-    for piece in pieces:
-        held += memoryview(piece)[max(0, start - position) : max(0, stop - position)]
-        position += len(piece)
-        if len(held) >= CHUNK:
-            yield bytes(held)
-            held.clear()
-        if position >= stop:
-            break
-    if held:
-        yield bytes(held)

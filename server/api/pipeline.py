@@ -12,6 +12,7 @@ from starlette.routing import Route
 from server.api import downloads, multipart, uploads, wire
 from server.api.answers import JobNotCompleted, Json, TrackNotFound
 from server.api.auth import PipelineGuard
+from server.api.file_names import song_of
 from server.api.ports import JobService, JobView, Upload
 from server.audio.formats import SUPPORTED_FORMATS
 from server.config import Config
@@ -96,14 +97,20 @@ class Pipeline:
         name = request.path_params["track_name"]
         if name not in view.tracks:
             raise TrackNotFound("Track not found")
-        return await downloads.track(request, name, view.tracks[name])
+        song = song_of(view.file_name, view.id)
+        return await downloads.track(request, song, view.tracks[name], "audio/wav")
 
     async def download_all(self, request: Request) -> Response:
         """All tracks of a completed job."""
         view = await self._find(request)
         if view.state != "completed":
             raise JobNotCompleted("Job not completed")
-        return await downloads.archive(request, view.tracks)
+        try:
+            view = await self._jobs.sum_up(view)
+        except FileNotFoundError:
+            raise TrackNotFound("Track not found") from None
+        song = song_of(view.file_name, view.id)
+        return await downloads.archive(request, song, view.tracks, view.created_at)
 
     async def _find(self, request: Request) -> JobView:
         account = await self._guard.account(request)

@@ -8,13 +8,14 @@ from server.jobs.orders import Created, Idempotency, Order, Request, SplitJob
 from server.jobs.plan import StageView
 from server.jobs.service import JobView, Upload
 from server.jobs.split import SplitService
+from server.jobs.track_files import TrackFile
 from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
 
 __all__ = [
     "Accounts", "Created", "Delivery", "Idempotency", "Job", "JobService", "JobView", "Order",
-    "Request", "Services", "SplitJob", "SplitService", "StageView", "Upload", "Uploads", "Webhook",
-    "Webhooks",
+    "Request", "Services", "SplitJob", "SplitService", "StageView", "TrackFile", "Upload",
+    "Uploads", "Webhook", "Webhooks",
 ]
 
 
@@ -51,6 +52,9 @@ class JobService(Protocol):
 
     async def get(self, job_id: str, account_id: str | None = None) -> JobView:
         """The job, if it is this account's. Raises `JobNotFound`."""
+
+    async def sum_up(self, view: JobView) -> JobView:
+        """The job with size and CRC-32 of every track. Raises OSError: a file is gone."""
 
     def view(self, job: Job) -> JobView:
         """A stored job as its API shows it."""

@@ -91,7 +91,7 @@ def timestamp(seconds: float) -> str:
 
 def outputs(view: JobView) -> dict[str, str]:
     """Track names and absolute paths of the complete files."""
-    return {name: str(path) for name, path in view.tracks.items()}
+    return {name: str(file.path) for name, file in view.tracks.items()}
 
 
 def job_answer(view: JobView) -> JobAnswer:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from server.audio.checksum import Contents
 from server.audio.flac import FlacWriter
 from server.audio.mp3 import Mp3Writer
 from server.audio.track_writer import TrackWriter
@@ -30,13 +31,15 @@ def encode(
     wav_format: str,
     gain: float = 1.0,
     format: str = "WAV",
-) -> Steps[None]:
+) -> Steps[Contents]:
     """Writes the F32 file `source` as the track `target`, which appears when it is complete.
 
     Args:
         wav_format: one of SAMPLES, FLOAT for WAV alone; MP3 has none.
         gain: a linear factor; integers are clipped after it, float is not.
         format: WAV, FLAC or MP3 (320 kbit/s).
+    Returns:
+        what the track's file holds.
     """
     with (
         FrameReader(source) as reader,
@@ -47,6 +50,7 @@ def encode(
             writer.write(block)
             done += len(block)
             yield done / reader.frames
+    return writer.contents
 
 
 def joint_gain(peak: float, format: str) -> float:

@@ -6,7 +6,7 @@ A stage may be killed anywhere and run again: it reads only what earlier stages 
 file of its own appears complete, under the same name, with the same bytes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from msgspec import structs
 from kernels import HPSSStream, LoudnessMeter, normalisation_gain
 from server.audio import decode as decoding
 from server.audio import describe as describing
+from server.audio.checksum import Contents
 from server.audio.encode import encode, joint_gain
 from server.audio.stereo import interleaved, planar
 from server.audio.tracks import track_path
 from server.audio.wav import WavWriter
-from server.work.messages import Result, Task
+from server.work.messages import FinishedTrack, Result, Task
 from server.work.scratch import CHANNELS, SAMPLE_RATE, FrameReader, FrameWriter
 from server.work.steps import Steps, share
 
@@ -71,7 +72,7 @@ def harmonic_percussive(task: Task) -> Steps[Result]:
                 part.write(frames)
                 wav.write(frames)
             yield done
-    return _tracks(task, HPSS_TRACKS)
+    return _tracks(task, {name: wav.contents for name, wav in zip(HPSS_TRACKS, wavs, strict=True)})
 
 
 def compose(task: Task) -> Steps[Result]:
@@ -87,18 +88,19 @@ def compose(task: Task) -> Steps[Result]:
 
 def normalise(task: Task) -> Steps[Result]:
     """Writes the composite tracks, each with its gain of the fact `gains`."""
-    gains = task.facts["gains"]
+    gains, written = task.facts["gains"], {}
     for index, (track, name) in enumerate(COMPOSITES.items()):
-        yield from share(index, len(COMPOSITES), _encode(task, name, track, gains[track]))
-    return _tracks(task, COMPOSITES)
+        encoding = _encode(task, name, track, gains[track])
+        written[track] = yield from share(index, len(COMPOSITES), encoding)
+    return _tracks(task, written)
 
 
 def encode_stems(task: Task) -> Steps[Result]:
     """Writes the model's stems, named by the fact `stems`, at the level of the mix."""
-    stems = task.facts["stems"]
+    stems, written = task.facts["stems"], {}
     for index, stem in enumerate(stems):
-        yield from share(index, len(stems), _encode(task, stem, stem))
-    return _tracks(task, stems)
+        written[stem] = yield from share(index, len(stems), _encode(task, stem, stem))
+    return _tracks(task, written)
 
 
 def encode_track(task: Task) -> Steps[Result]:
@@ -110,8 +112,10 @@ def encode_track(task: Task) -> Steps[Result]:
     path = f"{track}.{options.format.lower()}"
     gain = joint_gain(task.facts["peak"], options.format)
     target = Path(task.outputs) / path
-    yield from encode(_f32(task, track), target, options.wav_format, gain, options.format)
-    return Result(task.id, tracks={track: path})
+    contents = yield from encode(
+        _f32(task, track), target, options.wav_format, gain, options.format
+    )
+    return Result(task.id, tracks={track: FinishedTrack(path, *contents)})
 
 
 def describe(task: Task) -> Steps[Result]:
@@ -156,12 +160,14 @@ def _measured(path: Path) -> Steps[LoudnessMeter]:
     return meter
 
 
-def _encode(task: Task, name: str, track: str, gain: float = 1.0) -> Steps[None]:
+def _encode(task: Task, name: str, track: str, gain: float = 1.0) -> Steps[Contents]:
     return encode(_f32(task, name), _wav(task, track), task.options.wav_format, gain)
 
 
-def _tracks(task: Task, names: Iterable[str]) -> Result:
-    return Result(task.id, tracks={name: track_path(name) for name in names})
+def _tracks(task: Task, written: Mapping[str, Contents]) -> Result:
+    return Result(task.id, tracks={
+        name: FinishedTrack(track_path(name), *contents) for name, contents in written.items()
+    })  # fmt: skip
 
 
 def _f32(task: Task, name: str) -> Path:

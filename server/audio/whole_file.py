@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Self
 
+from server.audio.checksum import HEAD, Checksum, Contents
 from server.work.scratch import part_of
 
 
@@ -12,19 +13,30 @@ class WholeFile:
     """Collects bytes in a temporary file beside `target`; left by an error it leaves nothing.
 
     To be overridden: `begin` for what comes first, `finish` for what is known only at the end.
+
+    Attributes:
+        contents: size and CRC-32 of the file, once it has appeared.
     """
 
     file: io.FileIO
+    contents: Contents
 
     def __init__(self, target: Path) -> None:
         self.target = target
         self._part = part_of(target)
+        self._checksum = Checksum()
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        """Writes all of it; a raw file may take less at a time."""
+        """Writes all of it; a raw file may take less at a time.
+
+        Elsewhere than at the end of the file only its first HEAD bytes may be written.
+        """
         view = memoryview(data)
         while view:
-            view = view[self.file.write(view) :]
+            position = self.file.tell()
+            written = self.file.write(view)
+            self._checksum.add(position, view[:written])
+            view = view[written:]
 
     def begin(self) -> None:
         """Called when the file is open."""
@@ -51,6 +63,7 @@ class WholeFile:
             self._drop()
 
     def _publish(self) -> None:
+        self.contents = self._checksum.finish(os.pread(self.file.fileno(), HEAD, 0))
         os.fsync(self.file.fileno())
         os.replace(self._part, self.target)
         folder = os.open(self.target.parent, os.O_RDONLY)

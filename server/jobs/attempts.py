@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 import structlog
+from msgspec import structs
 
 from server.errors import (
     AudioError,
@@ -26,7 +27,7 @@ from server.jobs.places import ScratchPlaces
 from server.jobs.progress_log import ProgressLog
 from server.work.messages import Options, Result, Task
 from server.work.workers import Slot
-from store import Claim, LeaseLost, StageRepository
+from store import Claim, LeaseLost, StageRepository, Track
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -159,8 +160,9 @@ class Attempts:
         )
 
     async def _finish(self, claim: Claim, result: Result, seconds: float) -> None:
+        tracks = {name: Track(*structs.astuple(file)) for name, file in result.tracks.items()}
         ended = await self._book(
-            lambda: self._stages.finish(claim.stage, result.facts, result.tracks, time.time())
+            lambda: self._stages.finish(claim.stage, result.facts, tracks, time.time())
         )
         if claim.stage.pool == "separation":
             self.suspects.discard(claim.job.id)

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from server.audio.tracks import TRACKS
 from server.config import Config
@@ -16,6 +17,7 @@ from server.errors import JobNotFound
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.intake import Intake
 from server.jobs.plan import PIPELINE, StageView, shown_stages
+from server.jobs.track_files import Checksums, TrackFile
 from server.work.messages import Options
 from server.work.workers import Workers
 from store import Job, JobRepository, NewJob
@@ -42,7 +44,7 @@ class JobView(Struct, frozen=True):
     created_at: float
     file_name: str
     stages: list[StageView]
-    tracks: dict[str, Path]
+    tracks: Mapping[str, TrackFile]
     error: str | None
 
 
@@ -58,6 +60,7 @@ class JobService:
         self._intake = intake
         self._workers = workers
         self._dispatcher = dispatcher
+        self._checksums = Checksums(jobs)
 
     async def reserve(self) -> tuple[str, Path]:
         """Admits a new upload: its job's id and an empty folder for its bytes.
@@ -109,6 +112,11 @@ class JobService:
             raise JobNotFound("Job not found")
         return self.view(job)
 
+    async def sum_up(self, view: JobView) -> JobView:
+        """The job with size and CRC-32 of every track. Raises OSError: a file is gone."""
+        tracks = await self._checksums.complete(view.id, view.tracks)
+        return structs.replace(view, tracks=tracks)
+
     def ready(self) -> bool:
         """Whether a separation worker is ready."""
         return self._workers.ready("separation")
@@ -139,7 +147,10 @@ class JobService:
             created_at=job.created_at,
             file_name=options.file_name,
             stages=shown_stages(job.stages),
-            tracks={name: outputs / job.tracks[name] for name in TRACKS if name in job.tracks},
+            tracks={
+                name: TrackFile(outputs / track.path, track.size, track.crc)
+                for name in TRACKS if (track := job.tracks.get(name))
+            },
             error=job.error,
         )
 

@@ -28,6 +28,7 @@ from server.jobs.orders import (
     with_length,
 )
 from server.jobs.plan import split_plan
+from server.jobs.track_files import TrackFile
 from server.jobs.uploads import Uploads
 from server.stems import OUTPUTS
 from server.work.messages import Options
@@ -125,11 +126,13 @@ class SplitService:
             raise JobNotFound("Job not found.")
         return self.view(job)
 
-    def path(self, job: SplitJob, name: str) -> Path | None:
-        """Where a finished file of a completed job lies; None if it has no such file."""
+    def file(self, job: SplitJob, name: str) -> TrackFile | None:
+        """The finished file of that name of a completed job; None if it has no such file."""
         if job.status != "completed" or name not in job.files.values():
             return None
-        return self._intake.folders.outputs / job.job.id / name
+        track = next(track for track in job.job.tracks.values() if track.path == name)
+        outputs = self._intake.folders.outputs / job.job.id
+        return TrackFile(outputs / name, track.size, track.crc)
 
     async def page(
         self, account_id: str, status: str | None, limit: int, offset: int
@@ -162,7 +165,7 @@ class SplitService:
             if stage.name == "describe":
                 facts = msgspec.json.decode(stage.facts)
         wanted = {
-            track: job.tracks[track] for track in OUTPUTS[request.output_type]
+            track: job.tracks[track].path for track in OUTPUTS[request.output_type]
             if track in job.tracks
         }  # fmt: skip
         return SplitJob(job, request, status, wanted, facts.get("bpm"), facts.get("key"))

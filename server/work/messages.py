@@ -74,12 +74,20 @@ class Progress(Struct, frozen=True, tag="progress"):
     done: float
 
 
+class FinishedTrack(Struct, frozen=True):
+    """A track's file: its path below the outputs folder, its bytes, and their CRC-32."""
+
+    path: str
+    size: int
+    crc: int
+
+
 class Result(Struct, frozen=True, tag="result"):
-    """The task is done. `tracks` maps track names to paths below the outputs folder."""
+    """The task is done. `tracks` maps track names to the files that it has finished."""
 
     id: str
     facts: dict[str, Any] = field(default_factory=dict)
-    tracks: dict[str, str] = field(default_factory=dict)
+    tracks: dict[str, FinishedTrack] = field(default_factory=dict)
 
 
 class Failed(Struct, frozen=True, tag="failed"):

@@ -9,4 +9,4 @@ SELECT job_id, name, pool, state, attempt, lease, started_at, completed_at, erro
 FROM stages WHERE job_id = :id ORDER BY position;
 
 -- name: select_tracks
-SELECT name, path FROM tracks WHERE job_id = :id;
+SELECT name, path, size, crc FROM tracks WHERE job_id = :id;

@@ -31,8 +31,9 @@ UPDATE stages SET state = 'completed', lease = NULL, completed_at = :now, facts 
 WHERE job_id = :job_id AND name = :name AND lease = :lease;
 
 -- name: upsert_track
-INSERT INTO tracks (job_id, name, path) VALUES (:job_id, :name, :path)
-ON CONFLICT (job_id, name) DO UPDATE SET path = excluded.path;
+INSERT INTO tracks (job_id, name, path, size, crc) VALUES (:job_id, :name, :path, :size, :crc)
+ON CONFLICT (job_id, name) DO UPDATE
+SET path = excluded.path, size = excluded.size, crc = excluded.crc;
 
 -- name: finish_job
 -- Only when no stage is left but late ones.

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server.api import create_app
-from server.api.ports import JobView, Services, StageView, Upload
+from server.api.ports import JobView, Services, StageView, TrackFile, Upload
 from server.api.signing import Signer
 from server.api.wire import PROCESSORS
 from server.config import Config
@@ -111,13 +112,18 @@ class FakeJobs:
             raise JobNotFound(f"no job {job_id!r}")
         return self.jobs[job_id]
 
+    async def sum_up(self, view: JobView) -> JobView:
+        return view
+
     def ready(self) -> bool:
         return self.is_ready
 
     def about(self) -> dict[str, Any]:
         return self.extra
 
-    def finished(self, state: str = "completed", size: int = 300_000) -> JobView:
+    def finished(
+        self, state: str = "completed", size: int = 300_000, file_name: str = "song.wav"
+    ) -> JobView:
         """Adds a job with all nine tracks on disk, each of other bytes and another length."""
         job_id = str(uuid.uuid4())
         tracks = {}
@@ -125,7 +131,7 @@ class FakeJobs:
             path = self.root / "outputs" / job_id / folder / f"{name}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes((PATTERN * (size // len(PATTERN) + 2))[number : size + 2 * number])
-            tracks[name] = path
+            tracks[name] = TrackFile(path, path.stat().st_size, zlib.crc32(path.read_bytes()))
         stages = [
             StageView(
                 name=name,
@@ -140,7 +146,7 @@ class FakeJobs:
             id=job_id,
             state=state,
             created_at=CREATED_AT,
-            file_name="song.wav",
+            file_name=file_name,
             stages=stages,
             tracks=tracks,
             error=None,

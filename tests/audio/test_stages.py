@@ -1,5 +1,6 @@
 """The stages on real folders: what adds up, what is loud enough, what is left behind."""
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from server.audio.encode import CEILINGS
 from server.audio.stages import COMPOSITES, HPSS_TRACKS, STAGES
 from server.errors import Cancelled
-from server.work.messages import Options, Result, Task
+from server.work.messages import FinishedTrack, Options, Result, Task
 from server.work.steps import finish
 
 from .making import RATE, read_mix, song, write_mix, write_sound
@@ -61,7 +62,7 @@ def run_all(folder: Path, samples: np.ndarray, wav_format: str = "FLOAT") -> Res
 
 
 def read(folder: Path, result: Result, track: str) -> np.ndarray:
-    return soundfile.read(folder / "outputs" / result.tracks[track], dtype="float32")[0]
+    return soundfile.read(folder / "outputs" / result.tracks[track].path, dtype="float32")[0]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -73,7 +74,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_the_tracks_are_where_the_contract_has_them(tmp_path: Path) -> None:
     original = song(3)
     result = run_all(tmp_path, original)
-    assert result.tracks == {
+    assert {track: file.path for track, file in result.tracks.items()} == {
         "harmonic": "harmonic_percussive/harmonic.wav",
         "percussive": "harmonic_percussive/percussive.wav",
         "main": "composite/main.wav",
@@ -82,7 +83,10 @@ def test_the_tracks_are_where_the_contract_has_them(tmp_path: Path) -> None:
         "vocals": "demucs_output/vocals.wav",
         "drums": "demucs_output/drums.wav",
     }
-    assert set(files(tmp_path / "outputs")) == set(result.tracks.values())
+    found = files(tmp_path / "outputs")
+    assert set(result.tracks.values()) == {
+        FinishedTrack(path, len(data), zlib.crc32(data)) for path, data in found.items()
+    }
     assert result.facts["format"] == "wav"
     assert result.facts["sample_rate"] == RATE
     assert result.facts["channels"] == 2
@@ -220,7 +224,9 @@ def test_each_track_is_encoded_with_the_gain_of_all(
     for track, stem in (("vocals", loud), ("instrumental", loud / 5)):
         write_mix(tmp_path / "scratch" / f"{track}.f32", stem)
         result = encoded(tmp_path, track, 1.25, format=format, wav_format=wav_format)
-        assert result.tracks == {track: f"{track}.{format.lower()}"}
+        path = f"{track}.{format.lower()}"
+        data = (tmp_path / "outputs" / path).read_bytes()
+        assert result.tracks == {track: FinishedTrack(path, len(data), zlib.crc32(data))}
         back = read(tmp_path, result, track)
         assert back.shape == stem.shape
         if error is None:

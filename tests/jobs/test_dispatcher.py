@@ -16,8 +16,8 @@ from server.jobs import dispatcher as dispatcher_module
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.folders import Folders
 from server.jobs.plan import PIPELINE, shown_stages
-from server.work.messages import Options, Result, Task
-from store import Database, JobRepository, StageRepository
+from server.work.messages import FinishedTrack, Options, Result, Task
+from store import Database, JobRepository, StageRepository, Track
 from tests.store.conftest import new_job
 
 OPTIONS = msgspec.json.encode(Options(
@@ -109,12 +109,13 @@ def play(
 
 
 def fine(task: Task, run: int) -> Result:
-    return Result(task.id, {"frames": 1}, {task.stage: f"{task.stage}.wav"})
+    return Result(task.id, {"frames": 1}, {task.stage: FinishedTrack(f"{task.stage}.wav", 1, 2)})
 
 
 def test_every_stage_runs_once() -> None:
     jobs, crew, scratch = play(fine, jobs_wanted=12)
     assert {job.state for job in jobs} == {"completed"}
+    assert jobs[0].tracks["normalise"] == Track("normalise.wav", 1, 2)
     assert set(crew.runs.values()) == {1}
     assert len(crew.runs) == 12 * len(PIPELINE)
     assert scratch == set()

@@ -18,6 +18,7 @@ from store import (
     Database,
     Entry,
     JobRepository,
+    Track,
     UploadRepository,
     WebhookRepository,
 )
@@ -102,7 +103,7 @@ def test_jobs_whose_time_is_over(play) -> None:
             (world.folders.outputs / name).mkdir()
         ended = NOW - 3600 * HOURS
         stage = (await world.jobs.stages.claim("audio", "b/1", ended)).stage
-        await world.jobs.stages.finish(stage, {}, {"vocals": "vocals.mp3"}, ended)
+        await world.jobs.stages.finish(stage, {}, {"vocals": Track("vocals.mp3")}, ended)
         stage = (await world.jobs.stages.claim("audio", "b/2", ended)).stage
         await world.jobs.stages.fail(stage, "broken", ended)
 

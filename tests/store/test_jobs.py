@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from store import JobRepository, LeaseLost
+from store import JobRepository, LeaseLost, Track
 from tests.store.conftest import PLAN, new_job
 
 
@@ -27,11 +27,11 @@ def test_stages_come_when_their_needs_are_met(open_store) -> None:
             claim = await jobs.stages.claim("audio", "b/9", 3.0)
             assert claim.facts == {"decode": True, "hpss": True, "separate": True}
             assert (await jobs.get("a")).state == "processing"
-            tracks = {"vocals": "v.wav"}
+            tracks = {"vocals": Track("v.wav", 9, 2**32 - 1)}
             assert await jobs.stages.finish(claim.stage, {}, tracks, 4.0) == (True, True)
             job = await jobs.get("a")
             assert (job.state, job.completed_at, job.tracks) == (
-                "completed", 4.0, {"vocals": "v.wav"})
+                "completed", 4.0, tracks)
             assert await jobs.count_unfinished() == 0
 
     asyncio.run(main())
@@ -89,7 +89,7 @@ def test_a_lost_lease_changes_nothing(open_store) -> None:
             assert current.attempt == 2
             before = await jobs.get("a")
             for attempt in (
-                jobs.stages.finish(stale, {}, {"x": "y"}, 9.0),
+                jobs.stages.finish(stale, {}, {"x": Track("y")}, 9.0),
                 jobs.stages.fail(stale, "no", 9.0),
                 jobs.stages.release(stale, None, charge=True),
             ):
@@ -171,16 +171,16 @@ def test_after_a_crash_of_the_machine_jobs_start_from_their_inputs(open_store) -
             await jobs.stages.recover("boot1", "machine1", 3.0)
             await jobs.create(new_job("done", 1.0, PLAN[:1]))
             done = (await jobs.stages.claim("audio", "boot1/0", 1.0)).stage
-            await jobs.stages.finish(done, {}, {"x": "x.wav"}, 1.0)
+            await jobs.stages.finish(done, {}, {"x": Track("x.wav")}, 1.0)
             await jobs.create(new_job("a", 1.0))
             stage = (await jobs.stages.claim("audio", "boot1/1", 1.0)).stage
-            await jobs.stages.finish(stage, {"frames": 1}, {"y": "y.wav"}, 1.0)
+            await jobs.stages.finish(stage, {"frames": 1}, {"y": Track("y.wav")}, 1.0)
             await jobs.stages.claim("separation", "boot1/2", 1.0)
             await jobs.stages.recover("boot2", "machine2", 3.0)
             job = await jobs.get("a")
             assert {(s.state, s.attempt, s.facts) for s in job.stages} == {("pending", 0, "{}")}
             assert job.tracks == {}
-            assert (await jobs.get("done")).tracks == {"x": "x.wav"}
+            assert (await jobs.get("done")).tracks == {"x": Track("x.wav")}
 
     asyncio.run(main())
 
@@ -192,7 +192,7 @@ def test_expiry(open_store) -> None:
                 await jobs.create(new_job(name, now, PLAN[:1]))
             for end in (10.0, 99.0):
                 stage = (await jobs.stages.claim("audio", f"b/{end}", 3.0)).stage
-                await jobs.stages.finish(stage, {}, {"x": "x.wav"}, end)
+                await jobs.stages.finish(stage, {}, {"x": Track("x.wav")}, end)
             assert await jobs.due(50.0) == ["old"]
             for job_id in await jobs.due(50.0):
                 await jobs.expire(job_id, 60.0)

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from server.api import downloads, uploads
 from server.api.answers import Json, TrackNotFound
+from server.api.file_names import song_of
 from server.api.multipart import clean_name
 from server.api.ports import Accounts, Idempotency, Order, Services
 from server.api.signing import BASE, BadSignature, DownloadGrant, Signer, UploadGrant
@@ -145,10 +146,12 @@ class Routes:
         self._signer.check_download(
             _target(request), job_id, name, request.query_params, time.time()
         )
-        path = self._services.jobs.path(await self._services.jobs.find(job_id), name)
-        if path is None:
+        job = await self._services.jobs.find(job_id)
+        file = self._services.jobs.file(job, name)
+        if file is None:
             raise TrackNotFound("This file has been removed.")
-        return await downloads.file(request, path, wire.media_type(path))
+        song = song_of(job.request.file_name, job_id)
+        return await downloads.track(request, song, file, wire.media_type(file.path))
 
     async def balance(self, request: Request) -> Response:
         """What the account may still spend."""
