@@ -15,6 +15,7 @@ import torch
 
 from server.engine.overlap_add import OverlapAdd
 from server.engine.segments import padded_span, plan
+from server.engine.silence import share_of_sound
 from server.errors import NotFinite, StageFailed
 from server.work.scratch import FrameReader, FrameWriter
 
@@ -61,6 +62,7 @@ class Separation:
         self._read = 0  # segments handed out
         self._added = 0  # segments that came back
         self._written = 0  # segments whose samples are in the files
+        self._final = 0  # frames that are
         self.peak = 0.0  # the highest sample of all stems so far
 
     def __enter__(self) -> Self:
@@ -143,6 +145,8 @@ class Separation:
     def write(self, frames: np.ndarray, peak: float) -> None:
         """Writes a piece that has arrived from the device: float32 (stems, n, 2).
 
+        Where the mix is silent, nothing of the model's answer is left.
+
         Raises:
             StageFailed: the mix is not finite.
             NotFinite: the model's answer is not.
@@ -152,7 +156,20 @@ class Separation:
             raise StageFailed("The samples are not finite")
         if not np.isfinite(peak):
             raise NotFinite("The model's answer is not finite")
+        sound = share_of_sound(self._reader, self._final, frames.shape[1])
+        if sound is not None:
+            frames = self._hushed(frames, sound[:, None])
+            peak = float(np.abs(frames).max())
+        self._final += frames.shape[1]
         self.peak = max(self.peak, peak)
         for writer, stem in zip(self._writers, frames, strict=True):
             writer.write(stem)
         self._written += 1
+
+    def _hushed(self, frames: np.ndarray, sound: np.ndarray) -> np.ndarray:
+        """The next frames with this share of the model's answer; what is the mix's own stays."""
+        hushed = frames * sound
+        if self._needs_mix:
+            mix = self._reader.read(self._final, frames.shape[1])
+            hushed += self._gains[:, -1:, None] * (mix * (1 - sound))
+        return hushed

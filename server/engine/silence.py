@@ -1,0 +1,59 @@
+"""Where a mix is silent, so that what a model makes up there is not heard. Knows no model.
+
+Models normalise a segment as a whole: in silence beside sound they answer with noise of their own.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from server.work.scratch import FrameReader
+
+BLOCK = 64  # frames: edges are found to a block, and faded over the next
+STRETCH = 64  # blocks, 93 ms, as long as a model's STFT looks: shorter pauses count as sound
+# What silence may have, in each channel, around its mean, which need not be zero.
+LEVEL = 10 ** (-90 / 20)  # RMS: the dither of 16 bits has -96 dB
+PEAK = 10 ** (-80 / 20)  # beyond it, even a single click is sound
+
+
+def share_of_sound(mix: FrameReader, start: int, count: int) -> np.ndarray | None:
+    """How much of each of `count` frames from `start` on is to be heard: float32 (count,).
+
+    1 in sound, 0 in silence, and a ramp at each edge, all of it in the silence; None is 1 all over.
+    It depends on the mix alone, not on how it is cut into calls.
+    """
+    blocks = -(-mix.frames // BLOCK)
+    first, last = start // BLOCK, -(-(start + count) // BLOCK)
+    begin, end = max(0, first - STRETCH), min(blocks, last + STRETCH)
+    silent = _silent(mix.read(begin * BLOCK, (end - begin) * BLOCK))
+    if silent is None:
+        return None
+    # One more on either side; beyond the song's ends it goes on as it is there.
+    near = np.clip(np.arange(first - 1, last + 1), begin, end - 1) - begin
+    sound = ~silent[near]
+    edges = (sound[:-1] | sound[1:]).astype(np.float32)  # the share at each block's two ends
+    way = (np.arange(BLOCK, dtype=np.float32) + 0.5) / BLOCK
+    share = edges[:-1, None] * (1 - way) + edges[1:, None] * way
+    return share.reshape(-1)[start - first * BLOCK :][:count]
+
+
+def _silent(frames: np.ndarray) -> np.ndarray | None:
+    """Of each block of (n, 2) frames, whether it lies in a silent stretch; None if none does."""
+    if len(frames) <= (STRETCH - 1) * BLOCK:
+        return None
+    whole = np.pad(frames, ((0, -len(frames) % BLOCK), (0, 0)), mode="edge")
+    blocks = np.ascontiguousarray(whole.reshape(-1, BLOCK, 2).transpose(2, 0, 1))
+    top, bottom = blocks.max(-1), blocks.min(-1)
+    still = (top - bottom <= 2 * PEAK).all(0)
+    if not _windows(still).all(-1).any():
+        return None
+    span = _windows(top).max(-1) - _windows(bottom).min(-1)
+    numbers = blocks.astype(np.float64)
+    mean = _windows(numbers.mean(-1)).mean(-1)
+    power = _windows((numbers**2).mean(-1)).mean(-1) - mean**2
+    calm = ((span <= 2 * PEAK) & (power <= LEVEL**2)).all(0)  # from each block on, a stretch
+    silent = np.asarray(_windows(np.pad(calm, STRETCH - 1)).any(-1))
+    return silent if silent.any() else None
+
+
+def _windows(blocks: np.ndarray) -> np.ndarray:
+    return sliding_window_view(blocks, STRETCH, axis=-1)
