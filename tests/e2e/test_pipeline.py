@@ -1,8 +1,11 @@
 """A song goes in, nine tracks come out: the whole way, over HTTP."""
 
 import io
+import sqlite3
 import zipfile
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -10,6 +13,7 @@ import pyloudnorm
 import pytest
 import soundfile as sf
 
+from tests.api.zip_streams import read_as_stream
 from tests.harness import Server
 
 TRACKS = ["vocals", "drums", "bass", "other", "harmonic", "percussive",
@@ -64,7 +68,28 @@ def test_zip_holds_the_same_files(server: Server, job: dict) -> None:
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
     assert archive.testzip() is None
     assert archive.namelist() == [f"{name}.wav" for name in TRACKS]
-    assert archive.read("bass.wav") == Path(job["outputs"]["bass"]).read_bytes()
+    files = {f"{name}.wav": Path(path).read_bytes() for name, path in job["outputs"].items()}
+    assert {name: archive.read(name) for name in archive.namelist()} == files
+    assert read_as_stream(answer.content) == files
+
+
+def test_a_zip_of_tracks_from_before_their_contents_were_kept(server: Server, job: dict) -> None:
+    url, known = f"/download/{job['job_id']}/all", "SELECT name, size, crc FROM tracks ORDER BY 1"
+    before = server.get(url)
+    with closing(sqlite3.connect(server.data / "stembox.db", isolation_level=None)) as database:
+        kept = database.execute(known).fetchall()
+        assert all(size and crc for _, size, crc in kept)
+        database.execute("UPDATE tracks SET size = NULL, crc = NULL")
+        server.end_of(server.post(wav(np.zeros((5, 2)))).json()["job_id"])  # no answer is cached
+        assert server.get(url).content == before.content
+        assert set(kept) <= set(database.execute(known).fetchall())
+
+
+def test_downloads_are_named_after_the_song(server: Server, job: dict) -> None:
+    for path, name in (("vocals", "song - vocals.wav"), ("all", "song.zip")):
+        answer = server.get(f"/download/{job['job_id']}/{path}")
+        assert answer.headers["content-disposition"] == (
+            f"attachment; filename=\"{name}\"; filename*=UTF-8''{quote(name)}")
 
 
 @pytest.mark.parametrize("kind", ["mp3", "flac", "ogg"])

@@ -4,12 +4,14 @@ import concurrent.futures
 import hashlib
 import http.server
 import json
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -157,6 +159,25 @@ def test_every_output_type(ann: Caller, songs: dict[str, Path], kind: str) -> No
                               "model": "starter"}
     done = ann.end_of(job["id"])
     assert (done["status"], set(done["outputs"])) == ("COMPLETED", STEMS[kind])
+
+
+def test_a_download_is_named_after_the_song_and_is_what_was_written(
+    box: Server, ann: Caller, songs: dict[str, Path]
+) -> None:
+    upload = ann.upload(songs["wav"], "Bj\u00f6rk: J\u00f3ga.wav")
+    job = ann.create(uploadKey=upload, outputType="VOCALS", quality="FAST").json()
+    url = ann.end_of(job["id"])["outputs"]["vocals"]["url"]
+    assert urlsplit(url).path.endswith("/vocals.mp3")
+    for method in ("GET", "HEAD"):
+        answer = httpx.request(method, url)
+        assert answer.headers["content-disposition"] == (
+            'attachment; filename="Bjork_ Joga - vocals.mp3"; '
+            "filename*=UTF-8''Bj%C3%B6rk_%20J%C3%B3ga%20-%20vocals.mp3")
+    file = box.data / "outputs" / job["id"] / "vocals.mp3"
+    os.truncate(file, file.stat().st_size - 1)
+    assert error(httpx.get(url)) == (500, "INTERNAL_ERROR")
+    file.unlink()
+    assert error(httpx.get(url)) == (404, "NOT_FOUND")
 
 
 def test_stems_of_a_loud_song_add_up_and_do_not_clip(
