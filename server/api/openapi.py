@@ -79,11 +79,11 @@ def _paths() -> dict[str, Any]:
             **ids,
         },
         "/download/{job_id}/all": {
-            "get": _download("download_all", "application/zip", 404, 409, 416),
+            "get": _download("download_all", "application/zip", 404, 409, 416, 500),
             **ids,
         },
         "/download/{job_id}/{track_name}": {
-            "get": _download("download", "audio/wav", 404, 416),
+            "get": _download("download", "audio/wav", 404, 416, 500),
             **track,
         },
         PATH: {"get": _operation("openapi", _json("This document", {"type": "object"}))},
