@@ -1,0 +1,38 @@
+"""The StemSplit API on the wire: its bodies as Structs in its own spellings, and how they are made.
+
+Knows the jobs room's data and no HTTP. Times are ISO 8601 in UTC, durations whole seconds.
+"""
+
+from server.api.v1.wire.account import BalanceResponse, balance
+from server.api.v1.wire.common import STATUSES, DeletedResponse, timestamp
+from server.api.v1.wire.errors import ErrorDetail, ErrorResponse
+from server.api.v1.wire.jobs import (
+    MEDIA_TYPES,
+    JobCreatedResponse,
+    JobDetailResponse,
+    JobsListResponse,
+    MintUrl,
+    created,
+    detail,
+    jobs_list,
+    media_type,
+)
+from server.api.v1.wire.requests import CreateJobRequest, CreateWebhookRequest, UploadRequest
+from server.api.v1.wire.uploads import Instructions, UploadedResponse, UploadResponse
+from server.api.v1.wire.webhooks import (
+    WebhookCreatedResponse,
+    WebhookPayload,
+    WebhooksListResponse,
+    payload,
+    webhook_created,
+    webhook_listed,
+)
+
+__all__ = [
+    "MEDIA_TYPES", "STATUSES", "BalanceResponse", "CreateJobRequest", "CreateWebhookRequest",
+    "DeletedResponse", "ErrorDetail", "ErrorResponse", "Instructions", "JobCreatedResponse",
+    "JobDetailResponse", "JobsListResponse", "MintUrl", "UploadRequest", "UploadResponse",
+    "UploadedResponse", "WebhookCreatedResponse", "WebhookPayload", "WebhooksListResponse",
+    "balance", "created", "detail", "jobs_list", "media_type", "payload", "timestamp",
+    "webhook_created", "webhook_listed",
+]  # fmt: skip

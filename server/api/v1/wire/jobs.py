@@ -1,0 +1,216 @@
+"""A job as clients see it: just accepted, in a list, whole."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from server.api.ports import Created, Request, SplitJob
+from server.api.v1.wire.common import (
+    Camel,
+    OutputFormat,
+    OutputType,
+    Quality,
+    Status,
+    Time,
+    maybe,
+    timestamp,
+)
+
+DOWNLOAD_SECONDS: Final = 3600
+MEDIA_TYPES: Final = MappingProxyType(
+    {".mp3": "audio/mpeg", ".flac": "audio/flac", ".wav": "audio/wav"}
+)
+MintUrl = Callable[[str, str, int], str]
+"""Makes the signed URL of a job's file that is valid until a unix time."""
+
+
+class Input(Camel, frozen=True):
+    """The source of a job. Zero duration: it is still being fetched."""
+
+    file_name: str
+    duration_seconds: int
+    file_size_bytes: int
+
+
+class JobOptions(Camel, frozen=True):
+    """What was asked for, and the model that serves it."""
+
+    output_type: OutputType
+    quality: Quality
+    output_format: OutputFormat
+    model: str
+
+
+class Output(Camel, frozen=True):
+    """A finished track to download."""
+
+    url: str
+    expires_at: Time
+
+
+class AudioMetadata(Camel, frozen=True):
+    """Tempo and key of the mix; null where they cannot be told."""
+
+    bpm: float | None
+    key: str | None
+
+
+class JobCreatedResponse(Camel, frozen=True):
+    """The answer to `POST /jobs`."""
+
+    id: str
+    status: Status
+    progress: int
+    created_at: Time
+    estimated_seconds: int
+    credits_required: int
+    input: Input
+    options: JobOptions
+    outputs: dict[str, Output] | None
+    metadata: dict[str, Any] | None
+
+
+class JobListItem(Camel, frozen=True):
+    """One job of `GET /jobs`."""
+
+    id: str
+    status: Status
+    progress: int
+    created_at: Time
+    completed_at: Time | None
+    input: Input
+    options: JobOptions
+    credits_charged: int
+    error_message: str | None
+    metadata: dict[str, Any] | None
+
+
+class JobDetailResponse(Camel, frozen=True):
+    """`GET /jobs/{id}`."""
+
+    id: str
+    status: Status
+    progress: int
+    created_at: Time
+    started_at: Time | None
+    completed_at: Time | None
+    input: Input
+    options: JobOptions
+    outputs: dict[str, Output] | None
+    credits_charged: int
+    error_message: str | None
+    expires_at: Time | None
+    audio_metadata: AudioMetadata | None
+    metadata: dict[str, Any] | None
+
+
+class Pagination(Camel, frozen=True):
+    """Where a page stands among all."""
+
+    total: int
+    limit: int
+    offset: int
+    has_more: bool
+
+
+class JobsListResponse(Camel, frozen=True):
+    """`GET /jobs`."""
+
+    jobs: list[JobListItem]
+    pagination: Pagination
+
+
+def created(new: Created) -> JobCreatedResponse:
+    """A job that was just accepted."""
+    return JobCreatedResponse(
+        id=new.id, status="PENDING", progress=0, created_at=timestamp(new.created_at),
+        estimated_seconds=new.estimate, credits_required=new.credits,
+        input=input_of(new.request), options=options_of(new.request), outputs=None,
+        metadata=new.request.metadata,
+    )  # fmt: skip
+
+
+def detail(
+    job: SplitJob, mint: MintUrl, now: float, retention_seconds: float
+) -> JobDetailResponse:
+    """One job, whole."""
+    row = job.job
+    kept = row.state in ("completed", "expired") and row.completed_at is not None
+    return JobDetailResponse(
+        id=row.id, status=status_of(job), progress=row.progress,
+        created_at=timestamp(row.created_at), started_at=maybe(row.started_at),
+        completed_at=maybe(row.completed_at), input=input_of(job.request),
+        options=options_of(job.request), outputs=outputs_of(job, mint, now),
+        credits_charged=row.charged, error_message=row.error,
+        expires_at=timestamp(row.expired_at or (row.completed_at or 0) + retention_seconds)
+        if kept else None,
+        audio_metadata=audio_metadata(job), metadata=job.request.metadata,
+    )  # fmt: skip
+
+
+def jobs_list(
+    jobs: Sequence[SplitJob], total: int, limit: int, offset: int
+) -> JobsListResponse:
+    """A page of jobs."""
+    return JobsListResponse(
+        jobs=[_list_item(job) for job in jobs],
+        pagination=Pagination(
+            total=total, limit=limit, offset=offset, has_more=offset + len(jobs) < total
+        ),
+    )
+
+
+def _list_item(job: SplitJob) -> JobListItem:
+    row = job.job
+    return JobListItem(
+        id=row.id, status=status_of(job), progress=row.progress,
+        created_at=timestamp(row.created_at), completed_at=maybe(row.completed_at),
+        input=input_of(job.request), options=options_of(job.request),
+        credits_charged=row.charged, error_message=row.error, metadata=job.request.metadata,
+    )  # fmt: skip
+
+
+def input_of(request: Request) -> Input:
+    """The source of a job."""
+    return Input(
+        file_name=request.file_name, duration_seconds=round(request.seconds),
+        file_size_bytes=request.size_bytes,
+    )  # fmt: skip
+
+
+def options_of(request: Request) -> JobOptions:
+    """What was asked for."""
+    return JobOptions(  # the words were checked when the job came in
+        output_type=cast(OutputType, request.output_type), quality=cast(Quality, request.quality),
+        output_format=cast(OutputFormat, request.output_format), model=request.model,
+    )  # fmt: skip
+
+
+def outputs_of(job: SplitJob, mint: MintUrl, now: float) -> dict[str, Output] | None:
+    """The finished tracks of a completed job, with URLs that are valid for an hour."""
+    if job.status != "completed":
+        return None
+    expires = int(now) + DOWNLOAD_SECONDS
+    until = timestamp(expires)
+    return {
+        track: Output(url=mint(job.job.id, name, expires), expires_at=until)
+        for track, name in job.files.items()
+    }
+
+
+def status_of(job: SplitJob) -> Status:
+    """The job's status in the contract's spelling."""
+    return cast(Status, job.status.upper())
+
+
+def audio_metadata(job: SplitJob) -> AudioMetadata | None:
+    """Tempo and key, once the job has sound to show."""
+    if job.status != "completed":
+        return None
+    return AudioMetadata(bpm=job.bpm, key=job.key)
+
+
+def media_type(path: Path) -> str:
+    """The media type of a finished track."""
+    return MEDIA_TYPES[path.suffix]

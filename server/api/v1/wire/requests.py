@@ -1,0 +1,43 @@
+"""What clients send."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from server.api.v1.wire.common import Camel, Event, OutputFormat, OutputType, Quality
+
+Text = Annotated[str, Meta(min_length=1, max_length=2048)]
+Url = Annotated[str, Meta(min_length=10, max_length=2048, pattern="^[hH][tT][tT][pP][sS]?://")]
+
+
+class CreateJobRequest(Camel, frozen=True):
+    """`POST /jobs`. Exactly one of `uploadKey` and `sourceUrl`."""
+
+    upload_key: Text | None = None
+    source_url: Text | None = None
+    file_name: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    output_type: OutputType = "BOTH"
+    quality: Quality = "BEST"
+    output_format: OutputFormat = "MP3"
+    metadata: dict[str, Any] | None = None
+    callback_url: Url | None = None
+
+
+class UploadRequest(Camel, frozen=True):
+    """`POST /upload`."""
+
+    filename: Annotated[str, Meta(min_length=1, max_length=255)]
+    content_type: (
+        Annotated[str, Meta(max_length=255, pattern=r"^[\w.+-]+/[\w.+-]+(; ?[\w.+-]+=[\w.+-]+)*$")]
+        | None
+    ) = None
+
+
+class CreateWebhookRequest(Camel, frozen=True):
+    """`POST /webhooks`."""
+
+    url: Url
+    events: Annotated[list[Event], Meta(min_length=1, max_length=8)] = msgspec.field(
+        default_factory=lambda: ["job.completed", "job.failed"]
+    )
