@@ -4,7 +4,6 @@ The parser pushes; `Form` holds the file's bytes only until they are taken.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote
@@ -14,13 +13,12 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from server.errors import FileTooLarge, UploadRejected
+from server.names import clean_name
 
 FILE_FIELD: Final = "file"
 MAX_FIELDS: Final = 16  # besides the file
 MAX_FIELD_BYTES: Final = 64 << 10
 MAX_OVERHEAD: Final = 2 << 20  # bytes of a body besides the file: fields, headers, epilogue
-MAX_NAME: Final = 255
-MAX_SUFFIX: Final = 16
 NO_FILE: Final = "No filename provided"
 # Old urllib3 sends names beyond ASCII so, although RFC 7578 forbids it in forms.
 EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.I)
@@ -157,22 +155,6 @@ class Form:
 
     def _on_end(self) -> None:
         self._ended = True
-
-
-def clean_name(raw: str) -> str:
-    """A file name for people: the base name alone, no control characters, 255 at most, or ''.
-
-    A long name loses its middle, not its suffix, which error messages show.
-    """
-    base = raw.replace("\\", "/").rsplit("/", 1)[-1]
-    kept = (c for c in base if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp"))
-    name = "".join(kept).strip()
-    if name in (".", ".."):
-        return ""
-    stem, dot, suffix = name.rpartition(".")
-    if len(name) <= MAX_NAME or not dot or len(suffix) > MAX_SUFFIX:
-        return name[:MAX_NAME]
-    return stem[: MAX_NAME - 1 - len(suffix)] + dot + suffix
 
 
 def _too_large(max_bytes: int) -> FileTooLarge:

@@ -11,7 +11,6 @@ from server.api.multipart import (
     Form,
     boundary_of,
     check_length,
-    clean_name,
 )
 from server.errors import FileTooLarge, UploadRejected
 
@@ -84,34 +83,6 @@ def test_pieces_of_any_size_make_the_same_file(data: bytes, size: int) -> None:
 def test_file_names(disposition: str | bytes, name: str) -> None:
     form, file = parse(part(disposition, b"data") + END)
     assert (form.file_name, file) == (name, b"data")
-
-
-@pytest.mark.parametrize(
-    ("raw", "name"),
-    [
-        ("a" * 500, "a" * 255),
-        ("a" * 500 + ".flac", "a" * 250 + ".flac"),
-        ("a." + "b" * 500, "a." + "b" * 253),
-        ("so\r\nng\x00\x1b[31m.wav\u2028", "song[31m.wav"),
-        ("  song.wav ", "song.wav"),
-        ("...", "..."),
-        (".wav", ".wav"),
-        ("", ""),
-        ("folder/", ""),
-        ("..", ""),
-        ("\x00\n", ""),
-    ],
-)
-def test_clean_name(raw: str, name: str) -> None:
-    assert clean_name(raw) == name
-
-
-@given(st.text(max_size=600))
-def test_a_clean_name_is_no_path_and_clean_already(raw: str) -> None:
-    name = clean_name(raw)
-    assert len(name) <= 255
-    assert not set(name) & set("/\\\r\n\x00")
-    assert name not in (".", "..")
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,13 @@ from starlette.routing import Route
 from server.api import downloads, uploads
 from server.api.answers import Json, TrackNotFound
 from server.api.file_names import song_of
-from server.api.multipart import clean_name
 from server.api.ports import Accounts, Idempotency, Order, Services
 from server.api.signing import BASE, BadSignature, DownloadGrant, Signer, UploadGrant
 from server.api.v1 import openapi, wire
 from server.api.wire import ENCODER
 from server.config import Config
 from server.errors import FileTooLarge, InvalidRequest
+from server.names import clean_name
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]

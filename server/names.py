@@ -1,0 +1,58 @@
+"""Names of files as strangers give them, made fit to be shown, stored and offered again. Pure."""
+
+import unicodedata
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+MAX_BYTES: Final = 255  # of UTF-8: what file systems take
+MAX_SUFFIX: Final = 16  # bytes
+REMOVED: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))  # controls, surrogates, line separators
+TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""What turns the direction of text (UAX 9): a name could show another suffix than it has."""
+JOINER: Final = "\u200d"
+
+
+def clean_name(raw: str) -> str:
+    """A file name for people: the base name alone, no control characters, 255 bytes at most, or ''.
+
+    A long name loses its middle, not its suffix, which error messages show.
+    """
+    base = raw.replace("\\", "/").rsplit("/", 1)[-1]
+    name = "".join(c for c in base if unicodedata.category(c) not in REMOVED and c not in TURNS)
+    name = name.strip()
+    return "" if name in (".", "..") else shortened(name, MAX_BYTES)
+
+
+def shortened(name: str, most: int) -> str:
+    """The name in `most` bytes of UTF-8 at the most, cut before its suffix and between letters."""
+    if len(name.encode()) <= most:
+        return name
+    stem, dot, suffix = name.rpartition(".")
+    if not stem or len(suffix.encode()) > MAX_SUFFIX:
+        stem, dot, suffix = name, "", ""
+    room = most - len(f"{dot}{suffix}".encode())
+    kept = stem.encode()[:room].decode(errors="ignore")
+    return f"{_whole_letters(kept, stem[len(kept) :])}{dot}{suffix}"
+
+
+def name_in_url(url: str) -> str:
+    """The clean name at the end of a URL's path, or ''."""
+    try:
+        return clean_name(unquote(urlsplit(url).path))
+    except ValueError:  # no URL at all
+        return ""
+
+
+def _whole_letters(kept: str, cut_off: str) -> str:
+    """Takes off a letter whose accents, or other parts, were cut off."""
+    end = len(kept)
+    following = cut_off[:1]
+    while end and (_belongs(following) or kept[end - 1] == JOINER):
+        end -= 1
+        following = kept[end]
+    return kept[:end].rstrip() or kept
+
+
+def _belongs(character: str) -> bool:
+    """Whether it is a part of the letter before it."""
+    return character == JOINER or unicodedata.category(character).startswith("M")
