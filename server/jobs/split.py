@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -18,6 +18,7 @@ from server.jobs.accounts import Accounts
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.fetching import Fetcher
 from server.jobs.intake import Intake
+from server.jobs.keyed import KeyedSemaphore
 from server.jobs.orders import (
     ANSWER_HOURS,
     Created,
@@ -42,32 +43,10 @@ from store import (
 )
 
 log = structlog.get_logger()
-K = TypeVar("K")
 AT_ONCE = 2  # sources of one account that are brought in and measured at the same time
 MOST_FETCHING = 20  # jobs of one account that wait for their sources
 FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has told
 CANCELLED = "The job was cancelled"
-
-
-class KeyedSemaphore(Generic[K]):
-    """Lets so many at a time pass for each key; keys that nobody uses take no room."""
-
-    def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
-        self._places: dict[K, tuple[asyncio.Semaphore, list[None]]] = {}
-
-    @asynccontextmanager
-    async def enter(self, key: K) -> AsyncIterator[None]:
-        """Waits for a place, in order."""
-        gate, users = self._places.setdefault(key, (asyncio.Semaphore(self._at_once), []))
-        users.append(None)
-        try:
-            async with gate:
-                yield
-        finally:
-            users.pop()
-            if not users:
-                del self._places[key]
 
 
 class SplitService:
