@@ -124,7 +124,7 @@ class UploadNotFound(StemboxError):
 
 
 class UploadTaken(StemboxError):
-    """A second PUT to one signed URL."""
+    """A second PUT to one signed URL, of other bytes."""
 
 
 class WebhookNotFound(StemboxError):

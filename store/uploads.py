@@ -12,13 +12,14 @@ SQL = load("uploads")
 
 
 class Ticket(Struct, frozen=True):
-    """One upload. `size` is in bytes, None until they are all here."""
+    """One upload. `size` in bytes, and their `sha256` in hex: None until they are all here."""
 
     key: str
     account_id: str
     file_name: str
     expires_at: float
     size: int | None = None
+    sha256: str | None = None
 
 
 class UploadRepository:
@@ -35,9 +36,9 @@ class UploadRepository:
         """The ticket, or None."""
         return await self._db.read(_get, key)
 
-    async def receive(self, key: str, size: int) -> bool:
+    async def receive(self, key: str, size: int, sha256: str) -> bool:
         """Books that the bytes are here. False: they were before, or nobody waits for them."""
-        return await self._db.write(_receive, key, size)
+        return await self._db.write(_receive, key, size, sha256)
 
     async def stale(self, before: float) -> list[str]:
         """Keys that expired before this time."""
@@ -64,8 +65,9 @@ def _get(db: sqlite3.Connection, key: str) -> Ticket | None:
     return None if row is None else Ticket(**dict(row))
 
 
-def _receive(db: sqlite3.Connection, key: str, size: int) -> bool:
-    return db.execute(SQL["receive_upload"], {"key": key, "size": size}).rowcount == 1
+def _receive(db: sqlite3.Connection, key: str, size: int, sha256: str) -> bool:
+    values = {"key": key, "size": size, "sha256": sha256}
+    return db.execute(SQL["receive_upload"], values).rowcount == 1
 
 
 def _names(db: sqlite3.Connection, name: str, values: dict[str, Any]) -> list[str]:

@@ -5,9 +5,10 @@ Knows neither jobs nor where the spool lies. Holds about 1 MiB of a file, howeve
 
 import asyncio
 import errno
+import hashlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -35,6 +36,13 @@ class Received(Struct, frozen=True):
     fields: dict[str, str]
 
 
+class Body(Struct, frozen=True):
+    """A raw body that came whole. `sha256`: of its bytes, in hex."""
+
+    size_bytes: int
+    sha256: str
+
+
 async def receive_form(request: Request, boundary: bytes, target: Path, max_bytes: int) -> Received:
     """Streams the form's file to `target`.
 
@@ -48,43 +56,35 @@ async def receive_form(request: Request, boundary: bytes, target: Path, max_byte
         DiskFull: no room for the file.
     """
     form = Form(boundary, max_bytes)
-    try:
-        with target.open("wb") as file:
-            async for piece in _body(request.receive):
-                form.feed(piece)
-                if len(form.pending) >= CHUNK:
-                    await asyncio.to_thread(file.write, form.take())
-            name = form.finish()
-            await asyncio.to_thread(_write_last, file, form.take())
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull("The server has no room for this file") from error
-        raise
+    with _full_disk_is_said(), target.open("wb") as file:
+        async for piece in _body(request.receive):
+            form.feed(piece)
+            if len(form.pending) >= CHUNK:
+                await asyncio.to_thread(file.write, form.take())
+        name = form.finish()
+        await asyncio.to_thread(_write_last, file, form.take())
     return Received(name, form.file_bytes, form.fields)
 
 
-async def receive_body(request: Request, target: Path, max_bytes: int) -> int:
-    """Streams a raw body to `target`, synced; its size in bytes. Raises as `receive_form`.
+async def receive_body(request: Request, target: Path | None, max_bytes: int) -> Body:
+    """Streams a raw body to `target`, synced, or where that is None to nowhere.
 
-    What it leaves in `target` after an error is the caller's to remove.
+    What it leaves in `target` after an error is the caller's to remove. Raises as `receive_form`.
     """
-    size, pending = 0, bytearray()
-    try:
-        with target.open("wb") as file:
-            async for piece in _body(request.receive):
-                size += len(piece)
-                if size > max_bytes:
-                    raise FileTooLarge(f"The file is larger than {max_bytes} bytes")
-                pending += piece
-                if len(pending) >= CHUNK:
-                    await asyncio.to_thread(file.write, pending)
-                    pending = bytearray()
-            await asyncio.to_thread(_write_last, file, pending)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull("The server has no room for this file") from error
-        raise
-    return size
+    sha256, size, pending = hashlib.sha256(), 0, bytearray()
+    with _full_disk_is_said(), nullcontext() if target is None else target.open("wb") as file:
+        async for piece in _body(request.receive):
+            size += len(piece)
+            if size > max_bytes:
+                raise FileTooLarge(f"The file is larger than {max_bytes} bytes")
+            pending += piece
+            if len(pending) >= CHUNK:
+                await asyncio.to_thread(_take, pending, sha256, file)
+                pending = bytearray()
+        await asyncio.to_thread(_take, pending, sha256, file)
+        if file is not None:
+            await asyncio.to_thread(_write_last, file, bytearray())
+    return Body(size, sha256.hexdigest())
 
 
 async def small_body(request: Request, max_bytes: int) -> bytes:
@@ -123,6 +123,22 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
         if got >= PATIENCE_BYTES:
             patience, got = PATIENCE_S, 0
         yield piece
+
+
+@contextmanager
+def _full_disk_is_said() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("The server has no room for this file") from error
+        raise
+
+
+def _take(data: bytearray, sha256: "hashlib._Hash", file: BinaryIO | None) -> None:
+    sha256.update(data)
+    if file is not None:
+        file.write(data)
 
 
 def _write_last(file: BinaryIO, data: bytearray) -> None:

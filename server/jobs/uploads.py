@@ -11,14 +11,17 @@ from pathlib import Path
 import structlog
 
 from server.audio.formats import suffix_of
-from server.errors import UploadNotFound, UploadTaken
+from server.errors import ServerBusy, UploadNotFound, UploadTaken
 from server.jobs.folders import Folders, full_disk_is_said, sync_folder
+from server.jobs.keyed import KeyedSemaphore
 from store import UploadRepository
 from store.uploads import Ticket
 
 log = structlog.get_logger()
 VALID_SECONDS = 15 * 60
 KEPT_SECONDS = 60 * 60  # after that, for a job to be made of it
+AT_ONCE = 4  # PUTs to one key
+RETRY_AFTER = 30  # seconds, after which a PUT that hangs has been given up
 
 
 class Uploads:
@@ -33,7 +36,8 @@ class Uploads:
         self._uploads = uploads
         self._folders = folders
         self.check_room = check_room
-        self._arriving: set[str] = set()
+        self._arriving: dict[str, str] = {}  # names in the spool folder: keys
+        self._locks: KeyedSemaphore[str] = KeyedSemaphore(1)
 
     async def ticket(self, account_id: str, file_name: str) -> Ticket:
         """A new key for one file, valid for 15 minutes."""
@@ -47,33 +51,48 @@ class Uploads:
     def arriving(self, key: str) -> Iterator[Path]:
         """Where the bytes of a PUT go while they come in; removed however it ends.
 
+        Several may come at once: a client whose connection died repeats what still seems to run.
+
         Raises:
-            UploadTaken: another PUT to the same key runs.
+            ServerBusy: too many PUTs to this key run.
         """
-        if key in self._arriving:
-            raise UploadTaken("This upload URL is in use")
-        self._arriving.add(key)
-        part = self._folders.spool / f"upload-{_name(key)}"
+        if sum(key == other for other in self._arriving.values()) >= AT_ONCE:
+            raise ServerBusy("Too many PUTs to this upload URL run", RETRY_AFTER)
+        part = self._folders.spool / f"upload-{_name(key)}-{secrets.token_hex(4)}"
+        self._arriving[part.name] = key
         try:
             yield part
         finally:
             part.unlink(missing_ok=True)
-            self._arriving.discard(key)
+            del self._arriving[part.name]
 
-    async def check_open(self, key: str) -> None:
-        """Raises UploadTaken: its bytes are here. UploadNotFound: nobody waits for them."""
+    async def find(self, key: str) -> Ticket:
+        """Raises UploadNotFound: nobody waits for its bytes, or not any more."""
         ticket = await self._uploads.get(key)
         if ticket is None:
-            raise UploadNotFound("This upload is not known any more")
-        if ticket.size is not None:
-            raise UploadTaken("This upload URL was used already")
+            raise _unknown()
+        return ticket
 
-    async def receive(self, key: str, part: Path, size: int) -> None:
-        """Keeps the complete, synced file `part`. Raises UploadTaken, DiskFull."""
-        with full_disk_is_said():
-            await asyncio.to_thread(self._keep, part, self._path(key))
-        if not await self._uploads.receive(key, size):
-            raise UploadTaken("This upload URL was used already")
+    async def receive(self, key: str, part: Path, size: int, sha256: str) -> None:
+        """Keeps the complete, synced file `part`, unless the same bytes came before.
+
+        Those stay as they are: jobs may have been made of them.
+
+        Raises:
+            UploadTaken: other bytes came before.
+            UploadNotFound, DiskFull.
+        """
+        async with self._locks.enter(key):
+            ticket = await self.find(key)
+            if ticket.size is not None:
+                if (ticket.size, ticket.sha256) != (size, sha256):
+                    raise UploadTaken("This upload URL was used already, for another file")
+                log.info("upload repeated", key=key)
+                return
+            with full_disk_is_said():
+                await asyncio.to_thread(self._keep, part, self._path(key))
+                if not await self._uploads.receive(key, size, sha256):
+                    raise _unknown()
         log.info("upload received", key=key, bytes=size)
 
     async def take(self, account_id: str, key: str, folder: Path) -> Ticket:
@@ -104,7 +123,7 @@ class Uploads:
 
     def spooled(self) -> set[str]:
         """Names in the spool folder that must stay."""
-        return {f"upload-{_name(key)}" for key in self._arriving}
+        return set(self._arriving)
 
     def _keep(self, part: Path, path: Path) -> None:
         os.replace(part, path)
@@ -112,6 +131,10 @@ class Uploads:
 
     def _path(self, key: str) -> Path:
         return self._folders.uploads / _name(key)
+
+
+def _unknown() -> UploadNotFound:
+    return UploadNotFound("This upload is not known any more")
 
 
 def _name(key: str) -> str:

@@ -283,21 +283,30 @@ def test_signed_urls(ann: Caller, songs: dict[str, Path]) -> None:
     put = partial(httpx.put, content=data, headers={"Content-Type": "audio/mpeg"})
     url = ticket["uploadUrl"]
     assert error(put(url[:-1] + ("A" if url[-1] != "A" else "B")))[0] == 403
-    assert error(put(url, headers={"Content-Type": "audio/wav"}))[0] == 403
+    assert error(put(url, headers={"Content-Type": "text/html"}))[0] == 403
     assert error(put(url, content=bytes(ticket["maxFileSizeBytes"] + 1))) == (
         400, "FILE_TOO_LARGE")
     endless = iter([bytes(1 << 20)] * (ticket["maxFileSizeMb"] + 1))
     assert error(put(url, content=endless)) == (400, "FILE_TOO_LARGE")
-    assert put(url).status_code == 200
-    assert error(put(url))[0] == 409
+    first = put(f"{url}&utm_source=a+b%2fc", headers={"Content-Type": "audio/wav"})
+    assert first.status_code == 200
     job = ann.create(uploadKey=ticket["uploadKey"], outputType="VOCALS").json()
     assert job["input"]["fileName"] == "a.mp3"
+    again = put(url)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert error(put(url, content=data[:-1])) == (409, "UPLOAD_ALREADY_USED")
     got = ann.end_of(job["id"])["outputs"]["vocals"]["url"]
     assert got.split("?")[0].endswith("/vocals.mp3")
     part = httpx.get(got, headers={"Range": "bytes=0-99"})
     assert (part.status_code, len(part.content)) == (206, 100)
     assert httpx.head(got).status_code == 200
-    assert error(httpx.get(got.replace("vocals.mp3", "drums.mp3")))[0] == 403
+    path, _, query = got.partition("?")
+    turned = "&".join(query.split("&")[::-1])
+    for other in (f"{path}?{turned}", f"{path}?_=1&{query}&x", got.replace("vocals", "%76ocals")):
+        assert httpx.get(other, headers={"Range": "bytes=0-99"}).content == part.content
+    for wrong in (got.replace("vocals.mp3", "drums.mp3"), f"{got}&expires=9999999999",
+                  got.replace("expires=", "expires=9")):
+        assert error(httpx.get(wrong))[0] == 403
 
 
 def test_one_idempotency_key_makes_one_job(bob: Caller, songs: dict[str, Path]) -> None:

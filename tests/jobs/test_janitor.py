@@ -71,7 +71,7 @@ def test_leftovers_go_and_what_arrives_stays(play) -> None:
         with world.uploads.arriving("uploads/ann/alive/input.mp3") as part:
             part.write_bytes(b"half")
             await world.janitor.sweep(NOW)
-            assert {path.name for path in spool.iterdir()} == {"arriving", "upload-alive"}
+            assert {path.name for path in spool.iterdir()} == {"arriving", part.name}
 
     play(test)
 
@@ -81,7 +81,7 @@ def test_uploads_are_kept_an_hour_beyond_their_time(play) -> None:
         ticket = await world.uploads.ticket(world.account, "a.mp3")
         with world.uploads.arriving(ticket.key) as part:
             part.write_bytes(b"song")
-            await world.uploads.receive(ticket.key, part, 4)
+            await world.uploads.receive(ticket.key, part, 4, "d")
         (world.folders.uploads / "nobody's").write_bytes(b"x")
         await world.janitor.sweep(ticket.expires_at + KEPT_SECONDS - 1)
         assert [path.read_bytes() for path in world.folders.uploads.iterdir()] == [b"song"]

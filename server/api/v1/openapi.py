@@ -30,7 +30,7 @@ SENTENCES: Final = {
     404: "Not found, or another account's",
     405: "Method not allowed: `Allow` names those that are",
     408: "The body came too slowly",
-    409: "Another request was first",
+    409: "Another request was first, and asked for or sent something else",
     416: "The range begins behind the end of the file",
     429: "Rate limit exceeded: `Retry-After` says when to come back",
     500: "Something went wrong on the server's side",
@@ -84,7 +84,8 @@ def _paths() -> dict[str, Any]:
         },
         "/uploads/{account}/{random}/{name}": {
             "parameters": [*_in_path("account", "random", "name"),
-                           *_in_query("expires", "max", "type", "signature")],
+                           *_in_query("expires", "max", "signature"),
+                           {"name": "type", "in": "query", "schema": {"type": "string"}}],
             "put": _put_upload(),
         },
         "/downloads/{id}/{name}": {
@@ -141,7 +142,11 @@ def _put_upload() -> dict[str, Any]:
         "operationId": "putUpload",
         "tags": ["Upload"],
         "security": [],
-        "description": "The signed URL of `POST /upload`, used as it is: the query signs it.",
+        "description": "The signed URL of `POST /upload`. The query signs what it says: its order "
+        "and spelling do not matter, nor do parameters of others. `Content-Type` is the one that "
+        "was chosen, or another name of it; where none was, any of audio or video, "
+        "`application/octet-stream` or none: the bytes decide. The same bytes once more are "
+        "answered as they were first, other bytes with 409.",
         "requestBody": {
             "required": True,
             "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
@@ -159,7 +164,8 @@ def _download() -> dict[str, Any]:
         "operationId": "download",
         "tags": ["Jobs"],
         "security": [],
-        "description": "A URL of a job's `outputs`, used as it is: the query signs it.",
+        "description": "A URL of a job's `outputs`. The query signs what it says: its order and "
+        "spelling do not matter, nor do parameters of others.",
         "responses": {
             "200": {"description": "The whole file", "content": content},
             "206": {"description": "The bytes that `Range` asked for", "content": content},

@@ -5,7 +5,6 @@ import hashlib
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from mimetypes import guess_type
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -15,15 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import downloads, uploads
+from server.api import downloads, media_types, uploads
 from server.api.answers import Json, TrackNotFound
 from server.api.file_names import song_of
 from server.api.ports import Accounts, Idempotency, Order, Services
-from server.api.signing import BASE, BadSignature, DownloadGrant, Signer, UploadGrant
-from server.api.v1 import openapi, wire
+from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant
+from server.api.v1 import openapi, upload_headers, wire
 from server.api.wire import ENCODER
 from server.config import Config
-from server.errors import FileTooLarge, InvalidRequest
+from server.errors import InvalidRequest
 from server.names import clean_name
 
 T = TypeVar("T")
@@ -105,47 +104,44 @@ class Routes:
         """A signed URL to PUT one file to."""
         _, body = await _decode(request, wire.UploadRequest)
         self._services.uploads.check_room()
-        kind = body.content_type or guess_type(body.filename)[0] or "application/octet-stream"
-        ticket = await self._services.uploads.ticket(
-            _account(request), _file_name(body.filename)
-        )
-        grant = UploadGrant(ticket.key, int(ticket.expires_at), self._max_bytes, kind)
-        url = self.base_url(request) + self._signer.upload_path(grant)
+        name, chosen = _file_name(body.filename), (body.content_type or "").strip()
+        ticket = await self._services.uploads.ticket(_account(request), name)
+        grant = UploadGrant(
+            ticket.key, int(ticket.expires_at), self._max_bytes,
+            media_types.essence(chosen) if chosen else None,
+        )  # fmt: skip
         return Json(wire.UploadResponse(
-            upload_url=url, upload_key=ticket.key, expires_at=wire.timestamp(ticket.expires_at),
+            upload_url=self.base_url(request) + self._signer.upload_path(grant),
+            upload_key=ticket.key, expires_at=wire.timestamp(ticket.expires_at),
             max_file_size_bytes=self._max_bytes, max_file_size_mb=self._max_bytes >> 20,
-            content_type=kind,
-            instructions=wire.Instructions(
-                step1=f"PUT your file to uploadUrl with the header Content-Type: {kind}",
-                step2="POST /api/v1/jobs with the uploadKey",
-                note="The URL is valid for 15 minutes and for one upload",
-            ),
+            content_type=chosen or media_types.likely(name),
+            instructions=wire.instructions(chosen),
         ))  # fmt: skip
 
     async def put_upload(self, request: Request) -> Response:
-        """Takes the bytes of a signed upload."""
+        """Takes the bytes of a signed upload; the same bytes again get the same answer."""
         key = request.scope["path"].removeprefix(f"{BASE}/")
-        grant = self._signer.check_upload(_target(request), key, request.query_params, time.time())
-        if request.headers.get("content-type", "") != grant.content_type:
-            raise BadSignature(f"Send the header Content-Type: {grant.content_type}")
-        if int(request.headers.get("content-length", 0)) > grant.max_bytes:
-            raise FileTooLarge(f"The file is larger than {grant.max_bytes} bytes")
+        query = request.query_params.multi_items()
+        grant = self._signer.check_upload(key, query, time.time())
+        upload_headers.check(request.headers, grant)
         store = self._services.uploads
-        store.check_room()
         with store.arriving(key) as part:
-            await store.check_open(key)
-            size = await uploads.receive_body(request, part, grant.max_bytes)
-            if size == 0:
+            first = await store.find(key)
+            if first.size is None:
+                store.check_room()
+            body = await uploads.receive_body(
+                request, part if first.size is None else None, grant.max_bytes
+            )
+            if body.size_bytes == 0:
                 raise InvalidRequest("The file is empty")
-            await asyncio.shield(store.receive(key, part, size))
-        return Json(wire.UploadedResponse(upload_key=key, file_size_bytes=size))
+            await asyncio.shield(store.receive(key, part, body.size_bytes, body.sha256))
+        return Json(wire.UploadedResponse(upload_key=key, file_size_bytes=body.size_bytes))
 
     async def download(self, request: Request) -> Response:
         """A finished track, by its signed URL."""
         job_id, name = request.path_params["id"], request.path_params["name"]
-        self._signer.check_download(
-            _target(request), job_id, name, request.query_params, time.time()
-        )
+        query = request.query_params.multi_items()
+        self._signer.check_download(job_id, name, query, time.time())
         job = await self._services.jobs.find(job_id)
         file = self._services.jobs.file(job, name)
         if file is None:
@@ -230,13 +226,6 @@ def _host(request: Request) -> str:
 def _account(request: Request) -> str:
     account: str = request.state.account
     return account
-
-
-def _target(request: Request) -> str:
-    """Path and query exactly as they came."""
-    raw: bytes = request.scope["raw_path"]
-    query: bytes = request.scope["query_string"]
-    return f"{raw.decode('latin-1')}?{query.decode('latin-1')}"
 
 
 def _file_name(raw: str) -> str:

@@ -18,7 +18,7 @@ from server.api.v1.wire.jobs import (
     media_type,
 )
 from server.api.v1.wire.requests import CreateJobRequest, CreateWebhookRequest, UploadRequest
-from server.api.v1.wire.uploads import Instructions, UploadedResponse, UploadResponse
+from server.api.v1.wire.uploads import UploadedResponse, UploadResponse, instructions
 from server.api.v1.wire.webhooks import (
     WebhookCreatedResponse,
     WebhookPayload,
@@ -30,9 +30,9 @@ from server.api.v1.wire.webhooks import (
 
 __all__ = [
     "MEDIA_TYPES", "STATUSES", "BalanceResponse", "CreateJobRequest", "CreateWebhookRequest",
-    "DeletedResponse", "ErrorDetail", "ErrorResponse", "Instructions", "JobCreatedResponse",
+    "DeletedResponse", "ErrorDetail", "ErrorResponse", "JobCreatedResponse",
     "JobDetailResponse", "JobsListResponse", "MintUrl", "UploadRequest", "UploadResponse",
     "UploadedResponse", "WebhookCreatedResponse", "WebhookPayload", "WebhooksListResponse",
-    "balance", "created", "detail", "jobs_list", "media_type", "payload", "timestamp",
-    "webhook_created", "webhook_listed",
+    "balance", "created", "detail", "instructions", "jobs_list", "media_type", "payload",
+    "timestamp", "webhook_created", "webhook_listed",
 ]  # fmt: skip

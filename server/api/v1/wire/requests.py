@@ -8,15 +8,22 @@ from msgspec import Meta
 from server.api.v1.wire.common import Camel, Event, OutputFormat, OutputType, Quality
 
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
+FileName = Annotated[str, Meta(min_length=1, max_length=255)]
+SourceUrl = Text
 Url = Annotated[str, Meta(min_length=10, max_length=2048, pattern="^[hH][tT][tT][pP][sS]?://")]
+# RFC 9110, 8.3.1: type, subtype and parameters. Browsers know none for many files: ''.
+ContentType = Annotated[str, Meta(max_length=255, pattern=(
+    r"^(|[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+"
+    r'( *; *[A-Za-z0-9_.+-]+=([A-Za-z0-9_.+-]+|"[A-Za-z0-9_.+, /-]*"))*)$'
+))]  # fmt: skip
 
 
 class CreateJobRequest(Camel, frozen=True):
     """`POST /jobs`. Exactly one of `uploadKey` and `sourceUrl`."""
 
     upload_key: Text | None = None
-    source_url: Text | None = None
-    file_name: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    source_url: SourceUrl | None = None
+    file_name: FileName | None = None
     output_type: OutputType = "BOTH"
     quality: Quality = "BEST"
     output_format: OutputFormat = "MP3"
@@ -25,13 +32,10 @@ class CreateJobRequest(Camel, frozen=True):
 
 
 class UploadRequest(Camel, frozen=True):
-    """`POST /upload`."""
+    """`POST /upload`. No `contentType`: the bytes decide alone."""
 
-    filename: Annotated[str, Meta(min_length=1, max_length=255)]
-    content_type: (
-        Annotated[str, Meta(max_length=255, pattern=r"^[\w.+-]+/[\w.+-]+(; ?[\w.+-]+=[\w.+-]+)*$")]
-        | None
-    ) = None
+    filename: FileName
+    content_type: ContentType | None = None
 
 
 class CreateWebhookRequest(Camel, frozen=True):

@@ -28,3 +28,13 @@ class UploadedResponse(Camel, frozen=True):
 
     upload_key: str
     file_size_bytes: int
+
+
+def instructions(chosen: str) -> Instructions:
+    """What to do with an upload URL. `chosen`: the content type that was asked for, or ''."""
+    header = f"the header Content-Type: {chosen}" if chosen else "any audio Content-Type, or none"
+    return Instructions(
+        step1=f"PUT your file to uploadUrl with {header}",
+        step2="POST /api/v1/jobs with the uploadKey",
+        note="The URL is valid for 15 minutes and for one file, which may be sent again",
+    )

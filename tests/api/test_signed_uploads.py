@@ -1,0 +1,372 @@
+"""Signed PUTs: repeated, cut off, at once; what a client may say of them; URLs spelled anew."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+import httpx
+import pytest
+
+from server.api import create_app
+from server.api.ports import Services
+from server.api.signing import BASE, Signer
+from server.config import load
+from server.errors import DiskFull, MissingKey
+from server.jobs import uploads as module
+from server.jobs.folders import Folders
+from server.jobs.uploads import Uploads
+from store import AccountRepository, Database, UploadRepository
+
+from .fakes import FakeJobs, FakeWebhooks
+
+SONG = bytes(range(256)) * 9000  # more than two chunks
+OTHER = SONG[:-1] + b"\x00"
+Put = tuple[int, dict[str, Any]]
+
+
+class OneAccount:
+    """Everybody is ann."""
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+
+    async def authenticate(self, key: str | None) -> Any:
+        if key is None:
+            raise MissingKey("Missing API key")
+        return type("Key", (), {"hash": "h", "account_id": self._account})
+
+
+class World:
+    """The whole app over real uploads, called without a socket."""
+
+    def __init__(self, root: Path, db: Database, account: str) -> None:
+        self.folders, self.full = Folders(root), False
+        self.folders.create()
+        self.account = account
+        self.uploads = Uploads(UploadRepository(db), self.folders, self._check_room)
+        config = load(environ={}, flags={"limits.max_upload_mb": 4,
+                                         "limits.requests_per_minute": 100_000})
+        services = Services(None, OneAccount(account), self.uploads, FakeWebhooks())  # type: ignore[arg-type]
+        app = create_app(config, FakeJobs(root), services, Signer(b"s" * 32))
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test",
+                                      headers={"Authorization": "Bearer k"})
+        self.app = app
+
+    def _check_room(self) -> None:
+        if self.full:
+            raise DiskFull("full")
+
+    async def ticket(self, **body: str) -> dict[str, Any]:
+        answer = await self.http.post(f"{BASE}/upload", json={"filename": "a.mp3"} | body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def put(self, url: str, body: Any = SONG, kind: str | None = "audio/mpeg") -> Put:
+        headers = {} if kind is None else {"Content-Type": kind}
+        answer = await self.http.put(url, content=body, headers=headers)
+        return answer.status_code, answer.json()
+
+    def lying(self) -> tuple[list[bytes], list[str]]:
+        """What is kept, and names of what is left half-done."""
+        kept = [path.read_bytes() for path in self.folders.uploads.iterdir()]
+        return kept, [path.name for path in self.folders.spool.iterdir()]
+
+
+@pytest.fixture
+def play(tmp_path: Path):
+    def run(test: Callable[[World], Awaitable[None]]) -> None:
+        async def main() -> None:
+            async with Database(tmp_path / "t.db") as db:
+                account = await AccountRepository(db).ensure("ann", 1.0)
+                await test(World(tmp_path, db, account))
+
+        asyncio.run(main())
+
+    return run
+
+
+def code(put: Put) -> tuple[int, str]:
+    return put[0], put[1]["error"]["code"]
+
+
+TAKEN = (409, "UPLOAD_ALREADY_USED")
+
+
+def test_a_put_that_is_repeated_gets_its_first_answer(play) -> None:
+    async def test(world: World) -> None:
+        ticket = await world.ticket()
+        first = await world.put(ticket["uploadUrl"])
+        assert first == (200, {"uploadKey": ticket["uploadKey"], "fileSizeBytes": len(SONG)})
+        assert await world.put(ticket["uploadUrl"]) == first
+        world.full = True  # it takes no room
+        assert await world.put(ticket["uploadUrl"]) == first
+        assert world.lying() == ([SONG], [])
+
+    play(test)
+
+
+def test_also_after_its_job_was_made_whose_file_stays(play) -> None:
+    async def test(world: World) -> None:
+        ticket = await world.ticket()
+        first = await world.put(ticket["uploadUrl"])
+        job = world.folders.scratch / "job"
+        job.mkdir()
+        await world.uploads.take(world.account, ticket["uploadKey"], job)
+        before = (job / "input").stat()
+        assert await world.put(ticket["uploadUrl"]) == first
+        assert code(await world.put(ticket["uploadUrl"], OTHER)) == TAKEN
+        after = (job / "input").stat()
+        assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+        assert (job / "input").read_bytes() == SONG
+
+    play(test)
+
+
+@pytest.mark.parametrize("other", [OTHER, SONG[:-1], SONG + b"x", b"x"])
+def test_other_bytes_are_refused_and_change_nothing(play, other: bytes) -> None:
+    async def test(world: World) -> None:
+        ticket = await world.ticket()
+        await world.put(ticket["uploadUrl"])
+        assert code(await world.put(ticket["uploadUrl"], other)) == TAKEN
+        assert code(await world.put(ticket["uploadUrl"], b"")) == (400, "INVALID_REQUEST")
+        assert (await world.put(ticket["uploadUrl"]))[0] == 200
+        assert world.lying() == ([SONG], [])
+
+    play(test)
+
+
+def hanging(body: bytes, go: asyncio.Event) -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body[:1000]
+        await go.wait()
+        yield body[1000:]
+
+    return pieces()
+
+
+async def until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not what():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("late", "end"), [(SONG, 200), (OTHER, 409)])
+def test_a_put_that_hangs_keeps_out_no_other(play, late: bytes, end: int) -> None:
+    async def test(world: World) -> None:
+        url, go = (await world.ticket())["uploadUrl"], asyncio.Event()
+        hung = asyncio.create_task(world.put(url, hanging(late, go)))
+        await until(lambda: len(world.lying()[1]) == 1)
+        assert (await world.put(url))[0] == 200
+        go.set()
+        assert (await hung)[0] == end
+        assert world.lying() == ([SONG], [])
+
+    play(test)
+
+
+def test_many_at_once_are_one_file(play) -> None:
+    async def test(world: World) -> None:
+        url = (await world.ticket())["uploadUrl"]
+        puts = await asyncio.gather(*(world.put(url) for _ in range(module.AT_ONCE)))
+        assert [status for status, _ in puts] == [200] * module.AT_ONCE
+        assert world.lying() == ([SONG], [])
+
+    play(test)
+
+
+def test_of_different_files_at_once_one_wins_whole(play) -> None:
+    async def test(world: World) -> None:
+        url = (await world.ticket())["uploadUrl"]
+        bodies = [SONG, OTHER, SONG + b"x"]
+        puts = await asyncio.gather(*(world.put(url, body) for body in bodies))
+        assert sorted(status for status, _ in puts) == [200, 409, 409]
+        winner = [status for status, _ in puts].index(200)
+        assert world.lying() == ([bodies[winner]], [])
+        assert (await world.put(url, bodies[winner]))[0] == 200
+
+    play(test)
+
+
+def test_hanging_puts_are_bounded(play) -> None:
+    async def test(world: World) -> None:
+        url, go = (await world.ticket())["uploadUrl"], asyncio.Event()
+        hung = [asyncio.create_task(world.put(url, hanging(SONG, go)))
+                for _ in range(module.AT_ONCE)]
+        await until(lambda: len(world.lying()[1]) == module.AT_ONCE)
+        assert code(await world.put(url)) == (503, "SERVER_BUSY")
+        other = (await world.ticket())["uploadUrl"]
+        assert (await world.put(other))[0] == 200, "another upload is nobody's business"
+        go.set()
+        assert {(await put)[0] for put in hung} == {200}
+
+    play(test)
+
+
+async def cut_off(world: World, url: str, body: bytes) -> None:
+    """A client that goes in the middle of its body."""
+    path, _, query = url.removeprefix("http://test").partition("?")
+    messages = iter(({"type": "http.request", "body": body, "more_body": True},
+                     {"type": "http.disconnect"}))
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "PUT", "path": path, "raw_path": path.encode(),
+             "query_string": query.encode(),
+             "headers": [(b"content-length", b"%d" % (len(body) + 1))],
+             "scheme": "http", "server": ("test", 80), "client": ("c", 1), "root_path": ""}
+    await world.app(scope, receive, send)  # type: ignore[arg-type]
+    assert not sent
+
+
+def test_what_is_cut_off_leaves_nothing_and_may_come_again(play) -> None:
+    async def test(world: World) -> None:
+        url = (await world.ticket())["uploadUrl"]
+        await cut_off(world, url, SONG[:-5])
+        assert world.lying() == ([], [])
+        assert (await world.put(url))[0] == 200
+        await cut_off(world, url, OTHER)
+        await cut_off(world, url, SONG[:2000])
+        assert world.lying() == ([SONG], [])
+        assert (await world.put(url))[0] == 200
+
+    play(test)
+
+
+def test_a_server_that_died_before_it_booked_the_file_takes_it_again(play) -> None:
+    async def test(world: World) -> None:
+        ticket = await world.ticket()
+        left = world.folders.uploads / ticket["uploadKey"].split("/")[2]
+        left.write_bytes(OTHER)  # complete, and nobody was told
+        assert (await world.put(ticket["uploadUrl"]))[0] == 200
+        assert world.lying() == ([SONG], [])
+
+    play(test)
+
+
+def test_an_upload_of_before_digests_were_kept_is_refused(play) -> None:
+    async def test(world: World) -> None:
+        ticket = await world.ticket()
+        await world.put(ticket["uploadUrl"])
+        kept = await world.uploads.find(ticket["uploadKey"])
+        assert kept.sha256 == hashlib.sha256(SONG).hexdigest()
+        await world.uploads._uploads._db.write(
+            lambda db: db.execute("UPDATE uploads SET sha256 = NULL"))
+        assert code(await world.put(ticket["uploadUrl"])) == TAKEN
+
+    play(test)
+
+
+def test_what_is_forgotten_is_not_known(play) -> None:
+    async def test(world: World) -> None:
+        ticket = await world.ticket()
+        await world.put(ticket["uploadUrl"])
+        await world.uploads.sweep(4e9)
+        assert code(await world.put(ticket["uploadUrl"])) == (400, "UPLOAD_NOT_FOUND")
+        assert world.lying() == ([], [])
+
+    play(test)
+
+
+@pytest.mark.parametrize(("part", "status"), [
+    ("bytes 0-8/9", 200), ("bytes 0-8/18", 400), ("bytes 9-17/18", 400), ("bytes */18", 400),
+    ("bytes 0-8/*", 400), ("nonsense", 400),
+])  # fmt: skip
+def test_a_part_is_not_taken_for_the_whole(play, part: str, status: int) -> None:
+    async def test(world: World) -> None:
+        url = (await world.ticket())["uploadUrl"]
+        answer = await world.http.put(url, content=b"123456789", headers={"Content-Range": part})
+        assert answer.status_code == status, answer.text
+
+    play(test)
+
+
+@pytest.mark.parametrize("kind", [
+    None, "", "audio/mpeg", "audio/wav", "AUDIO/X-FLAC", "audio/ogg; codecs=opus", "video/mp4",
+    "application/octet-stream", "Application/Octet-Stream", "application/ogg", "video/webm",
+])  # fmt: skip
+def test_where_no_type_was_chosen_the_bytes_decide(play, kind: str | None) -> None:
+    async def test(world: World) -> None:
+        for chosen in ({}, {"contentType": ""}):
+            ticket = await world.ticket(**chosen)
+            assert ticket["contentType"] == "audio/mpeg"
+            assert (await world.put(ticket["uploadUrl"], b"x", kind))[0] == 200
+
+    play(test)
+
+
+def test_where_no_type_was_chosen_other_kinds_are_refused(play) -> None:
+    async def test(world: World) -> None:
+        url = (await world.ticket())["uploadUrl"]
+        for kind in ("text/html", "image/png", "multipart/form-data; boundary=x"):
+            assert code(await world.put(url, b"x", kind)) == (403, "INVALID_SIGNATURE")
+        assert (await world.put(url))[0] == 200
+
+    play(test)
+
+
+@pytest.mark.parametrize(("chosen", "right", "wrong"), [
+    ("audio/wav", ["audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "Audio/WAV;codec=1"],
+     ["audio/mpeg", "application/octet-stream", None, "audio/wavpack"]),
+    ("audio/mp3", ["audio/mpeg", "audio/mp3", "audio/x-mp3", "audio/mpeg3"], ["audio/wav", ""]),
+    ("audio/x-m4a", ["audio/mp4", "audio/m4a", "audio/x-m4a"], ["audio/aac", "audio/mpeg"]),
+    ("audio/x-flac", ["audio/flac", "audio/x-flac"], ["audio/ogg"]),
+    ("application/ogg", ["audio/ogg", "application/ogg"], ["audio/flac"]),
+    ('audio/mp4; codecs="mp4a.40.2, x"', ["audio/mp4", "audio/x-m4a;a=b"], ["text/html"]),
+    ("chemical/x-xyz", ["chemical/x-xyz"], ["audio/mpeg"]),
+    ("application/octet-stream", ["application/octet-stream"], ["audio/mpeg", None]),
+])  # fmt: skip
+def test_where_a_type_was_chosen_its_other_names_pass(
+    play, chosen: str, right: list[str], wrong: list[str | None]
+) -> None:
+    async def test(world: World) -> None:
+        ticket = await world.ticket(contentType=chosen)
+        assert ticket["contentType"] == chosen
+        for kind in wrong:
+            assert code(await world.put(ticket["uploadUrl"], b"x", kind)) == (
+                403, "INVALID_SIGNATURE"), kind
+        for kind in right:
+            assert (await world.put(ticket["uploadUrl"], b"x", kind))[0] == 200, kind
+
+    play(test)
+
+
+@pytest.mark.parametrize("bad", ["audio", "audio/", "/x", "a/b\r\nX: y", "audio/mpeg;", "é/x"])
+def test_what_is_no_content_type(play, bad: str) -> None:
+    async def test(world: World) -> None:
+        answer = await world.http.post(
+            f"{BASE}/upload", json={"filename": "a.mp3", "contentType": bad})
+        assert answer.status_code == 400
+
+    play(test)
+
+
+def test_urls_spelled_anew(play) -> None:
+    async def test(world: World) -> None:
+        url = (await world.ticket(contentType="audio/mpeg"))["uploadUrl"]
+        base, _, query = url.partition("?")
+        pairs = parse_qsl(query)
+        assert {name for name, _ in pairs} == {"expires", "max", "type", "signature"}
+        assert all(quote(value, safe="") == value for _, value in pairs)
+        everything = "".join(f"%{ord(c):02x}" for c in dict(pairs)["signature"])
+        for other in (
+            f"{base}?{urlencode(pairs[::-1])}",
+            f"{base}?utm_source=a+b%2fc&{query}&_=17&fbclid=",
+            f"{base}?{query}".replace(dict(pairs)["signature"], everything),
+            f"{base.replace('input', '%69nput')}?{query}",
+        ):
+            assert (await world.put(other))[0] == 200, other
+        for name, value in pairs:
+            rest = [pair for pair in pairs if pair[0] != name]
+            changed = value[:-1] + ("1" if value[-1] != "1" else "2")
+            for wrong in (rest, [*rest, (name, changed)], [*pairs, (name, value)]):
+                assert (await world.put(f"{base}?{urlencode(wrong)}"))[0] == 403, wrong
+
+    play(test)
