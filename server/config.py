@@ -116,6 +116,7 @@ class Jobs(Section, frozen=True):
 class Fetch(Section, frozen=True):
     allow_networks: list[str]
     timeout_s: Positive
+    total_timeout_s: Positive
 
 
 class Log(Section, frozen=True):

@@ -69,6 +69,10 @@ class StageRepository:
         """
         return await self._db.write(_settle, stage, request, seconds, now)
 
+    async def set_request(self, job_id: str, request: str) -> None:
+        """Keeps what is known of a job's source before its length is."""
+        await self._db.write(_set_request, job_id, request)
+
     async def set_progress(self, job_id: str, percent: int) -> None:
         """Raises a running job's progress; it never goes down."""
         await self._db.write(_set_progress, job_id, percent)
@@ -128,11 +132,15 @@ def _settle(
     db: sqlite3.Connection, stage: Stage, request: str, seconds: int, now: float
 ) -> Ended:
     ended = _finish(db, stage, {}, {}, now)
-    db.execute(SQL["settle"], {"id": stage.job_id, "request": request})
+    _set_request(db, stage.job_id, request)
     job = read_job(db, stage.job_id)
     if job is not None and job.account_id is not None:
         book(db, Entry(job.account_id, "hold", seconds, now, job.id))
     return ended
+
+
+def _set_request(db: sqlite3.Connection, job_id: str, request: str) -> None:
+    db.execute(SQL["set_request"], {"id": job_id, "request": request})
 
 
 def _release(db: sqlite3.Connection, stage: Stage, error: str | None, charge: bool) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from server.jobs.accounts import Accounts
-from server.jobs.orders import Created, Idempotency, Order, Request, SplitJob
+from server.jobs.idempotency import Idempotency, meaning
+from server.jobs.orders import Created, Order, Request, SplitJob
 from server.jobs.plan import StageView
 from server.jobs.service import JobView, Upload
 from server.jobs.split import SplitService
@@ -15,7 +16,7 @@ from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
 __all__ = [
     "Accounts", "Created", "Delivery", "Idempotency", "Job", "JobService", "JobView", "Order",
     "Request", "Services", "SplitJob", "SplitService", "StageView", "TrackFile", "Upload",
-    "Uploads", "Webhook", "Webhooks",
+    "Uploads", "Webhook", "Webhooks", "meaning",
 ]
 
 

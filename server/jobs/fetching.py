@@ -5,13 +5,11 @@ A job whose source is still to come waits in the database, so a restart loses no
 
 import asyncio
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -26,36 +24,20 @@ from server.errors import (
     ServerBusy,
     Unreachable,
 )
-from server.jobs.folders import Folders, full_disk_is_said, sync_folder
+from server.jobs.folders import Folders
 from server.jobs.intake import Intake
 from server.jobs.orders import Request, with_length
+from server.jobs.sources import Client, Sources, stop_tasks
 from server.work.messages import Options
-from server.work.scratch import part_of
 from store import FETCH, Claim, InsufficientCredits, LeaseLost, StageRepository
 
 log = structlog.get_logger()
-NOW_SECONDS = 5.0  # for a source that is fetched before the answer; slower ones come later
-AT_ONCE = 4  # sources that are fetched in the background at the same time
+AT_ONCE = 128  # sources that are fetched in the background at the same time
 PAUSE = 5.0  # seconds, where the server itself is in the way
 
 
-# What the source, or its account, is to be told; all else is the server's own affair.
-SAID = (AddressForbidden, AudioError, FileTooLarge, NotEnoughCredits, Unreachable)
-
-
-class Downloaded(Protocol):
-    """What a download tells."""
-
-    @property
-    def size_bytes(self) -> int: ...
-
-
-class Client(Protocol):
-    """The guarded HTTP client, as far as it is needed here."""
-
-    async def download(
-        self, url: str, target: Path, max_bytes: int, timeout_s: float
-    ) -> Downloaded: ...
+# What is to be told of the source; all else is the server's own affair.
+SAID = (AddressForbidden, AudioError, FileTooLarge, Unreachable)
 
 
 class Fetcher:
@@ -67,7 +49,7 @@ class Fetcher:
         self._config = config
         self._stages = stages
         self._intake = intake
-        self._client = client
+        self._sources = Sources(config, client)
         self._boot = boot
         self._leases = 0
         self._wake = asyncio.Event()
@@ -82,23 +64,21 @@ class Fetcher:
         """There may be something to fetch."""
         self._wake.set()
 
-    async def try_now(self, request: Request, target: Path) -> Request | None:
-        """Fetches the source to `target`, if that takes a few seconds; else None.
+    async def try_now(self, job_id: str, request: Request, folder: Path) -> Request | None:
+        """Fetches the source to `folder/input`, if that takes a few seconds.
+
+        Else None: then it goes on, and once the job is in the database, `run` waits for its end.
 
         Raises:
             AddressForbidden, Unreachable, FileTooLarge, DiskFull.
         """
-        try:
-            async with asyncio.timeout(NOW_SECONDS):
-                return await self._fetch(request, target)
-        except TimeoutError:
-            return None
+        return await self._sources.try_now(job_id, request, folder)
 
     async def cancel(self, job_id: str) -> None:
-        """Stops fetching for a job that has ended in the database."""
+        """Stops fetching for a job that has ended in the database, or never came into it."""
         if task := self._running.get(job_id):
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await stop_tasks([task])
+        await self._sources.stop(job_id)
 
     async def run(self) -> None:
         """Fetches until cancelled; then what was under way goes back into the queue."""
@@ -114,10 +94,8 @@ class Fetcher:
                     await asyncio.sleep(PAUSE)
                     self.wake()
         finally:
-            running = list(self._running.values())
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await stop_tasks([*self._running.values()])
+            await self._sources.stop_all()
 
     async def _fill(self) -> None:
         while len(self._running) < AT_ONCE:
@@ -145,6 +123,9 @@ class Fetcher:
             raise
         except (DiskFull, ServerBusy) as error:
             await self._try_again(claim, error.message, charge=False)
+        except NotEnoughCredits as error:
+            needed = f"it needs {error.required} seconds"  # no answer tells it in a field
+            await self._fail(claim, f"Not enough credits for this job: {needed}.")
         except SAID as error:
             await self._fail(claim, error.message)
         except Exception as error:
@@ -166,13 +147,12 @@ class Fetcher:
         options = msgspec.json.decode(claim.job.options, type=Options)
         folder = self._intake.folders.scratch / claim.job.id
         if (folder / "input").exists():  # of an attempt that ended after it
-            fetched = msgspec.structs.replace(
-                request, size_bytes=(folder / "input").stat().st_size)
+            size = (folder / "input").stat().st_size
+            fetched = msgspec.structs.replace(request, size_bytes=size)
         else:
-            part = part_of(folder / "input")
-            fetched = await self._fetch(request, part)
-            with full_disk_is_said():
-                await asyncio.to_thread(_keep, part, folder / "input")
+            fetched = await self._sources.fetch(claim.job.id, request, folder)
+            await self._stages.set_request(claim.job.id, msgspec.json.encode(fetched).decode())
+        options = msgspec.structs.replace(options, file_name=fetched.file_name)
         facts = await self._intake.look(claim.job.id, folder, options, "measure")
         known = with_length(fetched, facts["frames"], self._config)
         credits = math.ceil(known.seconds)
@@ -197,17 +177,3 @@ class Fetcher:
     def _tell(self) -> None:
         for callback in self._settled:
             callback()
-
-    async def _fetch(self, request: Request, target: Path) -> Request:
-        assert request.source_url is not None
-        with full_disk_is_said():
-            found = await self._client.download(
-                request.source_url, target, self._config.limits.max_upload_mb << 20,
-                self._config.fetch.timeout_s,
-            )  # fmt: skip
-        return msgspec.structs.replace(request, size_bytes=found.size_bytes)
-
-
-def _keep(part: Path, path: Path) -> None:
-    os.replace(part, path)
-    sync_folder(path.parent)

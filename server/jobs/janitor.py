@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from server.jobs.folders import Folders
-from server.jobs.orders import ANSWER_HOURS
+from server.jobs.idempotency import ANSWER_HOURS
 from server.jobs.uploads import Uploads
 from store import JobRepository, WebhookRepository
 

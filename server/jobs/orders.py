@@ -1,6 +1,6 @@
 """What the StemSplit API asks for and is told of: orders, requests, jobs. Data, and no more."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -9,8 +9,6 @@ from server.config import Config, Quality
 from server.errors import AudioTooShort
 from server.work.scratch import SAMPLE_RATE
 from store import Job
-
-ANSWER_HOURS = 24  # for which an Idempotency-Key is remembered
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -29,11 +27,13 @@ class Order(Struct, frozen=True, kw_only=True):
     file_name: str | None = None
     metadata: dict[str, Any] | None = None
     callback_url: str | None = None
-    source_name: str = ""  # the file's name by its URL
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What is kept of an order, and known of its source. `seconds` of audio, 0: not yet known."""
+    """What is kept of an order, and known of its source.
+
+    `seconds` of audio, 0: not yet known. `named`: the file has its name by the order.
+    """
 
     output_type: str
     quality: str
@@ -45,6 +45,7 @@ class Request(Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
     source_url: str | None = None
     metadata: dict[str, Any] | None = None
+    named: bool = False
 
 
 class SplitJob(Struct, frozen=True):
@@ -70,13 +71,6 @@ class Created(Struct, frozen=True):
     request: Request
     credits: int
     estimate: int
-
-
-class Idempotency(NamedTuple):
-    """An Idempotency-Key, and the hash of the body that it came with."""
-
-    key: str
-    body_hash: str
 
 
 def with_length(request: Request, frames: int, config: Config) -> Request:

@@ -8,6 +8,7 @@ JITTER = 0.1  # of the delay, to either side: endpoints that came back are not r
 MAX_FAILURES = 20  # in a row disable a webhook
 GONE = 410  # the endpoint wants no more: disabled at once
 SUCCESS = range(200, 300)
+LONGEST_AIM = 8192  # characters: of a URL that may be called
 REASONS = MappingProxyType({GONE: "the endpoint is gone (HTTP 410)"})
 
 
@@ -21,6 +22,9 @@ def next_attempt(failed: int, now: float, chance: float) -> float | None:
     return now + DELAYS[failed - 1] * (1 + JITTER * (2 * chance - 1))
 
 
-def why(status: int) -> str:
-    """What an unsuccessful HTTP status is called in `lastError`."""
+def why(status: int, redirect: str | None = None) -> str:
+    """What an unsuccessful HTTP status is called in `lastError`. `redirect`: where it leads."""
+    if redirect is not None:
+        aim = "".join(filter(str.isprintable, redirect))[:LONGEST_AIM]
+        return f"HTTP {status}, a redirect to {aim}: register that address, if it is yours"
     return REASONS.get(status, f"HTTP {status}")

@@ -17,20 +17,14 @@ from server.errors import IdempotencyConflict, JobNotFound, NotEnoughCredits, Se
 from server.jobs.accounts import Accounts
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.fetching import Fetcher
+from server.jobs.idempotency import ANSWER_HOURS, Idempotency
 from server.jobs.intake import Intake
 from server.jobs.keyed import KeyedSemaphore
-from server.jobs.orders import (
-    ANSWER_HOURS,
-    Created,
-    Idempotency,
-    Order,
-    Request,
-    SplitJob,
-    with_length,
-)
+from server.jobs.orders import Created, Order, Request, SplitJob, with_length
 from server.jobs.plan import split_plan
 from server.jobs.track_files import TrackFile
 from server.jobs.uploads import Uploads
+from server.names import name_in_url
 from server.stems import OUTPUTS
 from server.work.messages import Options
 from store import (
@@ -46,6 +40,7 @@ log = structlog.get_logger()
 AT_ONCE = 2  # sources of one account that are brought in and measured at the same time
 MOST_FETCHING = 20  # jobs of one account that wait for their sources
 FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has told
+UNNAMED = "input"  # a file that nobody has named
 CANCELLED = "The job was cancelled"
 
 
@@ -167,26 +162,30 @@ class SplitService:
         job_id, folder = await self._intake.reserve()
         try:
             request = self._request(order)
-            options = self._options(order, request)
             async with self._turn(order.account_id):
-                found = await self._bring_in(order, request, folder)
+                found = await self._bring_in(order, request, job_id, folder)
+                options = self._options(order, found or request)
                 if found is not None:
                     facts = await self._intake.look(job_id, folder, options, "measure")
                     request = with_length(found, facts["frames"], self._config)
             return await self._accept(order, job_id, request, options, render, once)
         except BaseException:
+            await self._fetcher.cancel(job_id)
             await self._intake.discard(job_id)
             raise
 
     async def _check_account(self, order: Order) -> None:
-        """Before any work is done for it: can the account pay for anything, does it hoard?"""
+        """Before a source is asked for it: can the account pay for any, does it hoard?
+
+        An upload is here, and its length is found out: what it needs can be told to the second.
+        """
+        if order.source_url is None:
+            return
         least = max(1, math.ceil(self._config.limits.min_audio_seconds))
         if (await self._accounts.balance(order.account_id))[0] < least:
             raise NotEnoughCredits(least)
-        if order.source_url is not None:
-            waiting = await self._jobs.count_fetching(order.account_id)
-            if waiting >= MOST_FETCHING:
-                raise ServerBusy("Too many of your sources are still being fetched")
+        if await self._jobs.count_fetching(order.account_id) >= MOST_FETCHING:
+            raise ServerBusy("Too many of your sources are still being fetched")
 
     @asynccontextmanager
     async def _turn(self, account_id: str) -> AsyncIterator[None]:
@@ -194,15 +193,16 @@ class SplitService:
         async with self._turns.enter(account_id):
             yield
 
-    async def _bring_in(self, order: Order, request: Request, folder: Path) -> Request | None:
+    async def _bring_in(
+        self, order: Order, request: Request, job_id: str, folder: Path
+    ) -> Request | None:
         """Puts the source's bytes at `folder/input`; None where fetching takes too long."""
         if order.upload_key is not None:
             ticket = await self._uploads.take(order.account_id, order.upload_key, folder)
             return msgspec.structs.replace(
                 request, file_name=order.file_name or ticket.file_name, size_bytes=ticket.size or 0
             )
-        assert order.source_url is not None
-        return await self._fetcher.try_now(request, folder / "input")
+        return await self._fetcher.try_now(job_id, request, folder)
 
     async def _accept(
         self, order: Order, job_id: str, request: Request, options: Options,
@@ -233,7 +233,8 @@ class SplitService:
         stems = OUTPUTS[order.output_type]
         return Request(
             output_type=order.output_type, quality=order.quality,
-            output_format=order.output_format, file_name=order.file_name or order.source_name,
+            output_format=order.output_format, named=order.file_name is not None,
+            file_name=order.file_name or name_in_url(order.source_url or "") or UNNAMED,
             model=catalog.serving(order.quality, self._config, stems).name,
             base_url=order.base_url, source_url=order.source_url, metadata=order.metadata,
         )  # fmt: skip
@@ -242,7 +243,7 @@ class SplitService:
         config, stems = self._config, OUTPUTS[order.output_type]
         formats = {"WAV": config.stemsplit.wav_format, "FLAC": config.stemsplit.flac_format}
         return Options(
-            file_name=request.file_name or "input", model=request.model,
+            file_name=request.file_name, model=request.model,
             overlap=config.models.tier(order.quality)[1], stems=stems,
             format=cast(Any, order.output_format),
             wav_format=formats.get(order.output_format, "PCM_16"),

@@ -37,6 +37,9 @@ class Answer(Protocol):
     @property
     def status(self) -> int: ...
 
+    @property
+    def redirect(self) -> str | None: ...
+
 
 class Client(Protocol):
     """The guarded HTTP client, as far as it is needed here."""
@@ -201,7 +204,9 @@ class Sender:
             answer = await self._client.post(request.url, request.body, headers, TIMEOUT_S)
         except StemboxError as error:
             return None, error.message
-        return answer.status, None if answer.status in retry.SUCCESS else retry.why(answer.status)
+        if answer.status in retry.SUCCESS:
+            return answer.status, None
+        return answer.status, retry.why(answer.status, answer.redirect)
 
     async def _request(self, delivery: Delivery) -> WebhookRequest | None:
         job = await self._jobs.get(delivery.job_id)

@@ -5,6 +5,6 @@ Knows neither jobs nor the database.
 
 from server.net.addresses import Guard
 from server.net.client import Answer, GuardedClient
-from server.net.downloads import Downloaded
+from server.net.downloads import Downloaded, DownloadLimits
 
-__all__ = ["Answer", "Downloaded", "Guard", "GuardedClient"]
+__all__ = ["Answer", "DownloadLimits", "Downloaded", "Guard", "GuardedClient"]

@@ -6,7 +6,7 @@ connection for each call: none waits for another's.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -16,14 +16,23 @@ import httpcore
 from msgspec import Struct
 
 from server import __version__
-from server.errors import AddressForbidden, Unreachable
+from server.errors import Unreachable
 from server.net.addresses import Guard
 from server.net.connecting import GuardedBackend, Resolve, check_address
-from server.net.downloads import Downloaded, headers_of, pieces_of, receive
+from server.net.downloads import (
+    Downloaded,
+    DownloadLimits,
+    Sink,
+    headers_of,
+    pieces_of,
+    receive,
+    sync,
+    to_its_end,
+)
 from server.net.resolver import Resolver
 from server.net.urls import Endpoint, read_url
 
-MOST_REDIRECTS: Final = 3
+MOST_REDIRECTS: Final = 10
 MOST_ANSWER: Final = 64 << 10  # bytes that are read of the answer to a POST
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 HEADERS: Final = {"User-Agent": f"stembox/{__version__}", "Accept": "*/*", "Connection": "close"}
@@ -31,10 +40,14 @@ PLAIN: Final = {"Accept-Encoding": "identity"}
 
 
 class Answer(Struct, frozen=True):
-    """The answer to a POST; of its body 64 KiB at the most."""
+    """The answer to a POST; of its body 64 KiB at the most.
+
+    redirect: the URL that a redirect leads to.
+    """
 
     status: int
     body: bytes
+    redirect: str | None = None
 
 
 class GuardedClient:
@@ -59,23 +72,23 @@ class GuardedClient:
         if endpoint.address is not None:
             check_address(self._guard, endpoint.address, endpoint.port)
 
-    async def download(
-        self, url: str, target: Path, max_bytes: int, timeout_s: float
-    ) -> Downloaded:
-        """Fetches a URL into the file `target`, synced; follows three redirects at the most.
+    async def download(self, url: str, target: Path, limits: DownloadLimits) -> Downloaded:
+        """Fetches a URL into the file `target`, synced; follows ten redirects at the most.
 
-        Whatever goes wrong, cancelling included, there is no file afterwards.
-
-        timeout_s: for all of it together.
+        The file is opened before the first byte is sent, and may be moved while it is written.
+        Whatever goes wrong, cancelling included, there is none at `target` afterwards.
 
         Raises:
             AddressForbidden, Unreachable: it leads where it must not, or to nothing.
-            FileTooLarge: more than `max_bytes`, noticed as they arrive.
+            FileTooLarge: more than `limits` allow, noticed as they arrive.
             OSError: the disk.
         """
         try:
-            async with _deadline(timeout_s):
-                return await self._follow(url, target, max_bytes)
+            with target.open("wb") as file:
+                async with _in_time(limits) as progress:
+                    found = await self._follow(url, Sink(file, limits.max_bytes, progress))
+                await to_its_end(sync, file)  # however long our own disk takes
+            return found
         except BaseException:
             target.unlink(missing_ok=True)
             raise
@@ -94,16 +107,17 @@ class GuardedClient:
             _deadline(timeout_s),
             self._call("POST", read_url(url), headers, body) as answer,
         ):
-            return Answer(answer.status, await _beginning(answer))
+            return Answer(answer.status, await _beginning(answer), aim_of(answer, url))
 
-    async def _follow(self, url: str, target: Path, max_bytes: int) -> Downloaded:
+    async def _follow(self, url: str, sink: Sink) -> Downloaded:
         for _ in range(MOST_REDIRECTS + 1):
             endpoint = read_url(url)
             async with self._call("GET", endpoint, PLAIN) as answer:
-                onward = headers_of(answer).get("location")
-                if answer.status not in REDIRECTS or onward is None:
-                    return await receive(answer, endpoint.target, target, max_bytes)
-            url = _joined(url, onward)
+                sink.progress()
+                onward = aim_of(answer, url)
+                if onward is None:
+                    return await receive(answer, url, sink)
+            url = onward
         raise Unreachable(f"The source redirects more than {MOST_REDIRECTS} times")
 
     @asynccontextmanager
@@ -131,6 +145,25 @@ class GuardedClient:
 
 
 @asynccontextmanager
+async def _in_time(limits: DownloadLimits) -> AsyncIterator[Callable[[], None]]:
+    """Raises Unreachable after too long a silence, and when all of it takes too long.
+
+    Yields what is to be called at every sign of life.
+    """
+    now = asyncio.get_running_loop().time
+    try:
+        async with asyncio.timeout(limits.total_s) as whole:
+            async with asyncio.timeout(limits.silent_s) as silence:
+                yield lambda: silence.reschedule(now() + limits.silent_s)
+    except TimeoutError:
+        if whole.expired():
+            sentence = f"The source was not complete within {limits.total_s:g} seconds"
+        else:
+            sentence = f"The source was silent for {limits.silent_s:g} seconds"
+        raise Unreachable(sentence) from None
+
+
+@asynccontextmanager
 async def _deadline(seconds: float) -> AsyncIterator[None]:
     """Raises Unreachable when the time is over."""
     try:
@@ -151,8 +184,12 @@ async def _beginning(answer: httpcore.Response) -> bytes:
     return bytes(read[:MOST_ANSWER])
 
 
-def _joined(url: str, onward: str) -> str:
+def aim_of(answer: httpcore.Response, url: str) -> str | None:
+    """Where a redirect that answers a call of `url` leads to; None where it is none."""
+    onward = headers_of(answer).get("location")
+    if answer.status not in REDIRECTS or onward is None:
+        return None
     try:
-        return urljoin(url, onward)
-    except ValueError:
-        raise AddressForbidden("The source redirects to what is no URL") from None
+        return urljoin(url, onward.strip().replace(" ", "%20"))  # as browsers read such a header
+    except ValueError:  # no URL: whoever follows it is told so
+        return onward

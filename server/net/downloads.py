@@ -5,64 +5,105 @@ Believes nothing that a header says about the length: it may refuse a file, neve
 
 import asyncio
 import os
-import re
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from pathlib import Path
 from typing import BinaryIO, Final, ParamSpec, TypeVar
-from urllib.parse import unquote
 
 import httpcore
 from msgspec import Struct
 
 from server.errors import FileTooLarge, Unreachable
+from server.names import name_in_url
+from server.net import disposition
+from server.net.encodings import Decoder, Identity, decoder_of
 
-CHUNK: Final = 1 << 20  # bytes: one hop to a thread each
-LONGEST_NAME: Final = 255  # characters
-DISPOSITION: Final = re.compile(r';\s*filename\s*=\s*(?:"([^"\\]+)"|([^\s;"]+))', re.IGNORECASE)
+CHUNK: Final = 256 << 10  # bytes: one hop to a thread each, and memory for each download
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class DownloadLimits(Struct, frozen=True):
+    """Bytes of a file; seconds of its source's silence, and of all of it."""
+
+    max_bytes: int
+    silent_s: float
+    total_s: float
+
+
 class Downloaded(Struct, frozen=True):
-    """What came. `file_name`: a name without folders; None where nobody said one."""
+    """What came. Names are without folders, None where there is none.
+
+    file_name: what the source calls it. url_name: the end of the last URL's path.
+    """
 
     size_bytes: int
     file_name: str | None
+    url_name: str | None
     content_type: str | None
 
 
-async def receive(answer: httpcore.Response, path: str, target: Path, max_bytes: int) -> Downloaded:
-    """The answer's body to the file `target`, synced. `path`: the URL's, for the name.
+class Sink:
+    """Where a body goes: unpacked, counted, into a file. `write` and `finish` are for a thread.
+
+    progress: called at every sign of life of the source.
+    """
+
+    def __init__(self, file: BinaryIO, max_bytes: int, progress: Callable[[], None]) -> None:
+        self.max_bytes = max_bytes
+        self.progress = progress
+        self.decoder: Decoder = Identity()
+        self.size = 0  # bytes of the file
+        self._file = file
+
+    @property
+    def most_to_come(self) -> int:
+        """Bytes of a body that may come: packing makes some files a little larger."""
+        spare = 0 if isinstance(self.decoder, Identity) else (64 << 10) + self.max_bytes // 64
+        return self.max_bytes + spare
+
+    def write(self, data: bytes) -> None:
+        """Raises FileTooLarge, Unreachable, OSError."""
+        for piece in self.decoder.feed(data):
+            self._keep(piece)
+
+    def finish(self, data: bytes) -> None:
+        """The last bytes. Raises as `write`."""
+        self.write(data)
+        for piece in self.decoder.finish():
+            self._keep(piece)
+
+    def _keep(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if self.size > self.max_bytes:
+            raise too_large(self.max_bytes)
+        self._file.write(piece)
+
+
+async def receive(answer: httpcore.Response, url: str, sink: Sink) -> Downloaded:
+    """The answer's body to the sink. `url`: what was called for it.
 
     Raises:
-        Unreachable: another status than 200, a body that is encoded, empty or breaks off.
-        FileTooLarge: more than `max_bytes`, announced or noticed as they arrive.
+        Unreachable: another status than 200, a body that is empty, breaks off or cannot be
+            unpacked.
+        FileTooLarge: more than the sink takes, announced or noticed as they arrive.
         OSError: the disk.
     """
     if answer.status != 200:  # 206 would be a part of it, 204 nothing
         raise Unreachable(f"The source answered with HTTP {answer.status}")
     headers = headers_of(answer)
-    if headers.get("content-encoding", "identity").lower() not in ("identity", ""):
-        raise Unreachable("The source sends an encoded body")
+    sink.decoder = decoder_of(headers.get("content-encoding", ""))
     length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > max_bytes:
-        raise _too_large(max_bytes)
-    size = await _save(answer, target, max_bytes)
-    if size == 0:
+    if length.isdecimal() and int(length) > sink.most_to_come:
+        raise too_large(sink.max_bytes)
+    await _save(answer, sink)
+    if sink.size == 0:
         raise Unreachable("The source is empty")
-    name = file_name(headers.get("content-disposition", ""), path)
-    return Downloaded(size, name, headers.get("content-type"))
-
-
-def file_name(disposition: str, path: str) -> str | None:
-    """The name that a Content-Disposition (RFC 6266, its plain form) or a URL's path gives."""
-    match = DISPOSITION.search(disposition)
-    text = (match[1] or match[2]) if match else unquote(path.partition("?")[0])
-    name = "".join(filter(str.isprintable, re.split(r"[/\\]", text)[-1]))
-    return None if name in ("", ".", "..") else name[-LONGEST_NAME:]
+    return Downloaded(
+        sink.size, disposition.file_name(headers.get("content-disposition", "")),
+        name_in_url(url) or None, headers.get("content-type"),
+    )  # fmt: skip
 
 
 def headers_of(answer: httpcore.Response) -> dict[str, str]:
@@ -79,24 +120,22 @@ async def pieces_of(answer: httpcore.Response) -> AsyncGenerator[bytes, None]:
         raise Unreachable("The answer was cut off") from None
 
 
-async def _save(answer: httpcore.Response, target: Path, max_bytes: int) -> int:
-    """Writes the body; returns its size."""
-    size, pending = 0, bytearray()
-    with target.open("wb") as file:
-        async with aclosing(pieces_of(answer)) as pieces:
-            async for piece in pieces:
-                size += len(piece)
-                if size > max_bytes:
-                    raise _too_large(max_bytes)
-                pending += piece
-                if len(pending) >= CHUNK:
-                    await _to_its_end(file.write, pending)
-                    pending = bytearray()
-        await _to_its_end(_finish, file, pending)
-    return size
+async def _save(answer: httpcore.Response, sink: Sink) -> None:
+    came, pending = 0, bytearray()
+    async with aclosing(pieces_of(answer)) as pieces:
+        async for piece in pieces:
+            sink.progress()
+            came += len(piece)
+            if came > sink.most_to_come:
+                raise too_large(sink.max_bytes)
+            pending += piece
+            if len(pending) >= CHUNK:
+                await to_its_end(sink.write, bytes(pending))
+                pending = bytearray()
+    await to_its_end(sink.finish, bytes(pending))
 
 
-async def _to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """In a thread. A cancelled caller waits as well: it must not close the file under it."""
     task = asyncio.create_task(asyncio.to_thread(work, *args, **kwargs))
     try:
@@ -106,10 +145,15 @@ async def _to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
         raise
 
 
-def _finish(file: BinaryIO, data: bytearray) -> None:
-    file.write(data)
+def sync(file: BinaryIO) -> None:
+    """All that was written, to the disk."""
     file.flush()
     os.fsync(file.fileno())
+
+
+def too_large(max_bytes: int) -> FileTooLarge:
+    """The refusal of a file."""
+    return FileTooLarge(f"The file is larger than {max_bytes} bytes")
 
 
 def _text(value: bytes) -> str:
@@ -117,7 +161,3 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
-
-
-def _too_large(max_bytes: int) -> FileTooLarge:
-    return FileTooLarge(f"The file is larger than {max_bytes} bytes")

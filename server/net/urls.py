@@ -15,7 +15,7 @@ from msgspec import Struct
 from server.errors import AddressForbidden
 from server.net.addresses import Address
 
-MOST_URL: Final = 2048  # characters
+MOST_URL: Final = 8192  # characters
 PORTS: Final = {"http": 80, "https": 443}
 NEVER: Final = re.compile(r"[\x00-\x20\x7f\\]")  # readers of URLs disagree about these
 AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:%]+))(?::([0-9]{0,5}))?")

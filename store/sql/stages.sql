@@ -52,7 +52,7 @@ SELECT NOT EXISTS (SELECT 1 FROM stages
 UPDATE jobs SET progress = max(progress, min(99, :percent))
 WHERE id = :job_id AND state = 'processing';
 
--- name: settle
+-- name: set_request
 -- What is known of a job only when its source has been fetched.
 UPDATE jobs SET request = :request WHERE id = :id AND state = 'processing';
 

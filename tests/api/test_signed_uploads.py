@@ -370,3 +370,17 @@ def test_urls_spelled_anew(play) -> None:
                 assert (await world.put(f"{base}?{urlencode(wrong)}"))[0] == 403, wrong
 
     play(test)
+
+
+@pytest.mark.parametrize("name", ["é" * 509 + ".flac", "a" * 1019 + ".flac", "音" * 339 + ".flac"])
+def test_long_names_are_shortened(play, name: str) -> None:
+    async def test(world: World) -> None:
+        assert len(name.encode()) <= 1024
+        ticket = await world.ticket(filename=name)
+        kept = (await world.uploads.find(ticket["uploadKey"])).file_name
+        assert 240 < len(kept.encode()) <= 255
+        assert kept.endswith(".flac")
+        assert name.startswith(kept.removesuffix(".flac"))
+        assert ticket["uploadKey"].endswith("/input.flac")
+
+    play(test)

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message
 from server.api import uploads
 from server.api.answers import UploadStalled
 from server.config import load
+from tests.net.places import WarpedLoop
 
 from .conftest import MAX_MB
 from .fakes import FakeJobs, app_of, serving, wait_until
@@ -273,15 +274,6 @@ def test_a_client_that_stalls_or_drips_is_cut_off(
         gone.set()
     assert (status, body) == (408, {"detail": "The upload stalled"})
     assert (jobs.uploads, jobs.spooled()) == ([], [])
-
-
-class WarpedLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock the test moves."""
-
-    skew = 0.0
-
-    def time(self) -> float:
-        return super().time() + self.skew
 
 
 def body_at(pace: list[tuple[float, int]], between_s: float = 0.0) -> int:

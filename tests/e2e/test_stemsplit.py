@@ -254,11 +254,14 @@ def test_keys(box: Server, ann: Caller) -> None:
     assert key.encode() not in b"".join(p.read_bytes() for p in box.data.glob("stembox.db*"))
 
 
-def test_without_credits_no_work_is_done(box: Server) -> None:
+def test_without_credits_no_work_is_done(box: Server, songs: dict[str, Path]) -> None:
     poor = Caller(box, new_key(box, "poor", 0))
     answer = poor.create(sourceUrl="http://127.0.0.1:9/x.wav")
     assert error(answer) == (402, "INSUFFICIENT_CREDITS")
     assert answer.json()["error"]["requiredSeconds"] == 1
+    answer = poor.create(uploadKey=poor.upload(songs["wav"]), fileName="é" * 500 + ".wav")
+    assert error(answer) == (402, "INSUFFICIENT_CREDITS")
+    assert answer.json()["error"]["requiredSeconds"] == 6
 
 
 def test_accounts_are_strangers(ann: Caller, bob: Caller, songs: dict[str, Path]) -> None:
@@ -322,6 +325,9 @@ def test_one_idempotency_key_makes_one_job(bob: Caller, songs: dict[str, Path]) 
     assert {a.status_code for a in answers} == {201}
     assert len({a.content for a in answers}) == 1
     assert before - bob.balance() == 6
+    spelled = json.dumps({"outputFormat": "MP3", **dict(reversed(body.items()))}, indent=1)
+    assert bob.http.post("/jobs", content=spelled.replace("VOCALS", "\\u0056OCALS"),
+                         headers={"Idempotency-Key": "same"}).content == answers[0].content
     other = bob.http.post("/jobs", json=body | {"quality": "BEST"},
                           headers={"Idempotency-Key": "same"})
     assert error(other) == (409, "IDEMPOTENCY_CONFLICT")
@@ -357,18 +363,24 @@ def test_source_urls(ann: Caller, songs: dict[str, Path]) -> None:
         assert (job["input"]["fileName"], job["input"]["durationSeconds"]) == ("short.flac", 6)
         assert error(ann.create(sourceUrl=f"{base}/nothing")) == (400, "SOURCE_URL_UNREACHABLE")
         files.shutdown()
-    for bad in ("http://10.0.0.1/x", "http://[::1]/x", "http://169.254.169.254/", "file:///etc"):
+    for bad in ("http://10.0.0.1/x", "http://[::1]/x", "http://169.254.169.254/", "file:///etc",
+                "http://[", "nonsense"):
         assert error(ann.create(sourceUrl=bad)) == (400, "SOURCE_URL_FORBIDDEN")
     assert ann.end_of(job["id"])["status"] == "COMPLETED"
 
 
 def test_a_slow_source_is_settled_later(bob: Caller, songs: dict[str, Path]) -> None:
-    release = threading.Event()
+    release, asked = threading.Event(), []
 
     class Slow(http.server.SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
+            asked.append(self.path)
             release.wait(60)
             super().do_GET()
+
+        def end_headers(self) -> None:
+            self.send_header("Content-Disposition", "attachment; filename*=UTF-8''%C3%A9.wav")
+            super().end_headers()
 
         def log_message(self, *_: object) -> None:
             pass
@@ -387,6 +399,7 @@ def test_a_slow_source_is_settled_later(bob: Caller, songs: dict[str, Path]) -> 
         files.shutdown()
     assert (done["status"], done["input"]["durationSeconds"], done["creditsCharged"]) == (
         "COMPLETED", 6, 6)
+    assert (done["input"]["fileName"], asked) == ("é.wav", ["/short.wav"])
 
 
 def test_the_callback_of_the_first_api(box: Server, songs: dict[str, Path]) -> None:

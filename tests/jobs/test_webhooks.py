@@ -24,12 +24,15 @@ ONE = PLAN[:1]
 
 class Answer(NamedTuple):
     status: int
+    redirect: str | None = None
 
 
 class FakeClient:
     """Answers by `behave(url, number of the call)`."""
 
-    def __init__(self, behave: Callable[[str, int], "int | Exception | Awaitable"]) -> None:
+    def __init__(
+        self, behave: Callable[[str, int], "int | Answer | Exception | Awaitable"]
+    ) -> None:
         self._behave = behave
         self.calls: list[tuple[str, str, bytes]] = []  # url, id, body
 
@@ -38,9 +41,9 @@ class FakeClient:
         answer = self._behave(url, len(self.calls) - 1)
         if isinstance(answer, Exception):
             raise answer
-        if not isinstance(answer, int):
-            answer = await answer
-        return Answer(answer)
+        if isinstance(answer, Answer):
+            return answer
+        return Answer(answer if isinstance(answer, int) else await answer)
 
 
 class World:
@@ -184,6 +187,20 @@ def test_a_redirect_is_no_success(play) -> None:
     play(test, lambda url, number: 302)
 
 
+def test_a_redirect_says_where_to(play) -> None:
+    aim = "https://new.example/hook?a=b"
+
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        await world.job_ends()
+        await world.settle()
+        hook = await world.hook("a")
+        assert hook.last_error.startswith(f"HTTP 308, a redirect to {aim}")
+        assert (hook.fail_count, hook.is_active) == (1, True)
+
+    play(test, lambda url, number: Answer(308, aim))
+
+
 def test_gone_disables_at_once(play) -> None:
     async def test(world: World) -> None:
         await world.webhook("a")
@@ -256,3 +273,5 @@ def test_a_sender_that_forgets_would_be_caught(play, monkeypatch) -> None:
     monkeypatch.setattr(retry, "SUCCESS", range(200, 300))
     # the same events on a new database
     assert retry.why(500) == "HTTP 500"
+    assert "\n" not in retry.why(301, "http://x/\n\x1b[31m")
+    assert len(retry.why(301, "http://x/".ljust(99_999, "y"))) < 9000

@@ -7,12 +7,21 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from server.net import Guard, GuardedClient
+from server.net import Downloaded, DownloadLimits, Guard, GuardedClient
 from server.net.connecting import Resolve
 
 LOCAL = Guard.of(["127.0.0.0/8"])
 TLS = ssl.create_default_context()  # one for all tests: making it takes longer than most of them
 MUCH_LATER = 30.0  # seconds: what is not cut off by then never is
+
+
+class WarpedLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock the test moves."""
+
+    skew = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.skew
 
 
 def guarded(guard: Guard = LOCAL, resolve: Resolve | None = None) -> GuardedClient:
@@ -124,7 +133,7 @@ def floods(head: bytes, piece: bytes = b"x" * 65536) -> Behave:
     return behave
 
 
-async def fetch(client: GuardedClient, url: str, target: Path, **limits: float) -> object:
+async def fetch(client: GuardedClient, url: str, target: Path, **limits: float) -> Downloaded:
     """A download with limits that do not matter, but for those that are named."""
-    most, seconds = limits.get("max_bytes", 1 << 20), limits.get("timeout_s", MUCH_LATER)
-    return await client.download(url, target, int(most), seconds)
+    defaults = {"max_bytes": 1 << 20, "silent_s": MUCH_LATER, "total_s": MUCH_LATER}
+    return await client.download(url, target, DownloadLimits(**defaults | limits))

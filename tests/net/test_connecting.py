@@ -185,4 +185,4 @@ def test_a_slow_name_is_within_the_deadline(tmp_path: Path) -> None:
         return []
 
     with pytest.raises(Unreachable, match="within"):
-        asyncio.run(fetch(guarded(LOCAL, never), "http://x/", tmp_path / "f", timeout_s=0.2))
+        asyncio.run(fetch(guarded(LOCAL, never), "http://x/", tmp_path / "f", total_s=0.2))

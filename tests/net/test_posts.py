@@ -54,6 +54,19 @@ def test_every_status_is_an_answer_and_no_redirect_is_followed(status: int) -> N
     head = f"HTTP/1.1 {status} x\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"
     answer, server = post(says(head.encode()))
     assert answer.status == status
+    aim = f"{server.url}/other" if status in (301, 302, 307, 308) else None
+    assert answer.redirect == aim
+    assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize(("location", "aim"), [
+    ("https://new.example/hook", "https://new.example/hook"), ("//new.example/a", "http://new.example/a"),
+    ("?b=c", "/hook?b=c"), ("http://[", "http://["), ("http://10.0.0.1/", "http://10.0.0.1/"),
+])  # fmt: skip
+def test_where_a_redirect_leads_is_told(location: str, aim: str) -> None:
+    head = f"HTTP/1.1 302 x\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    answer, server = post(says(head.encode()))
+    assert answer.redirect == (server.url + aim if aim.startswith("/") else aim)
     assert len(server.calls) == 1
 
 

@@ -69,7 +69,7 @@ URLS: dict[str, list[str]] = {
                   "http://8.8.8.8:0/", "http://8.8.8.8:65536/", "http://8.8.8.8:-1/",
                   "http://8.8.8.8:8x/", "http://8.8.8.8:１/", "http://8.8.8.8:80:80/",
                   "http://.example.com/", "http://a..b/", "http://" + "a" * 64 + ".example/",
-                  "http://" + "a.b" * 90 + "/", "http://x/" + "a" * 2048, "http://\ud800/",
+                  "http://" + "a.b" * 90 + "/", "http://x/" + "a" * 8192, "http://\ud800/",
                   "http://x/\ud800", "http://ex℀mple.com/", "http://a＠b/", "http://a,b/"],
     "control characters": ["http://127.0.0.1\\@8.8.8.8/", "http:\\\\8.8.8.8\\", "http://8.8.8.8\\x",
                            "http://8.8.8.8/ x", " http://8.8.8.8/", "http://8.8.8.8/\r\nX: y",

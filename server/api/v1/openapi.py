@@ -117,11 +117,18 @@ def _create_job() -> dict[str, Any]:
     key = {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "The same key and body within 24 hours give the first answer again",
+        "description": "The same key and the same meaning of the body (whatever its key order, "
+        "white space, escapes and defaults) within 24 hours give the first answer again",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     }
     operation = _operation(
         "createJob", "Jobs", {201: "JobCreatedResponse"}, 400, 402, 408, 409, 503
+    )
+    operation["description"] = (
+        "A `sourceUrl` is fetched through at most ten redirects, as long as it is not silent for "
+        "too long; what takes more than five seconds comes in the background, and has zero "
+        "duration until then. The source's `Content-Disposition` names the song, unless "
+        "`fileName` does."
     )
     return operation | _body("CreateJobRequest") | {"parameters": [key]}
 

@@ -1,12 +1,10 @@
 """The StemSplit API's endpoints: HTTP in, one call to the jobs room, HTTP out."""
 
 import asyncio
-import hashlib
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 from starlette.middleware import Middleware
@@ -17,7 +15,7 @@ from starlette.routing import Route
 from server.api import downloads, media_types, uploads
 from server.api.answers import Json, TrackNotFound
 from server.api.file_names import song_of
-from server.api.ports import Accounts, Idempotency, Order, Services
+from server.api.ports import Accounts, Idempotency, Order, Services, meaning
 from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant
 from server.api.v1 import openapi, upload_headers, wire
 from server.api.wire import ENCODER
@@ -64,7 +62,7 @@ class Routes:
 
     async def create_job(self, request: Request) -> Response:
         """Accepts a job."""
-        raw, body = await _decode(request, wire.CreateJobRequest)
+        body = await _decode(request, wire.CreateJobRequest)
         if (body.upload_key is None) == (body.source_url is None):
             raise InvalidRequest("Give either uploadKey or sourceUrl")
         _check_metadata(body.metadata)
@@ -73,10 +71,8 @@ class Routes:
         fields = {name: getattr(body, name) for name in body.__struct_fields__}
         if body.file_name is not None:
             fields["file_name"] = _file_name(body.file_name)
-        if body.source_url is not None:
-            fields["source_name"] = clean_name(unquote(urlsplit(body.source_url).path)) or "input"
         order = Order(account_id=_account(request), base_url=self.base_url(request), **fields)
-        answer = await self._services.jobs.create(order, _render, _idempotency(request, raw))
+        answer = await self._services.jobs.create(order, _render, _idempotency(request, order))
         return Response(answer, 201, media_type="application/json")
 
     async def list_jobs(self, request: Request) -> Response:
@@ -102,7 +98,7 @@ class Routes:
 
     async def create_upload(self, request: Request) -> Response:
         """A signed URL to PUT one file to."""
-        _, body = await _decode(request, wire.UploadRequest)
+        body = await _decode(request, wire.UploadRequest)
         self._services.uploads.check_room()
         name, chosen = _file_name(body.filename), (body.content_type or "").strip()
         ticket = await self._services.uploads.ticket(_account(request), name)
@@ -156,7 +152,7 @@ class Routes:
 
     async def create_webhook(self, request: Request) -> Response:
         """Registers an endpoint."""
-        _, body = await _decode(request, wire.CreateWebhookRequest)
+        body = await _decode(request, wire.CreateWebhookRequest)
         events: list[str] = list(dict.fromkeys(body.events))
         webhook = await self._services.webhooks.add(_account(request), body.url, events)
         return Json(wire.webhook_created(webhook), 201)
@@ -239,20 +235,20 @@ def _render(new: Any) -> bytes:
     return ENCODER.encode(wire.created(new))
 
 
-def _idempotency(request: Request, raw: bytes) -> Idempotency | None:
+def _idempotency(request: Request, order: Order) -> Idempotency | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
     if not 0 < len(key) <= MOST_KEY:
         raise InvalidRequest(f"An Idempotency-Key has 1 to {MOST_KEY} characters")
-    return Idempotency(key, hashlib.sha256(raw).hexdigest())
+    return Idempotency(key, meaning(order))
 
 
-async def _decode(request: Request, kind: type[T]) -> tuple[bytes, T]:
-    """The JSON body, raw and as a Struct. Raises InvalidRequest."""
+async def _decode(request: Request, kind: type[T]) -> T:
+    """The JSON body as a Struct. Raises InvalidRequest."""
     raw = await uploads.small_body(request, MOST_BODY)
     try:
-        return raw, msgspec.json.decode(raw, type=kind)
+        return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
         raise InvalidRequest(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

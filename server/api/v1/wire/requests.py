@@ -8,9 +8,9 @@ from msgspec import Meta
 from server.api.v1.wire.common import Camel, Event, OutputFormat, OutputType, Quality
 
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
-FileName = Annotated[str, Meta(min_length=1, max_length=255)]
-SourceUrl = Text
-Url = Annotated[str, Meta(min_length=10, max_length=2048, pattern="^[hH][tT][tT][pP][sS]?://")]
+FileName = Annotated[str, Meta(min_length=1, max_length=1024)]
+SourceUrl = Annotated[str, Meta(min_length=1, max_length=8192)]
+Url = Annotated[str, Meta(min_length=10, max_length=8192, pattern="^[hH][tT][tT][pP][sS]?://")]
 # RFC 9110, 8.3.1: type, subtype and parameters. Browsers know none for many files: ''.
 ContentType = Annotated[str, Meta(max_length=255, pattern=(
     r"^(|[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+"
@@ -19,7 +19,7 @@ ContentType = Annotated[str, Meta(max_length=255, pattern=(
 
 
 class CreateJobRequest(Camel, frozen=True):
-    """`POST /jobs`. Exactly one of `uploadKey` and `sourceUrl`."""
+    """`POST /jobs`. Exactly one of `uploadKey` and `sourceUrl`. A long `fileName` is shortened."""
 
     upload_key: Text | None = None
     source_url: SourceUrl | None = None
@@ -32,7 +32,7 @@ class CreateJobRequest(Camel, frozen=True):
 
 
 class UploadRequest(Camel, frozen=True):
-    """`POST /upload`. No `contentType`: the bytes decide alone."""
+    """`POST /upload`. A long `filename` is shortened. No `contentType`: the bytes decide alone."""
 
     filename: FileName
     content_type: ContentType | None = None

@@ -1,0 +1,44 @@
+"""Idempotency-Keys: what makes two orders the same one. Pure."""
+
+import hashlib
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from server.jobs.orders import Order
+
+ANSWER_HOURS: Final = 24  # for which an Idempotency-Key is remembered
+CALLER: Final = frozenset(("account_id", "base_url"))  # what an order has not from its body
+CANONICAL: Final = msgspec.json.Encoder(order="deterministic")
+
+
+class Idempotency(NamedTuple):
+    """An Idempotency-Key, and the hash of what was meant by the body that it came with."""
+
+    key: str
+    body_hash: str
+
+
+def meaning(order: Order) -> str:
+    """A hash of what an order asks for, whatever its JSON looked like.
+
+    Key order, white space, escapes, defaults and the spelling of numbers are gone when a body has
+    been read, but for 1.0 and 1: one number, as in JavaScript.
+    """
+    asked = {
+        name: _plain(getattr(order, name))
+        for name in order.__struct_fields__ if name not in CALLER
+    }  # fmt: skip
+    return hashlib.sha256(CANONICAL.encode(asked)).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """The value with its whole numbers as integers: by their shortest digits, so 1e23 is 10^23."""
+    if isinstance(value, float) and value.is_integer():
+        return int(Decimal(repr(value)))
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value
