@@ -5,6 +5,8 @@ import unicodedata
 from typing import Final
 from urllib.parse import quote
 
+from server.names import shortened
+
 SONG_BYTES: Final = 180  # of a name's 255: behind it come the track and a browser's own additions
 SUFFIX: Final = re.compile(r"\.(?=[0-9]*[a-z])[a-z0-9]{2,5}$", re.IGNORECASE)
 JOINERS: Final = "\u200c\u200d"  # format characters that belong to words and to emoji
@@ -25,7 +27,7 @@ def song_of(file_name: str, otherwise: str) -> str:
     text = "".join(filter(_is_written, re.sub(r"\s", " ", text)))
     text = re.sub(" +", " ", text).strip()
     text = SUFFIX.sub("", text).translate(FORBIDDEN).lstrip(". ")  # a dot in front would hide it
-    song = text.encode()[:SONG_BYTES].decode(errors="ignore").strip(" " + JOINERS)
+    song = shortened(text, SONG_BYTES).strip(" " + JOINERS)
     if DEVICE.fullmatch(unicodedata.normalize("NFKD", song)):
         song = f"_{song}"
     return song or otherwise
