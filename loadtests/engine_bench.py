@@ -31,7 +31,7 @@ from server.engine.acceleration import accelerate
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine
 from server.engine.fast import FastHTDemucs
-from server.engine.models import Separator, load_bag
+from server.engine.models import Separator, load_members
 from server.engine.passes import TorchPasses
 from server.starter.songs import synthesise
 from server.work.scratch import SAMPLE_RATE, FrameWriter
@@ -143,8 +143,8 @@ class Bench:
         `make quality` begins with, against demucs's own forward."""
         files = catalog.find("starter", load(environ={}, flags={}))
         assert files is not None
-        own: Any = load_bag(files).models[0].to(self._device).eval()
-        fast = accelerate(load_bag(files).models[0], self._device)
+        own: Any = load_members(files).networks[0].to(self._device).eval()
+        fast = accelerate(load_members(files).networks[0], self._device)
         kept, lost = [], []
         for seed in range(FIRST_SEED, FIRST_SEED + SONGS):
             stems = synthesise(seed, 20.0)

@@ -46,7 +46,7 @@ class Offline:
             prepare_cpu(config.separation.cpu_threads)
         files = catalog.serving(quality, config, stems)
         self.model = Separator(files, torch.device(device), config.separation.precision)
-        stem_gains(stems, self.model.name, self.model.sources)
+        stem_gains(stems, self.model.name, self.model.recipe)
         self._stems = stems
         self._batch = config.separation.batch_on(device)
 

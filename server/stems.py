@@ -1,6 +1,6 @@
-"""Which stems each output type has, and how a stem is made of a model's sources. Pure numbers."""
+"""Which stems each output type has, and how a track is made of a model's stems. Pure numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from server.errors import ModelError
@@ -14,8 +14,10 @@ OUTPUTS = MappingProxyType({
     "FOUR_STEMS": FOUR,
     "SIX_STEMS": SIX,
 })  # fmt: skip
-MIX = "the mix"
 PARTS_OF_OTHER = ("guitar", "piano")  # of a six-source model, where nobody wants them apart
+
+# of each stem that a model makes: gains over what its networks put out, and at last over the mix
+Recipe = Mapping[str, tuple[float, ...]]
 
 
 def wants_six(stems: Sequence[str]) -> bool:
@@ -23,27 +25,37 @@ def wants_six(stems: Sequence[str]) -> bool:
     return any(stem in PARTS_OF_OTHER for stem in stems)
 
 
-def stem_gains(stems: Sequence[str], model: str, sources: Sequence[str]) -> list[list[float]]:
-    """The gains that make the wanted stems of what a model tells apart: (stems, sources + 1).
+def own_sources(sources: Sequence[str]) -> Recipe:
+    """The recipe of a model each of whose sources is a stem."""
+    columns = range(len(sources) + 1)
+    return {name: tuple(float(place == column) for column in columns)
+            for place, name in enumerate(sources)}  # fmt: skip
+
+
+def stem_gains(stems: Sequence[str], model: str, recipe: Recipe) -> list[list[float]]:
+    """The gains that make the wanted stems of what a model puts out: (stems, outputs + 1).
 
     The last column is the mix's: `instrumental` is the mix minus the vocals, so that the two add
     up to it exactly. `other` takes in guitar and piano where the model has
     them and they are not wanted for themselves.
 
     Raises:
-        ModelError: a wanted stem has no source in this model.
+        ModelError: the recipe of a wanted stem is not known.
     """
-    gains = [_gains(stem, stems) for stem in stems]
-    matrix = [[gain.get(source, 0.0) for source in (*sources, MIX)] for gain in gains]
-    lacking = [stem for stem, row in zip(stems, matrix, strict=True) if not any(row[:-1])]
-    if lacking:
+    parts = {stem: [s for s in _parts(stem, stems) if s in recipe] for stem in stems}
+    if lacking := [stem for stem, found in parts.items() if not found]:
         raise ModelError(f"model {model} makes no {', '.join(lacking)}")
-    return matrix
+    rows = {stem: [sum(column) for column in zip(*(recipe[s] for s in found), strict=True)]
+            for stem, found in parts.items()}  # fmt: skip
+    if row := rows.get("instrumental"):
+        rows["instrumental"] = [*(0.0 - gain for gain in row[:-1]), 1.0 - row[-1]]
+    return list(rows.values())
 
 
-def _gains(stem: str, wanted: Sequence[str]) -> dict[str, float]:
+def _parts(stem: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The stems of which a track is the sum; for the instrumental, of which it is what is left."""
     if stem == "instrumental":
-        return {MIX: 1.0, "vocals": -1.0}
+        return ("vocals",)
     if stem == "other":
-        return dict.fromkeys(("other", *(s for s in PARTS_OF_OTHER if s not in wanted)), 1.0)
-    return {stem: 1.0}
+        return ("other", *(s for s in PARTS_OF_OTHER if s not in wanted))
+    return (stem,)

@@ -1,19 +1,20 @@
 """Stems made of sources: whole outputs add up to the mix, and what a model lacks is named."""
 
+import numpy as np
 import pytest
 
 from server.errors import ModelError
-from server.stems import FOUR, OUTPUTS, SIX, stem_gains, wants_six
+from server.stems import FOUR, OUTPUTS, SIX, own_sources, stem_gains, wants_six
 
 
 @pytest.mark.parametrize("output", ["FOUR_STEMS", "SIX_STEMS"])
 def test_every_source_goes_into_one_stem(output: str) -> None:
-    matrix = stem_gains(OUTPUTS[output], "six", SIX)
+    matrix = stem_gains(OUTPUTS[output], "six", own_sources(SIX))
     assert [sum(column) for column in zip(*matrix, strict=True)] == [1.0] * 6 + [0.0]
 
 
 def test_vocals_and_instrumental_add_up_to_the_mix() -> None:
-    matrix = stem_gains(OUTPUTS["BOTH"], "six", SIX)
+    matrix = stem_gains(OUTPUTS["BOTH"], "six", own_sources(SIX))
     assert [sum(column) for column in zip(*matrix, strict=True)] == [0.0] * 6 + [1.0]
 
 
@@ -23,11 +24,11 @@ def test_vocals_and_instrumental_add_up_to_the_mix() -> None:
     (FOUR, [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0]]),
 ])  # fmt: skip
 def test_of_four_sources(stems: tuple[str, ...], rows: list[list[int]]) -> None:
-    assert stem_gains(stems, "four", FOUR) == rows
+    assert stem_gains(stems, "four", own_sources(FOUR)) == rows
 
 
 def test_other_keeps_only_what_nobody_wants_apart() -> None:
-    assert stem_gains(("other", "piano"), "six", SIX) == [
+    assert stem_gains(("other", "piano"), "six", own_sources(SIX)) == [
         [0, 0, 1, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1, 0]]  # fmt: skip
 
 
@@ -39,7 +40,24 @@ def test_what_a_model_lacks_is_named(
     stems: tuple[str, ...], sources: tuple[str, ...], lacking: str
 ) -> None:
     with pytest.raises(ModelError, match=f"model small makes no {lacking}$"):
-        stem_gains(stems, "small", sources)
+        stem_gains(stems, "small", own_sources(sources))
+
+
+@pytest.mark.parametrize("output", sorted(OUTPUTS))
+def test_stems_of_a_recipe_agree_whatever_is_asked_for(output: str) -> None:
+    """Three outputs and the mix; the six rows add up to the mix alone."""
+    rows = np.random.default_rng(0).normal(size=(6, 4))
+    rows[5] = np.array([0, 0, 0, 1]) - rows[:5].sum(0)
+    recipe = {stem: tuple(row) for stem, row in zip(SIX, rows, strict=True)}
+    made = dict(zip(OUTPUTS[output], np.array(stem_gains(OUTPUTS[output], "m", recipe)),
+                    strict=True))  # fmt: skip
+    truth = dict(recipe, instrumental=np.array([0, 0, 0, 1]) - recipe["vocals"])
+    if output == "FOUR_STEMS":
+        truth["other"] = np.sum([recipe[stem] for stem in ("other", "guitar", "piano")], axis=0)
+    for stem, row in made.items():
+        np.testing.assert_allclose(row, truth[stem], atol=1e-12)
+    if len(made) > 1:
+        np.testing.assert_allclose(sum(made.values()), [0, 0, 0, 1], atol=1e-12)
 
 
 def test_only_guitar_and_piano_need_six_sources() -> None:

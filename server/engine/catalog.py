@@ -35,12 +35,13 @@ def find(name: str, config: Config) -> ModelFiles | None:
     """The first whole copy of a model, or None."""
     for root in search_path(config):
         for folder in (root / name, root):
-            if (found := _whole(name, folder)) is not None:
+            if (found := whole(name, folder)) is not None:
                 return found
     return None
 
 
-def _whole(name: str, folder: Path) -> ModelFiles | None:
+def whole(name: str, folder: Path) -> ModelFiles | None:
+    """The model `name` in a folder, if its listing and all its weights are there."""
     try:
         bag = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
         files = tuple(_weights(folder, str(signature)) for signature in bag["models"])

@@ -77,7 +77,7 @@ def start_song(name: str, model: Separator, scratch: Path, options: Options) -> 
         ModelError: the model has no source for one of them.
         OSError: the mix cannot be read, or the stems cannot be written.
     """
-    gains = np.array(stem_gains(options.stems, model.name, model.sources), np.float32)
+    gains = np.array(stem_gains(options.stems, model.name, model.recipe), np.float32)
     cut = Cut(model.segment, options.overlap)
     mix = scratch / "mix.f32"
     separation = Separation(mix, scratch, options.stems, gains, cut, model.device)

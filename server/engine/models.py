@@ -4,9 +4,10 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 import yaml
 from demucs.apply import BagOfModels
 from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name, load_safetensors_model
@@ -17,36 +18,39 @@ from server.config import PrecisionSetting
 from server.engine.acceleration import accelerate
 from server.engine.catalog import ModelFiles
 from server.engine.fast import FULL
+from server.engine.recipes import Formed, recipe_of
 from server.errors import ModelError
+from server.stems import Recipe, own_sources
 
 
 class Separator:
-    """A bag of demucs models on one device, ready to be applied to segments.
+    """A bag of models on one device, ready to be applied to segments.
 
     Attributes:
-        sources: names of the outputs, in order.
+        recipe: what every stem is made of: gains over the outputs, and over the mix.
+        sources: names of the stems, in order.
         segment: samples of one segment.
         reduced: whether it computes in less than float32.
-        models: (model, weights over the sources) of every member of the bag.
+        models: (model, weights over the outputs) of every member of the bag.
     """
 
     def __init__(
         self, files: ModelFiles, device: torch.device, precision: PrecisionSetting = "auto",
         alive: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        bag = load_bag(files)
-        members: list[Any] = list(bag.models)
-        rates = {int(model.samplerate) for model in members}
+        members, self.recipe, weights = load_members(files)
+        rates = {(int(model.samplerate), model.audio_channels) for model in members}
         lengths = {int(model.samplerate * model.segment) for model in members}
-        if rates != {44100} or len(lengths) != 1 or bag.audio_channels != 2:
+        if rates != {(44100, 2)} or len(lengths) != 1:
             raise ModelError(f"{files.name}: want stereo, 44100 Hz and one segment length")
         self.name = files.name
         self.device = device
         self._files = files
         self._full: Separator | None = None
-        self.sources: tuple[str, ...] = tuple(bag.sources)
+        self.sources: tuple[str, ...] = tuple(self.recipe)
         self.segment = lengths.pop()
-        weights = torch.tensor(bag.weights, dtype=torch.float32, device=device)
+        self._first = [int(row.nonzero()[0]) for row in weights]  # of a member's outputs
+        weights = weights.to(device)
         totals = weights.sum(0)
         if bool((totals == 0).any()):
             raise ModelError(f"{files.name}: a source has no model")
@@ -106,31 +110,64 @@ class Separator:
             mix: float32 (segments, 2, padded samples) on the device.
             members: those of the bag that run, all by default.
         Returns:
-            float32 (segments, sources, 2, padded samples): the bag's weighted mean. A source
-            that would need other members means nothing.
+            float32 (segments, outputs, 2, padded samples): the bag's weighted mean, or where a
+            recipe mixes them, all outputs of its members. What would need other members means
+            nothing.
         """
         total: torch.Tensor | None = None
         for place in range(len(self.models)) if members is None else members:
             model, weight = self.models[place]
-            part = model(mix) * weight
+            part = self._placed(place, model(mix)) * weight
             total = part if total is None else total + part
         assert total is not None
         return total / self._totals
 
+    def _placed(self, place: int, part: torch.Tensor) -> torch.Tensor:
+        """A member's outputs among those of all members, zeros for the others."""
+        outputs, own = self._totals.shape[1], part.shape[1]
+        if own == outputs:
+            return part
+        return F.pad(part, (0, 0, 0, 0, self._first[place], outputs - own - self._first[place]))
 
-def load_bag(files: ModelFiles) -> BagOfModels:
-    """A model from its folder, as demucs itself builds it.
+
+class Members(NamedTuple):
+    """A model's networks, its recipe, and weights (networks, outputs)."""
+
+    networks: list[Any]
+    recipe: Recipe
+    weights: torch.Tensor
+
+
+def load_members(files: ModelFiles) -> Members:
+    """What makes up a model, from its folder.
 
     Raises:
         ModelError: a file is damaged or holds something else.
     """
     try:
-        bag = yaml.safe_load((files.folder / f"{files.name}.yaml").read_text(encoding="utf-8"))
-        return BagOfModels(
-            [_load_one(path) for path in files.files], bag.get("weights"), bag.get("segment")
-        ).eval()
+        listing = yaml.safe_load((files.folder / f"{files.name}.yaml").read_text(encoding="utf-8"))
+        networks = [_load_one(path) for path in files.files]
+        recipe = recipe_of(listing, networks)
+        if listing.get("gains") is not None:
+            for network in networks:
+                network.eval().segment = listing.get("segment") or network.segment
+            weights = torch.block_diag(*(torch.ones(1, len(n.sources)) for n in networks))
+            return Members(networks, recipe, weights)
+        # demucs's own checks, and its rule for segments
+        bag = BagOfModels(networks, listing.get("weights"), listing.get("segment")).eval()
+        weights = torch.tensor(bag.weights, dtype=torch.float32)
+        return Members(list(bag.models), recipe, weights)
     except Exception as error:
         raise ModelError(f"model {files.name} cannot be loaded: {error}") from error
+
+
+def load_bag(files: ModelFiles) -> BagOfModels:
+    """A model from its folder as demucs's `apply_model` runs it. Raises ModelError."""
+    networks, recipe, weights = load_members(files)
+    if list(recipe.values()) == list(own_sources(list(recipe)).values()):
+        return BagOfModels(networks, weights.tolist()).eval()
+    one: Any = Formed(networks, recipe)
+    return BagOfModels([one]).eval()
 
 
 def _load_one(path: Path) -> Any:

@@ -1,26 +1,59 @@
-"""Owns the training material: songs made once, kept on disk, and drawn from at random.
+"""Owns the training material on disk: songs made once, of which some parts are known.
 
-The file is float16 of shape (songs, stems, 2, samples). Examples are mixed where the bank lies,
-so a bank that was moved to a card is mixed there.
+A file is float16 of shape (songs, parts, 2, samples). A part is a stem or a sum of stems; beside
+a file whose parts are not the six stems lies `<name>.json` with a list of their names.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from server.starter.played.orchestra import training_orchestra
 from server.starter.songs import STEMS, synthesise
 
 SR = 44100
+SONG_SECONDS = 24.0
+
+
+class Bank(NamedTuple):
+    """Songs whose parts are known apart: float16 (songs, parts, 2, samples).
+
+    share: how often it is drawn from, beside the other banks' shares.
+    """
+
+    songs: torch.Tensor
+    parts: tuple[str, ...] = STEMS
+    share: float = 1.0
+
+    def of(self, part: str) -> torch.Tensor:
+        """One part of all songs: (songs, 2, samples)."""
+        return self.songs[:, self.parts.index(part)]
+
+
+def load_bank(path: Path, device: str = "cpu", share: float = 1.0) -> Bank:
+    """The bank that was made at `path`, of songs of SONG_SECONDS.
+
+    Raises ValueError where the file's length is not a whole number of songs.
+    """
+    listing = path.with_suffix(".json")
+    parts = tuple(json.loads(listing.read_text())) if listing.exists() else STEMS
+    song = len(parts) * 2 * round(SONG_SECONDS * SR)
+    count, over = divmod(path.stat().st_size, 2 * song)
+    if over or not count:
+        raise ValueError(f"{path}: not whole songs of {', '.join(parts)}")
+    shape = (count, len(parts), 2, round(SONG_SECONDS * SR))
+    bank = np.memmap(path, np.float16, "r+", shape=shape)
+    return Bank(torch.from_numpy(bank).to(device), parts, share)
 
 
 def open_bank(
@@ -58,45 +91,3 @@ def write_song(part: Path, shape: tuple[int, ...], first_seed: int, played: bool
     bank[row] = np.stack(list(stems.values()))
     bank.flush()
     return row
-
-
-def draw_batch(
-    bank: torch.Tensor, rng: np.random.Generator, size: int, samples: int
-) -> torch.Tensor:
-    """Training examples: stems (size, stems, 2, samples) float32, whose sum is the mix.
-
-    Two thirds of the examples take each stem from a song and a speed of its own, as in Demucs'
-    remixing (Défossez et al., 2019); every stem gets a random gain, sides and polarity.
-    """
-    batch = torch.empty((size, *bank.shape[1:3], samples), device=bank.device)
-    for example in batch:
-        remixed = rng.random() < 0.67
-        song, start = draw_place(bank, rng, samples)
-        for stem in range(len(example)):
-            if remixed:
-                example[stem] = draw_excerpt(bank[:, stem], rng, samples)
-            else:
-                example[stem] = bank[song, stem, :, start : start + samples]
-            example[stem] *= float(rng.choice((-1.0, 1.0)) * 10.0 ** (rng.uniform(-10, 2) / 20.0))
-            if rng.random() < 0.5:
-                example[stem] = example[stem].flip(0)
-    return batch
-
-
-def draw_excerpt(stem: torch.Tensor, rng: np.random.Generator, samples: int) -> torch.Tensor:
-    """(2, samples) float32 of one stem of the bank (songs, 2, length), half of them retuned.
-
-    Playing up to 15 % faster or slower moves formants and pitches: more singers, more drums.
-    """
-    taken = samples if rng.random() < 0.5 else int(samples * rng.uniform(0.87, 1.15))
-    taken = min(taken, stem.shape[-1])
-    song, start = draw_place(stem, rng, taken)
-    excerpt = stem[song, :, start : start + taken].float()
-    if taken == samples:
-        return excerpt
-    return interpolate(excerpt[None], size=samples, mode="linear", align_corners=False)[0]
-
-
-def draw_place(bank: torch.Tensor, rng: np.random.Generator, samples: int) -> tuple[int, int]:
-    """A random song and a random start within it."""
-    return int(rng.integers(len(bank))), int(rng.integers(bank.shape[-1] - samples + 1))

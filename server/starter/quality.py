@@ -18,11 +18,12 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import torch
-from demucs.apply import Model, apply_model
-from demucs.hf import load_safetensors_model
+from demucs.apply import BagOfModels, Model, apply_model
 from tqdm import tqdm
 
+from server.engine.catalog import ModelFiles, whole
 from server.engine.cpu import prepare_cpu
+from server.engine.models import load_bag
 from server.starter.measuring import picture
 from server.starter.measuring.baselines import (
     Guesses,
@@ -73,7 +74,7 @@ SETS = (
 )
 
 
-def separate(model: Model, mix: np.ndarray) -> Guesses:
+def separate(model: Model | BagOfModels, mix: np.ndarray) -> Guesses:
     """The model's sources by name; mix (2, samples) at 44.1 kHz."""
     with torch.no_grad():
         parts = apply_model(model, torch.from_numpy(mix)[None], shifts=0, overlap=0.25)[0]
@@ -114,7 +115,9 @@ def score_song(number: int, stems: Song, methods: Mapping[str, Method]) -> Itera
                 yield Score(number, target, name, *measure(truth, guess))
 
 
-def measure_set(songs: SongSet, model: Model, count: int, seconds: float) -> SetResult:
+def measure_set(
+    songs: SongSet, model: Model | BagOfModels, count: int, seconds: float
+) -> SetResult:
     """Every score of a set's first `count` songs, or what this machine lacks to play them."""
     methods: dict[str, Method] = {
         "model": partial(separate, model),
@@ -134,10 +137,18 @@ def measure_set(songs: SongSet, model: Model, count: int, seconds: float) -> Set
     return SetResult(songs.name, songs.about, seconds, seeds, targets, scores, leaks)
 
 
-def silence_peak(model: Model, seconds: float = 10.0) -> float:
+def silence_peak(model: Model | BagOfModels, seconds: float = 10.0) -> float:
     """The loudest sample, of full scale, of any source for `seconds` of digital silence."""
     made = separate(model, np.zeros((2, round(seconds * SR)), np.float32))
     return float(max(np.abs(guess).max() for guess in made.values()))
+
+
+def digest(files: ModelFiles) -> str:
+    """SHA-256 of a model's listing and weights, in hexadecimal."""
+    found = hashlib.sha256((files.folder / f"{files.name}.yaml").read_bytes())
+    for path in files.files:
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 def write(report: Report, folder: Path) -> None:
@@ -156,17 +167,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m server.starter.quality", description=__doc__)
     parser.add_argument("--songs", type=int, default=20, help="of each set")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--model", type=Path, default=WEIGHTS / "starter.safetensors",
-                        help="a .safetensors file")  # fmt: skip
+    parser.add_argument("--model", type=Path, default=WEIGHTS / "starter.yaml",
+                        help="a model's listing, its weights beside it")  # fmt: skip
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where quality.* are written")
     args = parser.parse_args()
     if args.songs < 1 or args.seconds < 1:
         parser.error("it takes at least one song of a second")
+    if (files := whole(args.model.stem, args.model.parent)) is None:
+        parser.error(f"{args.model}: not a model's listing with all its weights beside it")
     prepare_cpu(torch.get_num_threads())
-    model = load_safetensors_model(args.model).eval()
-    digest = hashlib.sha256(args.model.read_bytes()).hexdigest()
+    model = load_bag(files)
     sets = [measure_set(songs, model, args.songs, args.seconds) for songs in SETS]
-    report = Report(args.model.stem, digest, list(model.sources), silence_peak(model), sets)
+    report = Report(files.name, digest(files), list(model.sources), silence_peak(model), sets)
     print(markdown(report))
     write(report, args.out)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def save_hub_model(
 
     model: a torch module whose class keeps its arguments by `demucs.states.capture_init`, as
     all of Demucs' do. `state` replaces the model's own weights, say by their moving average.
-    Raises ValueError where a weight does not fit into half precision.
+    What half precision cannot hold stays as it is. Raises ValueError where a weight is not finite.
     """
     args, kwargs = model._init_args_kwargs
     tensors = {name: halved(name, t) for name, t in (state or model.state_dict()).items()}
@@ -48,30 +48,34 @@ def save_bag(
     signatures: Sequence[str],
     weights: Sequence[Sequence[float]] | None = None,
     segment: float | None = None,
+    gains: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
     """Write `<folder>/<name>.yaml`, which lists the models that answer to `name`.
 
-    weights: one row a model, one gain a stem; segment: seconds, overriding the models' own.
+    weights: one row a model, one gain a stem; segment: seconds, overriding the models' own;
+    gains: of each stem, over every source of every model, and over the mix.
     """
     bag: dict[str, object] = {"models": list(signatures)}
     if weights is not None:
         bag["weights"] = [list(row) for row in weights]
     if segment is not None:
         bag["segment"] = segment
+    if gains is not None:
+        bag["gains"] = {stem: list(row) for stem, row in gains.items()}
     path = folder / f"{name}.yaml"
-    write_whole(path, lambda part: part.write_text(yaml.safe_dump(bag)))
+    write_whole(path, lambda part: part.write_text(yaml.safe_dump(bag, sort_keys=False)))
     return path
 
 
 def halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """A float tensor in half precision, other kinds as they are."""
+    """A float tensor in half precision, if it fits, and other kinds as they are."""
     tensor = tensor.detach().cpu().contiguous().clone()
     if not tensor.is_floating_point():
         return tensor
+    if not tensor.isfinite().all():
+        raise ValueError(f"{name} is not finite")
     half = tensor.half()
-    if not torch.isfinite(half).all():
-        raise ValueError(f"{name} does not fit into half precision")
-    return half
+    return half if half.isfinite().all() else tensor
 
 
 def encode_fraction(value: object) -> dict[str, object]:

@@ -10,9 +10,13 @@ from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
 from server.config import Config, load
+from server.engine.masknet import MaskNet
 from server.starter.store import save_bag, save_hub_model
 
 STEMS = ["drums", "bass", "other", "vocals"]
+# of each stem, over the four sources of the first network, two of the second, and the mix
+GAINS = {"drums": [0.9, 0, 0.1, 0, 0.2, 0, 0.1], "bass": [-0.2, 0.7, 0, 0, -0.1, 0, 0.2],
+         "other": [-0.7, -0.7, -0.1, 0, -0.8, -0.3, 0.7], "vocals": [0, 0, 0, 0, 0.7, 0.3, 0]}
 # the published models' names, and what their listings say beside the signatures
 OFFICIAL = {
     "htdemucs": {},
@@ -34,8 +38,19 @@ def tiny(seed: int, kind: str = "htdemucs", **more: object) -> torch.nn.Module:
     return model.half().float().eval()
 
 
+def tiny_masks(seed: int, sources: list[str] = STEMS) -> MaskNet:
+    """A random mask network of a second's segments, none of whose weights is at its start."""
+    torch.manual_seed(seed)
+    model = MaskNet(sources, channels=8, blocks=2, dim=16, layers=1, segment=Fraction(1))
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            if value.is_floating_point():
+                value.copy_((value + 0.1 * torch.rand_like(value)).half())
+    return model.eval()
+
+
 def write_models(folder: Path) -> None:
-    """single, hybrid, bag (plain mean of two) and specialists (one-hot weights)."""
+    """single, hybrid, masks, bag (plain mean of two), weighted, and a mixture by gains."""
     folder.mkdir(parents=True, exist_ok=True)
     save_hub_model(tiny(1), folder, "aaaa")
     save_hub_model(tiny(2), folder, "bbbb")
@@ -44,6 +59,10 @@ def write_models(folder: Path) -> None:
     save_bag(folder, "bag", ["aaaa", "bbbb"])
     save_bag(folder, "weighted", ["aaaa", "bbbb"], weights=[[1, 0, 0.5, 2], [0, 1, 0.5, 1]])
     save_bag(folder, "hybrid", ["cccc"])
+    save_hub_model(tiny_masks(4), folder, "dddd")
+    save_hub_model(tiny_masks(5, ["vocals", "instrumental"]), folder, "eeee")
+    save_bag(folder, "masks", ["dddd"])
+    save_bag(folder, "mixture", ["aaaa", "eeee"], gains=GAINS)
     write_official(folder)
 
 

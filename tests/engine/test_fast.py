@@ -16,7 +16,7 @@ from server.engine import acceleration, catalog
 from server.engine.acceleration import accelerate, precision_on, snr_db
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.linears import Int8Linear
-from server.engine.models import Separator, load_bag
+from server.engine.models import Separator, load_members
 from server.engine.passes import CompiledPasses, Passes, TorchPasses
 from server.starter.songs import synthesise
 from tests.engine.conftest import STEMS, tiny
@@ -101,7 +101,7 @@ def test_reduced_precision_keeps_40_db(precision: Precision) -> None:
 
 
 def test_reduced_precision_keeps_40_db_on_real_weights(config: Config) -> None:
-    (model,) = load_bag(catalog.find("starter", config)).models
+    (model,) = load_members(catalog.find("starter", config)).networks
     assert snr_db(model, FastHTDemucs(model, TorchPasses(), HALF).eval()) > 40
     reduced = FastHTDemucs(model, CompiledPasses(2), Precision(tokens=torch.int8)).eval()
     assert snr_db(model, reduced) > 50
@@ -110,7 +110,7 @@ def test_reduced_precision_keeps_40_db_on_real_weights(config: Config) -> None:
 @pytest.mark.parametrize("seed", [2_000_003, 2_000_017])
 @torch.inference_mode()
 def test_integers_lose_no_quality(seed: int, config: Config) -> None:
-    (model,) = load_bag(catalog.find("starter", config)).models
+    (model,) = load_members(catalog.find("starter", config)).networks
     fast = FastHTDemucs(model, CompiledPasses(2), Precision(tokens=torch.int8)).eval()
     stems = torch.from_numpy(np.stack(list(synthesise(seed, 8.0).values())))
     stems = stems[..., : model.valid_length(1)]

@@ -64,7 +64,9 @@ def stems_of(
     return np.stack(parts)
 
 
-@pytest.mark.parametrize("name", ["single", "bag", "weighted", "hybrid", *OFFICIAL])
+@pytest.mark.parametrize(
+    "name", ["single", "bag", "weighted", "hybrid", "masks", "mixture", *OFFICIAL]
+)
 @pytest.mark.parametrize("seconds", [2.63, 0.4, 1.0, 1 / 44100])
 def test_equals_apply_model(name: str, seconds: float, config: Config, tmp_path: Path) -> None:
     files = catalog.find(name, config)
@@ -236,10 +238,11 @@ def test_a_cancelled_song_leaves_nothing(config: Config, tmp_path: Path) -> None
     np.zeros((30000, 2), np.float32),
     np.where(np.arange(60000)[:, None] // 100 % 2, 1, -1).astype(np.float32).repeat(2, axis=1),
 ], ids=["silence", "full-scale square"])
+@pytest.mark.parametrize("name", ["single", "masks"])
 def test_finite_and_silence_stays_silent(
-    frames: np.ndarray, config: Config, tmp_path: Path
+    name: str, frames: np.ndarray, config: Config, tmp_path: Path
 ) -> None:
-    model = Separator(catalog.find("single", config), CPU)
+    model = Separator(catalog.find(name, config), CPU)
     engine = Engine(max_batch=1)
     engine.add(song(tmp_path / "a", frames, model))
     assert run(engine) == {"song": None}
@@ -270,7 +273,7 @@ def test_overlap_add_of_the_song_itself_is_the_song(
 @pytest.mark.parametrize(("name", "output", "count"), [
     ("htdemucs_ft", "VOCALS", 1), ("htdemucs_ft", "INSTRUMENTAL", 1), ("htdemucs_ft", "BOTH", 1),
     ("htdemucs_ft", "FOUR_STEMS", 4), ("mdx_extra", "VOCALS", 4), ("htdemucs", "BOTH", 1),
-    ("weighted", "VOCALS", 2),
+    ("weighted", "VOCALS", 2), ("mixture", "BOTH", 1), ("mixture", "FOUR_STEMS", 2),
 ])
 def test_only_the_specialists_that_are_needed_run(
     name: str, output: str, count: int, config: Config, tmp_path: Path
@@ -291,6 +294,17 @@ def test_only_the_specialists_that_are_needed_run(
     made = stems_of(tmp_path, model, wanted)
     for stem, found in zip(wanted, made, strict=True):
         assert np.abs(found - truth[stem]).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["masks", "mixture"])
+@pytest.mark.parametrize("output", ["BOTH", "FOUR_STEMS"])
+def test_stems_add_up_to_the_mix(name: str, output: str, config: Config, tmp_path: Path) -> None:
+    model, wanted, frames = Separator(catalog.find(name, config), CPU), OUTPUTS[output], noise(2.3)
+    engine = Engine(max_batch=2)
+    engine.add(song(tmp_path, frames, model, stems=wanted))
+    assert run(engine) == {"song": None}
+    error = stems_of(tmp_path, model, wanted).sum(0) - frames.T
+    assert 10 * np.log10(np.square(frames).sum() / np.square(error).sum()) > 90
 
 
 def test_songs_that_need_other_specialists_share_no_batch(config: Config, tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
 """The measurement itself, and the model that ships held to what its card says."""
 
-import hashlib
 import json
 import sys
 
 import msgspec
 import numpy as np
 import pytest
-from demucs.hf import load_safetensors_model
 
+from server.engine.catalog import whole
+from server.engine.models import load_bag, load_members
 from server.starter import quality
 from server.starter.measuring.report import Leak, Report, Score
 from server.starter.quality import (
@@ -16,6 +16,7 @@ from server.starter.quality import (
     TARGETS,
     WEIGHTS,
     SongSet,
+    digest,
     formed,
     measure_set,
     score_song,
@@ -24,13 +25,13 @@ from server.starter.quality import (
 from server.starter.songs import STEMS, synthesise
 from server.starter.train import VALIDATION_SEED
 
-STARTER = WEIGHTS / "starter.safetensors"
+STARTER = whole("starter", WEIGHTS)
 FLOOR_DB = 2.0  # mean SDR of four stems over two songs of 12 s
 
 
 @pytest.fixture(scope="module")
 def starter():
-    return load_safetensors_model(STARTER).eval()
+    return load_bag(STARTER)
 
 
 @pytest.fixture
@@ -119,8 +120,25 @@ def test_without_matplotlib_only_the_picture_is_missing(tmp_path, monkeypatch, c
 def test_shipped_weights_load_and_are_small(starter):
     assert tuple(starter.sources) == STEMS
     assert starter.samplerate == 44100
-    assert STARTER.stat().st_size < 8_000_000
-    assert STARTER.with_name("starter.yaml").read_text().split() == ["models:", "-", "starter"]
+    assert sum(path.stat().st_size for path in STARTER.files) < 20_000_000
+
+
+def test_shipped_stems_add_up_to_the_mix():
+    recipe = load_members(STARTER).recipe
+    assert tuple(recipe) == STEMS
+    total = np.sum(list(recipe.values()), axis=0)
+    np.testing.assert_allclose(total, np.eye(len(total))[-1], atol=1e-9)
+
+
+def test_another_listing_or_other_weights_have_another_digest(tmp_path):
+    for name in ("m.yaml", "a.safetensors"):
+        (tmp_path / name).write_text("models: [a]")
+    files, seen = whole("m", tmp_path), set()
+    seen.add(digest(files))
+    (tmp_path / "m.yaml").write_text("models: [a]\n")
+    seen.add(digest(files))
+    (tmp_path / "a.safetensors").write_text("")
+    assert len(seen | {digest(files)}) == 3
 
 
 def test_shipped_weights_make_silence_of_silence(starter):
@@ -137,4 +155,11 @@ def test_shipped_weights_separate_songs_they_never_heard(starter):
 
 def test_the_figures_are_those_of_the_shipped_weights():
     told = json.loads((WEIGHTS / "quality.json").read_text())
-    assert told["sha256"] == hashlib.sha256(STARTER.read_bytes()).hexdigest()
+    assert told["sha256"] == digest(STARTER)
+
+
+def test_what_is_no_model_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["q", "--model", str(tmp_path / "none.yaml")])
+    with pytest.raises(SystemExit):
+        quality.main()
+    assert "not a model's listing" in capsys.readouterr().err

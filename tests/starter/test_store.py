@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+import yaml
 from demucs.hdemucs import HDemucs
 from demucs.hf import get_hf_model, load_safetensors_model
 from demucs.htdemucs import HTDemucs
@@ -65,10 +66,26 @@ def test_a_bag_is_found_by_its_name(tmp_path, monkeypatch):
     assert [m.segment for m in bag.models] == [1.5, 1.5]
 
 
-def test_too_big_a_weight_is_refused_and_leaves_nothing(tmp_path):
+def test_what_half_precision_cannot_hold_stays_as_it_is(tmp_path):
+    model = small(t_layers=0)
+    name, weight = next(iter(model.named_parameters()))
+    with torch.no_grad():
+        weight.fill_(1e6)
+    back = load_safetensors_model(save_hub_model(model, tmp_path, "big")).state_dict()
+    assert torch.equal(back.pop(name), weight)
+    assert all(torch.equal(value, value.half().float()) for value in back.values())
+
+
+def test_a_weight_that_is_not_finite_is_refused_and_leaves_nothing(tmp_path):
     model = small(t_layers=0)
     with torch.no_grad():
-        next(model.parameters()).fill_(1e6)
-    with pytest.raises(ValueError, match="half precision"):
-        save_hub_model(model, tmp_path, "big")
+        next(model.parameters())[0] = float("nan")
+    with pytest.raises(ValueError, match="is not finite"):
+        save_hub_model(model, tmp_path, "bad")
     assert not list(tmp_path.iterdir())
+
+
+def test_gains_are_listed_beside_the_models(tmp_path):
+    listing = save_bag(tmp_path, "pair", ["a", "b"], gains={"vocals": (0.5, 0.0, -0.25)})
+    assert yaml.safe_load(listing.read_text()) == {
+        "models": ["a", "b"], "gains": {"vocals": [0.5, 0.0, -0.25]}}  # fmt: skip

@@ -1,90 +1,95 @@
 """Training: a step learns, a resumed run is the same run, and the bank is what it says."""
 
-from fractions import Fraction
+import math
+import os
+import signal
+import sys
 
 import numpy as np
 import pytest
 import torch
-from demucs.htdemucs import HTDemucs
 
 from server.engine.catalog import ModelFiles
 from server.engine.models import load_bag
-from server.starter.bank import SR, draw_batch, open_bank
-from server.starter.sizes import SIZES, build_model, inherit
+from server.starter import train as command
+from server.starter.bank import SONG_SECONDS, SR, Bank, open_bank
+from server.starter.examples import draw_batch
+from server.starter.sizes import SIZES, build_model
 from server.starter.songs import STEMS, synthesise
 from server.starter.train import (
-    RESOLUTIONS,
     Run,
     Trainer,
+    draw_parts,
     install,
-    magnitude,
-    schedule,
-    separation_loss,
+    interruptible,
+    latest,
     train,
+    validate,
 )
 
-TINY = {"channels": 8, "t_layers": 1, "t_heads": 2, "segment": Fraction(1, 2)}
+TINY = {"channels": 8, "blocks": 1, "dim": 16, "layers": 1, "segment": 1}
 
 
 def tiny_trainer(**settings) -> Trainer:
-    """A trainer of a model small enough for a test, always from the same start."""
+    """A trainer of a network small enough for a test, always from the same start."""
     torch.manual_seed(3)
-    return Trainer(build_model(**TINY), Run(**settings))
+    trainer = Trainer(build_model(**TINY), Run(**{"batch": 2, **settings}))
+    trainer.bf16 = False
+    return trainer
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory) -> torch.Tensor:
-    return open_bank(tmp_path_factory.mktemp("bank") / "two.f16", 2, 4.0, 40, 1)
+def bank(tmp_path_factory) -> Bank:
+    return Bank(open_bank(tmp_path_factory.mktemp("bank") / "two.f16", 2, 7.0, 40, 1))
 
 
-def draw(bank: torch.Tensor, seed: int, samples: int = 11025) -> torch.Tensor:
-    return draw_batch(bank, np.random.default_rng(seed), 2, samples)
+def draw(bank: Bank, seed: int, samples: int = 11025) -> torch.Tensor:
+    return draw_batch([bank], STEMS, np.random.default_rng(seed), 2, samples)
+
+
+def go_on(trainer: Trainer, bank: Bank, out, seconds: float = 1e-9, **more) -> None:
+    """At least a step."""
+    train(trainer, [bank], bank, "starter", out, seconds, **more)
 
 
 def test_bank_holds_the_songs_of_its_seeds(bank):
     for row, seed in ((0, 40), (1, 41)):
-        stems = np.stack(list(synthesise(seed, 4.0, SR).values()))
-        assert np.abs(bank[row].numpy() - stems).max() < 1e-3
-
-
-def test_batches_are_drawn_by_seed_and_vary(bank):
-    assert torch.equal(draw(bank, 1), draw(bank, 1))
-    assert not torch.equal(draw(bank, 1), draw(bank, 2))
-    assert draw(bank, 1).shape == (2, len(STEMS), 2, 11025)
+        stems = np.stack(list(synthesise(seed, 7.0, SR).values()))
+        assert np.abs(bank.songs[row].numpy() - stems).max() < 1e-3
 
 
 def test_steps_on_one_batch_lower_its_loss(bank):
-    trainer, stems = tiny_trainer(steps=400, step=100, rate=1e-2), draw(bank, 1)
-    losses = [trainer.learn(stems) for _ in range(40)]
+    trainer, stems = tiny_trainer(step=200, rate=1e-2), draw(bank, 1)
+    losses = [trainer.learn(stems, STEMS) for _ in range(30)]
     assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:2])
 
 
 def test_resuming_is_the_same_as_never_stopping(bank, tmp_path):
-    straight = tiny_trainer(steps=6)
+    straight, first = tiny_trainer(), tiny_trainer()
     for seed in range(6):
-        straight.learn(draw(bank, seed))
-    first = tiny_trainer(steps=6)
+        straight.learn(draw(bank, seed), STEMS)
     for seed in range(3):
-        first.learn(draw(bank, seed))
+        first.learn(draw(bank, seed), STEMS)
     first.save(tmp_path / "state.pt")
-    second = Trainer(build_model(**TINY), Run(steps=6))
+    second = Trainer(build_model(**TINY), Run(rate=1e-3))
+    second.bf16 = False
     second.load(tmp_path / "state.pt")
     assert second.run.step == 3
     for seed in range(3, 6):
-        second.learn(draw(bank, seed))
+        second.learn(draw(bank, seed), STEMS)
     for name, value in straight.model.state_dict().items():
         torch.testing.assert_close(second.model.state_dict()[name], value)
         torch.testing.assert_close(second.average[name], straight.average[name])
 
 
-def test_a_run_leaves_weights_that_demucs_loads(bank, tmp_path):
-    from demucs.hf import load_safetensors_model
-
-    trainer = tiny_trainer(steps=3)
-    train(trainer, (bank, bank), tmp_path, every=1e9)
-    assert trainer.run.step == 3 and len(trainer.run.curve) == 1
-    model = load_safetensors_model(tmp_path / "starter.safetensors")
-    assert model.segment == Fraction(1, 2)
+def test_a_run_leaves_weights_that_the_engine_loads(bank, tmp_path):
+    trainer = tiny_trainer()
+    go_on(trainer, bank, tmp_path)
+    assert trainer.run.step == 1 and len(trainer.run.curve) == 1
+    assert trainer.run.spent > 0 and trainer.run.decayed == 0
+    files = ModelFiles("starter", tmp_path, (tmp_path / "starter.safetensors",))
+    (model,) = load_bag(files).models
+    assert model.segment == 1 and model.sources == list(STEMS)
     name, value = next(iter(trainer.average.items()))
     assert torch.equal(model.state_dict()[name], value.half().float())
 
@@ -92,72 +97,113 @@ def test_a_run_leaves_weights_that_demucs_loads(bank, tmp_path):
 def test_what_was_trained_can_be_put_in_place(bank, tmp_path):
     trained, place = tmp_path / "out", tmp_path / "weights"
     trained.mkdir(), place.mkdir()
-    train(tiny_trainer(steps=1), (bank, bank), trained, every=1e9)
-    install(trained, place)
-    assert load_bag(ModelFiles("starter", place, (place / "starter.safetensors",))).sources
-    assert {path.name for path in place.iterdir()} == {"starter.safetensors", "starter.yaml"}
+    go_on(tiny_trainer(), bank, trained)
+    install(trained, place, "starter")
+    weights = "starter.safetensors"
+    assert (place / weights).read_bytes() == (trained / weights).read_bytes()
+    assert {path.name for path in place.iterdir()} == {weights}, "the listing stays"
 
 
 def test_average_follows_the_weights(bank):
-    trainer = tiny_trainer(steps=10)
+    trainer = tiny_trainer()
     start = {k: v.clone() for k, v in trainer.average.items()}
     for seed in range(5):
-        trainer.learn(draw(bank, seed))
+        trainer.learn(draw(bank, seed), STEMS)
     moved = [n for n in start if not torch.equal(start[n], trainer.average[n])]
-    assert len(moved) > 0.9 * len(start)
+    assert len(moved) > 0.9 * len(start) - 10
     assert any(not torch.equal(trainer.average[n], trainer.model.state_dict()[n]) for n in moved)
 
 
-@pytest.mark.parametrize("size", RESOLUTIONS)
-def test_loss_is_zero_only_for_the_truth(bank, size):
-    stems = draw(bank, 5)
-    assert separation_loss(stems, stems, size) == 0.0
-    near, far = (separation_loss(guess, stems, size) for guess in (0.9 * stems, stems.flip(1)))
-    assert far > near > 0.0
+def test_rate_warms_up_stays_and_falls_only_in_the_decay():
+    factors = [Run(step=step, spent=step).factor for step in (0, 49, 99, 1000, 10**6)]
+    assert factors == [0.01, 0.5, 1.0, 1.0, 1.0]
+    decay = [Run(step=500, decay=100.0, decayed=at).factor for at in (0.0, 25.0, 100.0, 101.0)]
+    assert decay == [1.0, 0.75, 0.0, 0.0]
+
+
+def test_a_decay_stands_beside_the_run_that_goes_on(bank, tmp_path):
+    trainer = tiny_trainer()
+    go_on(trainer, bank, tmp_path)
+    before = (tmp_path / "state.pt").read_bytes()
+    trainer.run.decay = 1e-9
+    go_on(trainer, bank, tmp_path)
+    assert trainer.run.decayed > 0
+    assert (tmp_path / "state.pt").read_bytes() == before
+    assert latest(tmp_path) == tmp_path / "decay.pt"
+    os.utime(tmp_path / "state.pt")
+    assert latest(tmp_path) == tmp_path / "state.pt", "a run that went on begins a new decay"
+    assert latest(tmp_path / "nowhere") is None
+
+
+def test_a_run_that_is_asked_to_end_is_saved(bank, tmp_path):
+    trainer = tiny_trainer()
+    with interruptible() as stopped:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopped()
+        go_on(trainer, bank, tmp_path, 1e9, stopped=lambda: trainer.run.step == 2)
+    assert trainer.run.step == 2 and (tmp_path / "state.pt").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_validation_knows_a_stem_that_never_plays(bank):
+    songs = bank.songs.clone()
+    songs[:, :5] += 0.01
+    songs[:, 5] = 0
+    scores = validate(tiny_trainer(), Bank(songs))
+    assert math.isnan(scores[5]) and np.isfinite(scores[:5]).all()
+
+
+def test_accompaniments_get_a_singer_and_bands_do_not():
+    rng = np.random.default_rng(0)
+    for parts, expected in ((STEMS, STEMS), (("instrumental",), ("instrumental", "vocals")),
+                            (("guitar", "backing"), ("guitar", "backing"))):  # fmt: skip
+        assert draw_parts([Bank(torch.zeros(1), parts)], rng) == expected
+
+
+def test_the_command_trains_decays_and_goes_on(tmp_path, monkeypatch):
+    shape = (2, 6, 2, round(SONG_SECONDS * SR))
+    songs = np.memmap(tmp_path / "songs.f16", np.float16, "w+", shape=shape)
+    songs[:] = np.random.default_rng(0).normal(0, 0.1, (2, 6, 2, 1))
+    songs.flush()
+    monkeypatch.setattr(command, "prepare_cpu", lambda threads: None)  # it lasts
+    monkeypatch.setattr(command, "build_model", lambda size: build_model(**TINY))
+    place = tmp_path / "weights"
+    place.mkdir()
+    monkeypatch.setattr(command, "WEIGHTS", place)
+    out, file = tmp_path / "out", str(tmp_path / "songs.f16")
+
+    def run(*more: str) -> dict:
+        monkeypatch.setattr(sys, "argv", ["t", "--out", str(out), "--check", file, "--bank",
+                                          f"{file}:2", "--batch", "1", *more])  # fmt: skip
+        command.main()
+        return torch.load(out / "state.pt", weights_only=True)["run"]
+
+    first = run("--minutes", "1e-9", "--decay", "1e-9", "--install")
+    assert first["step"] == 1 and first["decay"] == 0
+    decayed = torch.load(out / "decay.pt", weights_only=True)["run"]
+    assert decayed["step"] == 2
+    weights = (place / "starter.safetensors").read_bytes()
+    assert weights == (out / "starter.safetensors").read_bytes()
+    assert run("--minutes", "1e-9")["step"] == 2, "the run goes on from before its decay"
+    other = tmp_path / "other"
+    monkeypatch.setattr(sys, "argv", ["t", "--out", str(other), "--check", file, "--bank", file,
+                                      "--start", str(place / "starter.safetensors"),
+                                      "--minutes", "1e-9", "--batch", "1"])  # fmt: skip
+    command.main()
+    assert (other / "state.pt").exists()
 
 
 def test_a_bank_that_was_cut_off_is_finished_and_not_begun_again(tmp_path, bank):
     path = tmp_path / "two.f16"
-    first = np.memmap(path.with_suffix(".part"), np.float16, "w+", shape=tuple(bank.shape))
+    first = np.memmap(path.with_suffix(".part"), np.float16, "w+", shape=tuple(bank.songs.shape))
     first[0] = 0.5
     first.flush()
     path.with_suffix(".done").write_text("0\n")
-    whole = open_bank(path, 2, 4.0, 40, 1)
-    assert (whole[0] == 0.5).all() and torch.equal(whole[1], bank[1])
+    whole = open_bank(path, 2, 7.0, 40, 1)
+    assert (whole[0] == 0.5).all() and torch.equal(whole[1], bank.songs[1])
     assert [left.name for left in tmp_path.iterdir()] == ["two.f16"]
-
-
-def test_six_sources_begin_as_what_four_have_learnt():
-    torch.manual_seed(5)
-    donor = HTDemucs(["drums", "bass", "other", "vocals"], **{**SIZES["small"], **TINY}).eval()
-    heir = build_model(**TINY).eval()
-    inherit(heir, donor)
-    mix = torch.randn(1, 2, 22050)
-    with torch.no_grad():
-        old, new = donor(mix)[0], heir(mix)[0]
-    torch.testing.assert_close(new[[0, 1, 3]], old[[0, 1, 3]], atol=1e-4, rtol=1e-4)
-    error = new[[2, 4, 5]].sum(0) - old[2]
-    assert (error - error.mean(-1, keepdim=True)).abs().max() < 1e-4  # the mean comes thrice
-    torch.testing.assert_close(new[4], new[5])
-
-
-def test_another_size_cannot_be_inherited():
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        inherit(build_model(**{**TINY, "channels": 16}), build_model(**TINY))
 
 
 @pytest.mark.parametrize("size", sorted(SIZES))
 def test_no_size_is_over_twelve_million_parameters(size):
     assert sum(p.numel() for p in build_model(size).parameters()) <= 12e6
-
-
-def test_magnitude_of_white_noise_keeps_its_level():
-    noise = torch.randn(1, 65536, generator=torch.Generator().manual_seed(0))
-    levels = [magnitude(noise, size).square().mean().item() for size in (512, 2048)]
-    assert levels[0] == pytest.approx(levels[1], rel=0.05)
-
-
-def test_rate_warms_up_then_falls_to_a_hundredth():
-    rates = [schedule(Run(steps=1000, step=step)) for step in (0, 49, 500, 1000)]
-    assert rates[0] <= 0.02 and rates[1] > 0.95
-    assert rates[1] > rates[2] > rates[3] == pytest.approx(0.01)

@@ -1,0 +1,109 @@
+"""Owns what a mask network learns from: the squared error of its spectra.
+
+Squared error learns the mean, so that a stem which plays half of the time is not silenced; and
+where a mask is constant over some bins it needs their sums alone, a third of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from server.engine.bands import BINS, N_FFT, summed
+from server.engine.masknet import OVERLAP, MaskNet
+from server.starter.songs import STEMS
+
+WHOLES = MappingProxyType({
+    "instrumental": frozenset(STEMS) - {"vocals"}, "backing": frozenset(STEMS) - {"guitar"},
+})  # fmt: skip
+# sums of stems that count besides the parts themselves
+SUMS = (frozenset(("other", "guitar", "piano")), WHOLES["instrumental"])
+VOICE = (frozenset(("vocals",)), WHOLES["instrumental"])
+QUIET = 0.1  # of the mix's energy, added to a target's: how much a quiet stem may weigh
+
+
+class Target(NamedTuple):
+    """A sum of stems that is in the loss: which sources form the guess, which parts the truth."""
+
+    sources: list[int]
+    parts: list[int]
+    voice: bool  # vocals, or all but them
+
+
+def targets(sources: Sequence[str], parts: Sequence[str]) -> list[Target]:
+    """What can be compared where a network has `sources` and an example has `parts`."""
+    wanted = [*map(stems_of, parts), *map(stems_of, sources), *SUMS]
+    formed = [
+        Target(forming(stems, sources), forming(stems, parts), stems in VOICE)
+        for stems in dict.fromkeys(wanted)
+    ]
+    return [target for target in formed if target.sources and target.parts]
+
+
+def stems_of(name: str) -> frozenset[str]:
+    """The stems that a source or a part holds."""
+    return WHOLES.get(name, frozenset((name,)))
+
+
+def forming(stems: frozenset[str], names: Sequence[str]) -> list[int]:
+    """The places of the names that add up to just these stems; none if they do not."""
+    inside = [place for place, name in enumerate(names) if stems_of(name) <= stems]
+    whole = frozenset().union(*(stems_of(names[place]) for place in inside))
+    return inside if whole == stems else []
+
+
+def spectral_loss(
+    net: MaskNet, stems: Tensor, parts: Sequence[str], voice: float = 1.0, bf16: bool = False
+) -> Tensor:
+    """Mean over the targets of the squared error over (the target's energy + QUIET of the mix's).
+
+    stems: float32 (examples, parts, 2, samples), whose sum is the mix. With the mask M, the mix X
+    and the target S, |MX - S|^2 = M (M |X|^2 - 2 Re(X* S)) + |S|^2. voice: the weight of vocals
+    and of the instrumental, where the other targets have 1; bf16: of the masks' forward.
+    """
+    compared = targets(net.sources, parts)
+    weights = [voice if target.voice else 1.0 for target in compared]
+    stems, compared = merged(stems, compared)
+    with torch.no_grad():
+        s = net.spectra(stems)[..., :BINS].permute(1, 2, 0, 3, 4)  # parts, 2, examples, frames, …
+        x = s.sum(0)
+        power = summed(x.real.square() + x.imag.square())
+        cross = summed(s.real * x.real + s.imag * x.imag)
+        scale = 0.5 * N_FFT * OVERLAP  # of the energy in half a spectrum: Parseval
+        waves = stems.transpose(0, 1)
+        floor = QUIET * scale * waves.sum(0).square().sum((1, 2)) + 1e-3
+    with torch.autocast(stems.device.type, torch.bfloat16, enabled=bf16):
+        masks = net.masks(x.transpose(0, 1))
+    masks = masks.float()
+    total = torch.zeros((), device=stems.device)
+    for target, weight in zip(compared, weights, strict=True):
+        mask, truth = gathered(masks, target.sources), gathered(cross, target.parts)
+        energy = scale * gathered(waves, target.parts).square().sum((1, 2))
+        error = (mask * (mask * power - 2.0 * truth)).sum((0, 2, 3)) + energy
+        total = total + weight * (error / (energy + floor)).mean()
+    return total / sum(weights)
+
+
+def gathered(x: Tensor, places: list[int]) -> Tensor:
+    """The sum of some of the rows of `x`."""
+    return sum((x[place] for place in places[1:]), x[places[0]])
+
+
+def merged(stems: Tensor, compared: list[Target]) -> tuple[Tensor, list[Target]]:
+    """Adds up parts that are in the same targets: fewer spectra to make."""
+    groups: dict[tuple[bool, ...], list[int]] = {}
+    for part in range(stems.shape[1]):
+        groups.setdefault(tuple(part in t.parts for t in compared), []).append(part)
+    if len(groups) == stems.shape[1]:
+        return stems, compared
+    fewer = torch.stack([stems[:, places].sum(1) for places in groups.values()], 1)
+    firsts = [places[0] for places in groups.values()]
+    renumbered = [
+        target._replace(parts=[row for row, part in enumerate(firsts) if part in target.parts])
+        for target in compared
+    ]
+    return fewer, renumbered

@@ -1,0 +1,108 @@
+"""Examples: drawn by seed, of all banks by their shares, and treated as they should be."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from server.starter import examples
+from server.starter.bank import SONG_SECONDS, SR, Bank, load_bank
+from server.starter.examples import choose, draw_batch, draw_part, equalised, limiter_gain
+from server.starter.songs import STEMS
+
+SAMPLES = 11025
+
+
+def constant(level: float, parts=STEMS, songs: int = 2, share: float = 1.0) -> Bank:
+    """A bank whose every sample says where it is from: level + part / 100."""
+    rows = level + torch.arange(len(parts)) / 100
+    songs_ = rows[None, :, None, None].expand(songs, -1, 2, 4 * SAMPLES)
+    return Bank(songs_.contiguous().half(), parts, share)
+
+
+def noisy(parts=STEMS) -> Bank:
+    generator = torch.Generator().manual_seed(0)
+    shape = (3, len(parts), 2, 4 * SAMPLES)
+    return Bank((0.1 * torch.randn(shape, generator=generator)).half(), parts)
+
+
+def draw(banks, parts, seed: int, size: int = 2) -> torch.Tensor:
+    return draw_batch(banks, parts, np.random.default_rng(seed), size, SAMPLES)
+
+
+def test_batches_are_drawn_by_seed_and_vary():
+    bank = noisy()
+    assert torch.equal(draw([bank], STEMS, 1), draw([bank], STEMS, 1))
+    assert not torch.equal(draw([bank], STEMS, 1), draw([bank], STEMS, 2))
+    assert draw([bank], STEMS, 1).shape == (2, len(STEMS), 2, SAMPLES)
+
+
+def test_parts_come_from_whichever_bank_has_them(monkeypatch):
+    monkeypatch.setattr(examples, "treated", lambda stem, rng: stem)
+    for name in ("DOUBLED", "LIMITED"):
+        monkeypatch.setattr(examples, name, 0.0)
+    singers, music = constant(0.1), constant(0.5, ("instrumental",))
+    batch = draw([singers, music], ("instrumental", "vocals"), 0, size=6)
+    torch.testing.assert_close(batch[:, 0], torch.full_like(batch[:, 0], 0.5), atol=1e-3, rtol=0)
+    torch.testing.assert_close(batch[:, 1], torch.full_like(batch[:, 1], 0.13), atol=1e-3, rtol=0)
+
+
+def test_a_third_of_the_examples_are_songs_as_they_are(monkeypatch):
+    """Of songs whose parts tell which song they are of."""
+    monkeypatch.setattr(examples, "treated", lambda stem, rng: stem)
+    for name in ("DOUBLED", "LIMITED"):
+        monkeypatch.setattr(examples, name, 0.0)
+    songs = torch.arange(50)[:, None, None, None].expand(50, 6, 2, 2 * SAMPLES) / 64
+    batch = draw_batch([Bank(songs.half())], STEMS, np.random.default_rng(0), 90, 256)
+    whole = sum(len(example.unique()) == 1 for example in batch)
+    assert 15 <= whole <= 45
+
+
+def test_banks_are_drawn_from_by_their_shares():
+    banks = [constant(0.1, songs=1, share=3.0), constant(0.2, songs=9, share=1.0)]
+    rng = np.random.default_rng(0)
+    first = sum(choose(banks, rng) is banks[0] for _ in range(400))
+    assert 260 <= first <= 340
+
+
+def test_two_clips_of_one_stem_may_sound_at_once(monkeypatch):
+    monkeypatch.setattr(examples, "DOUBLED", 1.0)
+    made = draw_part([constant(0.1)], "drums", np.random.default_rng(0), SAMPLES)
+    assert 0.1 * 1.25 - 1e-3 < float(made[0, 0]) < 0.2 + 1e-3
+
+
+@pytest.mark.parametrize("octave", [3, 6, 9])
+def test_an_equaliser_turns_its_octave(octave):
+    gains = np.zeros(11)
+    gains[octave] = -6.0
+    corner = 22050 * 2.0 ** (octave - 10)
+    t = torch.arange(44100) / SR
+    for hertz, expected in ((corner, -6.0), (corner / 4, 0.0), (corner, -6.0)):
+        tone = torch.sin(2 * torch.pi * round(hertz) * t).expand(2, -1)
+        made = equalised(tone, gains)
+        change = 10 * torch.log10(made.square().sum() / tone.square().sum())
+        assert float(change) == pytest.approx(expected, abs=0.3)
+
+
+def test_a_limiter_keeps_below_the_ceiling_and_leaves_what_is_quiet():
+    mix = 0.05 * torch.ones(2, SR)
+    mix[:, 20000:24000] = 1.0
+    gain = limiter_gain(mix, 0.5)
+    assert float((mix * gain).abs().max()) < 0.75
+    assert torch.all(gain[:15000] == 1.0) and torch.all(gain[30000:] == 1.0)
+    assert limiter_gain(torch.zeros(2, SR), 0.5).isfinite().all()
+
+
+def test_banks_say_which_parts_they_have(tmp_path):
+    samples = round(SONG_SECONDS * SR)
+    path = tmp_path / "music.f16"
+    path.write_bytes(bytes(3 * 2 * samples * 2))
+    path.with_suffix(".json").write_text(json.dumps(["instrumental"]))
+    bank = load_bank(path, share=0.5)
+    assert bank.songs.shape == (3, 1, 2, samples)
+    assert bank.parts == ("instrumental",) and bank.share == 0.5
+    assert bank.of("instrumental").shape == (3, 2, samples)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(ValueError, match="not whole songs of drums"):
+        load_bank(path)

@@ -1,0 +1,100 @@
+"""The loss against its definition, over what networks and examples have in common."""
+
+import pytest
+import torch
+
+from server.engine.bands import BINS, spread
+from server.starter.loss import QUIET, merged, spectral_loss, targets
+from server.starter.sizes import build_model
+from server.starter.songs import STEMS
+
+VOCALS = ("vocals", "instrumental")
+
+
+def network(sources=STEMS):
+    torch.manual_seed(0)
+    return build_model(sources=sources, channels=8, blocks=1, dim=16, layers=1).eval()
+
+
+def noise(parts: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return 0.1 * torch.randn(2, parts, 2, 22050, generator=generator)
+
+
+def plain(net, stems: torch.Tensor, parts, voice: float) -> torch.Tensor:
+    """By the spectra of guess and truth themselves."""
+    spectra, mix = net.spectra(stems)[..., :BINS], net.spectra(stems.sum(1))[..., :BINS]
+    guess = spread(net.masks(mix)).permute(2, 0, 1, 3, 4) * mix[:, None]
+    power = lambda z: z.abs().square().sum((1, 2, 3))  # noqa: E731
+    total, weights = 0.0, 0.0
+    for target in targets(net.sources, parts):
+        truth = spectra[:, target.parts].sum(1)
+        error = power(truth - guess[:, target.sources].sum(1))
+        weight = voice if target.voice else 1.0
+        total += weight * (error / (power(truth) + QUIET * power(mix))).mean()
+        weights += weight
+    return total / weights
+
+
+@pytest.mark.parametrize("sources", [STEMS, VOCALS], ids=" ".join)
+@pytest.mark.parametrize("parts", [STEMS, ("instrumental", "vocals"), ("guitar", "backing")],
+                         ids=" ".join)  # fmt: skip
+def test_it_is_the_squared_error_of_the_spectra(sources, parts):
+    net, stems = network(sources), noise(len(parts))
+    if not targets(sources, parts):
+        assert sources == VOCALS and "guitar" in parts
+        return
+    found = spectral_loss(net, stems, parts, voice=3.0)
+    torch.testing.assert_close(found, plain(net, stems, parts, 3.0), rtol=1e-3, atol=0)
+
+
+def names(sources, parts):
+    return [({sources[i] for i in t.sources}, {parts[i] for i in t.parts}, t.voice)
+            for t in targets(sources, parts)]  # fmt: skip
+
+
+def test_six_stems_and_their_sums_are_compared():
+    found = names(STEMS, STEMS)
+    assert found[:6] == [({stem}, {stem}, stem == "vocals") for stem in STEMS]
+    assert found[6:] == [
+        ({"other", "guitar", "piano"},) * 2 + (False,), (set(STEMS) - {"vocals"},) * 2 + (True,)
+    ]  # fmt: skip
+
+
+def test_of_a_sum_only_the_sum_is_compared():
+    rest = set(STEMS) - {"vocals"}
+    assert names(STEMS, ("instrumental", "vocals")) == [
+        (rest, {"instrumental"}, True), ({"vocals"}, {"vocals"}, True)]  # fmt: skip
+    assert names(STEMS, ("guitar", "backing")) == [
+        ({"guitar"}, {"guitar"}, False), (set(STEMS) - {"guitar"}, {"backing"}, False)]  # fmt: skip
+
+
+def test_two_sources_compare_two_sums_of_six_stems():
+    assert names(VOCALS, STEMS) == [
+        ({"vocals"}, {"vocals"}, True), ({"instrumental"}, set(STEMS) - {"vocals"}, True)]
+
+
+def test_parts_that_are_never_told_apart_are_added_up_first():
+    stems = noise(6)
+    fewer, compared = merged(stems, targets(VOCALS, STEMS))
+    assert fewer.shape[1] == 2
+    for old, new in zip(targets(VOCALS, STEMS), compared, strict=True):
+        torch.testing.assert_close(fewer[:, new.parts].sum(1), stems[:, old.parts].sum(1))
+
+
+def test_bf16_is_close():
+    net, stems = network(), noise(6)
+    near, exact = (spectral_loss(net, stems, STEMS, bf16=bf16) for bf16 in (True, False))
+    assert near.dtype == torch.float32
+    torch.testing.assert_close(near, exact, rtol=0.02, atol=0)
+
+
+def test_silence_has_a_finite_loss_and_gradient():
+    net = network().train()
+    stems = noise(6)
+    stems[0] = 0
+    stems[1, 2] = 0
+    loss = spectral_loss(net, stems, STEMS)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
