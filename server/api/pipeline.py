@@ -14,7 +14,7 @@ from server.api.answers import JobNotCompleted, Json, TrackNotFound
 from server.api.auth import PipelineGuard
 from server.api.file_names import song_of
 from server.api.ports import JobService, JobView, Upload
-from server.audio.formats import SUPPORTED_FORMATS
+from server.audio.sources.sniffing import SUPPORTED_FORMATS
 from server.config import Config
 from server.errors import StemboxError, UploadRejected
 

@@ -10,7 +10,8 @@ import numpy as np
 from msgspec import Struct
 
 from server.audio.resample import to_mix_rate
-from server.audio.source import Source, nothing_decoded, open_source
+from server.audio.sources.opening import open_source
+from server.audio.sources.source import Source, nothing_decoded
 from server.audio.stereo import to_stereo
 from server.errors import AudioTooLong
 from server.work.scratch import SAMPLE_RATE, FrameWriter

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from server.audio.formats import suffix_of
+from server.audio.sources.sniffing import suffix_of
 from server.config import Config
 from server.jobs.folders import full_disk_is_said, sync_folder
 from server.jobs.orders import Request

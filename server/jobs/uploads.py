@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from server.audio.formats import suffix_of
+from server.audio.sources.sniffing import suffix_of
 from server.errors import ServerBusy, UploadNotFound, UploadTaken
 from server.jobs.folders import Folders, full_disk_is_said, sync_folder
 from server.jobs.keyed import KeyedSemaphore

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from server.audio.decode import decode, measure, probe
-from server.audio.formats import SUPPORTED_FORMATS
+from server.audio.sources.sniffing import SUPPORTED_FORMATS
 from server.errors import AudioTooLong
 from server.work.steps import finish
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from server.audio.formats import SUPPORTED_FORMATS
+from server.audio.sources.sniffing import SUPPORTED_FORMATS
 
 from . import mutations
 from .making import song, write_sound

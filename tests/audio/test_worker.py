@@ -102,14 +102,15 @@ def test_input_that_needs_too_much_memory_is_at_fault_itself(tmp_path: Path) -> 
         """
         import sys
         from pathlib import Path
-        from server.audio import decode, source
+        from server.audio import decode
+        from server.audio.sources import ffmpeg
         from server.errors import AudioError
         from server.work.steps import finish
 
         def greedy(frame):
             raise MemoryError
 
-        source._to_float = greedy
+        ffmpeg._to_float = greedy
         try:
             finish(decode.decode(Path(sys.argv[1]), Path(sys.argv[1] + ".f32"), 60))
         except AudioError as error:

@@ -1,4 +1,4 @@
-"""A stranger's audio file as a stream of decoded blocks, at its own rate and channels.
+"""Reads by FFmpeg what has no reader of our own.
 
 The only module that knows FFmpeg (through PyAV). It opens nothing but the file it is given:
 demuxer, protocols and codecs are all named, the first audio stream alone is decoded.
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -17,11 +17,16 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from server.audio.formats import Container, sniff, suffix_of
-from server.errors import AudioError, UnsupportedFormat
+from server.audio.sources.sniffing import Container
+from server.audio.sources.source import (
+    Chunk,
+    Source,
+    check_limits,
+    nothing_decoded,
+    unsupported,
+)
+from server.errors import AudioError
 
-MAX_CHANNELS = 8
-RATES = range(1000, 768_001)  # Hz; beyond is a broken header, or a bomb (1 Hz: 14 kB are hours)
 BLOCK = 1 << 14  # samples of each channel in one chunk: little enough for a core's own cache
 
 _CODECS = (
@@ -34,33 +39,16 @@ _OPTIONS = {"protocol_whitelist": "file", "codec_whitelist": ",".join(_CODECS)}
 _T = TypeVar("_T")
 
 
-class Chunk(NamedTuple):
-    """Decoded sound: `samples` is float32 of shape (samples, channels), at `rate` Hz.
-
-    `channels` are FFmpeg's names ("FL", "FR", "FC", "LFE", ...), "NONE" where the file is silent
-    about them. Full scale is 1.0; float files may hold anything, NaN too.
-    """
-
-    rate: int
-    channels: tuple[str, ...]
-    samples: np.ndarray
-
-
-class Source:
-    """An open audio file."""
+class FFmpegSource(Source):
+    """A file in any container that FFmpeg reads."""
 
     def __init__(self, container: Container, media: InputContainer, stream: AudioStream) -> None:
-        self.format = container.format
-        self.seconds = _claimed_seconds(media, stream)
+        super().__init__(container.format, _claimed_seconds(media, stream))
         self._media = media
         self._stream = stream
 
     def chunks(self) -> Iterator[Chunk]:
-        """All sound of the file, in order; ends early where a truncated file does.
-
-        Raises:
-            AudioError: a rate or a number of channels that cannot be handled.
-        """
+        """As `Source` says; frames are joined to blocks of `BLOCK` samples."""
         for (rate, _, _), frames in groupby(self._frames(), key=_kind):
             for frame in _joined(frames):
                 channels = tuple(channel.name for channel in frame.layout.channels)
@@ -75,32 +63,15 @@ class Source:
             except av.FFmpegError:
                 continue  # a damaged packet costs its own sound only
             for frame in frames:
-                _check(frame)
+                check_limits(frame.sample_rate, frame.layout.nb_channels)
                 yield frame
 
 
 @contextmanager
-def open_source(path: Path, file_name: str) -> Iterator[Source]:
-    """Opens an audio file; `file_name` is the user's name for it, used in messages.
-
-    Raises:
-        UnsupportedFormat: the bytes are no audio that the decoders know.
-        AudioError: a damaged file, one without sound, or one that needs more memory than a
-            worker may use.
-    """
-    container = sniff(path)
-    if container is None:
-        raise _unsupported(path, file_name)
-    try:
-        with _open(path, container.demuxer) as media:
-            yield Source(container, media, _first_audio(media, path, file_name))
-    except MemoryError:  # FFmpeg's own is one too
-        raise AudioError("The audio needs too much memory to be decoded") from None
-
-
-def nothing_decoded() -> AudioError:
-    """The error for a file of a known format from which no sample comes."""
-    return AudioError("No audio can be decoded from the file")
+def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+    """Opens a file with the demuxer that its container names. Raises as `open_source`."""
+    with _open(path, container.demuxer) as media:
+        yield FFmpegSource(container, media, _first_audio(media, path, file_name))
 
 
 def _open(path: Path, demuxer: str) -> InputContainer:
@@ -116,19 +87,12 @@ def _open(path: Path, demuxer: str) -> InputContainer:
         raise nothing_decoded() from None
 
 
-def _unsupported(path: Path, file_name: str) -> UnsupportedFormat:
-    if path.stat().st_size == 0:
-        return UnsupportedFormat("The file is empty")
-    suffix = suffix_of(file_name)
-    return UnsupportedFormat("Unsupported audio format" + (f": {suffix}" if suffix else ""))
-
-
 def _first_audio(media: InputContainer, path: Path, file_name: str) -> AudioStream:
     if not media.streams.audio:
         raise AudioError("The file holds no audio track")
     stream = media.streams.audio[0]
     if stream.codec_context is None or stream.codec_context.codec.name not in _CODECS:
-        raise _unsupported(path, file_name)
+        raise unsupported(path, file_name)
     stream.codec_context.thread_count = 1
     return stream
 
@@ -150,15 +114,6 @@ def _until_error(packets: Iterable[_T]) -> Iterator[_T]:
         raise
     except av.FFmpegError:
         return
-
-
-def _check(frame: AudioFrame) -> None:
-    if frame.sample_rate not in RATES:
-        raise AudioError(f"A sample rate of {frame.sample_rate} Hz is not supported")
-    if not 0 < frame.layout.nb_channels <= MAX_CHANNELS:
-        raise AudioError(
-            f"{frame.layout.nb_channels} channels are not supported, at most {MAX_CHANNELS} are"
-        )
 
 
 def _kind(frame: AudioFrame) -> tuple[int, str, str]:

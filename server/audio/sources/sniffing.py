@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from server.audio.framing import is_adts, is_mpeg_audio
+from server.audio.sources.mpeg import is_adts, is_mpeg_audio
 
 SUPPORTED_FORMATS = (
     "wav", "mp3", "flac", "ogg", "opus", "aiff", "m4a", "mp4", "aac", "webm", "mkv", "wma",

@@ -1,0 +1,76 @@
+"""What every reader gives: a source of decoded chunks, within the limits of what can be handled.
+
+It knows no container and no decoder.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from server.audio.sources.sniffing import suffix_of
+from server.errors import AudioError, UnsupportedFormat
+
+MAX_CHANNELS = 8
+RATES = range(1000, 768_001)  # Hz; beyond is a broken header, or a bomb (1 Hz: 14 kB are hours)
+
+
+class Chunk(NamedTuple):
+    """Decoded sound: `samples` is float32 of shape (samples, channels), at `rate` Hz.
+
+    `channels` are FFmpeg's names ("FL", "FR", "FC", "LFE", ...), "NONE" where the file is silent
+    about them. Full scale is 1.0; float files may hold anything, NaN too.
+    """
+
+    rate: int
+    channels: tuple[str, ...]
+    samples: np.ndarray
+
+
+class Source(ABC):
+    """An open audio file.
+
+    Attributes:
+        format: the public name of what it is.
+        seconds: what it claims to last, a hint only; None where it claims nothing.
+        track: which of its audio tracks is read, in words, where it holds several.
+        warnings: what was lost while it was read, a sentence each; complete once `chunks` ended.
+    """
+
+    track: str | None = None
+
+    def __init__(self, format: str, seconds: float | None) -> None:
+        self.format = format
+        self.seconds = seconds
+        self.warnings: list[str] = []
+
+    @abstractmethod
+    def chunks(self) -> Iterator[Chunk]:
+        """All sound of the file, in order; ends early where a truncated file does.
+
+        Raises:
+            AudioError: a rate or a number of channels that cannot be handled.
+        """
+
+
+def check_limits(rate: int, channels: int) -> None:
+    """Refuses, as AudioError, a rate or a number of channels that cannot be handled."""
+    if rate not in RATES:
+        raise AudioError(f"A sample rate of {rate} Hz is not supported")
+    if not 0 < channels <= MAX_CHANNELS:
+        raise AudioError(f"{channels} channels are not supported, at most {MAX_CHANNELS} are")
+
+
+def nothing_decoded() -> AudioError:
+    """The error for a file of a known format from which no sample comes."""
+    return AudioError("No audio can be decoded from the file")
+
+
+def unsupported(path: Path, file_name: str) -> UnsupportedFormat:
+    """The error for bytes that no decoder knows; `file_name` is the user's name for them."""
+    if path.stat().st_size == 0:
+        return UnsupportedFormat("The file is empty")
+    suffix = suffix_of(file_name)
+    return UnsupportedFormat("Unsupported audio format" + (f": {suffix}" if suffix else ""))
