@@ -103,14 +103,14 @@ def test_input_that_needs_too_much_memory_is_at_fault_itself(tmp_path: Path) -> 
         import sys
         from pathlib import Path
         from server.audio import decode
-        from server.audio.sources import ffmpeg
+        from server.audio.sources import frames
         from server.errors import AudioError
         from server.work.steps import finish
 
         def greedy(frame):
             raise MemoryError
 
-        ffmpeg._to_float = greedy
+        frames._to_float = greedy
         try:
             finish(decode.decode(Path(sys.argv[1]), Path(sys.argv[1] + ".f32"), 60))
         except AudioError as error:

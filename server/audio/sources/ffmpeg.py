@@ -1,22 +1,20 @@
 """Reads by FFmpeg what has no reader of our own.
 
-The only module that knows FFmpeg (through PyAV). It opens nothing but the file it is given:
+Containers are FFmpeg's (through PyAV) here alone. It opens nothing but the file it is given:
 demuxer, protocols and codecs are all named, the first audio stream alone is decoded.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
 import av
-import numpy as np
-from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from server.audio.sources.frames import chunks_of
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import (
     Chunk,
@@ -26,8 +24,6 @@ from server.audio.sources.source import (
     unsupported,
 )
 from server.errors import AudioError
-
-BLOCK = 1 << 14  # samples of each channel in one chunk: little enough for a core's own cache
 
 _CODECS = (
     "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le",
@@ -48,11 +44,8 @@ class FFmpegSource(Source):
         self._stream = stream
 
     def chunks(self) -> Iterator[Chunk]:
-        """As `Source` says; frames are joined to blocks of `BLOCK` samples."""
-        for (rate, _, _), frames in groupby(self._frames(), key=_kind):
-            for frame in _joined(frames):
-                channels = tuple(channel.name for channel in frame.layout.channels)
-                yield Chunk(rate, channels, _to_float(frame))
+        """As `Source` says."""
+        return chunks_of(self._frames())
 
     def _frames(self) -> Iterator[AudioFrame]:
         for packet in _until_error(self._media.demux(self._stream)):
@@ -114,32 +107,3 @@ def _until_error(packets: Iterable[_T]) -> Iterator[_T]:
         raise
     except av.FFmpegError:
         return
-
-
-def _kind(frame: AudioFrame) -> tuple[int, str, str]:
-    return frame.sample_rate, frame.layout.name, frame.format.name
-
-
-def _joined(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
-    """Frames of one kind as frames of `BLOCK` samples, so that array work costs little each."""
-    fifo = AudioFifo()
-    for frame in frames:
-        frame.pts = None  # gaps in the clock are no gaps in the sound
-        fifo.write(frame)
-        while (block := fifo.read(BLOCK)) is not None:
-            yield block
-    if (rest := fifo.read(partial=True)) is not None:
-        yield rest
-
-
-def _to_float(frame: AudioFrame) -> np.ndarray:
-    """A frame as float32 of shape (samples, channels), full scale 1.0."""
-    data = frame.to_ndarray()
-    data = data.T if frame.format.is_planar else data.reshape(-1, frame.layout.nb_channels)
-    if data.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # a double beyond float32 becomes inf, handled later
-            return data.astype(np.float32, copy=False)
-    half = 1 << (8 * data.dtype.itemsize - 1)
-    if data.dtype.kind == "u":
-        data = data.astype(np.int16) - half
-    return np.multiply(data, 1 / half, dtype=np.float32)
