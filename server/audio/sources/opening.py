@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from server.audio.sources import ffmpeg
+from server.audio.sources import aiff, au, caf, ffmpeg, wave
 from server.audio.sources.sniffing import Container, sniff
 from server.audio.sources.source import Source, unsupported
 from server.errors import AudioError
@@ -12,7 +12,9 @@ from server.errors import AudioError
 Opener = Callable[[Path, Container, str], AbstractContextManager[Source]]
 
 # By the container's demuxer. What is not here goes to FFmpeg.
-_OPENERS: Mapping[str, Opener] = {}
+_OPENERS: Mapping[str, Opener] = {
+    "wav": wave.opened, "w64": wave.opened, "aiff": aiff.opened, "au": au.opened, "caf": caf.opened,
+}  # fmt: skip
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from typing import BinaryIO, NamedTuple
 from server.audio.sources.mpeg import is_adts, is_mpeg_audio
 
 SUPPORTED_FORMATS = (
-    "wav", "mp3", "flac", "ogg", "opus", "aiff", "m4a", "mp4", "aac", "webm", "mkv", "wma",
+    "wav", "mp3", "flac", "ogg", "opus", "aiff", "au", "caf", "m4a", "mp4", "aac", "webm", "mkv",
+    "wma",
 )  # fmt: skip
 _HEAD_BYTES = 1 << 16
 _ID3_TAGS = 4  # a file may open with several of them
@@ -29,12 +30,14 @@ class Container(NamedTuple):
 _SIGNATURES = tuple(
     (Container(name, demuxer), re.compile(pattern, re.DOTALL))
     for name, demuxer, pattern in (
-        ("wav", "wav", rb"(?:RIFF|RF64|BW64).{4}WAVE"),
+        ("wav", "wav", rb"(?:RIFF|RIFX|RF64|BW64).{4}WAVE"),
         ("wav", "w64", rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"),
         ("flac", "flac", rb"fLaC"),
         ("opus", "ogg", rb"OggS.{0,300}?OpusHead"),
         ("ogg", "ogg", rb"OggS"),
         ("aiff", "aiff", rb"FORM.{4}AIF[FC]"),
+        ("au", "au", rb"\.snd|dns\."),
+        ("caf", "caf", rb"caff\0\x01"),
         ("m4a", "mov", rb".{4}ftypM4[AB]"),
         ("mp4", "mov", rb".{4}ftyp"),
         ("webm", "matroska", rb"\x1a\x45\xdf\xa3.{0,64}?webm"),

@@ -1,0 +1,42 @@
+"""Reads AU, Sun's and NeXT's audio files, with plain samples in them, of either byte order.
+
+The header is that of the audio_filehdr(5) manual page. What is compressed goes on to the decoders
+that know it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from server.audio.sources import ffmpeg, iff, layouts
+from server.audio.sources.pcm import Coding, Kind, PcmSource
+from server.audio.sources.sniffing import Container
+from server.audio.sources.source import Source
+
+_HEADER_BYTES = 24
+_UNKNOWN = 0xFFFF_FFFF  # the size that a stream has
+_CODINGS: Mapping[int, tuple[Kind, int]] = {
+    1: ("ulaw", 1), 2: ("signed", 1), 3: ("signed", 2), 4: ("signed", 3), 5: ("signed", 4),
+    6: ("float", 4), 7: ("float", 8), 27: ("alaw", 1),
+}  # fmt: skip
+
+
+@contextmanager
+def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+    """Opens an AU. Raises as `open_source`."""
+    with open(path, "rb") as file:
+        header = file.read(_HEADER_BYTES).ljust(_HEADER_BYTES, b"\0")
+        big = header[:4] == b".snd"
+        start, size, encoding, rate, channels = (
+            int.from_bytes(header[at : at + 4], "big" if big else "little")
+            for at in range(4, _HEADER_BYTES, 4)
+        )
+        if encoding in _CODINGS:
+            length = iff.file_size(file)
+            end = length if size in (0, _UNKNOWN) else min(length, start + size)
+            coding = Coding(*_CODINGS[encoding], big)
+            names = layouts.unknown(channels)
+            yield PcmSource(container.format, file, start, end, coding, rate, names)
+            return
+    with ffmpeg.opened(path, container, file_name) as source:
+        yield source

@@ -1,0 +1,75 @@
+"""Reads Apple's Core Audio Format with plain samples in it.
+
+Apple, "Core Audio Format Specification 1.0". What is compressed goes on to the decoders that know
+it.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from server.audio.sources import ffmpeg, iff, layouts
+from server.audio.sources.iff import Piece
+from server.audio.sources.pcm import Coding, Kind, PcmSource
+from server.audio.sources.sniffing import Container
+from server.audio.sources.source import Source, nothing_decoded
+
+_HEADER_BYTES = 8  # caff, version, flags
+_EDIT_COUNT_BYTES = 4  # in front of the samples
+_FLOAT, _LITTLE = 1, 2  # format flags of linear PCM
+_LAWS: Mapping[bytes, Kind] = {b"alaw": "alaw", b"ulaw": "ulaw"}
+
+
+class _Description(NamedTuple):
+    """The `desc` chunk (CAFAudioFormat)."""
+
+    rate: float
+    id: bytes
+    flags: int
+    bytes_per_packet: int
+    frames_per_packet: int
+    channels: int
+    bits: int
+
+
+@contextmanager
+def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+    """Opens a CAF. Raises as `open_source`."""
+    with open(path, "rb") as file:
+        description, sound = _parsed(file)
+        coding = _coding(description)
+        if coding is not None:
+            start, end = sound.start + _EDIT_COUNT_BYTES, iff.file_size(file)
+            if sound.size > _EDIT_COUNT_BYTES:  # -1 in a stream
+                end = min(end, sound.end)
+            rate = round(description.rate) if 0 < description.rate < 1 << 32 else 0
+            names = layouts.unknown(description.channels)
+            yield PcmSource(container.format, file, start, end, coding, rate, names)
+            return
+    with ffmpeg.opened(path, container, file_name) as source:
+        yield source
+
+
+def _parsed(file: BinaryIO) -> tuple[_Description, Piece]:
+    found: dict[bytes, Piece] = {}
+    for piece in iff.pieces(file, _HEADER_BYTES, iff.CAF):
+        found.setdefault(piece.id, piece)
+        if found.keys() >= {b"desc", b"data"}:
+            break
+    if not found.keys() >= {b"desc", b"data"}:
+        raise nothing_decoded()
+    fields = iff.content(file, found[b"desc"], 32).ljust(32, b"\0")
+    return _Description(*struct.unpack(">d4sIIIII", fields)), found[b"data"]
+
+
+def _coding(description: _Description) -> Coding | None:
+    """How the samples are written; None where they are not plain samples."""
+    if description.id in _LAWS:
+        return Coding(_LAWS[description.id], 1)
+    if description.id != b"lpcm":
+        return None
+    width = description.bytes_per_packet // max(1, description.channels)
+    kind: Kind = "float" if description.flags & _FLOAT else "signed"
+    return Coding(kind, width or (description.bits + 7) // 8, not description.flags & _LITTLE)

@@ -1,0 +1,135 @@
+"""Walks files that are made of chunks: RIFF and its kin, Wave64, AIFF, CAF.
+
+Pure positions of bytes; what a chunk means is its reader's business. Sizes are never believed:
+programs write them wrong, forget the pad byte, or never come back to fill them in.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import BinaryIO, Literal, NamedTuple
+
+_WINDOW = 1 << 16  # bytes
+_SEARCH = 1 << 24  # bytes: how far a chunk is looked for that no chain of chunks leads to
+_PLACEHOLDER = 0x7FFF_0000  # a 32-bit size from here on is one that nobody came back to fill in
+_WRAP = 1 << 32  # what a 32-bit size loses when it overflows
+
+
+class Layout(NamedTuple):
+    """How a container writes its chunks."""
+
+    id_bytes: int
+    size_bytes: int
+    order: Literal["little", "big"]  # of the bytes of a size
+    align: int  # a chunk's content is padded to a multiple of it
+    plausible: re.Pattern[bytes]  # what an id may look like
+    known: re.Pattern[bytes]  # ids that are surely some
+    counts_header: bool = False  # whether a size counts id and size too
+
+
+_FOUR = re.compile(rb"[A-Za-z0-9_ ().\xa9-]{4}")
+_WAVE_IDS = re.compile(
+    rb"data|fmt |fact|LIST|JUNK|junk|bext|iXML|id3 |ID3 |PEAK|cue |smpl|inst|ds64"
+)
+_AIFF_IDS = re.compile(rb"COMM|SSND|FVER|MARK|INST|NAME|AUTH|\(c\) |ANNO|ID3 |COMT|CHAN|PEAK|APPL")
+# Sony's identifiers: four letters, and one of two endings.
+_GUID = re.compile(rb"[a-z ]{4}(?:\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+                   rb"|\x2f\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00)", re.DOTALL)  # fmt: skip
+
+RIFF = Layout(4, 4, "little", 2, _FOUR, _WAVE_IDS)
+RIFX = Layout(4, 4, "big", 2, _FOUR, _WAVE_IDS)
+AIFF = Layout(4, 4, "big", 2, _FOUR, _AIFF_IDS)
+WAVE64 = Layout(16, 8, "little", 8, _GUID, _GUID, counts_header=True)
+CAF = Layout(4, 8, "big", 1, _FOUR, _FOUR)
+
+
+class Piece(NamedTuple):
+    """One chunk of a file. `size` is what its header says of its content, true or not."""
+
+    id: bytes
+    start: int  # of its content
+    size: int
+
+    @property
+    def end(self) -> int:
+        """Where its content ends if the size is true."""
+        return self.start + self.size
+
+
+def file_size(file: BinaryIO) -> int:
+    """Bytes in an open file."""
+    return os.fstat(file.fileno()).st_size
+
+
+def content(file: BinaryIO, piece: Piece, limit: int) -> bytes:
+    """The first bytes of a chunk, `limit` at most."""
+    file.seek(piece.start)
+    return file.read(min(max(piece.size, 0), limit))
+
+
+def pieces(file: BinaryIO, start: int, layout: Layout) -> Iterator[Piece]:
+    """The chunks from byte `start` on, as far as they follow one another."""
+    while (piece := _piece(file, start, layout)) is not None:
+        yield piece
+        if piece.end <= start:
+            return
+        start = _after(file, piece.end, -piece.size % layout.align, layout)
+
+
+def find(file: BinaryIO, id: bytes, start: int, layout: Layout) -> Piece | None:
+    """The first chunk `id` from byte `start` on whose size may be true, wherever it stands.
+
+    For files in which the wrong size of another chunk leads astray.
+    """
+    length = file_size(file)
+    for begin in range(start, min(length, start + _SEARCH), _WINDOW):
+        file.seek(begin)
+        window = file.read(_WINDOW + len(id) - 1)
+        for match in re.finditer(re.escape(id), window):
+            piece = _piece(file, begin + match.start(), layout)
+            if piece and (piece.end <= length or piece.size >= _PLACEHOLDER):
+                return piece
+    return None
+
+
+def sound_end(file: BinaryIO, sound: Piece, layout: Layout, container_end: int) -> int:
+    """Where the samples in the chunk `sound` really end.
+
+    Its size counts where the file's end or another chunk is there. Else it was never filled in
+    (0, or huge), it has lost its upper half, or the container's own size, if it is the file's,
+    knows better. What else follows is no sound.
+    """
+    length = file_size(file)
+    if sound.end >= length or sound.size < 0:
+        return length
+    after = _after(file, sound.end, -sound.size % layout.align, layout)
+    follower = _piece(file, after, layout)
+    if follower and (follower.end <= length or layout.known.match(follower.id)):
+        return sound.end
+    if sound.size == 0 or sound.size >= _PLACEHOLDER or abs(container_end - length) < 2:
+        return length
+    return sound.end + (length - sound.end) // _WRAP * _WRAP
+
+
+def _piece(file: BinaryIO, start: int, layout: Layout) -> Piece | None:
+    """The chunk whose header is at byte `start`; None where none can be."""
+    file.seek(start)
+    header = file.read(layout.id_bytes + layout.size_bytes)
+    id, size = header[: layout.id_bytes], header[layout.id_bytes :]
+    if len(size) < layout.size_bytes or not layout.plausible.match(id):
+        return None
+    signed = layout.size_bytes == 8
+    counted = int.from_bytes(size, layout.order, signed=signed)
+    return Piece(id, start + len(header), counted - len(header) * layout.counts_header)
+
+
+def _after(file: BinaryIO, end: int, pad: int, layout: Layout) -> int:
+    """Where the next chunk begins: behind the padding, or without it where it was forgotten."""
+    if pad:
+        file.seek(end)
+        ids = file.read(pad + layout.id_bytes)
+        for pattern in (layout.known, layout.plausible):
+            for at in (pad, 0):
+                if pattern.match(ids, at):
+                    return end + at
+    return end + pad

@@ -1,0 +1,55 @@
+"""Reads files the way the house does, and writes samples the way programs do."""
+
+from pathlib import Path
+
+import numpy as np
+
+from server.audio.sources.opening import open_source
+
+FRAMES = 441_000
+RATE = 44_100
+
+
+def read(path: Path) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    """All samples of a file, shape (samples, channels), its rate and its channels' names."""
+    with open_source(path, path.name) as source:
+        chunks = list(source.chunks())
+    assert len({(chunk.rate, chunk.channels) for chunk in chunks}) == 1
+    assert max(len(chunk.samples) for chunk in chunks) <= 1 << 14, "memory stays bounded"
+    return np.concatenate([c.samples for c in chunks]), chunks[0].rate, chunks[0].channels
+
+
+def noise(frames: int = FRAMES, channels: int = 2) -> np.ndarray:
+    """Integers over all of 32 bits, int64 of shape (frames, channels); both peaks are in it."""
+    random = np.random.default_rng(frames * channels)
+    values = random.integers(-(2**31), 2**31, (frames, channels))
+    values[7] = -(2**31)
+    values[11] = 2**31 - 1
+    return values
+
+
+def packed(values: np.ndarray, bits: int, width: int, order: str) -> bytes:
+    """The top `bits` of 32-bit values, at the top of samples of `width` bytes."""
+    top = values >> 32 - bits << 32 - bits
+    octets = top.astype(">i4").reshape(-1, 1).view(np.uint8)[:, :width]
+    if width > 4:
+        octets = np.pad(octets, ((0, 0), (0, width - 4)))
+    return (octets if order == "big" else octets[:, ::-1]).tobytes()
+
+
+def expected(values: np.ndarray, bits: int) -> np.ndarray:
+    """What the top `bits` of 32-bit values are as float32, full scale 1.0."""
+    return ((values >> 32 - bits << 32 - bits) / 2**31).astype(np.float32)
+
+
+def chunk(id: bytes, data: bytes, order: str = "little", size: int | None = None,
+          pad: bool = True) -> bytes:  # fmt: skip
+    """A chunk of a RIFF or an AIFF; `size` in place of the true one, `pad` if it is odd."""
+    size = len(data) if size is None else size
+    return id + size.to_bytes(4, order) + data + b"\0" * (len(data) % 2 and pad)
+
+
+def form(kind: bytes, type: bytes, content: bytes, order: str = "little",
+         size: int | None = None) -> bytes:  # fmt: skip
+    """A RIFF or an AIFF around its chunks."""
+    return chunk(kind, type + content, order, size, pad=False)
