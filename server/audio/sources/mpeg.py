@@ -1,13 +1,22 @@
-"""Frame headers of the two streams that have no signature: MPEG audio and ADTS AAC.
+"""Frames of the two streams that have no signature: MPEG audio and ADTS AAC.
 
-Pure functions of bytes. A lone sync word proves nothing (random bytes hold one every few
-kilobytes), so a stream counts only when several frames follow one another.
+It knows headers and how frames follow one another, no decoder. A lone sync word proves nothing
+(random bytes hold one every few kilobytes), so a stream counts only when several frames follow one
+another.
 """
 
+import re
 from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
 
+from server.audio.sources.tags import behind_tags
+
+LONGEST = 2881  # bytes of a frame: layer 2 of MPEG-2.5, 160 kbit/s, 8 kHz
 _CHAIN = 3  # frames in a row that no accident produces
-_HEADER = 7  # bytes; fewer may be left behind the last whole frame
+_LEFT = 7  # bytes; fewer may be left behind the last whole frame
+_WINDOW = 1 << 18  # bytes of a file that are looked at together
+_SEARCH = 1 << 24  # bytes: how far junk may go on in front of frames
+_SYNC = re.compile(rb"\xff(?=[\xe2-\xff])")
 
 # kbit/s by bitrate index 1 to 14 (ISO/IEC 11172-3, 2.4.2.3 and 13818-3, 2.4.2.3).
 _V1_L1 = (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)
@@ -18,29 +27,98 @@ _V2_L23 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _RATES = (44100, 48000, 32000)  # Hz in MPEG-1; half of it in MPEG-2, a quarter in MPEG-2.5
 
 
+class Kind(NamedTuple):
+    """What all frames of one MPEG stream have in common."""
+
+    version: int  # 3: MPEG-1, 2: MPEG-2, 0: MPEG-2.5
+    layer: int
+    rate: int  # Hz
+    channels: int
+
+    @property
+    def samples(self) -> int:
+        """Samples of each channel in one frame."""
+        if self.layer == 1:
+            return 384
+        return 576 if self.layer == 3 and self.version != 3 else 1152
+
+
 def is_mpeg_audio(data: bytes) -> bool:
     """Whether `data`, the start of a file, is MPEG audio of any layer, maybe behind junk."""
-    return _has_chain(data, _mpeg_frame)
+    return _chain(data, 0, len(data), mpeg_frame) is not None
 
 
 def is_adts(data: bytes) -> bool:
     """Whether `data`, the start of a file, is AAC in ADTS frames, maybe behind junk."""
-    return _has_chain(data, _adts_frame)
+    return _chain(data, 0, len(data), _adts_frame) is not None
 
 
-_Frame = tuple[int, int]  # length in bytes, and the header bits that all frames share
+def first_frame(file: BinaryIO, start: int, end: int, floor: int | None = None) -> int | None:
+    """Where the first frame of MPEG audio is, between two bytes of a file; None: nowhere near.
+
+    Tags are skipped by the sizes they tell, but these may be wrong either way: frames that lead up
+    to the first one found there belong to it, back to byte `floor` (default: `start`).
+    """
+    floor = start if floor is None else floor
+    behind = min(behind_tags(file, start), end)
+    found = _search(file, behind, end)
+    if found is None and behind > start:
+        found = _search(file, start, end)
+    while found is not None and (earlier := _frame_before(file, found, floor)) is not None:
+        found = earlier
+    return found
+
+
+def mpeg_frame(data: bytes, at: int) -> tuple[int, Kind] | None:
+    """Length in bytes and kind of the MPEG audio frame at `at` (ISO/IEC 11172-3, 2.4.1.3); None
+    where there is no header."""
+    if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
+        return None
+    version, layer = data[at + 1] >> 3 & 3, 4 - (data[at + 1] >> 1 & 3)
+    bitrate, rate, padding = data[at + 2] >> 4, data[at + 2] >> 2 & 3, data[at + 2] >> 1 & 1
+    if version == 1 or layer == 4 or bitrate in (0, 15) or rate == 3:
+        return None
+    hertz = _RATES[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    bits = 1000 * _bitrates(version, layer)[bitrate - 1]
+    if layer == 1:
+        length = (12 * bits // hertz + padding) * 4
+    else:
+        length = (72 if layer == 3 and version != 3 else 144) * bits // hertz + padding
+    return length, Kind(version, layer, hertz, 1 if data[at + 3] >> 6 == 3 else 2)
+
+
+_Frame = tuple[int, object]  # length in bytes, and what all frames share
 _Parser = Callable[[bytes, int], _Frame | None]
 
 
-def _has_chain(data: bytes, parse: _Parser) -> bool:
-    return any(_follows(data, start, parse) for start in _sync_bytes(data))
+def _search(file: BinaryIO, start: int, end: int) -> int | None:
+    """The first of some frames that follow one another."""
+    for begin in range(start, min(end, start + _SEARCH), _WINDOW):
+        file.seek(begin)
+        data = file.read(min(_WINDOW + _CHAIN * LONGEST + 4, end - begin))
+        if (found := _chain(data, 0, _WINDOW, mpeg_frame)) is not None:
+            return begin + found
+    return None
 
 
-def _sync_bytes(data: bytes) -> Iterator[int]:
-    start = data.find(0xFF)
-    while start >= 0:
-        yield start
-        start = data.find(0xFF, start + 1)
+def _frame_before(file: BinaryIO, position: int, floor: int) -> int | None:
+    """Where the frame is that ends where the one at `position` begins."""
+    start = max(floor, position - LONGEST)
+    file.seek(start)
+    data = file.read(position - start + 4)
+    length = position - start
+    this = mpeg_frame(data, length)
+    for match in _SYNC.finditer(data, 0, length):
+        frame = mpeg_frame(data, match.start())
+        if this and frame and frame[1] == this[1] and match.start() + frame[0] == length:
+            return start + match.start()
+    return None
+
+
+def _chain(data: bytes, start: int, end: int, parse: _Parser) -> int | None:
+    """Where, from `start` to before `end`, the first frame is that others follow."""
+    starts: Iterator[int] = (match.start() for match in _SYNC.finditer(data, start, end))
+    return next((at for at in starts if _follows(data, at, parse)), None)
 
 
 def _follows(data: bytes, start: int, parse: _Parser) -> bool:
@@ -58,24 +136,7 @@ def _follows(data: bytes, start: int, parse: _Parser) -> bool:
         if count == _CHAIN:
             return True
         frame = parse(data, position)
-    return start == 0 and count > 0 and len(data) - position < _HEADER
-
-
-def _mpeg_frame(data: bytes, at: int) -> _Frame | None:
-    """The MPEG audio frame at `at` (ISO/IEC 11172-3, 2.4.1.3), None where there is no header."""
-    if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
-        return None
-    version, layer = data[at + 1] >> 3 & 3, 4 - (data[at + 1] >> 1 & 3)
-    bitrate, rate, padding = data[at + 2] >> 4, data[at + 2] >> 2 & 3, data[at + 2] >> 1 & 1
-    if version == 1 or layer == 4 or bitrate in (0, 15) or rate == 3:
-        return None
-    hertz = _RATES[rate] >> {3: 0, 2: 1, 0: 2}[version]
-    bits = 1000 * _bitrates(version, layer)[bitrate - 1]
-    if layer == 1:
-        length = (12 * bits // hertz + padding) * 4
-    else:
-        length = (72 if layer == 3 and version != 3 else 144) * bits // hertz + padding
-    return length, version << 4 | layer << 2 | rate
+    return start == 0 and count > 0 and len(data) - position < _LEFT
 
 
 def _bitrates(version: int, layer: int) -> tuple[int, ...]:

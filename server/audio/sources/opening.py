@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from server.audio.sources import aiff, au, caf, ffmpeg, wave
+from server.audio.sources import aiff, au, caf, ffmpeg, mp3, wave
 from server.audio.sources.sniffing import Container, sniff
 from server.audio.sources.source import Source, unsupported
 from server.errors import AudioError
@@ -14,6 +14,7 @@ Opener = Callable[[Path, Container, str], AbstractContextManager[Source]]
 # By the container's demuxer. What is not here goes to FFmpeg.
 _OPENERS: Mapping[str, Opener] = {
     "wav": wave.opened, "w64": wave.opened, "aiff": aiff.opened, "au": au.opened, "caf": caf.opened,
+    "mp3": mp3.opened,
 }  # fmt: skip
 
 

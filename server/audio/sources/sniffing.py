@@ -6,16 +6,16 @@ ask. The name of a file plays no part; it is only good for the sentence of an er
 
 import re
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from server.audio.sources.mpeg import is_adts, is_mpeg_audio
+from server.audio.sources.mpeg import first_frame, is_adts, is_mpeg_audio
+from server.audio.sources.tags import behind_tags
 
 SUPPORTED_FORMATS = (
     "wav", "mp3", "flac", "ogg", "opus", "aiff", "au", "caf", "m4a", "mp4", "aac", "webm", "mkv",
     "wma",
 )  # fmt: skip
 _HEAD_BYTES = 1 << 16
-_ID3_TAGS = 4  # a file may open with several of them
 
 
 class Container(NamedTuple):
@@ -48,9 +48,9 @@ _SIGNATURES = tuple(
 
 
 def sniff(path: Path) -> Container | None:
-    """Recognises a file by its first bytes, behind any ID3v2 tags. None: no known audio."""
+    """Recognises a file by its first bytes, behind any tags. None: no known audio."""
     with open(path, "rb") as file:
-        _skip_id3(file)
+        file.seek(behind_tags(file))
         head = file.read(_HEAD_BYTES)
     for container, pattern in _SIGNATURES:
         if pattern.match(head):
@@ -60,23 +60,12 @@ def sniff(path: Path) -> Container | None:
         return Container("mp3", "mp3")
     if is_adts(head):
         return Container("aac", "aac")
-    return None
+    with open(path, "rb") as file:  # behind megabytes of something else
+        found = first_frame(file, 0, path.stat().st_size)
+    return None if found is None else Container("mp3", "mp3")
 
 
 def suffix_of(file_name: str) -> str:
     """A name's suffix for an error message: `.aac`, lower case, letters and digits; or ``""``."""
     match = re.search(r"\.([A-Za-z0-9]{1,10})$", file_name)
     return f".{match[1].lower()}" if match else ""
-
-
-def _skip_id3(file: BinaryIO) -> None:
-    """Moves behind the ID3v2 tags at the start (id3.org: ID3v2.4.0 structure, section 3)."""
-    start = 0
-    for _ in range(_ID3_TAGS):
-        file.seek(start)
-        tag = file.read(10)
-        if len(tag) < 10 or tag[:3] != b"ID3":
-            break
-        size = tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]
-        start += 10 + size + (10 if tag[5] & 0x10 else 0)
-    file.seek(start)

@@ -12,11 +12,13 @@ from typing import BinaryIO, NamedTuple
 
 from server.audio.sources import ffmpeg, iff, layouts
 from server.audio.sources.iff import Layout, Piece
+from server.audio.sources.mp3 import Mp3Source
 from server.audio.sources.pcm import Coding, Kind, PcmSource
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Source, check_limits, nothing_decoded
 
 _PCM, _FLOAT, _ALAW, _ULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # wFormatTag
+_MPEG = (0x50, 0x55)
 _KINDS: Mapping[int, Kind] = {_PCM: "signed", _FLOAT: "float", _ALAW: "alaw", _ULAW: "ulaw"}
 _LAYOUTS = {b"RIFX": iff.RIFX, b"riff": iff.WAVE64}
 _FMT_BYTES = 64  # of a format chunk, as many as are looked at
@@ -47,11 +49,14 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
     """Opens any kind of WAV. Raises as `open_source`."""
     with open(path, "rb") as file:
         wave = _parsed(file)
+        start = wave.sound.start
+        end = iff.sound_end(file, wave.sound, wave.layout, wave.end)
+        if wave.format.tag in _MPEG:
+            yield Mp3Source(container.format, file, start, end)
+            return
         coding = _coding(wave.format, wave.layout is iff.RIFX)
         if coding is not None:
             channels = layouts.by_mask(wave.format.mask, wave.format.channels)
-            end = iff.sound_end(file, wave.sound, wave.layout, wave.end)
-            start = wave.sound.start
             yield PcmSource(container.format, file, start, end, coding, wave.format.rate, channels)
             return
     with ffmpeg.opened(path, container, file_name) as source:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.audio.sources import mpeg, sniffing
+from server.audio.sources import mpeg, sniffing, tags
 from server.audio.sources.sniffing import SUPPORTED_FORMATS, sniff, suffix_of
 
 from ..making import tone, write_av, write_sound
@@ -24,12 +24,13 @@ def test_the_contract_s_four_come_first() -> None:
     assert SUPPORTED_FORMATS[:4] == ("wav", "mp3", "flac", "ogg")
 
 
-@pytest.mark.parametrize("module", [sniffing, mpeg])
+@pytest.mark.parametrize("module", [sniffing, mpeg, tags])
 def test_asking_for_the_formats_loads_no_decoder(module: object) -> None:
     tree = ast.parse(Path(sys.modules[module.__name__].__file__).read_text())
     imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     imported |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    assert imported <= {"re", "pathlib", "typing", "collections.abc", "server.audio.sources.mpeg"}
+    ours = {f"server.audio.sources.{name}" for name in ("mpeg", "tags")}
+    assert imported <= ours | {"re", "pathlib", "typing", "collections.abc"}
 
 
 @pytest.mark.parametrize(
