@@ -113,6 +113,8 @@ def sound_end(file: BinaryIO, sound: Piece, layout: Layout, container_end: int) 
 
 def _piece(file: BinaryIO, start: int, layout: Layout) -> Piece | None:
     """The chunk whose header is at byte `start`; None where none can be."""
+    if not 0 <= start < file_size(file):
+        return None
     file.seek(start)
     header = file.read(layout.id_bytes + layout.size_bytes)
     id, size = header[: layout.id_bytes], header[layout.id_bytes :]

@@ -98,7 +98,8 @@ PICTURE = b"APIC" + np.random.default_rng(1).bytes(200_000)
     b"\0", bytes(417), bytes(100_000), bytes(5_000_000), b"\xff" * 300_000,
     np.random.default_rng(2).bytes(70_000), np.random.default_rng(3).bytes(4_000_000),
     ape(b"items"), ape(bytes(100_000)) + id3(TEXT), id3(TEXT) + ape(b"items"), ape(b"x", False),
-    b"\xff", b"\xff\xff", b"\xff\xff\xff", b"RIFF\0\0\0\0RMP3data\0\0\0\0", b"TAG" + bytes(125), b"\xff\xfb\x90", b"\xff\xfb\x90\x64" * 9,
+    b"\xff", b"\xff\xff", b"\xff\xff\xff", b"RIFF\0\0\0\0RMP3data\0\0\0\0",
+    b"TAG" + bytes(125), b"\xff\xfb\x90", b"\xff\xfb\x90\x64" * 9,
     b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\n\r\n",
 ])  # fmt: skip
 def test_behind_anything(tmp_path: Path, clean: bytes, wanted: np.ndarray, front: bytes) -> None:
