@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from server.audio.sources import aiff, au, caf, ffmpeg, mp3, wave
+from server.audio.sources import aiff, au, caf, coded, ffmpeg, mp3, wave
 from server.audio.sources.sniffing import Container, sniff
 from server.audio.sources.source import Source, unsupported
+from server.audio.sources.unwrapping import UnwrappedSource
 from server.errors import AudioError
 
 Opener = Callable[[Path, Container, str], AbstractContextManager[Source]]
@@ -14,7 +15,7 @@ Opener = Callable[[Path, Container, str], AbstractContextManager[Source]]
 # By the container's demuxer. What is not here goes to FFmpeg.
 _OPENERS: Mapping[str, Opener] = {
     "wav": wave.opened, "w64": wave.opened, "aiff": aiff.opened, "au": au.opened, "caf": caf.opened,
-    "mp3": mp3.opened,
+    "mp3": mp3.opened, "dts": coded.dts,
 }  # fmt: skip
 
 
@@ -33,6 +34,6 @@ def open_source(path: Path, file_name: str) -> Iterator[Source]:
     try:
         opener = _OPENERS.get(container.demuxer, ffmpeg.opened)
         with opener(path, container, file_name) as source:
-            yield source
+            yield UnwrappedSource(source)
     except MemoryError:  # FFmpeg's own is one too
         raise AudioError("The audio needs too much memory to be decoded") from None

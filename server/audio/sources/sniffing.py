@@ -13,7 +13,7 @@ from server.audio.sources.tags import behind_tags
 
 SUPPORTED_FORMATS = (
     "wav", "mp3", "flac", "ogg", "opus", "aiff", "au", "caf", "m4a", "mp4", "aac", "webm", "mkv",
-    "wma",
+    "wma", "dts",
 )  # fmt: skip
 _HEAD_BYTES = 1 << 16
 
@@ -42,6 +42,8 @@ _SIGNATURES = tuple(
         ("mp4", "mov", rb".{4}ftyp"),
         ("webm", "matroska", rb"\x1a\x45\xdf\xa3.{0,64}?webm"),
         ("mkv", "matroska", rb"\x1a\x45\xdf\xa3"),
+        ("dts", "dts", rb"\x7f\xfe\x80\x01|\xfe\x7f\x01\x80"),
+        ("dts", "dts", rb"\x1f\xff\xe8\x00\x07[\xf0-\xff]|\xff\x1f\x00\xe8[\xf0-\xff]\x07"),
         ("wma", "asf", rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"),
     )
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from server.audio.sources import ffmpeg, iff, layouts
+from server.audio.sources.coded import CodedSource
 from server.audio.sources.iff import Layout, Piece
 from server.audio.sources.mp3 import Mp3Source
 from server.audio.sources.pcm import Coding, Kind, PcmSource
@@ -19,6 +20,7 @@ from server.audio.sources.source import Source, check_limits, nothing_decoded
 
 _PCM, _FLOAT, _ALAW, _ULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # wFormatTag
 _MPEG = (0x50, 0x55)
+_CODED: Mapping[int, str] = {0x2000: "AC-3", 0x2001: "DTS"}
 _KINDS: Mapping[int, Kind] = {_PCM: "signed", _FLOAT: "float", _ALAW: "alaw", _ULAW: "ulaw"}
 _LAYOUTS = {b"RIFX": iff.RIFX, b"riff": iff.WAVE64}
 _FMT_BYTES = 64  # of a format chunk, as many as are looked at
@@ -53,6 +55,9 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
         end = iff.sound_end(file, wave.sound, wave.layout, wave.end)
         if wave.format.tag in _MPEG:
             yield Mp3Source(container.format, file, start, end)
+            return
+        if wave.format.tag in _CODED:
+            yield CodedSource(container.format, _CODED[wave.format.tag], file, start, end)
             return
         coding = _coding(wave.format, wave.layout is iff.RIFX)
         if coding is not None:

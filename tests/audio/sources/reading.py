@@ -14,9 +14,9 @@ def read(path: Path) -> tuple[np.ndarray, int, tuple[str, ...]]:
     """All samples of a file, shape (samples, channels), its rate and its channels' names."""
     with open_source(path, path.name) as source:
         chunks = list(source.chunks())
-    assert len({(chunk.rate, chunk.channels) for chunk in chunks}) == 1
+    assert len({(chunk.rate, len(chunk.channels)) for chunk in chunks}) == 1
     assert max(len(chunk.samples) for chunk in chunks) <= 1 << 14, "memory stays bounded"
-    return np.concatenate([c.samples for c in chunks]), chunks[0].rate, chunks[0].channels
+    return np.concatenate([c.samples for c in chunks]), chunks[0].rate, chunks[-1].channels
 
 
 def noise(frames: int = FRAMES, channels: int = 2) -> np.ndarray:

@@ -1,0 +1,152 @@
+"""Coded sound that poses as 16-bit samples, as on DTS CDs and S/PDIF: where it begins, what it is.
+
+Played as samples it is noise. It is recognised by sync words that return at equal distances; music
+does not hold them once. Pure array work: it knows no file and no decoder.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+_LONGEST = 1 << 14  # words from one frame to the next: E-AC-3 in S/PDIF needs 12,288
+_EQUAL = 3  # distances in a row
+
+# Words that follow one another, each with the bits that count.
+_Pattern = tuple[tuple[int, int], ...]
+_DTS: Mapping[int, _Pattern] = {  # ETSI TS 102 114, 5.3 and annex E, by bits used of each word
+    16: ((0x7FFE, 0xFFFF), (0x8001, 0xFFFF), (0xFC00, 0xFC00)),
+    14: ((0x1FFF, 0xFFFF), (0xE800, 0xFFFF), (0x07F0, 0xFFF0)),
+}
+_BURST = ((0xF872, 0xFFFF), (0x4E1F, 0xFFFF))  # IEC 61937-1, 6.1.7: Pa and Pb
+_BURST_HEAD = 4  # words: Pa to Pd
+_AC3 = 0x0B77  # ETSI TS 102 366, 4.3.1
+_AC3_KBITS = (
+    32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640,
+)  # fmt: skip
+
+# What bursts carry, by data type (IEC 61937-2), and how many bits Pd counts as one.
+_PAYLOADS: Mapping[int, tuple[str, int]] = {
+    1: ("AC-3", 1), 5: ("MP3", 1), 7: ("AAC", 1), 11: ("DTS", 1), 12: ("DTS", 1), 13: ("DTS", 1),
+    17: ("DTS", 8), 21: ("E-AC-3", 8),
+}  # fmt: skip
+
+
+class Bitstream(NamedTuple):
+    """Coded sound in words of 16 bits."""
+
+    codec: str  # in words, as people call it
+    start: int  # the word at which its first whole frame begins
+    distance: int  # words from one frame to the next
+    swapped: bool  # whether the bytes of each word are the other way round
+    in_bursts: bool  # whether its frames are payloads of S/PDIF's bursts
+
+
+def words_of(samples: np.ndarray) -> np.ndarray | None:
+    """Samples as one row of 16-bit words, uint16; None if they are not exactly that."""
+    scaled = samples.reshape(-1) * np.float32(32768)
+    with np.errstate(invalid="ignore"):
+        words = scaled.astype(np.int16)
+    return words.view(np.uint16) if np.array_equal(words, scaled) else None
+
+
+def find(words: np.ndarray) -> Bitstream | None:
+    """The first coded sound in some words."""
+    for swapped in (False, True):
+        these = words.byteswap() if swapped else words
+        if (found := _burst_stream(these)) is not None:
+            return found._replace(swapped=swapped)
+        for pattern in _DTS.values():
+            if (repeat := _repeat(_hits(these, pattern))) is not None:
+                return Bitstream("DTS", *repeat, swapped, False)
+        if (repeat := _ac3(these)) is not None:
+            return Bitstream("AC-3", *repeat, swapped, False)
+    return None
+
+
+def payloads(blocks: Iterable[np.ndarray], stream: Bitstream) -> Iterator[bytes]:
+    """The bytes of the coded sound in blocks of words, in pieces of any size."""
+    if stream.swapped:
+        blocks = (block.byteswap() for block in blocks)
+    if stream.in_bursts:
+        return _of_bursts(blocks)
+    return (_bytes(block) for block in blocks)
+
+
+def _bytes(words: np.ndarray) -> bytes:
+    return words.astype(">u2").tobytes()
+
+
+def _hits(words: np.ndarray, pattern: _Pattern) -> np.ndarray:
+    """Where the pattern begins."""
+    value, mask = pattern[0]
+    hits = np.flatnonzero(words[: len(words) - len(pattern) + 1] & np.uint16(mask) == value)
+    for offset, (value, mask) in enumerate(pattern[1:], 1):
+        hits = hits[words[hits + offset] & np.uint16(mask) == value]
+    return hits
+
+
+def _repeat(hits: np.ndarray) -> tuple[int, int] | None:
+    """The first of some hits at equal distances, and the distance."""
+    gaps = np.diff(hits)
+    if len(gaps) < _EQUAL:
+        return None
+    runs = np.lib.stride_tricks.sliding_window_view(gaps, _EQUAL)
+    equal = np.flatnonzero((runs == runs[:, :1]).all(axis=1) & (runs[:, 0] <= _LONGEST))
+    return (int(hits[equal[0]]), int(gaps[equal[0]])) if len(equal) else None
+
+
+def _burst_stream(words: np.ndarray) -> Bitstream | None:
+    repeat = _repeat(_hits(words[:-2], _BURST))
+    if repeat is None:
+        return None
+    kind = int(words[repeat[0] + 2]) & 0x1F
+    codec = _PAYLOADS[kind][0] if kind in _PAYLOADS else f"data of type {kind} in S/PDIF"
+    return Bitstream(codec, *repeat, False, True)
+
+
+def _ac3(words: np.ndarray) -> tuple[int, int] | None:
+    """The first of some AC-3 frames that follow one another by the sizes they tell."""
+    starts = np.flatnonzero(words[:-2] == _AC3)
+    sizes = _ac3_words(words[starts + 2])
+    follow = dict(zip(starts.tolist(), (starts + sizes).tolist(), strict=True))
+    for start, at in follow.items():
+        for _ in range(_EQUAL):
+            if at not in follow or follow[at] == at:
+                break
+            at = follow[at]
+        else:
+            return start, follow[start] - start
+    return None
+
+
+def _ac3_words(heads: np.ndarray) -> np.ndarray:
+    """Sizes of AC-3 frames in words, by their third words; 0: there is no such frame."""
+    rate, code, version = heads >> 14, heads >> 8 & 0x3F, heads >> 3 & 0x1F
+    kbits = np.array(_AC3_KBITS)[np.minimum(code >> 1, len(_AC3_KBITS) - 1)]
+    hertz = np.array([48000, 44100, 32000, 1])[rate]
+    sizes = kbits * 96_000 // hertz + (code & 1) * (rate == 1)
+    valid = (rate < 3) & (code < 2 * len(_AC3_KBITS)) & (version <= 10) & (version >= 6)
+    return np.where(valid, sizes, 0)
+
+
+def _of_bursts(blocks: Iterable[np.ndarray]) -> Iterator[bytes]:
+    """The payloads of bursts, each with the padding left out."""
+    held: np.ndarray = np.zeros(0, np.uint16)
+    for block in blocks:
+        held = np.concatenate([held[-4 * _LONGEST :], block])
+        done = 0
+        for hit in _hits(held, _BURST).tolist():
+            if hit < done:
+                continue
+            head = held[hit : hit + _BURST_HEAD].tolist()
+            if len(head) < _BURST_HEAD:
+                break
+            unit = _PAYLOADS.get(head[2] & 0x1F, ("", 0))[1]
+            size = head[3] * unit // 8
+            end = hit + _BURST_HEAD + (size + 1) // 2
+            if end > len(held):
+                break
+            yield _bytes(held[hit + _BURST_HEAD : end])[:size]
+            done = end
+        held = held[done:]

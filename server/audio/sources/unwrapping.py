@@ -1,0 +1,86 @@
+"""Decodes coded sound that poses as samples, wherever a source turns out to hold it.
+
+What stands in front of it, silence above all, keeps its length.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+
+from server.audio.sources import bitstreams
+from server.audio.sources.bitstreams import Bitstream
+from server.audio.sources.coded import decoded
+from server.audio.sources.frames import BLOCK, chunks_of
+from server.audio.sources.source import Chunk, Source
+
+_WINDOW = 1 << 18  # words that are searched together
+_OVERLAP = 1 << 16  # words of them that are searched again with those that follow
+_SEARCHED = 1 << 21  # words of sound (24 s of a CD) after which it is what it seems to be
+
+
+class UnwrappedSource(Source):
+    """Another source; where its samples are no sound, they are decoded once more."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source.format, source.seconds)
+        self.track, self.warnings = source.track, source.warnings
+        self._source = source
+
+    def chunks(self) -> Iterator[Chunk]:
+        """As `Source` says.
+
+        Raises:
+            AudioError: it holds coded sound that cannot be decoded.
+        """
+        rest = self._source.chunks()
+        held: list[Chunk] = []  # sound that is not judged yet
+        passed, undecided = 0, True
+        for chunk in rest:
+            if not held and not chunk.samples.any():
+                yield chunk
+                continue
+            undecided = passed < _SEARCHED and _may_be_coded(chunk, held)
+            held.append(chunk)
+            if not undecided:
+                break
+            if _words(held) < _WINDOW:
+                continue
+            if (found := bitstreams.find(_joined(held))) is not None:
+                break
+            while _words(held) > _OVERLAP:
+                passed += held[0].samples.size
+                yield held.pop(0)
+        found = bitstreams.find(_joined(held)) if undecided and held else None
+        if found is None:
+            yield from chain(held, rest)
+        else:
+            yield from self._unwrapped(found, held, rest)
+
+    def _unwrapped(
+        self, found: Bitstream, held: list[Chunk], rest: Iterator[Chunk]
+    ) -> Iterator[Chunk]:
+        words, channels = _joined(held), len(held[0].channels)
+        front, frame = found.start // channels, -(-found.distance // channels)
+        samples = np.concatenate([chunk.samples for chunk in held])[:front]
+        samples[max(0, front - frame) :] = 0  # a frame whose beginning was cut off
+        for start in range(0, front, BLOCK):
+            yield held[0]._replace(samples=samples[start : start + BLOCK])
+        blocks = (bitstreams.words_of(chunk.samples) for chunk in rest)
+        coded = chain((words[found.start :],), (block for block in blocks if block is not None))
+        frames = decoded(found.codec, bitstreams.payloads(coded, found), self.warnings)
+        yield from chunks_of(frames)
+
+
+def _may_be_coded(chunk: Chunk, held: list[Chunk]) -> bool:
+    alike = not held or chunk[:2] == held[0][:2]
+    return alike and bitstreams.words_of(chunk.samples) is not None
+
+
+def _words(held: list[Chunk]) -> int:
+    return sum(chunk.samples.size for chunk in held)
+
+
+def _joined(held: list[Chunk]) -> np.ndarray:
+    words = [bitstreams.words_of(chunk.samples) for chunk in held]
+    return np.concatenate([each for each in words if each is not None])
