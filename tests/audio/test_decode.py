@@ -13,6 +13,8 @@ from server.work.steps import finish
 from .making import RATE, read_mix, sine_fit, song, tone, write_av, write_sound
 
 SECONDS = 1.5
+# Nothing here encodes DTS as asked; `sources/test_unwrapping.py` has frames of it.
+WRITTEN = tuple(kind for kind in SUPPORTED_FORMATS if kind != "dts")
 
 
 def ignore(done: float) -> None:
@@ -46,7 +48,7 @@ def write(path: Path, kind: str, samples: np.ndarray | None = None) -> int:
     return rate
 
 
-@pytest.mark.parametrize("kind", SUPPORTED_FORMATS)
+@pytest.mark.parametrize("kind", WRITTEN)
 def test_every_format_is_recognised_by_its_bytes_and_decoded(tmp_path: Path, kind: str) -> None:
     source = tmp_path / "input"
     rate = write(source, kind)

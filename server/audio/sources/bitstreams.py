@@ -44,8 +44,8 @@ class Bitstream(NamedTuple):
 
 def words_of(samples: np.ndarray) -> np.ndarray | None:
     """Samples as one row of 16-bit words, uint16; None if they are not exactly that."""
-    scaled = samples.reshape(-1) * np.float32(32768)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # of what is no number
+        scaled = samples.reshape(-1) * np.float32(32768)
         words = scaled.astype(np.int16)
     return words.view(np.uint16) if np.array_equal(words, scaled) else None
 

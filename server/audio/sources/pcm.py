@@ -67,7 +67,7 @@ def to_float(data: bytes, coding: Coding) -> np.ndarray:
         return table[np.frombuffer(data, np.uint8)]
     if coding.kind == "float":
         raw = np.frombuffer(data, f"{_sign(coding)}f{coding.width}")
-        with np.errstate(over="ignore"):  # a double beyond float32 becomes inf, handled later
+        with np.errstate(all="ignore"):  # a double beyond float32 becomes inf, handled later
             return raw.astype(np.float32, copy=False)
     values = _integers(data, coding)
     return np.multiply(values, 1 / (1 << 8 * values.dtype.itemsize - 1), dtype=np.float32)

@@ -37,7 +37,7 @@ class UnwrappedSource(Source):
         held: list[Chunk] = []  # sound that is not judged yet
         passed, undecided = 0, True
         for chunk in rest:
-            if not held and not chunk.samples.any():
+            if not held and _is_silent(chunk):
                 yield chunk
                 continue
             undecided = passed < _SEARCHED and _may_be_coded(chunk, held)
@@ -75,6 +75,11 @@ class UnwrappedSource(Source):
 def _may_be_coded(chunk: Chunk, held: list[Chunk]) -> bool:
     alike = not held or chunk[:2] == held[0][:2]
     return alike and bitstreams.words_of(chunk.samples) is not None
+
+
+def _is_silent(chunk: Chunk) -> bool:
+    with np.errstate(invalid="ignore"):  # of what is no number
+        return not chunk.samples.any()
 
 
 def _words(held: list[Chunk]) -> int:
