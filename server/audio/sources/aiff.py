@@ -11,12 +11,14 @@ from typing import BinaryIO, NamedTuple
 
 from server.audio.sources import ffmpeg, iff, layouts
 from server.audio.sources.iff import Piece
-from server.audio.sources.pcm import Coding, PcmSource
+from server.audio.sources.pcm import Coding, Extent, PcmSource
 from server.audio.sources.sniffing import Container
-from server.audio.sources.source import Source, nothing_decoded
+from server.audio.sources.source import Source, check_limits, nothing_decoded
+from server.audio.sources.tags import behind_tags
 
 _FORM_BYTES = 12  # FORM, its size, AIFF or AIFC
 _COMM_BYTES = 22  # of the common chunk, up to the compression type
+_NO_LAYOUT = Piece(b"CHAN", 0, 0)
 _SSND_BYTES = 8  # offset and block size, in front of the samples
 
 # By compression type, where it tells the width; of the others COMM does.
@@ -45,12 +47,11 @@ class _Common(NamedTuple):
 def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
     """Opens an AIFF. Raises as `open_source`."""
     with open(path, "rb") as file:
-        common, sound, form_end = _parsed(file)
+        common, sound, names, form_end = _parsed(file)
         coding = _coding(common)
         if coding is not None:
-            start, end = _samples(file, sound, form_end, common, coding)
-            channels = layouts.unknown(common.channels)
-            yield PcmSource(container.format, file, start, end, coding, common.rate, channels)
+            extent = _samples(file, sound, form_end, common, coding)
+            yield PcmSource(container.format, file, extent, coding, common.rate, names)
             return
     with ffmpeg.opened(path, container, file_name) as source:
         yield source
@@ -63,20 +64,26 @@ def extended(data: bytes) -> int:
     return round(mantissa * 2.0 ** (exponent - 63)) if 0 <= exponent < 32 else 0
 
 
-def _parsed(file: BinaryIO) -> tuple[_Common, Piece, int]:
-    """The common chunk, the sound chunk, and where the form ends as it says."""
-    form_end = 8 + int.from_bytes(file.read(8)[4:], "big")
+def _parsed(file: BinaryIO) -> tuple[_Common, Piece, tuple[str, ...], int]:
+    """The common chunk, the sound chunk, the channels' names, where the form ends as it says."""
+    begin = behind_tags(file)
+    file.seek(begin)
+    form_end = begin + 8 + int.from_bytes(file.read(8)[4:], "big")
+    start = begin + _FORM_BYTES
     found: dict[bytes, Piece] = {}
-    for piece in iff.pieces(file, _FORM_BYTES, iff.AIFF):
+    for piece in iff.pieces(file, start, iff.AIFF):
         found.setdefault(piece.id, piece)
         if found.keys() >= {b"COMM", b"SSND"}:
             break
     common, sound = (
-        found.get(id) or iff.find(file, id, _FORM_BYTES, iff.AIFF) for id in (b"COMM", b"SSND")
+        found.get(id) or iff.find(file, id, start, iff.AIFF) for id in (b"COMM", b"SSND")
     )
     if common is None or sound is None:
         raise nothing_decoded()
-    return _common(iff.content(file, common, _COMM_BYTES)), sound, form_end
+    fields = _common(iff.content(file, common, _COMM_BYTES))
+    check_limits(fields.rate, fields.channels)
+    layout = iff.content(file, found.get(b"CHAN", _NO_LAYOUT), layouts.CORE_AUDIO_BYTES)
+    return fields, sound, layouts.by_core_audio(layout, fields.channels), form_end
 
 
 def _common(data: bytes) -> _Common:
@@ -88,16 +95,15 @@ def _common(data: bytes) -> _Common:
 
 def _samples(
     file: BinaryIO, sound: Piece, form_end: int, common: _Common, coding: Coding
-) -> tuple[int, int]:
-    """Where the samples begin and end."""
-    head = iff.content(file, sound, 4)
-    offset = int.from_bytes(head, "big")
+) -> Extent:
+    """Where the samples are."""
+    offset = int.from_bytes(iff.content(file, sound, 4), "big")
     samples = Piece(sound.id, sound.start + _SSND_BYTES, sound.size - _SSND_BYTES)
     start, end = samples.start, iff.sound_end(file, samples, iff.AIFF, form_end)
     claimed = common.frames * common.channels * coding.width
     if samples.size <= 0 < claimed:  # never filled in, while the other count was
         end = min(end, start + claimed)
-    return (start + offset if start + offset < end else start), end
+    return Extent(start + offset if start + offset < end else start, end, samples.told(iff.AIFF))
 
 
 def _coding(common: _Common) -> Coding | None:

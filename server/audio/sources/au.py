@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.audio.sources import ffmpeg, iff, layouts
-from server.audio.sources.pcm import Coding, Kind, PcmSource
+from server.audio.sources.pcm import Coding, Extent, Kind, PcmSource
 from server.audio.sources.sniffing import Container
-from server.audio.sources.source import Source
+from server.audio.sources.source import Source, check_limits
+from server.audio.sources.tags import behind_tags
 
 _HEADER_BYTES = 24
+_UNBELIEVABLE = 0x7FFF_0000
 _UNKNOWN = 0xFFFF_FFFF  # the size that a stream has
 _CODINGS: Mapping[int, tuple[Kind, int]] = {
     1: ("ulaw", 1), 2: ("signed", 1), 3: ("signed", 2), 4: ("signed", 3), 5: ("signed", 4),
@@ -25,6 +27,8 @@ _CODINGS: Mapping[int, tuple[Kind, int]] = {
 def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
     """Opens an AU. Raises as `open_source`."""
     with open(path, "rb") as file:
+        begin = behind_tags(file)
+        file.seek(begin)
         header = file.read(_HEADER_BYTES).ljust(_HEADER_BYTES, b"\0")
         big = header[:4] == b".snd"
         start, size, encoding, rate, channels = (
@@ -32,11 +36,13 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
             for at in range(4, _HEADER_BYTES, 4)
         )
         if encoding in _CODINGS:
-            length = iff.file_size(file)
+            length, start = iff.file_size(file), begin + start
             end = length if size in (0, _UNKNOWN) else min(length, start + size)
+            check_limits(rate, channels)
             coding = Coding(*_CODINGS[encoding], big)
             names = layouts.unknown(channels)
-            yield PcmSource(container.format, file, start, end, coding, rate, names)
+            extent = Extent(start, end, size if size < _UNBELIEVABLE else 0)
+            yield PcmSource(container.format, file, extent, coding, rate, names)
             return
     with ffmpeg.opened(path, container, file_name) as source:
         yield source

@@ -12,11 +12,13 @@ from typing import BinaryIO, NamedTuple
 
 from server.audio.sources import ffmpeg, iff, layouts
 from server.audio.sources.iff import Piece
-from server.audio.sources.pcm import Coding, Kind, PcmSource
+from server.audio.sources.pcm import Coding, Extent, Kind, PcmSource
 from server.audio.sources.sniffing import Container
-from server.audio.sources.source import Source, nothing_decoded
+from server.audio.sources.source import Source, check_limits, nothing_decoded
+from server.audio.sources.tags import behind_tags
 
 _HEADER_BYTES = 8  # caff, version, flags
+_NO_LAYOUT = Piece(b"chan", 0, 0)
 _EDIT_COUNT_BYTES = 4  # in front of the samples
 _FLOAT, _LITTLE = 1, 2  # format flags of linear PCM
 _LAWS: Mapping[bytes, Kind] = {b"alaw": "alaw", b"ulaw": "ulaw"}
@@ -25,7 +27,7 @@ _LAWS: Mapping[bytes, Kind] = {b"alaw": "alaw", b"ulaw": "ulaw"}
 class _Description(NamedTuple):
     """The `desc` chunk (CAFAudioFormat)."""
 
-    rate: float
+    rate: int
     id: bytes
     flags: int
     bytes_per_packet: int
@@ -38,30 +40,37 @@ class _Description(NamedTuple):
 def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
     """Opens a CAF. Raises as `open_source`."""
     with open(path, "rb") as file:
-        description, sound = _parsed(file)
+        description, sound, names = _parsed(file)
         coding = _coding(description)
         if coding is not None:
+            told = max(0, sound.told(iff.CAF) - _EDIT_COUNT_BYTES)
             start, end = sound.start + _EDIT_COUNT_BYTES, iff.file_size(file)
             if sound.size > _EDIT_COUNT_BYTES:  # -1 in a stream
                 end = min(end, sound.end)
-            rate = round(description.rate) if 0 < description.rate < 1 << 32 else 0
-            names = layouts.unknown(description.channels)
-            yield PcmSource(container.format, file, start, end, coding, rate, names)
+            extent = Extent(start, end, told)
+            yield PcmSource(container.format, file, extent, coding, description.rate, names)
             return
     with ffmpeg.opened(path, container, file_name) as source:
         yield source
 
 
-def _parsed(file: BinaryIO) -> tuple[_Description, Piece]:
+def _parsed(file: BinaryIO) -> tuple[_Description, Piece, tuple[str, ...]]:
+    """The description, the sound, and the names of its channels."""
     found: dict[bytes, Piece] = {}
-    for piece in iff.pieces(file, _HEADER_BYTES, iff.CAF):
+    for piece in iff.pieces(file, behind_tags(file) + _HEADER_BYTES, iff.CAF):
         found.setdefault(piece.id, piece)
         if found.keys() >= {b"desc", b"data"}:
             break
     if not found.keys() >= {b"desc", b"data"}:
         raise nothing_decoded()
     fields = iff.content(file, found[b"desc"], 32).ljust(32, b"\0")
-    return _Description(*struct.unpack(">d4sIIIII", fields)), found[b"data"]
+    rate, *others = struct.unpack(">d4sIIIII", fields)
+    description = _Description(round(rate) if 0 < rate < 1 << 32 else 0, *others)
+    layout = found.get(b"chan", _NO_LAYOUT)
+    data = iff.content(file, layout, layouts.CORE_AUDIO_BYTES)
+    check_limits(description.rate, description.channels)
+    names = layouts.by_core_audio(data, description.channels)
+    return description, found[b"data"], names
 
 
 def _coding(description: _Description) -> Coding | None:

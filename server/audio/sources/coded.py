@@ -17,6 +17,7 @@ from server.audio.sources.frames import chunks_of
 from server.audio.sources.iff import file_size
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Chunk, Source, check_limits
+from server.audio.sources.tags import behind_tags
 from server.errors import AudioError
 
 _BLOCK = 1 << 16  # bytes
@@ -46,7 +47,7 @@ class CodedSource(Source):
 def dts(path: Path, container: Container, file_name: str) -> Iterator[Source]:
     """Opens a file of DTS frames, in any of their four spellings. Raises as `open_source`."""
     with open(path, "rb") as file:
-        yield CodedSource(container.format, "DTS", file, 0, file_size(file))
+        yield CodedSource(container.format, "DTS", file, behind_tags(file), file_size(file))
 
 
 def decoded(codec: str, coded: Iterable[bytes], warnings: list[str]) -> Iterator[AudioFrame]:

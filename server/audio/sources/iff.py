@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal, NamedTuple
 _WINDOW = 1 << 16  # bytes
 _SEARCH = 1 << 24  # bytes: how far a chunk is looked for that no chain of chunks leads to
 _PLACEHOLDER = 0x7FFF_0000  # a 32-bit size from here on is one that nobody came back to fill in
+_HUGE = 1 << 44  # and a 64-bit one
 _WRAP = 1 << 32  # what a 32-bit size loses when it overflows
 
 
@@ -49,6 +50,11 @@ class Piece(NamedTuple):
     id: bytes
     start: int  # of its content
     size: int
+
+    def told(self, layout: Layout) -> int:
+        """Bytes that its header promises; 0 where nobody came back to fill the size in."""
+        believable = _PLACEHOLDER if layout.size_bytes == 4 else _HUGE
+        return self.size if 0 < self.size < believable else 0
 
     @property
     def end(self) -> int:

@@ -65,7 +65,7 @@ class Mp3Source(Source):
     def chunks(self) -> Iterator[Chunk]:
         """As `Source` says. Joined files come one after the other, each trimmed by its own tag."""
         for stream, frames in groupby(self._frames(), key=itemgetter(0)):
-            sound = chunks_of(self._decoded(stream.kind, (data for _, data in frames)))
+            sound = chunks_of(self._decoded(stream, (data for _, data in frames)))
             yield from _without(_padding(stream.info, stream.kind), sound)
 
     def _frames(self) -> Iterator[tuple[_Stream, bytes]]:
@@ -112,18 +112,20 @@ class Mp3Source(Source):
             yield position, length, first, window[at : at + length]
             position += length
 
-    def _decoded(self, kind: Kind, frames: Iterable[bytes]) -> Iterator[AudioFrame]:
+    def _decoded(self, stream: _Stream, frames: Iterable[bytes]) -> Iterator[AudioFrame]:
         """The frames of one stream, decoded; silence in place of each that cannot be."""
-        decoder = cast(AudioCodecContext, av.CodecContext.create(_DECODERS[kind.layer], "r"))
+        decoder = cast(AudioCodecContext, av.CodecContext.create(_DECODERS[stream.kind.layer], "r"))
         decoder.thread_count = 1
-        damaged = 0
-        for data in frames:
+        count = damaged = 0
+        for count, data in enumerate(frames, 1):  # noqa: B007
             decoded = _decode(decoder, data) if data else []
             if not decoded:
                 damaged += 1
-            yield from decoded or [_silence(kind)]
+            yield from decoded or [_silence(stream.kind)]
         if damaged:
             self.warnings.append(f"{damaged} damaged frames of MPEG audio are silent")
+        length = stream.kind.samples / stream.kind.rate
+        self.check_end(count * length, stream.info.frames * length)
 
     def _claimed_seconds(self) -> float | None:
         """By the index, else by the size of the first frame, as if all were like it."""

@@ -27,37 +27,48 @@ class Coding(NamedTuple):
     kind: Kind
     width: int  # bytes
     big: bool = False  # most significant byte first
+    full_scale: float = 1.0  # of floats
+
+
+class Extent(NamedTuple):
+    """Where in a file samples are, in bytes."""
+
+    start: int
+    end: int
+    told: int = 0  # how many the file claims to hold; 0: nothing to believe
 
 
 class PcmSource(Source):
-    """Samples from byte `start` of an open file to byte `end`, frame by frame.
+    """Samples in a stretch of an open file, frame by frame.
 
     Raises:
         AudioError: a rate, a number of channels or a width of samples that there is not.
     """
 
     def __init__(
-        self, format: str, file: BinaryIO, start: int, end: int, coding: Coding, rate: int,
+        self, format: str, file: BinaryIO, extent: Extent, coding: Coding, rate: int,
         channels: tuple[str, ...],
     ) -> None:  # fmt: skip
         check_limits(rate, len(channels))
         if coding.width not in _WIDTHS[coding.kind]:
             raise nothing_decoded()
         self._file, self._coding, self._rate, self._channels = file, coding, rate, channels
-        self._start = start
-        self._frames = max(0, end - start) // (coding.width * len(channels))
+        self._start = extent.start
+        self._frame_bytes = coding.width * len(channels)
+        self._frames = max(0, extent.end - extent.start) // self._frame_bytes
+        self._told = extent.told // self._frame_bytes
         super().__init__(format, self._frames / rate or None)
 
     def chunks(self) -> Iterator[Chunk]:
         """As `Source` says. A frame that the file's end cuts is left out."""
-        frame_bytes = self._coding.width * len(self._channels)
         self._file.seek(self._start)
         left = self._frames
-        while left and (data := self._file.read(min(left, BLOCK) * frame_bytes)):
-            frames = len(data) // frame_bytes
-            samples = to_float(data[: frames * frame_bytes], self._coding)
+        while left and (data := self._file.read(min(left, BLOCK) * self._frame_bytes)):
+            frames = len(data) // self._frame_bytes
+            samples = to_float(data[: frames * self._frame_bytes], self._coding)
             yield Chunk(self._rate, self._channels, samples.reshape(frames, -1))
             left -= min(left, BLOCK)
+        self.check_end(self._frames / self._rate, self._told / self._rate)
 
 
 def to_float(data: bytes, coding: Coding) -> np.ndarray:
@@ -68,6 +79,8 @@ def to_float(data: bytes, coding: Coding) -> np.ndarray:
     if coding.kind == "float":
         raw = np.frombuffer(data, f"{_sign(coding)}f{coding.width}")
         with np.errstate(all="ignore"):  # a double beyond float32 becomes inf, handled later
+            if coding.full_scale != 1:
+                return np.multiply(raw, 1 / coding.full_scale, dtype=np.float32)
             return raw.astype(np.float32, copy=False)
     values = _integers(data, coding)
     return np.multiply(values, 1 / (1 << 8 * values.dtype.itemsize - 1), dtype=np.float32)

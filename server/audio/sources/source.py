@@ -14,6 +14,7 @@ from server.audio.sources.sniffing import suffix_of
 from server.errors import AudioError, UnsupportedFormat
 
 MAX_CHANNELS = 8
+_SHORT = 0.1  # s that nobody is told of
 RATES = range(1000, 768_001)  # Hz; beyond is a broken header, or a bomb (1 Hz: 14 kB are hours)
 
 
@@ -45,6 +46,11 @@ class Source(ABC):
         self.format = format
         self.seconds = seconds
         self.warnings: list[str] = []
+
+    def check_end(self, seconds: float, told: float) -> None:
+        """Warns of a file that ends before its header says."""
+        if told - seconds > _SHORT:
+            self.warnings.append(f"The file ends early: it holds {seconds:.1f} of {told:.1f} s")
 
     @abstractmethod
     def chunks(self) -> Iterator[Chunk]:

@@ -10,19 +10,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from server.audio.sources import ffmpeg, iff, layouts
 from server.audio.sources.coded import CodedSource
 from server.audio.sources.iff import Layout, Piece
 from server.audio.sources.mp3 import Mp3Source
-from server.audio.sources.pcm import Coding, Kind, PcmSource
+from server.audio.sources.pcm import Coding, Extent, Kind, PcmSource
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Source, check_limits, nothing_decoded
+from server.audio.sources.tags import behind_tags
 
 _PCM, _FLOAT, _ALAW, _ULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # wFormatTag
 _MPEG = (0x50, 0x55)
 _CODED: Mapping[int, str] = {0x2000: "AC-3", 0x2001: "DTS"}
 _KINDS: Mapping[int, Kind] = {_PCM: "signed", _FLOAT: "float", _ALAW: "alaw", _ULAW: "ulaw"}
 _LAYOUTS = {b"RIFX": iff.RIFX, b"riff": iff.WAVE64}
+_COOL_EDIT: Mapping[int, float] = {24: 2.0**23, 32: 2.0**15}  # full scale, by bits
+_COOL_EDIT_MARK = b"\2\0\1\0"  # in its 32-bit format
+_PEEK = 1 << 16  # bytes of samples
 _FMT_BYTES = 64  # of a format chunk, as many as are looked at
 _DS64 = 0xFFFF_FFFF  # "the size is in the ds64 chunk"
 
@@ -37,6 +43,7 @@ class WaveFormat(NamedTuple):
     block: int  # bytes of a frame
     bits: int
     mask: int
+    extra: bytes  # what follows a PCM format and should not be there
 
 
 class _Wave(NamedTuple):
@@ -61,8 +68,11 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
             return
         coding = _coding(wave.format, wave.layout is iff.RIFX)
         if coding is not None:
+            if _holds_cool_edit_floats(file, wave, coding):
+                coding = Coding("float", 4, full_scale=_COOL_EDIT[wave.format.bits])
             channels = layouts.by_mask(wave.format.mask, wave.format.channels)
-            yield PcmSource(container.format, file, start, end, coding, wave.format.rate, channels)
+            extent = Extent(start, end, wave.sound.told(wave.layout))
+            yield PcmSource(container.format, file, extent, coding, wave.format.rate, channels)
             return
     with ffmpeg.opened(path, container, file_name) as source:
         yield source
@@ -80,15 +90,16 @@ def wave_format(data: bytes, big: bool = False) -> WaveFormat:
         # The GUID of an old tag begins with that tag; without one, the bits must do.
         tag, mask = number(24, 4) or _PCM, number(20, 4)
     return WaveFormat(
-        tag, number(2, 2), number(4, 4), number(8, 4), number(12, 2), number(14, 2), mask
+        tag, number(2, 2), number(4, 4), number(8, 4), number(12, 2), number(14, 2), mask, data[16:]
     )
 
 
 def _parsed(file: BinaryIO) -> _Wave:
-    magic = file.read(4)
-    layout = _LAYOUTS.get(magic, iff.RIFF)
-    start = 12 if layout.id_bytes == 4 else 40  # behind the container's own ids and size
-    file.seek(layout.id_bytes)
+    begin = behind_tags(file)
+    file.seek(begin)
+    layout = _LAYOUTS.get(file.read(4), iff.RIFF)
+    start = begin + (12 if layout.id_bytes == 4 else 40)  # behind the container's ids and size
+    file.seek(begin + layout.id_bytes)
     size = int.from_bytes(file.read(layout.size_bytes), layout.order)
     found: dict[bytes, Piece] = {}
     for piece in iff.pieces(file, start, layout):
@@ -106,7 +117,8 @@ def _parsed(file: BinaryIO) -> _Wave:
         size = int.from_bytes(sizes[:8], "little")
     fields = wave_format(iff.content(file, format, _FMT_BYTES), layout is iff.RIFX)
     check_limits(fields.rate, fields.channels)
-    return _Wave(layout, size + (0 if layout.counts_header else 8), fields, sound)
+    end = begin + size + (0 if layout.counts_header else 8)
+    return _Wave(layout, end, fields, sound)
 
 
 def _coding(format: WaveFormat, big: bool) -> Coding | None:
@@ -122,3 +134,21 @@ def _coding(format: WaveFormat, big: bool) -> Coding | None:
     if kind == "signed" and width == 1:
         kind = "unsigned"
     return Coding(kind, width, big)
+
+
+def _holds_cool_edit_floats(file: BinaryIO, wave: _Wave, coding: Coding) -> bool:
+    """Whether what says it is integers of 32 bits is floats of Cool Edit's, not scaled to 1.
+
+    Its 24-bit format has no field to tell it from integers at the top of 32 bits, but these leave
+    their lowest byte empty, and as floats they would be of any size.
+    """
+    format = wave.format
+    marked = (format.bits == 24 and len(format.extra) <= 2) or format.extra[:4] == _COOL_EDIT_MARK
+    if coding != Coding("signed", 4) or format.bits not in _COOL_EDIT or not marked:
+        return False
+    file.seek(wave.sound.start)
+    data = file.read(_PEEK)
+    samples = np.frombuffer(data[: len(data) // 4 * 4], "<f4")
+    with np.errstate(invalid="ignore"):
+        small = bool((np.abs(samples) <= 2 * _COOL_EDIT[format.bits]).all())
+    return small and bool((samples.view(np.uint32) & 0xFF).any())

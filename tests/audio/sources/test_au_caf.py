@@ -10,6 +10,7 @@ from server.audio.decode import probe
 from server.errors import AudioError
 
 from .reading import FRAMES, RATE, expected, noise, packed, read
+from .test_aiff import aiff, big, comm, ssnd
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,32 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, data: bytes) -> None:
     source.write_bytes(data)
     with pytest.raises(AudioError):
         probe(source, "x.au")
+
+
+@pytest.mark.parametrize(("layout", "names"), [
+    ((121 << 16 | 6, 0, 0), ("FL", "FR", "FC", "LFE", "BL", "BR")),
+    ((124 << 16 | 6, 0, 0), ("FC", "FL", "FR", "BL", "BR", "LFE")),
+    ((0x10000, 0x60F, 0), ("FL", "FR", "FC", "LFE", "SL", "SR")),
+    ((0, 0, 6, *(n for label in (3, 1, 2, 5, 6, 4) for n in (label, 0, 0, 0, 0))),
+     ("FC", "FL", "FR", "BL", "BR", "LFE")),
+    ((101 << 16 | 2, 0, 0), ("NONE",) * 6), ((), ("NONE",) * 6), ((0, 0, 1 << 31), ("NONE",) * 6),
+])  # fmt: skip
+@pytest.mark.parametrize("container", ["caf", "aiff"])
+def test_speakers(
+    tmp_path: Path, layout: tuple[int, ...], names: tuple[str, ...], container: str
+) -> None:
+    data = struct.pack(f">{len(layout)}I", *layout)
+    values = noise(3000, 6)
+    samples = packed(values, 16, 2, "big")
+    source = tmp_path / "x"
+    if container == "caf":
+        desc = struct.pack(">qd4sIIIII", 32, RATE, b"lpcm", 0, 12, 1, 6, 16)
+        chan = b"chan" + struct.pack(">q", len(data)) + data
+        sound = b"data" + struct.pack(">q", -1) + bytes(4) + samples
+        source.write_bytes(b"caff\0\1\0\0desc" + desc + chan + sound)
+    else:
+        content = comm(channels=6) + big(b"CHAN", data) + ssnd(samples)
+        source.write_bytes(aiff(content))
+    found, _, channels = read(source)
+    assert channels == names
+    assert np.array_equal(found, expected(values, 16))

@@ -206,3 +206,12 @@ def test_what_holds_no_frames_is_refused(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(AudioError):
         probe(path, "x.mp3")
+
+
+def test_a_file_that_ends_early_is_told(tmp_path: Path, clean: bytes) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(clean[: len(clean) // 2])
+    with open_source(path, "x") as source:
+        assert list(source.chunks())
+        assert len(source.warnings) == 1
+        assert source.warnings[0].startswith("The file ends early: it holds 1.5 of 3.0 s")

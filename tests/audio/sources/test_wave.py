@@ -284,3 +284,42 @@ def test_a_file_beyond_4_gib_whose_size_overflowed(tmp_path: Path) -> None:
     with open_source(source, "x") as opened:
         assert opened.seconds == length / 4 / RATE
         assert np.array_equal(next(opened.chunks()).samples[:1000], expected(values, 16))
+
+
+@pytest.mark.parametrize(("bits", "extra"), [(24, b""), (24, b"\0\0"), (32, b"\2\0\1\0")])
+def test_floats_of_cool_edit(tmp_path: Path, bits: int, extra: bytes) -> None:
+    samples = song(FRAMES / RATE)
+    data = (samples * 2.0 ** (23 if bits == 24 else 15)).astype("<f4").tobytes()
+    source = tmp_path / "x"
+    source.write_bytes(wav(data, fmt(1, 2, bits, 4) + extra))
+    assert np.array_equal(read(source)[0], samples)
+
+
+@pytest.mark.parametrize("tag", [1, 0xFFFE])
+def test_integers_at_the_top_of_wider_samples_are_none(
+    tmp_path: Path, values: np.ndarray, tag: int
+) -> None:
+    source = tmp_path / "x"
+    format = fmt(1, 2, 24, 4, valid=24 if tag == 0xFFFE else None)
+    source.write_bytes(wav(packed(values, 24, 4, "little"), format))
+    assert np.array_equal(read(source)[0], expected(values, 24))
+
+
+@pytest.mark.parametrize("front", [b"ID3\4\0\0\0\0\0\5title", b"ID3\4\0\0\0\0\0\0"])
+def test_behind_a_tag(tmp_path: Path, values: np.ndarray, front: bytes) -> None:
+    source = tmp_path / "x"
+    source.write_bytes(front + wav(packed(values, 16, 2, "little")))
+    assert np.array_equal(read(source)[0], expected(values, 16))
+
+
+def test_a_file_that_ends_early_is_told(tmp_path: Path, values: np.ndarray) -> None:
+    data = packed(values, 16, 2, "little")
+    source = tmp_path / "x"
+    for size, warnings in (
+        (len(data), []), (0xFFFFFFFF, []), (len(data) + 100, []),
+        (2 * len(data), ["The file ends early: it holds 10.0 of 20.0 s"]),
+    ):  # fmt: skip
+        source.write_bytes(wav(data, size=size))
+        with open_source(source, "x") as opened:
+            assert sum(len(chunk.samples) for chunk in opened.chunks()) == FRAMES
+            assert opened.warnings == warnings
