@@ -35,7 +35,10 @@ class CodedSource(Source):
 
     def chunks(self) -> Iterator[Chunk]:
         """As `Source` says. Raises AudioError also where nothing can be decoded."""
-        return chunks_of(decoded(self._codec, self._blocks(), self.warnings))
+        frames = decoded(self._codec, self._blocks(), self.warnings)
+        if (first := next(frames, None)) is None:
+            raise undecodable(self._codec)
+        return chunks_of(chain((first,), frames))
 
     def _blocks(self) -> Iterator[bytes]:
         for start in range(self._start, self._end, _BLOCK):
@@ -58,9 +61,9 @@ def decoded(codec: str, coded: Iterable[bytes], warnings: list[str]) -> Iterator
         warnings: takes a sentence about frames that are damaged, which are left out.
 
     Raises:
-        AudioError: nothing can be decoded, or what comes cannot be handled.
+        AudioError: there is no decoder for it, or what comes cannot be handled.
     """
-    count = damaged = 0
+    damaged = 0
     decoder = _decoder(codec)
     for data in chain(coded, (None,)):
         for packet in decoder.parse(data):
@@ -73,21 +76,19 @@ def decoded(codec: str, coded: Iterable[bytes], warnings: list[str]) -> Iterator
                 continue
             for frame in frames:
                 check_limits(frame.sample_rate, frame.layout.nb_channels)
-                count += 1
                 yield frame
-    if count == 0:
-        raise _undecodable(codec)
     if damaged:
         warnings.append(f"{damaged} damaged frames of {codec} were left out")
 
 
+def undecodable(codec: str) -> AudioError:
+    """The error for a file of which nothing can be decoded."""
+    return AudioError(f"The file holds {codec}, which cannot be decoded")
+
+
 def _decoder(codec: str) -> AudioCodecContext:
     if codec not in _DECODERS:
-        raise _undecodable(codec)
+        raise undecodable(codec)
     decoder = cast(AudioCodecContext, av.CodecContext.create(_DECODERS[codec], "r"))
     decoder.thread_count = 1
     return decoder
-
-
-def _undecodable(codec: str) -> AudioError:
-    return AudioError(f"The file holds {codec}, which cannot be decoded")

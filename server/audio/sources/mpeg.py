@@ -14,7 +14,7 @@ from server.audio.sources.tags import behind_tags
 LONGEST = 2881  # bytes of a frame: layer 2 of MPEG-2.5, 160 kbit/s, 8 kHz
 _CHAIN = 3  # frames in a row that no accident produces
 _LEFT = 7  # bytes; fewer may be left behind the last whole frame
-_WINDOW = 1 << 18  # bytes of a file that are looked at together
+_FIRST_WINDOW, _WINDOW = 1 << 12, 1 << 18  # bytes that are looked at together: few, then more
 _SEARCH = 1 << 24  # bytes: how far junk may go on in front of frames
 _SYNC = re.compile(rb"\xff(?=[\xe2-\xff])")
 
@@ -93,11 +93,13 @@ _Parser = Callable[[bytes, int], _Frame | None]
 
 def _search(file: BinaryIO, start: int, end: int) -> int | None:
     """The first of some frames that follow one another."""
-    for begin in range(start, min(end, start + _SEARCH), _WINDOW):
+    begin, window, last = start, _FIRST_WINDOW, min(end, start + _SEARCH)
+    while begin < last:
         file.seek(begin)
-        data = file.read(min(_WINDOW + _CHAIN * LONGEST + 4, end - begin))
-        if (found := _chain(data, 0, _WINDOW, mpeg_frame)) is not None:
+        data = file.read(min(window + _CHAIN * LONGEST + 4, end - begin))
+        if (found := _chain(data, 0, window, mpeg_frame)) is not None:
             return begin + found
+        begin, window = begin + window, min(2 * window, _WINDOW)
     return None
 
 

@@ -3,15 +3,15 @@
 What stands in front of it, silence above all, keeps its length.
 """
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
 
 import numpy as np
 
 from server.audio.sources import bitstreams
 from server.audio.sources.bitstreams import Bitstream
-from server.audio.sources.coded import decoded
-from server.audio.sources.frames import BLOCK, chunks_of
+from server.audio.sources.coded import decoded, undecodable
+from server.audio.sources.frames import chunks_of
 from server.audio.sources.source import Chunk, Source
 
 _WINDOW = 1 << 18  # words that are searched together
@@ -60,16 +60,41 @@ class UnwrappedSource(Source):
     def _unwrapped(
         self, found: Bitstream, held: list[Chunk], rest: Iterator[Chunk]
     ) -> Iterator[Chunk]:
-        words, channels = _joined(held), len(held[0].channels)
+        channels = len(held[0].channels)
         front, frame = found.start // channels, -(-found.distance // channels)
-        samples = np.concatenate([chunk.samples for chunk in held])[:front]
-        samples[max(0, front - frame) :] = 0  # a frame whose beginning was cut off
-        for start in range(0, front, BLOCK):
-            yield held[0]._replace(samples=samples[start : start + BLOCK])
-        blocks = (bitstreams.words_of(chunk.samples) for chunk in rest)
-        coded = chain((words[found.start :],), (block for block in blocks if block is not None))
-        frames = decoded(found.codec, bitstreams.payloads(coded, found), self.warnings)
-        yield from chunks_of(frames)
+        yield from _silenced(_part(held, 0, front), max(0, front - frame))
+        heard = False
+        coded = chain(_part(held, front, _words(held)), rest)
+        pause = 2 * found.distance  # no frame holds as many words of nothing
+        for silent, stretch in groupby(coded, lambda c: c.samples.size > pause and _is_silent(c)):
+            for chunk in stretch if silent else self._decoded(found, stretch):
+                yield chunk
+                heard = True
+            if not heard:
+                raise undecodable(found.codec)
+
+    def _decoded(self, found: Bitstream, stretch: Iterable[Chunk]) -> Iterator[Chunk]:
+        words = (bitstreams.words_of(chunk.samples) for chunk in stretch)
+        coded = bitstreams.payloads((block for block in words if block is not None), found)
+        return chunks_of(decoded(found.codec, coded, self.warnings))
+
+
+def _part(chunks: list[Chunk], begin: int, end: int) -> Iterator[Chunk]:
+    """The chunks from frame `begin` on to before frame `end`."""
+    for chunk in chunks:
+        samples = chunk.samples[max(0, begin) : max(0, end)]
+        if len(samples):
+            yield chunk._replace(samples=samples)
+        begin, end = begin - len(chunk.samples), end - len(chunk.samples)
+
+
+def _silenced(chunks: Iterable[Chunk], begin: int) -> Iterator[Chunk]:
+    """The same chunks, silent from frame `begin` on."""
+    for chunk in chunks:
+        samples = chunk.samples.copy()
+        samples[max(0, begin) :] = 0
+        yield chunk._replace(samples=samples)
+        begin -= len(samples)
 
 
 def _may_be_coded(chunk: Chunk, held: list[Chunk]) -> bool:

@@ -198,3 +198,17 @@ def test_a_wav_that_says_what_it_holds(tmp_path: Path, tag: int, codec: str) -> 
     path = tmp_path / "x"
     path.write_bytes(form(b"RIFF", b"WAVE", chunk(b"fmt ", fmt) + chunk(b"data", coded)))
     assert np.array_equal(read(path)[0], decoded(codec, coded))
+
+
+def test_silence_between_and_behind_keeps_its_length(
+    tmp_path: Path, stream: bytes, wanted: np.ndarray
+) -> None:
+    pause = 10 * RATE
+    samples = read(written(tmp_path / "x", (stream + bytes(4 * pause)) * 2))[0]
+    total = 2 * (len(wanted) + pause)
+    assert len(samples) == pytest.approx(total, abs=4 << 14)  # a block may be part of either
+    assert np.array_equal(samples[: len(wanted)], wanted)
+    assert not samples[len(wanted) : len(wanted) + pause - (2 << 14)].any()
+    second = np.flatnonzero(samples[len(wanted) :].any(axis=1))[0] + len(wanted)
+    start = np.flatnonzero(wanted.any(axis=1))[0]
+    assert np.array_equal(samples[second : second + len(wanted) - start], wanted[start:])
