@@ -15,8 +15,10 @@ LONGEST = 2881  # bytes of a frame: layer 2 of MPEG-2.5, 160 kbit/s, 8 kHz
 _CHAIN = 3  # frames in a row that no accident produces
 _LEFT = 7  # bytes; fewer may be left behind the last whole frame
 _FIRST_WINDOW, _WINDOW = 1 << 12, 1 << 18  # bytes that are looked at together: few, then more
-_SEARCH = 1 << 24  # bytes: how far junk may go on in front of frames
-_SYNC = re.compile(rb"\xff(?=[\xe2-\xff])")
+_SEARCH = 1 << 23  # bytes: how far junk may go on in front of frames
+# Where a header may be: both sync words, and no forbidden bit rate.
+_MPEG_SYNC = re.compile(rb"\xff(?=[\xe2-\xff][\x10-\xef])")
+_ADTS_SYNC = re.compile(rb"\xff(?=[\xf0\xf1\xf8\xf9])")
 
 # kbit/s by bitrate index 1 to 14 (ISO/IEC 11172-3, 2.4.2.3 and 13818-3, 2.4.2.3).
 _V1_L1 = (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)
@@ -45,12 +47,12 @@ class Kind(NamedTuple):
 
 def is_mpeg_audio(data: bytes) -> bool:
     """Whether `data`, the start of a file, is MPEG audio of any layer, maybe behind junk."""
-    return _chain(data, 0, len(data), mpeg_frame) is not None
+    return _chain(data, _MPEG_SYNC, len(data), mpeg_frame) is not None
 
 
 def is_adts(data: bytes) -> bool:
     """Whether `data`, the start of a file, is AAC in ADTS frames, maybe behind junk."""
-    return _chain(data, 0, len(data), _adts_frame) is not None
+    return _chain(data, _ADTS_SYNC, len(data), _adts_frame) is not None
 
 
 def first_frame(file: BinaryIO, start: int, end: int, floor: int | None = None) -> int | None:
@@ -97,7 +99,7 @@ def _search(file: BinaryIO, start: int, end: int) -> int | None:
     while begin < last:
         file.seek(begin)
         data = file.read(min(window + _CHAIN * LONGEST + 4, end - begin))
-        if (found := _chain(data, 0, window, mpeg_frame)) is not None:
+        if (found := _chain(data, _MPEG_SYNC, window, mpeg_frame)) is not None:
             return begin + found
         begin, window = begin + window, min(2 * window, _WINDOW)
     return None
@@ -110,16 +112,16 @@ def _frame_before(file: BinaryIO, position: int, floor: int) -> int | None:
     data = file.read(position - start + 4)
     length = position - start
     this = mpeg_frame(data, length)
-    for match in _SYNC.finditer(data, 0, length):
+    for match in _MPEG_SYNC.finditer(data, 0, length + 2):
         frame = mpeg_frame(data, match.start())
         if this and frame and frame[1] == this[1] and match.start() + frame[0] == length:
             return start + match.start()
     return None
 
 
-def _chain(data: bytes, start: int, end: int, parse: _Parser) -> int | None:
-    """Where, from `start` to before `end`, the first frame is that others follow."""
-    starts: Iterator[int] = (match.start() for match in _SYNC.finditer(data, start, end))
+def _chain(data: bytes, sync: re.Pattern[bytes], end: int, parse: _Parser) -> int | None:
+    """Where, before byte `end`, the first frame is that others follow."""
+    starts: Iterator[int] = (match.start() for match in sync.finditer(data, 0, end + 2))
     return next((at for at in starts if _follows(data, at, parse)), None)
 
 
