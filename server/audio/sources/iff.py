@@ -7,10 +7,12 @@ programs write them wrong, forget the pad byte, or never come back to fill them 
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO, Literal, NamedTuple
 
 _WINDOW = 1 << 16  # bytes
 _SEARCH = 1 << 24  # bytes: how far a chunk is looked for that no chain of chunks leads to
+_MOST, _MOST_HITS = 1 << 14, 64  # chunks of a file, and texts in a window that look like one
 _PLACEHOLDER = 0x7FFF_0000  # a 32-bit size from here on is one that nobody came back to fill in
 _HUGE = 1 << 44  # and a 64-bit one
 _WRAP = 1 << 32  # what a 32-bit size loses when it overflows
@@ -75,7 +77,10 @@ def content(file: BinaryIO, piece: Piece, limit: int) -> bytes:
 
 def pieces(file: BinaryIO, start: int, layout: Layout) -> Iterator[Piece]:
     """The chunks from byte `start` on, as far as they follow one another."""
-    while (piece := _piece(file, start, layout)) is not None:
+    for _ in range(_MOST):
+        piece = _piece(file, start, layout)
+        if piece is None:
+            return
         yield piece
         if piece.end <= start:
             return
@@ -91,7 +96,7 @@ def find(file: BinaryIO, id: bytes, start: int, layout: Layout) -> Piece | None:
     for begin in range(start, min(length, start + _SEARCH), _WINDOW):
         file.seek(begin)
         window = file.read(_WINDOW + len(id) - 1)
-        for match in re.finditer(re.escape(id), window):
+        for match in islice(re.finditer(re.escape(id), window), _MOST_HITS):
             piece = _piece(file, begin + match.start(), layout)
             if piece and (piece.end <= length or piece.size >= _PLACEHOLDER):
                 return piece

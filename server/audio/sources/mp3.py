@@ -6,7 +6,7 @@ them. What the encoder added in front and behind is left out where a LAME tag te
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -26,6 +26,7 @@ from server.audio.sources.tags import behind_tags
 _WINDOW = 1 << 18  # bytes that are read together
 _DECODERS = {1: "mp1float", 2: "mp2float", 3: "mp3float"}
 _LAYOUTS = {1: "mono", 2: "stereo"}
+_ESTIMATE = 100  # frames by which the length is guessed
 _DECODER_DELAY = 529  # samples that any decoder of layer 3 adds in front
 _ENCODERS = (b"LAME", b"Lavf", b"Lavc")  # whose tags tell what they added
 
@@ -128,10 +129,12 @@ class Mp3Source(Source):
         self.check_end(count * length, stream.info.frames * length)
 
     def _claimed_seconds(self) -> float | None:
-        """By the index, else by the size of the first frame, as if all were like it."""
-        _, length, kind, data = next(self._run(self._first))
+        """By the index, else by the size of the first frames, as if all were like them."""
+        frames = list(islice(self._run(self._first), _ESTIMATE))
+        _, _, kind, data = frames[0]
         index, size = _index(data, kind) or _Index(), self._end - self._first
         if not index.frames:
+            length = sum(length for _, length, _, _ in frames) / len(frames)
             return size / length * kind.samples / kind.rate
         samples = index.frames * kind.samples - index.delay - index.padding
         joined = size / index.size if 0 < 2 * index.size < size else 1

@@ -43,7 +43,7 @@ class WaveFormat(NamedTuple):
     block: int  # bytes of a frame
     bits: int
     mask: int
-    extra: bytes  # what follows a PCM format and should not be there
+    extra: bytes  # behind these fields; a PCM format has nothing there
 
 
 class _Wave(NamedTuple):
@@ -66,6 +66,7 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
         if wave.format.tag in _CODED:
             yield CodedSource(container.format, _CODED[wave.format.tag], file, start, end)
             return
+        check_limits(wave.format.rate, wave.format.channels)
         coding = _coding(wave.format, wave.layout is iff.RIFX)
         if coding is not None:
             if _holds_cool_edit_floats(file, wave, coding):
@@ -116,7 +117,6 @@ def _parsed(file: BinaryIO) -> _Wave:
         sound = sound._replace(size=int.from_bytes(sizes[8:16], "little"))
         size = int.from_bytes(sizes[:8], "little")
     fields = wave_format(iff.content(file, format, _FMT_BYTES), layout is iff.RIFX)
-    check_limits(fields.rate, fields.channels)
     end = begin + size + (0 if layout.counts_header else 8)
     return _Wave(layout, end, fields, sound)
 
