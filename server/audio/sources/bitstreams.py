@@ -28,8 +28,9 @@ _AC3_KBITS = (
 # What bursts carry, by data type (IEC 61937-2), and how many bits Pd counts as one.
 _PAYLOADS: Mapping[int, tuple[str, int]] = {
     1: ("AC-3", 1), 5: ("MP3", 1), 7: ("AAC", 1), 11: ("DTS", 1), 12: ("DTS", 1), 13: ("DTS", 1),
-    17: ("DTS", 8), 21: ("E-AC-3", 8),
+    17: ("DTS", 8), 21: ("E-AC-3", 8), 22: ("TrueHD", 8),
 }  # fmt: skip
+_PAUSES = (0, 3)  # data types that carry nothing
 
 
 class Bitstream(NamedTuple):
@@ -38,6 +39,7 @@ class Bitstream(NamedTuple):
     codec: str  # in words, as people call it
     start: int  # the word at which its first whole frame begins
     distance: int  # words from one frame to the next
+    quiet: int  # the word from which on what is in front of it is no sound either
     swapped: bool  # whether the bytes of each word are the other way round
     in_bursts: bool  # whether its frames are payloads of S/PDIF's bursts
 
@@ -58,9 +60,9 @@ def find(words: np.ndarray) -> Bitstream | None:
             return found._replace(swapped=swapped)
         for pattern in _DTS.values():
             if (repeat := _repeat(_hits(these, pattern))) is not None:
-                return Bitstream("DTS", *repeat, swapped, False)
+                return Bitstream("DTS", *repeat, _frame_before(*repeat), swapped, False)
         if (repeat := _ac3(these)) is not None:
-            return Bitstream("AC-3", *repeat, swapped, False)
+            return Bitstream("AC-3", *repeat, _frame_before(*repeat), swapped, False)
     return None
 
 
@@ -97,12 +99,18 @@ def _repeat(hits: np.ndarray) -> tuple[int, int] | None:
 
 
 def _burst_stream(words: np.ndarray) -> Bitstream | None:
-    repeat = _repeat(_hits(words[:-2], _BURST))
+    hits = _hits(words[:-2], _BURST)
+    repeat = _repeat(hits[~np.isin(words[hits + 2] & 0x1F, _PAUSES)])
     if repeat is None:
         return None
     kind = int(words[repeat[0] + 2]) & 0x1F
     codec = _PAYLOADS[kind][0] if kind in _PAYLOADS else f"data of type {kind} in S/PDIF"
-    return Bitstream(codec, *repeat, False, True)
+    return Bitstream(codec, *repeat, min(int(hits[0]), _frame_before(*repeat)), False, True)
+
+
+def _frame_before(start: int, distance: int) -> int:
+    """Where the frame would begin whose end alone may stand in front of the first one."""
+    return max(0, start - distance)
 
 
 def _ac3(words: np.ndarray) -> tuple[int, int] | None:

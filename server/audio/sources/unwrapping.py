@@ -61,8 +61,8 @@ class UnwrappedSource(Source):
         self, found: Bitstream, held: list[Chunk], rest: Iterator[Chunk]
     ) -> Iterator[Chunk]:
         channels = len(held[0].channels)
-        front, frame = found.start // channels, -(-found.distance // channels)
-        yield from _silenced(_part(held, 0, front), max(0, front - frame))
+        front = found.start // channels
+        yield from _silenced(_part(held, 0, front), found.quiet // channels)
         heard = False
         coded = chain(_part(held, front, _words(held)), rest)
         pause = 2 * found.distance  # no frame holds as many words of nothing

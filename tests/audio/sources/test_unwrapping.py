@@ -100,6 +100,16 @@ def test_dts_in_bursts(
         assert np.array_equal(samples[silence:], sound)
 
 
+def test_pauses_in_bursts_are_no_sound(
+    tmp_path: Path, stream: bytes, wanted: np.ndarray
+) -> None:
+    frames = [stream[at : at + 2048] for at in range(0, len(stream), 2048)]
+    words = bursts([b"\0\0\0\0"] * 300, 3, 64) + bursts(frames, 12, 1024)
+    samples = read(written(tmp_path / "x", words))[0]
+    assert np.array_equal(samples[-len(wanted) :], wanted)
+    assert np.abs(samples[: -len(wanted)]).max(initial=0) == 0, "no noise"
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("burst", [True, False])
 @pytest.mark.parametrize(("rate", "kbits"), [(48000, 448), (44100, 192), (32000, 96)])
@@ -136,8 +146,9 @@ def test_what_cannot_be_decoded_is_named(tmp_path: Path) -> None:
         broken[at + 6 : at + 2048] = bytes([0xFF]) * 2042
     with pytest.raises(AudioError, match="DTS"):
         probe(written(tmp_path / "x", bytes(broken)), "x.wav")
-    with pytest.raises(AudioError, match="S/PDIF"):
-        probe(written(tmp_path / "x", bursts([b"\1" * 500] * 50, 22, 2000)), "x.wav")
+    for kind, name in ((22, "TrueHD"), (30, "data of type 30 in S/PDIF")):
+        with pytest.raises(AudioError, match=f"^The file holds {name}, which cannot be decoded$"):
+            probe(written(tmp_path / "x", bursts([b"\1" * 500] * 50, kind, 2000)), "x.wav")
 
 
 def test_damage_within_costs_only_its_own_sound(
