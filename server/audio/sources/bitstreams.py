@@ -20,7 +20,8 @@ _DTS: Mapping[int, _Pattern] = {  # ETSI TS 102 114, 5.3 and annex E, by bits us
 }
 _BURST = ((0xF872, 0xFFFF), (0x4E1F, 0xFFFF))  # IEC 61937-1, 6.1.7: Pa and Pb
 _BURST_HEAD = 4  # words: Pa to Pd
-_AC3 = 0x0B77  # ETSI TS 102 366, 4.3.1
+_AC3 = 0x0B77  # ETSI TS 102 366, 4.3.1 and E.1.3
+_EAC3_VERSION = 16
 _AC3_KBITS = (
     32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640,
 )  # fmt: skip
@@ -62,7 +63,9 @@ def find(words: np.ndarray) -> Bitstream | None:
             if (repeat := _repeat(_hits(these, pattern))) is not None:
                 return Bitstream("DTS", *repeat, _frame_before(*repeat), swapped, False)
         if (repeat := _ac3(these)) is not None:
-            return Bitstream("AC-3", *repeat, _frame_before(*repeat), swapped, False)
+            enhanced = _ac3_version(these[repeat[0] + 2]) == _EAC3_VERSION
+            codec = "E-AC-3" if enhanced else "AC-3"
+            return Bitstream(codec, *repeat, _frame_before(*repeat), swapped, False)
     return None
 
 
@@ -114,9 +117,9 @@ def _frame_before(start: int, distance: int) -> int:
 
 
 def _ac3(words: np.ndarray) -> tuple[int, int] | None:
-    """The first of some AC-3 frames that follow one another by the sizes they tell."""
+    """The first of some frames of (E-)AC-3 that follow one another by the sizes they tell."""
     starts = np.flatnonzero(words[:-2] == _AC3)
-    sizes = _ac3_words(words[starts + 2])
+    sizes = _ac3_words(words[starts + 1], words[starts + 2])
     follow = dict(zip(starts.tolist(), (starts + sizes).tolist(), strict=True))
     for start, at in follow.items():
         for _ in range(_EQUAL):
@@ -128,14 +131,18 @@ def _ac3(words: np.ndarray) -> tuple[int, int] | None:
     return None
 
 
-def _ac3_words(heads: np.ndarray) -> np.ndarray:
-    """Sizes of AC-3 frames in words, by their third words; 0: there is no such frame."""
-    rate, code, version = heads >> 14, heads >> 8 & 0x3F, heads >> 3 & 0x1F
+def _ac3_words(second: np.ndarray, third: np.ndarray) -> np.ndarray:
+    """Sizes of frames in words, by their second and third words; 0: there is no such frame."""
+    rate, code, version = third >> 14, third >> 8 & 0x3F, _ac3_version(third)
     kbits = np.array(_AC3_KBITS)[np.minimum(code >> 1, len(_AC3_KBITS) - 1)]
     hertz = np.array([48000, 44100, 32000, 1])[rate]
     sizes = kbits * 96_000 // hertz + (code & 1) * (rate == 1)
     valid = (rate < 3) & (code < 2 * len(_AC3_KBITS)) & (version <= 10) & (version >= 6)
-    return np.where(valid, sizes, 0)
+    return np.where(valid, sizes, np.where(version == _EAC3_VERSION, (second & 0x7FF) + 1, 0))
+
+
+def _ac3_version(third: np.ndarray) -> np.ndarray:
+    return third >> 3 & 0x1F
 
 
 def _of_bursts(blocks: Iterable[np.ndarray]) -> Iterator[bytes]:

@@ -73,9 +73,9 @@ def fourteen(stream: bytes, size: int = 2048) -> bytes:
     return b"".join(out)
 
 
-def ac3(samples: np.ndarray, rate: int, kbits: int) -> list[bytes]:
-    """Frames of AC-3, by FFmpeg; shape (samples, 2)."""
-    coder = av.CodecContext.create("ac3", "w")
+def ac3(samples: np.ndarray, rate: int, kbits: int, codec: str = "ac3") -> list[bytes]:
+    """Frames of AC-3 or E-AC-3, by FFmpeg; shape (samples, 2)."""
+    coder = av.CodecContext.create(codec, "w")
     coder.sample_rate, coder.layout, coder.format = rate, "stereo", "fltp"
     coder.bit_rate = 1000 * kbits
     frames = []

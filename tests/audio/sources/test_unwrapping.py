@@ -100,9 +100,7 @@ def test_dts_in_bursts(
         assert np.array_equal(samples[silence:], sound)
 
 
-def test_pauses_in_bursts_are_no_sound(
-    tmp_path: Path, stream: bytes, wanted: np.ndarray
-) -> None:
+def test_pauses_in_bursts_are_no_sound(tmp_path: Path, stream: bytes, wanted: np.ndarray) -> None:
     frames = [stream[at : at + 2048] for at in range(0, len(stream), 2048)]
     words = bursts([b"\0\0\0\0"] * 300, 3, 64) + bursts(frames, 12, 1024)
     samples = read(written(tmp_path / "x", words))[0]
@@ -113,13 +111,16 @@ def test_pauses_in_bursts_are_no_sound(
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("burst", [True, False])
 @pytest.mark.parametrize(("rate", "kbits"), [(48000, 448), (44100, 192), (32000, 96)])
-def test_ac3(tmp_path: Path, rate: int, kbits: int, burst: bool, order: str) -> None:
-    frames = ac3(song(3), rate, kbits)
-    words = bursts(frames, 1, 1536) if burst else b"".join(frames)
+@pytest.mark.parametrize("codec", ["ac3", "eac3"])
+def test_ac3(tmp_path: Path, codec: str, rate: int, kbits: int, burst: bool, order: str) -> None:
+    frames = ac3(song(3), rate, kbits, codec)
+    words = b"".join(frames)
+    if burst:
+        words = bursts(frames, *((1, 1536) if codec == "ac3" else (21, 6144, 8)))
     path = written(tmp_path / "x", words, order)
     samples, found, _ = read(path)
     assert found == rate
-    assert np.array_equal(samples, decoded("ac3", b"".join(frames)))
+    assert np.array_equal(samples, decoded(codec, b"".join(frames)))
     assert np.corrcoef(samples[256:100_256, 0], song(3)[:100_000, 0])[0, 1] > 0.95
 
 
