@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
+from server.audio.heard import Heard
 from server.audio.resample import to_mix_rate
 from server.audio.sources.opening import open_source
 from server.audio.sources.source import Source, nothing_decoded
@@ -19,12 +20,24 @@ from server.work.steps import Steps
 
 
 class Probe(Struct, frozen=True):
-    """What a file is. `seconds` is what it claims, a hint only; None when it claims nothing."""
+    """What a file is. `seconds` is what it claims, a hint only; None when it claims nothing.
+
+    `codec` and `track` are in words, None where the format says it all, or there is one track only.
+    """
 
     format: str
     sample_rate: int  # Hz
     channels: int
     seconds: float | None
+    codec: str | None = None
+    track: str | None = None
+
+
+class Mix(Struct, frozen=True):
+    """A decoded file: `frames` at 44.1 kHz, and what they were."""
+
+    frames: int
+    heard: Heard
 
 
 def probe(path: Path, file_name: str) -> Probe:
@@ -42,52 +55,52 @@ def probe(path: Path, file_name: str) -> Probe:
         chunk = next(source.chunks(), None)
         if chunk is None:
             raise nothing_decoded()
-        return Probe(source.format, chunk.rate, len(chunk.channels), source.seconds)
+        return Probe(
+            source.format, chunk.rate, len(chunk.channels), source.seconds, source.codec,
+            source.track,
+        )  # fmt: skip
 
 
-def decode(source: Path, mix: Path, max_seconds: float, file_name: str = "") -> Steps[int]:
+def decode(source: Path, mix: Path, max_seconds: float, file_name: str = "") -> Steps[Mix]:
     """Decodes `source` into the F32 file `mix`, in blocks. A truncated file gives what it holds.
 
-    Returns the number of frames, at 44.1 kHz.
-
     Raises:
-        UnsupportedFormat, AudioError: as `probe`.
+        UnsupportedFormat, AudioError: as `probe`; also where most of it is damaged.
         AudioTooLong: as soon as more than `max_seconds` were decoded.
     """
-    with FrameWriter(mix) as writer:
-        for block, done in _blocks(source, max_seconds, file_name):
+    with open_source(source, file_name) as audio, FrameWriter(mix) as writer:
+        for block, done in _blocks(audio, max_seconds):
             writer.write(block)
             yield done
         if writer.frames == 0:
             raise nothing_decoded()
-    return writer.frames
+    heard = Heard(audio.format, audio.codec, audio.track, audio.warnings)
+    return Mix(writer.frames, heard)
 
 
 def measure(source: Path, max_seconds: float, file_name: str = "") -> Steps[int]:
     """How many frames `decode` would write, by decoding all of it. Raises as that."""
     frames = 0
-    for block, done in _blocks(source, max_seconds, file_name):
-        frames += len(block)
-        yield done
+    with open_source(source, file_name) as audio:
+        for block, done in _blocks(audio, max_seconds):
+            frames += len(block)
+            yield done
     if frames == 0:
         raise nothing_decoded()
     return frames
 
 
-def _blocks(
-    source: Path, max_seconds: float, file_name: str
-) -> Iterator[tuple[np.ndarray, float]]:
+def _blocks(audio: Source, max_seconds: float) -> Iterator[tuple[np.ndarray, float]]:
     """The source's sound at the mix's rate, in blocks of shape (frames, 2), each with the share
     of the source that ends there."""
     limit, frames = int(max_seconds * SAMPLE_RATE), 0
-    with open_source(source, file_name) as audio:
-        expected = min(_claimed_frames(audio) or limit, limit)
-        stereo = ((c.rate, to_stereo(c.samples, c.channels)) for c in audio.chunks())
-        for block in to_mix_rate(stereo):
-            frames += len(block)
-            if frames > limit:
-                raise AudioTooLong(f"Audio is longer than {max_seconds:g} seconds")
-            yield block, min(1.0, frames / expected)
+    expected = min(_claimed_frames(audio) or limit, limit)
+    stereo = ((c.rate, to_stereo(c.samples, c.channels)) for c in audio.chunks())
+    for block in to_mix_rate(stereo):
+        frames += len(block)
+        if frames > limit:
+            raise AudioTooLong(f"Audio is longer than {max_seconds:g} seconds")
+        yield block, min(1.0, frames / expected)
 
 
 def _claimed_frames(audio: Source) -> int:

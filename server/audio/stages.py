@@ -33,7 +33,7 @@ COMPOSITES = {"main": "mix", "main_harmonic": "harmonic", "main_percussive": "pe
 
 
 def probe(task: Task) -> Steps[Result]:
-    """What the input is: facts `format`, `sample_rate`, `channels`, `seconds` (maybe None)."""
+    """What the input is, as facts: the fields of `Probe`."""
     found = decoding.probe(Path(task.source), task.options.file_name)
     yield 1.0
     return Result(task.id, facts=structs.asdict(found))
@@ -48,12 +48,12 @@ def measure(task: Task) -> Steps[Result]:
 
 
 def decode(task: Task) -> Steps[Result]:
-    """The input to `mix.f32`; fact `frames`."""
+    """The input to `mix.f32`; facts `frames`, and `input`: the fields of `Heard`."""
     options = task.options
-    frames = yield from decoding.decode(
+    mix = yield from decoding.decode(
         Path(task.source), _f32(task, "mix"), options.max_seconds, options.file_name
     )
-    return Result(task.id, facts={"frames": frames})
+    return Result(task.id, facts={"frames": mix.frames, "input": structs.asdict(mix.heard)})
 
 
 def harmonic_percussive(task: Task) -> Steps[Result]:

@@ -37,17 +37,37 @@ def write_sound(path: Path, samples: np.ndarray, rate: int = RATE, **how: object
 
 
 def write_av(path: Path, samples: np.ndarray, rate: int, codec: str, container: str) -> Path:
-    """Writes stereo by FFmpeg."""
+    """Writes one or two channels by FFmpeg, in the samples that the codec wants."""
+    layout = "mono" if samples.shape[1] == 1 else "stereo"
     with av.open(str(path), "w", format=container) as file:
-        stream = file.add_stream(codec, rate=rate, layout="stereo")
-        stream.bit_rate = 192_000
-        for start in range(0, len(samples), 4096):
-            block = np.ascontiguousarray(samples[start : start + 4096].T)
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
+        stream = file.add_stream(codec, rate=rate, layout=layout)
+        context = stream.codec_context
+        context.format = context.codec.audio_formats[0]
+        if codec != "libopencore_amrnb":
+            stream.bit_rate = 192_000
+        else:
+            stream.bit_rate = 12_200
+        context.open()
+        step = context.frame_size or 4096
+        for start in range(0, len(samples), step):
+            block = as_format(samples[start : start + step], context.format.name)
+            frame = av.AudioFrame.from_ndarray(block, format=context.format.name, layout=layout)
             frame.sample_rate, frame.pts = rate, start
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return path
+
+
+def as_format(samples: np.ndarray, name: str) -> np.ndarray:
+    """Samples in one of FFmpeg's formats: of a plane each, or a single row."""
+    if name.startswith("flt"):
+        data = samples.astype(np.float32)
+    elif name.startswith("u8"):
+        data = np.round(samples * 127 + 128).astype(np.uint8)
+    else:
+        dtype = np.int16 if name.startswith("s16") else np.int32
+        data = np.round(samples.astype(np.float64) * np.iinfo(dtype).max).astype(dtype)
+    return np.ascontiguousarray(data.T if name.endswith("p") else data.reshape(1, -1))
 
 
 def read_mix(path: Path) -> np.ndarray:

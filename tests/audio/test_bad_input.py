@@ -163,8 +163,38 @@ def test_a_film_without_sound(tmp_path: Path) -> None:
 
 def test_a_codec_that_is_not_on_the_list(tmp_path: Path) -> None:
     data = write_av(tmp_path / "x", tone(0.5), RATE, "ac3", "matroska").read_bytes()
-    with pytest.raises(UnsupportedFormat, match=r"^Unsupported audio format: \.wav$"):
-        decoded(tmp_path, data)
+    with pytest.raises(UnsupportedFormat, match=r"^Unsupported audio format: A_XYZ in MKV$"):
+        decoded(tmp_path, data.replace(b"A_AC3", b"A_XYZ"))
+
+
+@pytest.mark.parametrize(("data", "kind"), [
+    (b"<!DOCTYPE html>\n<html><body>Not found</body></html>", "an HTML page"),
+    (b"\r\n  <HTML lang=en><head>", "an HTML page"),
+    (b"\xef\xbb\xbf<!-- cached --><html>", "an HTML page"),
+    ("<!doctype html><p>\u00e4".encode("utf-16"), "an HTML page"),
+    (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an XML document"),
+    (b'{"error": "expired"}', "a JSON document"),
+    (b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1/a.mp3\n", "a playlist (M3U)"),
+    (b"%PDF-1.7\n" + bytes(100), "a PDF document"),
+    (b"PK\x03\x04" + bytes(100), "a ZIP archive"),
+    (b"\x89PNG\r\n\x1a\n" + bytes(100), "a PNG picture"),
+    (b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(100), "a JPEG picture"),
+    (b"MThd\0\0\0\x06\0\1\0\1\0\x60MTrk", "a MIDI file (notes, no sound)"),
+    (b"OFR \x0c\0\0\0" + bytes(100), "OptimFROG"),
+])  # fmt: skip
+def test_what_is_no_sound_is_called_what_it_is(tmp_path: Path, data: bytes, kind: str) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(data)
+    for name in ("song.mp3", "song.wav", "song"):
+        with pytest.raises(UnsupportedFormat) as error:
+            probe(path, name)
+        assert error.value.message == f"Unsupported audio format: {kind}"
+
+
+def test_an_archive_of_songs_is_no_song(tmp_path: Path) -> None:
+    song = write_sound(tmp_path / "x", tone(3), format="MP3").read_bytes()
+    with pytest.raises(UnsupportedFormat, match=r"^Unsupported audio format: a ZIP archive$"):
+        decoded(tmp_path, b"PK\x03\x04" + bytes(26) + song)
 
 
 @pytest.mark.parametrize("position", [0.3, 0.6])

@@ -1,93 +1,272 @@
 """Reads by FFmpeg what has no reader of our own.
 
-Containers are FFmpeg's (through PyAV) here alone. It opens nothing but the file it is given:
-demuxer, protocols and codecs are all named, the first audio stream alone is decoded.
+The only module that opens files by FFmpeg (through PyAV). It opens nothing but the file it is
+given: demuxer, protocols and codecs are all named. Which stretch of what is decoded belongs where
+is for `edits` and `timeline` to say.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, NamedTuple, cast
 
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Disposition
 
-from server.audio.sources.frames import chunks_of
+from server.audio.sources import asf, codecs, edits, isobmff, matroska, musepack
+from server.audio.sources.decoder import Decoder
+from server.audio.sources.edits import Edit
+from server.audio.sources.frames import chunks_of, part, silence
 from server.audio.sources.sniffing import Container
-from server.audio.sources.source import (
-    Chunk,
-    Source,
-    check_limits,
-    nothing_decoded,
-    unsupported,
-)
-from server.errors import AudioError
+from server.audio.sources.source import SHORT, Chunk, Source, nothing_decoded
+from server.audio.sources.streams import only, wanted
+from server.audio.sources.tags import Behind, behind_tags
+from server.audio.sources.timeline import Clock, Piece, Places, Timeline
+from server.errors import AudioError, UnsupportedFormat
 
-_CODECS = (
-    "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le",
-    "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw", "pcm_mulaw",
-    "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "mp1float", "mp2float", "mp3float", "mp1", "mp2",
-    "mp3", "flac", "alac", "vorbis", "opus", "libopus", "aac", "wmav1", "wmav2", "wmapro",
-)  # fmt: skip
-_OPTIONS = {"protocol_whitelist": "file", "codec_whitelist": ",".join(_CODECS)}
-_T = TypeVar("_T")
+# Where stamps are stored (elsewhere FFmpeg counts them): the longest gap, in broadcasts, whose
+# clocks are set anew, and how far stamps may be off, by recorders' clocks; the last two count.
+_STAMPED = {
+    "mov": (inf, 0.02), "matroska": (inf, 0.02), "flv": (inf, 0.02), "asf": (inf, 0.02),
+    "rm": (inf, 0.02), "mpegts": (10.0, 0.02), "mpeg": (10.0, 0.02), "ogg": (inf, 0.0005),
+    "flac": (inf, 0.0005),
+}  # fmt: skip
+_FROM_ZERO = ("mov", "matroska")  # whose time begins at 0 even where nothing is shown then
+_BROADCAST = 60.0  # s: a start later than this is a running clock, no late start
+# Whose headers tell the length of the sound itself.
+_EXACT = ("flac", "wv", "tta", "ape", "caf", "dsf", "iff", "flv")
+_CHECKED = ("flac", "tta", "wavpack", "ape")  # whose checksums are to be minded
+_PREROLL = 1.0  # s: decoded and thrown away in front of a place that was sought
+
+
+class Told(NamedTuple):
+    """What a file's own headers say beyond FFmpeg."""
+
+    edits: tuple[Edit, ...] = ()
+    seconds: float | None = None
+    cut: bool = False  # it ends before its headers say
+    margin: float = SHORT  # s: how much shorter than it says the sound may be
 
 
 class FFmpegSource(Source):
-    """A file in any container that FFmpeg reads."""
+    """A track of a file in any container that FFmpeg reads."""
 
-    def __init__(self, container: Container, media: InputContainer, stream: AudioStream) -> None:
-        super().__init__(container.format, _claimed_seconds(media, stream))
-        self._media = media
-        self._stream = stream
+    def __init__(
+        self, container: Container, media: InputContainer, stream: AudioStream, told: Told
+    ) -> None:
+        super().__init__(container.format, told.seconds or _claimed_seconds(media, stream))
+        self.codec = codecs.title(stream.codec_context.codec.name)
+        self._told = told
+        self._demuxer = container.demuxer
+        self._decoder = Decoder(media, stream, container.demuxer, bool(told.edits))
+        self._timeline = Timeline[AudioFrame](_clock(container.demuxer, media, stream))
 
     def chunks(self) -> Iterator[Chunk]:
-        """As `Source` says."""
-        return chunks_of(self._frames())
+        """As `Source` says. Raises AudioError also where most of it cannot be decoded."""
+        yield from chunks_of(self._frames())
+        lost, seconds = self._timeline.lost, self._timeline.seconds
+        if lost.seconds > seconds / 2:
+            raise AudioError(
+                f"Most of the audio cannot be decoded: {lost.seconds:.1f} of {seconds:.1f} s"
+            )
+        self._warn(lost, self._timeline.filled, seconds)
+
+    def _warn(self, lost: Places, filled: Places, seconds: float) -> None:
+        if lost.count:
+            self.warnings.append(f"{lost} could not be decoded and became silence")
+        if filled.count:
+            self.warnings.append(
+                f"{filled} of the file's time hold no sound and became silence"
+            )
+        told, claimed = self._told, self._told.seconds or 0.0
+        said = len(self.warnings)
+        self.check_end(seconds, claimed, max(told.margin, told.margin * claimed / 20))
+        if told.cut and len(self.warnings) == said:
+            self.warnings.append(
+                f"The file is cut off or damaged: nothing can be read behind {seconds:.1f} s"
+            )
 
     def _frames(self) -> Iterator[AudioFrame]:
-        for packet in _until_error(self._media.demux(self._stream)):
-            try:
-                frames = self._stream.decode(packet)
-            except MemoryError:
-                raise
-            except av.FFmpegError:
-                continue  # a damaged packet costs its own sound only
-            for frame in frames:
-                check_limits(frame.sample_rate, frame.layout.nb_channels)
-                yield frame
+        """The frames, and silent ones where there is nothing."""
+        like: AudioFrame | None = None
+        waiting = 0
+        for piece in self._timeline.place(self._pieces()):
+            if piece.sound is None:
+                waiting, rate = piece.length, piece.rate
+                if like is not None:
+                    yield from silence(like, rate, waiting)
+                    waiting = 0
+                continue
+            like = piece.sound
+            if waiting:
+                yield from silence(like, piece.rate, waiting)
+                waiting = 0
+            yield part(like, piece.first, piece.length)
+
+    def _pieces(self) -> Iterator[Piece[AudioFrame]]:
+        if not self._told.edits:
+            yield from self._decoder.pieces()
+            return
+        for number, run in enumerate(edits.passes(self._told.edits)):
+            if number:
+                self._decoder.seek((run[0].media or 0.0) - _PREROLL)
+            yield from edits.edited(self._decoder.pieces(), run)
 
 
 @contextmanager
 def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
     """Opens a file with the demuxer that its container names. Raises as `open_source`."""
-    with _open(path, container.demuxer) as media:
-        yield FFmpegSource(container, media, _first_audio(media, path, file_name))
+    with open(path, "rb") as file:
+        start = behind_tags(file)
+    if start:  # of these some demuxers know nothing
+        url, protocols = f"subfile,,start,{start},end,0,,:file:{path}", "file,subfile"
+    else:
+        url, protocols = f"file:{path}", "file"
+    with opened_at(url, path, container, protocols) as source:
+        yield source
 
 
-def _open(path: Path, demuxer: str) -> InputContainer:
-    options = _OPTIONS
+@contextmanager
+def opened_at(
+    url: str, path: Path, container: Container, protocols: str = "file"
+) -> Iterator[FFmpegSource]:
+    """As `opened`, at a URL of FFmpeg's that shows the file or a part of it."""
+    headers = _headers(path, container)
+    if headers.protected:
+        raise AudioError("The audio is encrypted (Windows Media DRM) and cannot be decoded")
+    with _open(url, container.demuxer, protocols) as media:
+        streams = list(media.streams.audio)
+        if not streams:
+            raise AudioError("The file holds no audio track")
+        keys = {s.index: s.id if container.demuxer == "mov" else n for n, s in enumerate(streams)}
+        clear = [s for s in streams if keys[s.index] not in headers.encrypted]
+        stream = wanted([s for s in clear if _has_decoder(s)],
+                        lambda: _open(url, container.demuxer, protocols))  # fmt: skip
+        if stream is None:
+            raise _refusal(container, {keys[s.index]: s for s in streams}, headers)
+        only(media, stream)
+        told = headers.told.get(keys[stream.index], headers.other)
+        if container.demuxer in _EXACT:
+            margin = 1.0 if container.demuxer == "flv" else told.margin  # which counts pictures too
+            told = told._replace(seconds=_claimed_seconds(media, stream), margin=margin)
+        if stream.codec_context.codec.name in _CHECKED:
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        source = FFmpegSource(container, media, stream, told)
+        if len(streams) > 1:
+            source.track = _words(streams, stream)
+        yield source
+
+
+class Headers(NamedTuple):
+    """What our own look at a file's headers found, by the tracks' ids, or their places among the
+    tracks of sound where FFmpeg knows no ids."""
+
+    encrypted: dict[int, str]
+    told: dict[int, Told]
+    codecs: dict[int, str]
+    other: Told  # for a stream that they do not name
+    protected: bool = False  # all of it is encrypted
+
+
+def _headers(path: Path, container: Container) -> Headers:
+    demuxer = container.demuxer
+    with open(path, "rb") as whole:
+        file = cast(BinaryIO, Behind(whole, behind_tags(whole)))
+        if demuxer == "matroska":
+            film = matroska.read(file)
+            told = Told((), film.seconds, film.cut, 1.0 if film.pictures else 0.5)
+            return Headers(film.encrypted, {}, film.codecs, told)
+        if demuxer == "asf":
+            media = asf.read(file)
+            told = Told((), media.seconds, media.cut, 1.0)
+            return Headers({}, {}, {}, told, media.encrypted)
+        if demuxer == "mpc8" and (found := musepack.read(file)):
+            samples, rate = found
+            shown = Edit(0.0, musepack.DELAY / rate, samples / rate)
+            return Headers({}, {}, {}, Told((shown,), shown.duration))
+        if demuxer != "mov":
+            return Headers({}, {}, {}, Told())
+        movie = isobmff.read(file)
+    if not movie.tracks:
+        raise AudioError(
+            "The file holds no movie header (moov): it is cut off, or a fragment of another"
+        )
+    audio = [track for track in movie.tracks if track.audio]
+    return Headers(
+        {track.id: track.encryption for track in audio if track.encryption},
+        {t.id: Told(t.edits, t.seconds or None, not movie.complete) for t in audio},
+        {track.id: track.codec for track in audio},
+        Told(cut=not movie.complete),
+    )
+
+
+def _open(url: str, demuxer: str, protocols: str) -> InputContainer:
+    options = {"protocol_whitelist": protocols, "codec_whitelist": ",".join(codecs.DECODERS)}
+    if demuxer == "mov":
+        options["ignore_editlist"] = "1"  # `edits` does that, to the sample
     if demuxer in ("wav", "w64"):
         # Else FFmpeg searches the samples of 16-bit files for the streams of fifty formats.
-        options = options | {"probesize": "32"}
+        options["probesize"] = "32"
     try:
-        return av.open(f"file:{path}", format=demuxer, options=options, metadata_errors="replace")
+        return av.open(url, format=demuxer, options=options, metadata_errors="replace")
     except MemoryError:
         raise
     except av.FFmpegError:
         raise nothing_decoded() from None
 
 
-def _first_audio(media: InputContainer, path: Path, file_name: str) -> AudioStream:
-    if not media.streams.audio:
-        raise AudioError("The file holds no audio track")
-    stream = media.streams.audio[0]
-    if stream.codec_context is None or stream.codec_context.codec.name not in _CODECS:
-        raise unsupported(path, file_name)
-    stream.codec_context.thread_count = 1
-    return stream
+def _has_decoder(stream: AudioStream) -> bool:
+    context = stream.codec_context
+    return context is not None and context.codec.name in codecs.DECODERS
+
+
+def _refusal(
+    container: Container, streams: dict[int, AudioStream], headers: Headers
+) -> AudioError:
+    """Why none of the tracks can be read."""
+    for key in streams:
+        if key in headers.encrypted:
+            return AudioError(
+                f"The audio is encrypted ({headers.encrypted[key]}) and cannot be decoded"
+            )
+    names = [
+        headers.codecs.get(key) or (s.codec_context.codec.name if s.codec_context else "unknown")
+        for key, s in streams.items()
+    ]
+    kinds = ", ".join(dict.fromkeys(codecs.title(name) for name in names))
+    return UnsupportedFormat(f"Unsupported audio format: {kinds} in {container.format.upper()}")
+
+
+def _words(streams: list[AudioStream], chosen: AudioStream) -> str:
+    name = codecs.title(chosen.codec_context.codec.name)
+    language = chosen.language
+    more = f", {language}" if language and language != "und" else ""
+    return f"{streams.index(chosen) + 1} of {len(streams)} ({name}{more})"
+
+
+def _clock(demuxer: str, media: InputContainer, stream: AudioStream) -> Clock:
+    """What the stamps of a container are worth, and where its time begins."""
+    starts = [
+        float(s.start_time * s.time_base) for s in media.streams.video
+        if s.start_time is not None and s.time_base and not s.disposition & Disposition.attached_pic
+    ]  # fmt: skip
+    own = float((stream.start_time or 0) * (stream.time_base or 0))
+    origin = min(starts, default=inf)
+    if demuxer in _FROM_ZERO and (demuxer == "mov" or not starts):
+        origin = 0.0 if min([own, *starts]) < _BROADCAST else inf
+    tick = float(stream.time_base or 0)
+    longest, jitter = _STAMPED.get(demuxer, (None, 0.0))
+    if longest is None:
+        return Clock(tick, origin, stamped=False)
+    end = 0.0
+    if demuxer == "ogg" and stream.duration and stream.codec_context.name != "speex":
+        ahead = stream.codec_context.delay / max(1, stream.codec_context.sample_rate)
+        end = stream.duration * tick - ahead
+    return Clock(tick, origin, True, end, longest, jitter)
 
 
 def _claimed_seconds(media: InputContainer, stream: AudioStream) -> float | None:
@@ -97,13 +276,3 @@ def _claimed_seconds(media: InputContainer, stream: AudioStream) -> float | None
     else:
         seconds = (media.duration or 0) / av.time_base
     return seconds if seconds > 0 else None
-
-
-def _until_error(packets: Iterable[_T]) -> Iterator[_T]:
-    """Packets up to the place where the container breaks off."""
-    try:
-        yield from packets
-    except MemoryError:
-        raise
-    except av.FFmpegError:
-        return

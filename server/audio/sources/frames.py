@@ -47,3 +47,27 @@ def _to_float(frame: AudioFrame) -> np.ndarray:
     if data.dtype.kind == "u":
         data = data.astype(np.int16) - half
     return np.multiply(data, 1 / half, dtype=np.float32)
+
+
+def part(frame: AudioFrame, first: int, count: int) -> AudioFrame:
+    """`count` samples of a frame, from `first` on."""
+    if first == 0 and count == frame.samples:
+        return frame
+    cut = AudioFrame(frame.format.name, frame.layout, count)
+    step = frame.format.bytes * (1 if frame.format.is_planar else frame.layout.nb_channels)
+    for source, target in zip(frame.planes, cut.planes, strict=True):
+        data = bytes(source)[first * step : (first + count) * step]
+        target.update(data.ljust(target.buffer_size, b"\0"))
+    cut.sample_rate = frame.sample_rate
+    return cut
+
+
+def silence(like: AudioFrame, rate: int, count: int) -> Iterator[AudioFrame]:
+    """`count` silent samples in frames like `like`, of up to `BLOCK` samples each."""
+    zero = b"\x80" if like.format.name.startswith("u8") else b"\0"
+    for start in range(0, count, BLOCK):
+        frame = AudioFrame(like.format.name, like.layout, min(BLOCK, count - start))
+        for plane in frame.planes:
+            plane.update(zero * plane.buffer_size)
+        frame.sample_rate = rate
+        yield frame

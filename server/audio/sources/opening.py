@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from server.audio.sources import aiff, au, caf, coded, ffmpeg, mp3, wave
+from server.audio.sources import aiff, au, caf, coded, ffmpeg, mp3, ogg, wave
 from server.audio.sources.sniffing import Container, sniff
 from server.audio.sources.source import Source, unsupported
 from server.audio.sources.unwrapping import UnwrappedSource
@@ -15,7 +15,7 @@ Opener = Callable[[Path, Container, str], AbstractContextManager[Source]]
 # By the container's demuxer. What is not here goes to FFmpeg.
 _OPENERS: Mapping[str, Opener] = {
     "wav": wave.opened, "w64": wave.opened, "aiff": aiff.opened, "au": au.opened, "caf": caf.opened,
-    "mp3": mp3.opened, "dts": coded.dts,
+    "mp3": mp3.opened, "dts": coded.dts, "ogg": ogg.opened,
 }  # fmt: skip
 
 

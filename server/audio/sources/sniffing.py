@@ -8,13 +8,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from server.audio.sources import dolby, foreign, isobmff
 from server.audio.sources.mpeg import first_frame, is_adts, is_mpeg_audio
 from server.audio.sources.tags import behind_tags
 
-SUPPORTED_FORMATS = (
-    "wav", "mp3", "flac", "ogg", "opus", "aiff", "au", "caf", "m4a", "mp4", "aac", "webm", "mkv",
-    "wma", "dts",
-)  # fmt: skip
 _HEAD_BYTES = 1 << 16
 
 
@@ -38,33 +35,65 @@ _SIGNATURES = tuple(
         ("aiff", "aiff", rb"FORM.{4}AIF[FC]"),
         ("au", "au", rb"\.snd|dns\."),
         ("caf", "caf", rb"caff\0\x01"),
-        ("m4a", "mov", rb".{4}ftypM4[AB]"),
-        ("mp4", "mov", rb".{4}ftyp"),
         ("webm", "matroska", rb"\x1a\x45\xdf\xa3.{0,64}?webm"),
         ("mkv", "matroska", rb"\x1a\x45\xdf\xa3"),
         ("dts", "dts", rb"\x7f\xfe\x80\x01|\xfe\x7f\x01\x80"),
         ("dts", "dts", rb"\x1f\xff\xe8\x00\x07[\xf0-\xff]|\xff\x1f\x00\xe8[\xf0-\xff]\x07"),
         ("wma", "asf", rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"),
+        ("avi", "avi", rb"RIFF.{4}AVI[ \x19]"),
+        ("flv", "flv", rb"FLV\x01"),
+        ("mpg", "mpeg", rb"\0\0\x01\xba"),
+        ("rm", "rm", rb"\.RMF\0\0"),
+        ("wv", "wv", rb"wvpk.{4}[\x02-\x10]\x04"),
+        ("tta", "tta", rb"TTA1"),
+        ("ape", "ape", rb"MAC "),
+        ("mpc", "mpc8", rb"MPCK"),
+        ("mpc", "mpc", rb"MP\+[\x07\x17\x27]"),
+        ("amr", "amr", rb"#!AMR"),
+        ("dsf", "dsf", rb"DSD \x1c\0{7}"),
+        ("dff", "iff", rb"FRM8.{8}DSD "),
+        ("voc", "voc", rb"Creative Voice File\x1a"),
+        ("thd", "truehd", rb".{4}\xf8\x72\x6f\xba"),
+        ("mlp", "mlp", rb".{4}\xf8\x72\x6f\xbb"),
     )
 )
+# By their structure: the formats without a signature, and those of many signatures.
+_STRUCTURES = {
+    "m4a": "mov", "mp4": "mov", "mov": "mov", "3gp": "mov", "ts": "mpegts", "ac3": "ac3",
+    "eac3": "eac3", "mp3": "mp3", "aac": "aac",
+}  # fmt: skip
+SUPPORTED_FORMATS = tuple(dict.fromkeys((
+    "wav", "mp3", "flac", "ogg", *(container.format for container, _ in _SIGNATURES),
+    *_STRUCTURES,
+)))  # fmt: skip
 
 
 def sniff(path: Path) -> Container | None:
     """Recognises a file by its first bytes, behind any tags. None: no known audio."""
     with open(path, "rb") as file:
-        file.seek(behind_tags(file))
+        start = behind_tags(file)
+        file.seek(start)
         head = file.read(_HEAD_BYTES)
-    for container, pattern in _SIGNATURES:
-        if pattern.match(head):
-            return container
-    # These two have no signature, only frames that must follow one another.
+        for container, pattern in _SIGNATURES:
+            if pattern.match(head):
+                return container
+        if foreign.kind_of(head):  # even where it holds sound, as an archive may
+            return None
+        name = isobmff.brand(file, start) or _structure(head)
+        if name is None and first_frame(file, 0, path.stat().st_size):
+            name = "mp3"  # behind megabytes of something else
+    return Container(name, _STRUCTURES[name]) if name else None
+
+
+def _structure(head: bytes) -> str | None:
+    """The format of what has no signature, only frames that must follow one another."""
+    if name := dolby.ac3_kind(head):
+        return name
+    if dolby.is_transport_stream(head):
+        return "ts"
     if is_mpeg_audio(head):
-        return Container("mp3", "mp3")
-    if is_adts(head):
-        return Container("aac", "aac")
-    with open(path, "rb") as file:  # behind megabytes of something else
-        found = first_frame(file, 0, path.stat().st_size)
-    return None if found is None else Container("mp3", "mp3")
+        return "mp3"
+    return "aac" if is_adts(head) else None
 
 
 def suffix_of(file_name: str) -> str:

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from server.audio.sources import foreign
 from server.audio.sources.sniffing import suffix_of
 from server.errors import AudioError, UnsupportedFormat
 
 MAX_CHANNELS = 8
-_SHORT = 0.1  # s that nobody is told of
+SHORT = 0.1  # s that nobody is told of
+_HEAD_BYTES = 1 << 12
 RATES = range(1000, 768_001)  # Hz; beyond is a broken header, or a bomb (1 Hz: 14 kB are hours)
 
 
@@ -35,11 +37,13 @@ class Source(ABC):
 
     Attributes:
         format: the public name of what it is.
+        codec: what its sound is coded by, in words; None: as the format's name says.
         seconds: what it claims to last, a hint only; None where it claims nothing.
         track: which of its audio tracks is read, in words, where it holds several.
         warnings: what was lost while it was read, a sentence each; complete once `chunks` ended.
     """
 
+    codec: str | None = None
     track: str | None = None
 
     def __init__(self, format: str, seconds: float | None) -> None:
@@ -47,9 +51,9 @@ class Source(ABC):
         self.seconds = seconds
         self.warnings: list[str] = []
 
-    def check_end(self, seconds: float, told: float) -> None:
-        """Warns of a file that ends before its header says."""
-        if told - seconds > _SHORT:
+    def check_end(self, seconds: float, told: float, margin: float = SHORT) -> None:
+        """Warns of a file that ends more than `margin` seconds before its header says."""
+        if told - seconds > margin:
             self.warnings.append(f"The file ends early: it holds {seconds:.1f} of {told:.1f} s")
 
     @abstractmethod
@@ -78,5 +82,9 @@ def unsupported(path: Path, file_name: str) -> UnsupportedFormat:
     """The error for bytes that no decoder knows; `file_name` is the user's name for them."""
     if path.stat().st_size == 0:
         return UnsupportedFormat("The file is empty")
+    with open(path, "rb") as file:
+        kind = foreign.kind_of(file.read(_HEAD_BYTES))
     suffix = suffix_of(file_name)
+    if kind and suffix[1:] not in kind.lower().split():  # a PDF may be called a .pdf
+        return UnsupportedFormat(f"Unsupported audio format: {kind}")
     return UnsupportedFormat("Unsupported audio format" + (f": {suffix}" if suffix else ""))

@@ -24,7 +24,8 @@ class UnwrappedSource(Source):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source.format, source.seconds)
-        self.track, self.warnings = source.track, source.warnings
+        self.codec, self.track = source.codec, source.track
+        self.warnings = source.warnings
         self._source = source
 
     def chunks(self) -> Iterator[Chunk]:

@@ -1,13 +1,12 @@
 """What is taken for audio, by its bytes alone, and what is not."""
 
-import ast
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from server.audio.sources import mpeg, sniffing, tags
 from server.audio.sources.sniffing import SUPPORTED_FORMATS, sniff, suffix_of
 
 from ..making import tone, write_av, write_sound
@@ -24,13 +23,13 @@ def test_the_contract_s_four_come_first() -> None:
     assert SUPPORTED_FORMATS[:4] == ("wav", "mp3", "flac", "ogg")
 
 
-@pytest.mark.parametrize("module", [sniffing, mpeg, tags])
-def test_asking_for_the_formats_loads_no_decoder(module: object) -> None:
-    tree = ast.parse(Path(sys.modules[module.__name__].__file__).read_text())
-    imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    imported |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    ours = {f"server.audio.sources.{name}" for name in ("mpeg", "tags")}
-    assert imported <= ours | {"re", "pathlib", "typing", "collections.abc"}
+def test_asking_for_the_formats_loads_no_decoder() -> None:
+    script = (
+        "import sys, server.audio.sources.sniffing\n"
+        "print({'av', 'soundfile', 'numpy', 'soxr'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def test_asking_for_the_formats_loads_no_decoder(module: object) -> None:
         b"\xff\xf0" * 5_000,
         bytes(10_000),
         b"\x89PNG\r\n\x1a\n" + bytes(100),
-        b"RIFF\x10\0\0\0AVI LIST",
+        b"RIFF\x10\0\0\0ACONLIST",
         b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1/secret\n",
         b"ffconcat version 1.0\nfile /etc/passwd\n",
         b"ID3\x04\0\0\x7f\x7f\x7f\x7f",

@@ -1,0 +1,160 @@
+"""The packets of one stream to pieces of sound on the container's clock.
+
+What encoders add in front and behind is left out here, as the container or the decoder tells it.
+It knows FFmpeg's packets and frames; it must not know edit lists, gaps or files.
+"""
+
+import struct
+from collections.abc import Iterator
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.codec.context import Flags2
+from av.container import InputContainer
+from av.packet import Packet
+from av.sidedata.sidedata import Type as SideDataType
+
+from server.audio.sources.source import check_limits
+from server.audio.sources.timeline import Piece
+
+_COUNTED = ("alac", "flac")  # whose last frame is short by itself, whatever is to be trimmed
+_RAW = ("mp3", "ac3", "eac3", "dts")  # streams of frames without a container
+_SKIP = struct.Struct("<II")  # samples at the start, and at the end
+_Piece = Piece[AudioFrame]
+
+
+class Decoder:
+    """Decodes a stream of an open file.
+
+    demuxer: FFmpeg's name of the container's.
+    trimmed: an edit list says what of the sound is shown, encoders' own counts do not.
+    """
+
+    def __init__(
+        self, media: InputContainer, stream: AudioStream, demuxer: str, trimmed: bool
+    ) -> None:
+        self._media, self._stream, self._demuxer = media, stream, demuxer
+        self._context = stream.codec_context
+        self._context.flags2 |= Flags2.skip_manual  # the trims are told, not made
+        self._trimmed = trimmed
+        self._tick = float(stream.time_base or 0)
+        self._skip = 0  # samples that are still to be left out
+        self._delay = 0.0  # s: what was left out and no stamp counts
+        self._usual = 0.0  # s: how long the last frame was
+        self._size = 0  # bytes of the last packet
+
+    def seek(self, seconds: float) -> None:
+        """Goes on at or before a time."""
+        self._media.seek(int(max(0.0, seconds) / self._tick), stream=self._stream)
+
+    def pieces(self) -> Iterator[_Piece]:
+        """All that is decoded from here on; silence for what cannot be.
+
+        Raises:
+            AudioError: a rate or a number of channels that cannot be handled.
+        """
+        last: _Piece | None = None
+        for packet in packets(self._media, self._stream):
+            for piece in self._decoded(packet):
+                if last is not None:
+                    yield last
+                last = piece
+        if last is not None:
+            yield self._shortened(last)
+
+    def _decoded(self, packet: "Packet[AudioStream]") -> Iterator[_Piece]:
+        try:
+            frames = self._stream.decode(packet)
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            yield from self._lost(packet)
+            return
+        self._size = packet.size or self._size
+        for frame in frames:
+            rate = frame.sample_rate
+            check_limits(rate, frame.layout.nb_channels)
+            self._usual = frame.samples / rate
+            start = None if frame.pts is None else frame.pts * self._tick - self._delay
+            piece = Piece(start, rate, frame.samples, frame)
+            if self._skip or len(frame.side_data):
+                piece = self._without_padding(piece, frame, packet)
+            if piece.length > 0:
+                yield piece
+
+    def _lost(self, packet: "Packet[AudioStream]") -> Iterator[_Piece]:
+        """Silence for a packet that cannot be decoded: it costs its own sound only."""
+        rate = self._context.sample_rate
+        seconds = (packet.duration or 0) * self._tick or self._usual
+        if self._demuxer in _RAW and self._size:  # all up to the next sync word is one packet
+            seconds *= max(1, round(packet.size / self._size))
+        if packet.size and rate > 0:
+            start = None if packet.pts is None else packet.pts * self._tick - self._delay
+            yield Piece(start, rate, round(seconds * rate), None)
+
+    def _without_padding(
+        self, piece: _Piece, frame: AudioFrame, packet: "Packet[AudioStream]"
+    ) -> _Piece:
+        first, end = _trims(frame)
+        if self._demuxer == "mov" and (self._trimmed or self._context.name != "opus"):
+            first = 0
+        if first and not self._is_counted(first, frame, packet):
+            self._delay += first / piece.rate
+            if piece.start is not None:
+                piece = piece._replace(start=piece.start - first / piece.rate)
+        if self._demuxer == "ogg":  # a lone page of Vorbis tells the end as if all was shown
+            end = max(0, end - round(self._delay * piece.rate))
+        if end > piece.length or self._context.name in _COUNTED:
+            end = 0
+        self._skip += first
+        front = min(self._skip, piece.length)
+        self._skip -= front
+        return self._on_the_tick(piece.cut(front, max(front, piece.length - end)), front)
+
+    def _is_counted(self, first: int, frame: AudioFrame, packet: "Packet[AudioStream]") -> bool:
+        """Whether the stamps count what is left out in front, or only the decoder knows of it."""
+        if packet.has_sidedata("skip_samples") or frame.pts is None or self._demuxer == "asf":
+            return True
+        if self._demuxer == "ogg":
+            return frame.pts != 0
+        return frame.pts * self._tick <= self._tick - first / frame.sample_rate
+
+    def _on_the_tick(self, piece: _Piece, front: int) -> _Piece:
+        """What is left out in front counts in whole ticks, as the container rounds it."""
+        seconds = front / piece.rate
+        if piece.start is None or self._tick <= 1 / piece.rate:
+            return piece
+        ticks = int(seconds / self._tick + 0.5)
+        return piece._replace(start=piece.start - seconds + ticks * self._tick)
+
+    def _shortened(self, last: _Piece) -> _Piece:
+        """MP4 says by the length of the last packet where the sound ends in it."""
+        if self._demuxer != "mov" or last.sound is None or not last.sound.duration:
+            return last
+        length = round(last.sound.duration * self._tick * last.rate)
+        return last.cut(0, min(last.length, length))
+
+
+def _trims(frame: AudioFrame) -> tuple[int, int]:
+    """Samples that are none of the sound, at the frame's start and at its end."""
+    for index in range(len(frame.side_data)):
+        data = frame.side_data[index]  # type: ignore[literal-required]  # av's stubs
+        if data.type is SideDataType.SKIP_SAMPLES:
+            first, end = _SKIP.unpack_from(bytes(data))
+            return first, end
+    return 0, 0
+
+
+def packets(media: InputContainer, stream: AudioStream) -> "Iterator[Packet[AudioStream]]":
+    """A stream's packets, up to the place where the container breaks off."""
+    while True:
+        try:
+            yield from media.demux(stream)
+            return
+        except IndexError:  # a packet of another stream, which PyAV did not see begin
+            continue
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            return

@@ -1,0 +1,45 @@
+"""Frame headers of streams that begin with a sync word alone: AC-3, E-AC-3, TrueHD, MPEG-TS.
+
+Pure functions of bytes. A lone sync word proves nothing, so several frames must follow.
+"""
+
+_CHAIN = 3  # frames in a row that no accident produces
+_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
+_RATES = (48000, 44100, 32000)  # Hz
+_PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, and in front of its sync byte
+
+
+def is_transport_stream(head: bytes) -> bool:
+    """Whether sync bytes stand where the packets of MPEG-TS begin (ISO/IEC 13818-1, 2.4.3.2)."""
+    return any(
+        len(head) > offset + 2 * size
+        and all(byte == 0x47 for byte in head[offset : 5 * size : size])
+        for size, offset in _PACKETS
+    )
+
+
+def ac3_kind(head: bytes) -> str | None:
+    """"ac3" or "eac3" where a stream of them begins (ETSI TS 102 366), else None."""
+    at, kind = 0, None
+    for _ in range(_CHAIN):
+        size, found = _frame(head, at)
+        if not size or kind not in (None, found):
+            return None
+        at, kind = at + size, found
+        if at >= len(head):
+            break
+    return kind
+
+
+def _frame(head: bytes, at: int) -> tuple[int, str]:
+    """Size and kind of the frame at a place; size 0: there is none."""
+    if len(head) < at + 6 or head[at : at + 2] != b"\x0b\x77":
+        return 0, ""
+    identification = head[at + 5] >> 3
+    if identification > 10:
+        return (((head[at + 2] & 7) << 8 | head[at + 3]) + 1) * 2, "eac3" * (identification <= 16)
+    rate, code = head[at + 4] >> 6, head[at + 4] & 0x3F
+    if rate == 3 or code >= 2 * len(_KBITS):
+        return 0, ""
+    words = _KBITS[code // 2] * 96_000 // _RATES[rate]
+    return 2 * (words + (code & 1 if rate == 1 else 0)), "ac3"

@@ -1,0 +1,107 @@
+"""Which audio track of a file is the wanted one.
+
+The one flagged default if it can be decoded, else the first that can. A track in which nothing is
+ever heard gives way to one that has sound: nobody wants the stems of silence.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from enum import IntEnum
+
+import av
+import av.logging
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+
+from server.audio.sources.decoder import packets
+
+QUIET = 600.0  # s: a track that is silent for so long is taken for silent
+Opener = Callable[[], AbstractContextManager[InputContainer]]
+
+
+class Content(IntEnum):
+    """What comes out of a track."""
+
+    NOTHING = 0
+    SILENCE = 1
+    SOUND = 2
+
+
+def wanted(streams: list[AudioStream], reopen: Opener) -> AudioStream | None:
+    """The track to read, among those that there are decoders for; None: none can be decoded.
+
+    reopen: opens the same file anew, to look into it.
+    """
+    flagged = [stream for stream in streams if stream.disposition & Disposition.default]
+    ordered = flagged + [stream for stream in streams if stream not in flagged]
+    if len(ordered) < 2:
+        return ordered[0] if ordered else None
+    best, found = ordered[0], Content.NOTHING
+    for stream in ordered:
+        content = _content(reopen, stream.index)
+        if content > found:
+            best, found = stream, content
+        if content is Content.SOUND:
+            break
+    return best
+
+
+def only(media: InputContainer, chosen: AudioStream) -> None:
+    """Has the demuxer leave out all other streams, and the decoder use this thread alone."""
+    for stream in media.streams:
+        if stream is not chosen and stream.index != chosen.index:
+            stream.discard = Discard.all
+    chosen.codec_context.thread_count = 1
+    if channels := _channels_in_no_order(media, chosen):
+        # PyAV frees the names of such channels twice, here and in every frame; even to ask for
+        # them is too much. Without names they are taken to stand in WAV's order.
+        chosen.codec_context.layout = f"{channels} channels"
+
+
+def _channels_in_no_order(media: InputContainer, stream: AudioStream) -> str | None:
+    """How many channels there are if FFmpeg has no name for their order. Its description of the
+    file is the only place to learn that from."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        text = media.dumps_format()  # type: ignore[attr-defined]  # av's stubs
+    finally:
+        av.logging.set_level(level)
+    line = rf"Stream #0:{stream.index}\b[^\n]*?: Audio: [^\n]*?, (\d+) channels \("
+    found = re.search(line, text)
+    return found[1] if found else None
+
+
+def _content(reopen: Opener, index: int) -> Content:
+    with reopen() as media:
+        stream = media.streams[index]
+        if not isinstance(stream, AudioStream):
+            return Content.NOTHING
+        only(media, stream)
+        return _heard(_frames(media, stream))
+
+
+def _heard(frames: Iterable[AudioFrame]) -> Content:
+    found, seconds = Content.NOTHING, 0.0
+    for frame in frames:
+        found = Content.SILENCE
+        samples = frame.to_ndarray()
+        if samples.size and (samples != samples.flat[0]).any():
+            return Content.SOUND
+        seconds += frame.samples / max(1, frame.sample_rate)
+        if seconds > QUIET:
+            break
+    return found
+
+
+def _frames(media: InputContainer, stream: AudioStream) -> Iterable[AudioFrame]:
+    for packet in packets(media, stream):
+        try:
+            yield from stream.decode(packet)
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            continue
