@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from server.audio.heard import Heard
 from server.jobs.accounts import Accounts
 from server.jobs.idempotency import Idempotency, meaning
 from server.jobs.orders import Created, Order, Request, SplitJob
@@ -14,8 +15,8 @@ from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
 
 __all__ = [
-    "Accounts", "Created", "Delivery", "Idempotency", "Job", "JobService", "JobView", "Order",
-    "Request", "Services", "SplitJob", "SplitService", "StageView", "TrackFile", "Upload",
+    "Accounts", "Created", "Delivery", "Heard", "Idempotency", "Job", "JobService", "JobView",
+    "Order", "Request", "Services", "SplitJob", "SplitService", "StageView", "TrackFile", "Upload",
     "Uploads", "Webhook", "Webhooks", "meaning",
 ]
 

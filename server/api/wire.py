@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from server.api.ports import JobView, StageView
 
@@ -67,6 +67,18 @@ class StageAnswer(Struct, frozen=True):
     duration_seconds: float | None
 
 
+class InputAnswer(Struct, frozen=True):
+    """What the upload turned out to be, once it is decoded: beyond the contract.
+
+    `track`: which of several was taken; `warnings`: what of it was lost.
+    """
+
+    format: str
+    codec: str | None
+    track: str | None
+    warnings: list[str]
+
+
 class JobAnswer(Struct, frozen=True):
     """`POST /process` and `GET /job/{job_id}`. `outputs` maps tracks to absolute file paths."""
 
@@ -75,6 +87,7 @@ class JobAnswer(Struct, frozen=True):
     created_at: str
     stages: list[StageAnswer]
     outputs: dict[str, str]
+    input: InputAnswer | UnsetType = UNSET
 
 
 class ErrorAnswer(Struct, frozen=True):
@@ -102,7 +115,9 @@ def job_answer(view: JobView) -> JobAnswer:
         created_at=timestamp(view.created_at),
         stages=[_stage_answer(stage) for stage in view.stages],
         outputs=outputs(view),
-    )
+        input=InputAnswer(heard.format, heard.codec, heard.track, heard.warnings)
+        if (heard := view.heard) else UNSET,
+    )  # fmt: skip
 
 
 def _stage_answer(stage: StageView) -> StageAnswer:

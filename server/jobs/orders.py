@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from server.audio.heard import Heard
 from server.config import Config, Quality
 from server.errors import AudioTooShort
 from server.work.scratch import SAMPLE_RATE
@@ -49,7 +50,8 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class SplitJob(Struct, frozen=True):
-    """A job as its API shows it: the stored job, its decoded request, what `describe` found.
+    """A job as its API shows it: the stored job, its decoded request, what `describe` found, and
+    what was heard of its source.
 
     `status`: pending, processing, completed, failed or expired; `files`: names of finished files,
     by track.
@@ -61,6 +63,7 @@ class SplitJob(Struct, frozen=True):
     files: dict[str, str]
     bpm: float | None = None
     key: str | None = None
+    heard: Heard | None = None
 
 
 class Created(Struct, frozen=True):

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
+from server.audio.heard import Heard
 from store import FETCH, Stage, StagePlan
 
 # What runs for the pipeline API: each stage as soon as the ones it needs are done.
@@ -38,6 +40,18 @@ def split_plan(stems: Sequence[str], fetched: bool) -> tuple[StagePlan, ...]:
         *(StagePlan(f"encode/{stem}", "audio", needs=("separate",)) for stem in stems),
         StagePlan("describe", "audio", needs=("decode",), late=True),
     )
+
+
+def heard_of(stages: Sequence[Stage]) -> Heard | None:
+    """What a job's source turned out to be; None before it was decoded."""
+    for stage in stages:
+        if stage.name == "decode":
+            return msgspec.json.decode(stage.facts, type=_Decoded).input
+    return None
+
+
+class _Decoded(Struct, frozen=True):
+    input: Heard | None = None
 
 
 class StageView(Struct, frozen=True):

@@ -10,13 +10,14 @@ import msgspec
 import structlog
 from msgspec import Struct, structs
 
+from server.audio.heard import Heard
 from server.audio.tracks import TRACKS
 from server.config import Config
 from server.engine import catalog
 from server.errors import JobNotFound
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.intake import Intake
-from server.jobs.plan import PIPELINE, StageView, shown_stages
+from server.jobs.plan import PIPELINE, StageView, heard_of, shown_stages
 from server.jobs.track_files import Checksums, TrackFile
 from server.work.messages import Options
 from server.work.workers import Workers
@@ -46,6 +47,7 @@ class JobView(Struct, frozen=True):
     stages: list[StageView]
     tracks: Mapping[str, TrackFile]
     error: str | None
+    heard: Heard | None = None
 
 
 class JobService:
@@ -152,5 +154,6 @@ class JobService:
                 for name in TRACKS if (track := job.tracks.get(name))
             },
             error=job.error,
+            heard=heard_of(job.stages),
         )
 

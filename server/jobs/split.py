@@ -21,7 +21,7 @@ from server.jobs.idempotency import ANSWER_HOURS, Idempotency
 from server.jobs.intake import Intake
 from server.jobs.keyed import KeyedSemaphore
 from server.jobs.orders import Created, Order, Request, SplitJob, with_length
-from server.jobs.plan import split_plan
+from server.jobs.plan import heard_of, split_plan
 from server.jobs.track_files import TrackFile
 from server.jobs.uploads import Uploads
 from server.names import name_in_url
@@ -142,7 +142,9 @@ class SplitService:
             track: job.tracks[track].path for track in OUTPUTS[request.output_type]
             if track in job.tracks
         }  # fmt: skip
-        return SplitJob(job, request, status, wanted, facts.get("bpm"), facts.get("key"))
+        return SplitJob(
+            job, request, status, wanted, facts.get("bpm"), facts.get("key"), heard_of(job.stages)
+        )
 
     @asynccontextmanager
     async def _one_at_a_time(

@@ -14,6 +14,8 @@ import pytest
 import soundfile as sf
 
 from tests.api.zip_streams import read_as_stream
+from tests.audio.making import song
+from tests.audio.sources.muxing import Sound, mux
 from tests.harness import Server
 
 TRACKS = ["vocals", "drums", "bass", "other", "harmonic", "percussive",
@@ -142,6 +144,21 @@ def test_a_truncated_mp3(server: Server, songs: dict[str, Path]) -> None:
     data = songs["mp3"].read_bytes()
     job = server.end_of(server.post(data[: len(data) // 2], "half.mp3").json()["job_id"])
     assert job["status"] == "completed"
+
+
+def test_what_was_taken_and_what_was_lost_is_told(server: Server, tmp_path: Path) -> None:
+    sounds = [Sound(song(3.0, seed), 44100, "flac", default=bool(seed)) for seed in (0, 1)]
+    path = mux(tmp_path / "film.mkv", "matroska", *sounds)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    answer = server.post(path)
+    assert answer.status_code == 200
+    assert "input" not in answer.json(), "the answer to the upload is the contract's"
+    job = server.end_of(answer.json()["job_id"])
+    assert job["status"] == "completed"
+    told = job["input"]
+    assert (told["format"], told["codec"], told["track"]) == ("mkv", "FLAC", "2 of 2 (FLAC)")
+    assert any(text.startswith("The file ends early: it holds ") for text in told["warnings"])
 
 
 def test_too_long_by_its_samples(server: Server) -> None:

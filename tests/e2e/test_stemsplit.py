@@ -238,6 +238,17 @@ def test_bad_audio(ann: Caller, tmp_path: Path) -> None:
     assert ann.balance() == before
 
 
+def test_what_was_lost_of_a_source_is_told(ann: Caller, songs: dict[str, Path]) -> None:
+    flac = songs["flac"].read_bytes()
+    key = ann.upload(flac[: len(flac) // 2], "song.flac")
+    made = ann.create(uploadKey=key, outputType="VOCALS")
+    assert made.status_code == 201, made.text
+    assert made.json()["input"].keys() == {"fileName", "durationSeconds", "fileSizeBytes"}
+    source = ann.end_of(made.json()["id"])["input"]
+    assert (source["format"], source["codec"], source["track"]) == ("flac", "FLAC", None)
+    assert any(text.startswith("The file ends early: it holds ") for text in source["warnings"])
+
+
 def test_keys(box: Server, ann: Caller) -> None:
     url = f"{box.url}/api/v1/balance"
     assert error(httpx.get(url)) == (401, "MISSING_API_KEY")

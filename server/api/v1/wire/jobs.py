@@ -5,7 +5,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
-from server.api.ports import Created, Request, SplitJob
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from server.api.ports import Created, Heard, Request, SplitJob
 from server.api.v1.wire.common import (
     Camel,
     OutputFormat,
@@ -31,6 +34,12 @@ class Input(Camel, frozen=True):
     file_name: str
     duration_seconds: int
     file_size_bytes: int
+    # Beyond the contract, once it is decoded: what it turned out to be, which of several tracks
+    # was taken, and what of it was lost.
+    format: str | UnsetType = UNSET
+    codec: str | UnsetType | None = UNSET
+    track: str | UnsetType | None = UNSET
+    warnings: list[str] | UnsetType = UNSET
 
 
 class JobOptions(Camel, frozen=True):
@@ -140,7 +149,7 @@ def detail(
     return JobDetailResponse(
         id=row.id, status=status_of(job), progress=row.progress,
         created_at=timestamp(row.created_at), started_at=maybe(row.started_at),
-        completed_at=maybe(row.completed_at), input=input_of(job.request),
+        completed_at=maybe(row.completed_at), input=input_of(job.request, job.heard),
         options=options_of(job.request), outputs=outputs_of(job, mint, now),
         credits_charged=row.charged, error_message=row.error,
         expires_at=timestamp(row.expired_at or (row.completed_at or 0) + retention_seconds)
@@ -171,12 +180,13 @@ def _list_item(job: SplitJob) -> JobListItem:
     )  # fmt: skip
 
 
-def input_of(request: Request) -> Input:
-    """The source of a job."""
-    return Input(
+def input_of(request: Request, heard: Heard | None = None) -> Input:
+    """The source of a job, with what was heard of it where that is known."""
+    source = Input(
         file_name=request.file_name, duration_seconds=round(request.seconds),
         file_size_bytes=request.size_bytes,
     )  # fmt: skip
+    return msgspec.structs.replace(source, **msgspec.structs.asdict(heard)) if heard else source
 
 
 def options_of(request: Request) -> JobOptions:
