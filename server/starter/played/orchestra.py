@@ -15,6 +15,7 @@ import numpy as np
 
 from server.starter.played import fonts
 from server.starter.played.fonts import Manner, Preset
+from server.starter.played.kits import Kit, recorded_kits, strike
 from server.starter.synthesis.score import Note
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 HOME = Path("/usr/share/sounds/sf2")
 FLUID, TIM = HOME / "FluidR3_GM.sf2", HOME / "TimGM6mb.sf2"
+# more of everything, where it is installed
+MUSESCORE = HOME.with_name("sf3") / "MuseScore_General.sf3"
 PEARL, ZEPPELIN = HOME / "Black_Pearl_4_LV2.sf2", HOME / "Red_Zeppelin_4_LV2.sf2"
 PACKAGES = MappingProxyType({
     FLUID: "fluid-soundfont-gm", TIM: "timgm6mb-soundfont",
@@ -42,6 +45,7 @@ PROGRAMS = MappingProxyType({
     "lead": (80, 81, 81, 82, 83, 84, 86, 87),
     "mallets": (8, 9, 10, 11, 11, 12, 12, 13, 14, 15),
 })  # fmt: skip
+CHOIRS = (52, 53, 53, 54, 91)
 # (bank, program) pairs that FluidR3 has besides
 VARIATIONS = MappingProxyType({
     "bass": ((8, 38), (8, 39)),
@@ -53,6 +57,13 @@ VARIATIONS = MappingProxyType({
     "lead": ((8, 80),),
 })  # fmt: skip
 FLUID_KITS = (*range(20), 24, 24, 25, 25, *range(32, 37), 40, 41, 42)
+MUSESCORE_VARIATIONS = MappingProxyType({
+    "guitar": ((8, 24), (8, 25), (8, 26), (8, 28), (8, 30), (16, 25)),
+    "piano": ((8, 0), (8, 0), (8, 4), (8, 5)),
+    "strings": ((20, 45), (20, 48), (20, 49), (25, 48), (30, 48), (40, 48), (40, 49)),
+    "brass": ((8, 61),),
+})  # fmt: skip
+MUSESCORE_KITS = (0, 0, 1, 2, 3, 8, 9, 16, 17, 24, 25, 32, 33, 40, 41)
 TIM_KITS = (0, 8, 16, 24, 25, 32, 40)
 DRUM_KIT_BANK = 128
 # deepest vibrato in cents; the other roles have none
@@ -60,6 +71,7 @@ VIBRATO = MappingProxyType({"strings": 22.0, "brass": 14.0, "winds": 22.0, "lead
 # keys of a General MIDI kit in the four-piece kits, which have fewer drums
 FOUR_PIECE = MappingProxyType({35: 36, 47: 45, 48: 45, 50: 45, 43: 41, 70: 54, 69: 54, 82: 54})
 SILENCE = 1e-5  # a reverb without input still gives some 1e-8
+CHOIR_SHARE = 0.06
 KICKS, SNARES = frozenset((35, 36)), frozenset((37, 38, 39, 40))
 
 
@@ -68,11 +80,13 @@ class Orchestra:
     """Instruments from outside: SoundFonts and speech synthesisers found on this machine.
 
     `share` is the chance that a part is played by it rather than by the project's own synthesis.
+    `kits` are recorded drums, which play about half of the drum parts where there are any.
     """
 
     share: float
     presets: Mapping[str, tuple[Preset, ...]]
     voices: tuple[Voice, ...]
+    kits: tuple[Kit, ...] = ()
 
     def play(
         self, role: str, notes: list[Note], rng: np.random.Generator, n: int, sr: int
@@ -95,10 +109,19 @@ class Orchestra:
         return x / np.float32(peak) if peak > SILENCE else np.zeros_like(x)
 
     def sing(self, notes: list[Note], rng: np.random.Generator, n: int, sr: int) -> np.ndarray:
-        """A voice in the middle; each kind of synthesiser is as likely, whatever its voices."""
+        """A voice in the middle, or now and then a choir.
+
+        Recorded people sing most parts; each kind of synthesiser is as likely as the others,
+        whatever its voices.
+        """
         from server.starter.played import singers
 
-        kind = draw(tuple(sorted({voice.kind for voice in self.voices})), rng)
+        if "choir" in self.presets and rng.random() < CHOIR_SHARE:
+            preset = draw(self.presets["choir"], rng)
+            return fonts.play_notes(preset, notes, draw_manner(rng, "winds"), n, sr)
+        kinds = sorted({voice.kind for voice in self.voices})
+        kinds += ["recorded"] * 4 * ("recorded" in kinds)
+        kind = draw(tuple(kinds), rng)
         voice = draw(tuple(voice for voice in self.voices if voice.kind == kind), rng)
         mono = singers.sing_words(voice, notes, n, sr, rng)
         return np.stack([mono, mono])
@@ -106,25 +129,39 @@ class Orchestra:
     def drum(self, notes: list[Note], rng: np.random.Generator, n: int, sr: int) -> np.ndarray:
         """Kick, snare and the rest: of one kit or of several, each tuned and levelled anew."""
         x = np.zeros((2, n), dtype=np.float32)
-        kit, mixed = draw(self.presets["drums"], rng), rng.random() < 0.4
+        kit, mixed = self.draw_kit(rng), rng.random() < 0.4
         for strokes in pieces(notes):
-            preset = draw(self.presets["drums"], rng) if mixed else kit
+            drums = self.draw_kit(rng) if mixed else kit
             manner = Manner(touch=rng.uniform(0.7, 1.0), cents=rng.uniform(-150.0, 150.0))
             gain = np.float32(10.0 ** (rng.uniform(-4.0, 4.0) / 20.0))
-            if strokes:
-                x += gain * fonts.play_notes(preset, on_kit(strokes, preset), manner, n, sr)
+            if not strokes:
+                continue
+            if isinstance(drums, Preset):
+                x += gain * fonts.play_notes(drums, on_kit(strokes, drums), manner, n, sr)
+            else:
+                x += gain * strike(drums, strokes, manner.cents, rng, n, sr)
         return x
+
+    def draw_kit(self, rng: np.random.Generator) -> Preset | Kit:
+        """A kit of a SoundFont or of recordings."""
+        recorded = bool(self.kits) and rng.random() < 0.5
+        chosen: Preset | Kit = draw(self.kits if recorded else self.presets["drums"], rng)
+        return chosen
 
 
 def training_orchestra() -> Orchestra:
     """What the starter learns from. Raises FileNotFoundError naming what must be installed."""
     require(FLUID, PEARL)
     presets = {role: gm_presets(FLUID, programs) for role, programs in PROGRAMS.items()}
-    for role, pairs in VARIATIONS.items():
-        presets[role] += tuple(Preset(str(FLUID), bank, program) for bank, program in pairs)
-    kits = tuple(Preset(str(FLUID), DRUM_KIT_BANK, program) for program in FLUID_KITS)
-    presets["drums"] = kits + (Preset(str(PEARL), 0, 0),) * 6
-    return Orchestra(0.6, MappingProxyType(presets), voices(heard=True))
+    presets["choir"] = gm_presets(FLUID, CHOIRS)
+    presets["drums"] = kits(FLUID, FLUID_KITS) + (Preset(str(PEARL), 0, 0),) * 6
+    add(presets, FLUID, VARIATIONS)
+    if MUSESCORE.is_file():
+        for role, programs in {**PROGRAMS, "choir": CHOIRS}.items():
+            presets[role] += gm_presets(MUSESCORE, programs)
+        presets["drums"] += kits(MUSESCORE, MUSESCORE_KITS)
+        add(presets, MUSESCORE, MUSESCORE_VARIATIONS)
+    return Orchestra(0.7, MappingProxyType(presets), voices(heard=True), recorded_kits(heard=True))
 
 
 def unheard_orchestra() -> Orchestra:
@@ -134,9 +171,9 @@ def unheard_orchestra() -> Orchestra:
     """
     require(TIM, ZEPPELIN)
     presets = {role: gm_presets(TIM, programs) for role, programs in PROGRAMS.items()}
-    kits = tuple(Preset(str(TIM), DRUM_KIT_BANK, program) for program in TIM_KITS)
-    presets["drums"] = kits + (Preset(str(ZEPPELIN), 0, 0),) * 4
-    return Orchestra(1.0, MappingProxyType(presets), voices(heard=False))
+    presets["drums"] = kits(TIM, TIM_KITS) + (Preset(str(ZEPPELIN), 0, 0),) * 4
+    synthesised = tuple(v for v in voices(heard=False) if v.kind != "recorded")
+    return Orchestra(1.0, MappingProxyType(presets), synthesised)
 
 
 def require(*files: Path) -> None:
@@ -165,6 +202,20 @@ def voices(heard: bool) -> tuple[Voice, ...]:
 def gm_presets(font: Path, programs: tuple[int, ...]) -> tuple[Preset, ...]:
     """Presets of bank 0."""
     return tuple(Preset(str(font), 0, program) for program in programs)
+
+
+def kits(font: Path, programs: tuple[int, ...]) -> tuple[Preset, ...]:
+    """Drum kits of a General MIDI font."""
+    return tuple(Preset(str(font), DRUM_KIT_BANK, program) for program in programs)
+
+
+def add(
+    presets: dict[str, tuple[Preset, ...]], font: Path,
+    variations: Mapping[str, tuple[tuple[int, int], ...]],
+) -> None:  # fmt: skip
+    """Give roles the presets (bank, program) that a font has beyond General MIDI."""
+    for role, pairs in variations.items():
+        presets[role] += tuple(Preset(str(font), bank, program) for bank, program in pairs)
 
 
 def draw(choices: tuple[Any, ...], rng: np.random.Generator) -> Any:
