@@ -46,6 +46,7 @@ TARGETS = MappingProxyType({
     "instrumental": frozenset(STEMS) - {"vocals"},
     "backing": frozenset(STEMS) - {"guitar"},
 })  # fmt: skip
+FIRST_RECORDING = 4_000_000
 ONLY_RECORDED = frozenset(("backing",))  # not measured where all the stems are known
 
 Song = dict[str, np.ndarray]
@@ -73,15 +74,16 @@ def open_unheard() -> Callable[[int, float], Song]:
 
 def open_recordings() -> Callable[[int, float], Song]:
     """Sung voices over produced music, and bands; what must be installed is said if it is not."""
-    return Recordings().play
+    play = Recordings().play
+    return lambda seed, seconds: play(seed - FIRST_RECORDING, seconds)
 
 
 SETS = (
     SongSet("synthetic", "new songs on the project's own instruments", 2_000_000, open_synthetic),
     SongSet("unheard", "instruments and voices that training never heard", 3_000_000, open_unheard),
     SongSet("recordings", "voices that training never heard sing over produced music that it never "
-            "heard, equally loud; every third a real band, guitar against the rest", 0,
-            open_recordings),
+            "heard, equally loud; every third a real band, guitar against the rest",
+            FIRST_RECORDING, open_recordings),
 )  # fmt: skip
 
 

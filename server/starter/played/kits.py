@@ -104,7 +104,8 @@ def sonic_pi_kit(folder: Path) -> Kit:
 
 def key_of(name: str) -> int | None:
     """Which drum a name means, as a percussion key; None if no drum of a song's."""
-    return next((key for pattern, key in NAMES if re.search(pattern, name.lower())), None)
+    bare = re.sub(r"\(.*?\)", "", name.lower())  # makes and sizes
+    return next((key for pattern, key in NAMES if re.search(pattern, bare.strip())), None)
 
 
 def strike(

@@ -22,6 +22,7 @@ SR = 44100
 SECONDS = 36.0  # of speech are taken of a speaker
 PAUSE = 0.15  # seconds between two files
 LOUDNESS = 0.05  # RMS of a file where it is loud
+STEP, LOWEST = 1050, 16800  # Hz, of rates; D4C looks for voices up to 7.9 kHz
 BAND_DB = 65.0  # what is further below the loudest frequency is not the voice
 LEAST = 0.3  # seconds: shorter files are no speech
 
@@ -99,7 +100,8 @@ def speech(person: Person) -> tuple[np.ndarray, int]:
     for path in found:
         if sum(map(len, said)) > SECONDS * SR:
             break
-        said += [*spoken(path), np.zeros(round(PAUSE * SR))]
+        for words in spoken(path):
+            said += [words, np.zeros(round(PAUSE * SR))]
     if not said:
         raise ValueError(f"{person.name} says nothing")
     return banded(np.concatenate(said))
@@ -119,14 +121,15 @@ def spoken(path: Path) -> Iterator[np.ndarray]:
     loud = frames > 0.05 * frames.max()
     first, last = np.flatnonzero(frames > 0.003 * frames.max())[[0, -1]]
     words = sound[max(0, first - 4) * hop : (last + 5) * hop].astype(np.float64)
+    words[:hop] *= np.linspace(0.0, 1.0, hop)
+    words[-hop:] *= np.linspace(1.0, 0.0, hop)
     yield words * (LOUDNESS / float(np.sqrt(frames[loud].mean())))
 
 
 def banded(sound: np.ndarray) -> tuple[np.ndarray, int]:
-    """Speech (n,) at SR brought to the lowest rate, a multiple of 1050 Hz, that holds its band."""
+    """Speech (n,) at SR brought to the lowest rate, a multiple of STEP, that holds its band."""
     hertz, power = welch(sound, SR, nperseg=4096)
     decibels = 10.0 * np.log10(power + 1e-20)
     top = float(hertz[decibels > decibels.max() - BAND_DB].max())
-    step = 1050
-    rate = min(SR, step * int(np.ceil(2.15 * top / step)))
-    return resample_poly(sound, rate // step, SR // step), rate
+    rate = min(SR, max(LOWEST, STEP * int(np.ceil(2.15 * top / STEP))))
+    return resample_poly(sound, rate // STEP, SR // STEP), rate
