@@ -29,7 +29,8 @@ class Album(NamedTuple):
 
 GAMES = "usr/share/games"
 ALBUMS = (
-    Album("wesnoth", "wesnoth-1.16-music", f"{GAMES}/wesnoth/1.16/data/core/music", "*.ogg"),
+    Album("wesnoth", "wesnoth-1.16-music", f"{GAMES}/wesnoth/1.16/data/core/music", "*.ogg",
+          "nunc_dimittis"),  # a choir
     Album("nexuiz", "nexuiz-music", f"{GAMES}/nexuiz/data/music.pk3", "*.ogg", "thunder"),
     Album("aftermath", "warzone2100-music", f"{GAMES}/warzone2100/music/albums",
           "aftermath_soundtrack/*.opus"),
