@@ -131,7 +131,7 @@ def band(monkeypatch):
         return 0.3 * material.tone(n / sr, 100.0 + 10 * preset.program, sr).T.astype(np.float32)
 
     def play(self, role, notes, rng, n, sr):
-        hertz = {"drums": 2000.0, "vocals": 3000.0}[role]
+        hertz = {"drums": 2000.0, "vocals": 3000.0, "piano": 100.0}[role]
         return 0.3 * material.tone(n / sr, hertz, sr).T.astype(np.float32)
 
     monkeypatch.setattr(fonts, "play_notes", tones)

@@ -108,6 +108,8 @@ def rendered(
     """One part on the instrument it was written for, or its like: (2, n) float32."""
     if part.drums:
         return orchestra.play("drums", part.notes, rng, n, sr)
+    if stem == "piano" and part.program < 2 and rng.random() < 0.5:
+        return orchestra.play("piano", part.notes, rng, n, sr)
     preset = draw(tuple(of_program(part.program, orchestra)) or orchestra.presets[stem], rng)
     x = fonts.play_notes(preset, part.notes, draw_manner(rng, stem), n, sr)
     x = effects.pan(x.mean(0), float(rng.uniform(-0.7, 0.7))) if rng.random() < 0.4 else x

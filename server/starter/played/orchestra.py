@@ -15,6 +15,7 @@ import numpy as np
 
 from server.starter.played import fonts
 from server.starter.played.fonts import Manner, Preset
+from server.starter.played.grand import Grand, play_grand, recorded_grand
 from server.starter.played.kits import Kit, recorded_kits, strike
 from server.starter.synthesis.score import Note
 
@@ -72,6 +73,7 @@ VIBRATO = MappingProxyType({"strings": 22.0, "brass": 14.0, "winds": 22.0, "lead
 FOUR_PIECE = MappingProxyType({35: 36, 47: 45, 48: 45, 50: 45, 43: 41, 70: 54, 69: 54, 82: 54})
 SILENCE = 1e-5  # a reverb without input still gives some 1e-8
 CHOIR_SHARE = 0.06
+GRAND_SHARE = 0.35
 KICKS, SNARES = frozenset((35, 36)), frozenset((37, 38, 39, 40))
 
 
@@ -80,13 +82,15 @@ class Orchestra:
     """Instruments from outside: SoundFonts and speech synthesisers found on this machine.
 
     `share` is the chance that a part is played by it rather than by the project's own synthesis.
-    `kits` are recorded drums, which play about half of the drum parts where there are any.
+    `kits` are recorded drums, which play about half of the drum parts where there are any, and
+    `grand` is a recorded piano, which plays GRAND_SHARE of the piano parts.
     """
 
     share: float
     presets: Mapping[str, tuple[Preset, ...]]
     voices: tuple[Voice, ...]
     kits: tuple[Kit, ...] = ()
+    grand: Grand | None = None
 
     def play(
         self, role: str, notes: list[Note], rng: np.random.Generator, n: int, sr: int
@@ -101,6 +105,8 @@ class Orchestra:
             x = self.sing(notes, rng, n, sr)
         elif role == "drums":
             x = self.drum(notes, rng, n, sr)
+        elif role == "piano" and self.grand and rng.random() < GRAND_SHARE:
+            x = play_grand(self.grand, notes, n, sr)
         else:
             preset = draw(self.presets[role], rng)
             played = strummed(notes, rng) if role == "guitar" else notes
@@ -161,7 +167,9 @@ def training_orchestra() -> Orchestra:
             presets[role] += gm_presets(MUSESCORE, programs)
         presets["drums"] += kits(MUSESCORE, MUSESCORE_KITS)
         add(presets, MUSESCORE, MUSESCORE_VARIATIONS)
-    return Orchestra(0.7, MappingProxyType(presets), voices(heard=True), recorded_kits(heard=True))
+    kits_at_hand = recorded_kits(heard=True)
+    return Orchestra(0.7, MappingProxyType(presets), voices(heard=True), kits_at_hand,
+                     recorded_grand())  # fmt: skip
 
 
 def unheard_orchestra() -> Orchestra:
