@@ -57,6 +57,14 @@ def test_what_measures_is_not_in_training(tmp_path, music):
     assert [round(pitch(clip)) for clip in held] == [1000, 1000]
 
 
+def test_what_measures_is_there_as_a_whole_or_not_at_all(music, monkeypatch):
+    one_more = (*albums.ALBUMS, Album("w", "lost", "usr/w", "*.flac", heard=False))
+    monkeypatch.setattr(albums, "ALBUMS", one_more)
+    with pytest.raises(FileNotFoundError, match="apt-get install lost"):
+        tracks(heard=False)
+    assert len(tracks(heard=True)) == 3
+
+
 def test_a_bank_goes_on_where_it_was_cut_off(tmp_path, music):
     whole = open_accompaniment(tmp_path / "whole.f16", length=1.0)
     part = np.memmap(tmp_path / "cut.part", np.float16, "w+", shape=tuple(whole.shape))

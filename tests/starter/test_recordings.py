@@ -28,7 +28,8 @@ def asked(tmp_path, monkeypatch):
     write_sound(folder / "song.ogg", tone(3.0, 900, gain=0.9))
     music = [Recording(write_sound(tmp_path / "music/long.flac", tone(9.0, 200, gain=0.8))),
              Recording(write_sound(tmp_path / "music/short.flac", tone(1.0, 50)))]  # fmt: skip
-    monkeypatch.setattr(recordings, "voices", kept((SINGER,)))
+    monkeypatch.setattr(recordings, "VOICES", (SINGER, SINGER._replace(heard=True)))
+    monkeypatch.setattr(recordings, "available", lambda voice: True)
     monkeypatch.setattr(recordings, "tracks", kept(music))
     monkeypatch.setattr(recordings, "band_songs", kept([song]))
     monkeypatch.setattr(places, "SYSTEM", tmp_path / "nowhere")
@@ -47,8 +48,8 @@ def asked(tmp_path, monkeypatch):
 
 
 def test_nothing_of_it_is_for_training(asked):
-    Recordings()
-    assert asked == [False, False, False]
+    assert Recordings().singers.voices == (SINGER,)
+    assert asked == [False, False]
 
 
 def test_two_of_three_are_sung_and_the_third_is_a_band(asked):
@@ -77,6 +78,17 @@ def test_a_bands_balance_is_kept(asked):
     song = Recordings().play(2, 2.0)
     peaks = {part: np.abs(x).max() for part, x in song.items()}
     assert peaks["backing"] / peaks["guitar"] == pytest.approx(3.0, rel=0.1)
+
+
+def test_all_that_is_missing_is_said_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "SYSTEM", tmp_path)
+    monkeypatch.delenv(places.VARIABLE, raising=False)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FileNotFoundError) as missing:
+        Recordings()
+    for package in ("klettres-data", "flite", "pyworld", "hedgewars-data", "singularity-music",
+                    "fretsonfire-songs-muldjord"):  # fmt: skip
+        assert package in str(missing.value)
 
 
 def test_where_nobody_sings_it_is_said(asked, monkeypatch):

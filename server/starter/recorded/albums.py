@@ -57,13 +57,14 @@ ALBUMS = (
 def tracks(heard: bool) -> list[Recording]:
     """Every track at hand, for training or kept from it.
 
-    Raises FileNotFoundError naming the packages if there are none.
+    Raises FileNotFoundError naming the packages if there are none, or, of those kept, if any is
+    missing: figures are to be compared.
     """
     wanted = [album for album in ALBUMS if album.heard == heard]
-    found = [track for album in wanted for track in album_tracks(album)]
-    if not found:
-        raise FileNotFoundError(places.advice(album.package for album in wanted))
-    return found
+    missing = [album.package for album in wanted if not album_tracks(album)]
+    if len(missing) == len(wanted) or (missing and not heard):
+        raise FileNotFoundError(places.advice(missing))
+    return [track for album in wanted for track in album_tracks(album)]
 
 
 def album_tracks(album: Album) -> list[Recording]:
