@@ -42,7 +42,8 @@ PAGE = """\
 <meta name="viewport" content="width=device-width">
 <title>{title}</title>
 <style>
-body {{ font: 16px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem }}
+body {{ font: 16px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem;
+  padding: 0 1rem }}
 table {{ border-collapse: collapse; width: 100% }}
 th, td {{ padding: .2rem .6rem .2rem 0; text-align: left }}
 td.db {{ font-variant-numeric: tabular-nums; text-align: right }}
