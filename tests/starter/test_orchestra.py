@@ -7,7 +7,8 @@ import pytest
 
 from server.starter.played import fonts, orchestra
 from server.starter.played.fonts import Preset
-from server.starter.played.orchestra import PROGRAMS, on_kit, pieces, strummed
+from server.starter.played.orchestra import on_kit, pieces, strummed
+from server.starter.played.programs import PROGRAMS
 from server.starter.synthesis.score import Note
 
 SR = 44100

@@ -33,7 +33,7 @@ ALBUMS = (
           "nunc_dimittis"),  # a choir
     Album("nexuiz", "nexuiz-music", f"{GAMES}/nexuiz/data/music.pk3", "*.ogg", "thunder"),
     Album("aftermath", "warzone2100-music", f"{GAMES}/warzone2100/music/albums",
-          "aftermath_soundtrack/*.opus"),
+          "aftermath_soundtrack/*.opus", "track3_*"),  # the original's third, anew
     Album("legacy", "warzone2100-music", f"{GAMES}/warzone2100/music/albums",
           "legacy_soundtrack/*.opus"),
     Album("widelands", "widelands-data", f"{GAMES}/widelands/data/music", "*.ogg"),
