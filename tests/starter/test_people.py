@@ -58,6 +58,9 @@ def test_the_rate_is_that_of_the_band(tales):
     assert 21000 <= rate <= 26000
     low = tone(1.0, 400.0)[:, 0]
     assert people.banded(low)[1] == people.LOWEST
+    noise = np.random.default_rng(0).standard_normal(SR)
+    assert people.banded(noise, 22050)[1] == 22000
+    assert people.banded(noise, 8000)[1] == people.LOWEST
 
 
 def test_a_band_that_is_full_stays_whole():

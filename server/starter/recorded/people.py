@@ -5,6 +5,7 @@ Knows files and levels of speech; nothing of singing.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ SR = 44100
 SECONDS = 36.0  # of speech are taken of a speaker
 PAUSE = 0.15  # seconds between two files
 LOUDNESS = 0.05  # RMS of a file where it is loud
-STEP, LOWEST = 1050, 16800  # Hz, of rates; D4C looks for voices up to 7.9 kHz
+STEP, LOWEST = 100, 16000  # Hz, of rates; D4C looks for voices up to 7.9 kHz
 BAND_DB = 65.0  # what is further below the loudest frequency is not the voice
 LEAST = 0.3  # seconds: shorter files are no speech
 
@@ -97,39 +98,51 @@ def speech(person: Person) -> tuple[np.ndarray, int]:
     if not found:
         raise FileNotFoundError(places.advice([person.package]))
     said: list[np.ndarray] = []
+    highest = 0
     for path in found:
         if sum(map(len, said)) > SECONDS * SR:
             break
-        for words in spoken(path):
+        try:
+            (sound,), rate = read(Recording(path), channels=1)
+        except (av.FFmpegError, ValueError):
+            continue
+        for words in spoken(resample(sound, rate, SR)):
             said += [words, np.zeros(round(PAUSE * SR))]
+            highest = max(highest, rate)
     if not said:
         raise ValueError(f"{person.name} says nothing")
-    return banded(np.concatenate(said))
+    return banded(np.concatenate(said), highest)
 
 
-def spoken(path: Path) -> Iterator[np.ndarray]:
-    """A file (n,) at SR and at LOUDNESS, without the silence around the words; nothing of what is
-    too short, silent or no audio."""
-    try:
-        (sound,), _ = read(Recording(path), SR, channels=1)
-    except (av.FFmpegError, ValueError):
-        return
+def spoken(sound: np.ndarray) -> Iterator[np.ndarray]:
+    """A file's sound (n,) at SR brought to LOUDNESS, without the silence around the words; nothing
+    of what is too short or silent."""
     hop = SR // 50
     frames = np.square(sound[: len(sound) // hop * hop]).reshape(-1, hop).mean(axis=1)
     if len(sound) < LEAST * SR or frames.max() < 1e-6:
         return
     loud = frames > 0.05 * frames.max()
     first, last = np.flatnonzero(frames > 0.003 * frames.max())[[0, -1]]
-    words = sound[max(0, first - 4) * hop : (last + 5) * hop].astype(np.float64)
+    words = sound[max(0, first - 4) * hop : (last + 5) * hop].copy()
     words[:hop] *= np.linspace(0.0, 1.0, hop)
     words[-hop:] *= np.linspace(1.0, 0.0, hop)
     yield words * (LOUDNESS / float(np.sqrt(frames[loud].mean())))
 
 
-def banded(sound: np.ndarray) -> tuple[np.ndarray, int]:
-    """Speech (n,) at SR brought to the lowest rate, a multiple of STEP, that holds its band."""
+def banded(sound: np.ndarray, highest: int = SR) -> tuple[np.ndarray, int]:
+    """Speech (n,) at SR brought to the lowest rate, a multiple of STEP, that holds its band.
+
+    highest: the rate that its recordings had at most.
+    """
     hertz, power = welch(sound, SR, nperseg=4096)
     decibels = 10.0 * np.log10(power + 1e-20)
     top = float(hertz[decibels > decibels.max() - BAND_DB].max())
-    rate = min(SR, max(LOWEST, STEP * int(np.ceil(2.15 * top / STEP))))
-    return resample_poly(sound, rate // STEP, SR // STEP), rate
+    wanted = min(STEP * int(np.ceil(2.15 * top / STEP)), SR, highest)
+    rate = max(LOWEST, wanted // STEP * STEP)
+    return resample(sound, SR, rate), rate
+
+
+def resample(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Mono (n,) at another rate, float64."""
+    shared = math.gcd(rate, wanted)
+    return resample_poly(sound.astype(np.float64), wanted // shared, rate // shared)
