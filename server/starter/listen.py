@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 import torch
-from demucs.apply import Model
-from demucs.hf import load_safetensors_model
+from demucs.apply import BagOfModels, Model
 from tqdm import tqdm
 
+from server.engine.catalog import whole
 from server.engine.cpu import prepare_cpu
+from server.engine.models import load_bag
 from server.starter.measuring.measures import is_silent, sdr
 from server.starter.quality import (
     SETS,
@@ -74,7 +75,9 @@ class Excerpt(NamedTuple):
     guess: np.ndarray
 
 
-def excerpts(song: Song, model: Model, seconds: float) -> tuple[np.ndarray, list[Excerpt]]:
+def excerpts(
+    song: Song, model: Model | BagOfModels, seconds: float
+) -> tuple[np.ndarray, list[Excerpt]]:
     """The mix (2, n), n at most `seconds`, and every target that plays there and that the model
     gives, from the song's loudest stretch."""
     mix = np.sum(list(song.values()), axis=0)
@@ -126,7 +129,7 @@ def write_song(folder: Path, name: str, number: int, mix: np.ndarray, parts: lis
 
 
 def sections(
-    songs: SongSet, model: Model, folder: Path, count: int, seconds: float
+    songs: SongSet, model: Model | BagOfModels, folder: Path, count: int, seconds: float
 ) -> Iterator[str]:
     """The page's sections of one set, or one that says why there is none."""
     try:
@@ -146,16 +149,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("listen"), help="a folder")
     parser.add_argument("--songs", type=int, default=3, help="of each set")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each excerpt")
-    parser.add_argument("--model", type=Path, default=WEIGHTS / "starter.safetensors",
-                        help="a .safetensors file")  # fmt: skip
+    parser.add_argument("--model", type=Path, default=WEIGHTS / "starter.yaml",
+                        help="a model's listing, its weights beside it")  # fmt: skip
     args = parser.parse_args()
     if args.songs < 1 or args.seconds < 1:
         parser.error("it takes at least one song and a second")
+    if (files := whole(args.model.stem, args.model.parent)) is None:
+        parser.error(f"{args.model}: not a model's listing with all its weights beside it")
     prepare_cpu(torch.get_num_threads())
-    model = load_safetensors_model(args.model).eval()
+    model = load_bag(files)
     args.out.mkdir(parents=True, exist_ok=True)
     found = (sections(songs, model, args.out, args.songs, args.seconds) for songs in SETS)
-    title = f"stembox: {html.escape(args.model.stem)}"
+    title = f"stembox: {html.escape(files.name)}"
     written = "\n".join(chain.from_iterable(found))
     page = PAGE.format(title=title, seconds=args.seconds, sections=written)
     (args.out / "index.html").write_text(page)

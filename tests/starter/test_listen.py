@@ -70,7 +70,7 @@ def test_a_set_that_cannot_be_played_says_why(tmp_path):
 def test_the_command_writes_a_page_whose_files_are_there(tmp_path, monkeypatch, song, capsys):
     monkeypatch.setattr(listen, "SETS", (SongSet("mine", "", 3, lambda: lambda n, s: song),))
     monkeypatch.setattr(listen, "prepare_cpu", lambda threads: None)  # it lasts
-    monkeypatch.setattr(listen, "load_safetensors_model", lambda path: Halves())
+    monkeypatch.setattr(listen, "load_bag", lambda files: Halves())
     monkeypatch.setattr("sys.argv", ["l", "--songs", "2", "--seconds", "2", "--out",
                                      str(tmp_path / "out")])  # fmt: skip
     listen.main()
@@ -79,3 +79,10 @@ def test_the_command_writes_a_page_whose_files_are_there(tmp_path, monkeypatch, 
     files = re.findall(r'src="([^"]+)"', page)
     assert len(files) == 2 * 5 and all((tmp_path / "out" / file).is_file() for file in files)
     assert "mine, song 3" in page and "mine, song 4" in page and "stembox: starter" in page
+
+
+def test_what_is_no_model_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["l", "--model", str(tmp_path / "none.yaml")])
+    with pytest.raises(SystemExit):
+        listen.main()
+    assert "not a model's listing" in capsys.readouterr().err
