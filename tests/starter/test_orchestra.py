@@ -1,7 +1,5 @@
 """Who plays what: every preset exists, every role sounds, nothing unheard is in training."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,7 @@ from server.starter.played.fonts import Preset
 from server.starter.played.orchestra import on_kit, pieces, strummed
 from server.starter.played.programs import PROGRAMS
 from server.starter.played.speakers import Voice
+from server.starter.recorded import places
 from server.starter.synthesis.score import Note
 
 SR = 44100
@@ -90,8 +89,9 @@ def test_a_voice_sings():
 @pytest.mark.parametrize(("side", "package"), [
     ("training", "fluid-soundfont-gm avldrums"), ("unheard", "timgm6mb-soundfont avldrums"),
 ])  # fmt: skip
-def test_what_must_be_installed_is_said(monkeypatch, side, package):
-    monkeypatch.setattr(Path, "is_file", lambda self: False)
+def test_what_must_be_installed_is_said(tmp_path, monkeypatch, side, package):
+    monkeypatch.setattr(places, "SYSTEM", tmp_path)
+    monkeypatch.delenv(places.VARIABLE, raising=False)
     with pytest.raises(FileNotFoundError, match=package):
         getattr(orchestra, f"{side}_orchestra")()
 
@@ -158,5 +158,5 @@ def test_what_measures_as_before_has_no_recorded_voices(monkeypatch):
     kept = (Voice("flite-slt", "flite", "slt", 55, 76, False),
             Voice("tuxpaint-es", "recorded", "tuxpaint-es", 55, 76, False))  # fmt: skip
     monkeypatch.setattr(orchestra, "voices", lambda heard: kept)
-    monkeypatch.setattr(orchestra, "require", lambda *files: None)
+    monkeypatch.setattr(orchestra, "require", lambda *wanted: ["a.sf2", "b.sf2"])
     assert orchestra.unheard_orchestra().voices == kept[:1]

@@ -26,21 +26,19 @@ from server.starter.played.programs import (
     PROGRAMS,
     TIM_KITS,
 )
+from server.starter.recorded import places
 from server.starter.synthesis.score import Note
 
 if TYPE_CHECKING:
     from server.starter.played.speakers import Voice
 
-HOME = Path("/usr/share/sounds/sf2")
-FLUID, TIM = HOME / "FluidR3_GM.sf2", HOME / "TimGM6mb.sf2"
-# more of everything, where it is installed
-MUSESCORE = HOME.with_name("sf3") / "MuseScore_General.sf3"
-PEARL, ZEPPELIN = HOME / "Black_Pearl_4_LV2.sf2", HOME / "Red_Zeppelin_4_LV2.sf2"
-PACKAGES = MappingProxyType({
-    FLUID: "fluid-soundfont-gm", TIM: "timgm6mb-soundfont",
-    PEARL: "avldrums.lv2-soundfont", ZEPPELIN: "avldrums.lv2-soundfont",
-})  # fmt: skip
-
+SF2 = "usr/share/sounds/sf2"
+# SoundFonts: a package and the file in it
+FLUID = ("fluid-soundfont-gm", f"{SF2}/FluidR3_GM.sf2")
+MUSESCORE = ("musescore-general-soundfont", "usr/share/sounds/sf3/MuseScore_General_Full.sf3")
+PEARL = ("avldrums.lv2-soundfont", f"{SF2}/Black_Pearl_4_LV2.sf2")
+TIM = ("timgm6mb-soundfont", f"{SF2}/TimGM6mb.sf2")
+ZEPPELIN = ("avldrums.lv2-soundfont", f"{SF2}/Red_Zeppelin_4_LV2.sf2")
 DRUM_KIT_BANK = 128
 # deepest vibrato in cents; the other roles have none
 VIBRATO = MappingProxyType({"strings": 22.0, "brass": 14.0, "winds": 22.0, "lead": 30.0})
@@ -132,16 +130,16 @@ class Orchestra:
 
 def training_orchestra() -> Orchestra:
     """What the starter learns from. Raises FileNotFoundError naming what must be installed."""
-    require(FLUID, PEARL)
-    presets = {role: gm_presets(FLUID, programs) for role, programs in PROGRAMS.items()}
-    presets["choir"] = gm_presets(FLUID, CHOIRS)
-    presets["drums"] = kits(FLUID, FLUID_KITS) + (Preset(str(PEARL), 0, 0),) * 6
-    add(presets, FLUID, FLUID_VARIATIONS)
-    if MUSESCORE.is_file():
+    fluid, pearl = require(FLUID, PEARL)
+    presets = {role: gm_presets(fluid, programs) for role, programs in PROGRAMS.items()}
+    presets["choir"] = gm_presets(fluid, CHOIRS)
+    presets["drums"] = kits(fluid, FLUID_KITS) + (Preset(str(pearl), 0, 0),) * 6
+    add(presets, fluid, FLUID_VARIATIONS)
+    if (musescore := places.find(*MUSESCORE)) is not None:
         for role, programs in {**PROGRAMS, "choir": CHOIRS}.items():
-            presets[role] += gm_presets(MUSESCORE, programs)
-        presets["drums"] += kits(MUSESCORE, MUSESCORE_KITS)
-        add(presets, MUSESCORE, MUSESCORE_VARIATIONS)
+            presets[role] += gm_presets(musescore, programs)
+        presets["drums"] += kits(musescore, MUSESCORE_KITS)
+        add(presets, musescore, MUSESCORE_VARIATIONS)
     kits_at_hand = recorded_kits(heard=True)
     return Orchestra(0.7, MappingProxyType(presets), voices(heard=True), kits_at_hand,
                      recorded_grand())  # fmt: skip
@@ -152,22 +150,25 @@ def unheard_orchestra() -> Orchestra:
 
     Raises FileNotFoundError naming what must be installed.
     """
-    require(TIM, ZEPPELIN)
-    presets = {role: gm_presets(TIM, programs) for role, programs in PROGRAMS.items()}
-    presets["drums"] = kits(TIM, TIM_KITS) + (Preset(str(ZEPPELIN), 0, 0),) * 4
+    tim, zeppelin = require(TIM, ZEPPELIN)
+    presets = {role: gm_presets(tim, programs) for role, programs in PROGRAMS.items()}
+    presets["drums"] = kits(tim, TIM_KITS) + (Preset(str(zeppelin), 0, 0),) * 4
     synthesised = tuple(v for v in voices(heard=False) if v.kind != "recorded")
     return Orchestra(1.0, MappingProxyType(presets), synthesised)
 
 
-def require(*files: Path) -> None:
-    """Raise FileNotFoundError with the packages to install if a font or FluidSynth is missing."""
-    missing = [PACKAGES[file] for file in files if not file.is_file()]
+def require(*wanted: tuple[str, str]) -> list[Path]:
+    """Where fonts, each a package and its file, lie. Raises FileNotFoundError with the packages
+    to install if one of them or FluidSynth is missing."""
+    found = [places.find(package, inside) for package, inside in wanted]
+    missing = [package for (package, _), file in zip(wanted, found, strict=True) if file is None]
     if missing:
-        raise FileNotFoundError(f"SoundFonts are missing: apt-get install {' '.join(missing)}")
+        raise FileNotFoundError(places.advice(missing))
     if not fonts.installed():
         raise FileNotFoundError(
             "FluidSynth is missing: apt-get install libfluidsynth3, pip install pyfluidsynth"
         )
+    return [file for file in found if file is not None]
 
 
 def voices(heard: bool) -> tuple[Voice, ...]:
