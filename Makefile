@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test test-nojit test-gpu check bench load chaos quality lock clean
+.PHONY: help setup setup-dev run demo test test-nojit test-gpu check bench load chaos quality listen lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ bench: setup-dev  ## measure, side by side with what others use; writes loadtest
 
 quality: setup-dev  ## how well the starter model separates songs it has never heard; writes quality.*
 	$(BIN)/python -m server.starter.quality
+
+listen: setup-dev  ## excerpts to listen to, mix, truth and guess side by side; writes listen/
+	$(BIN)/python -m server.starter.listen
 
 test-nojit: setup-dev  ## the kernels' tests with their loops as plain Python
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/kernels

@@ -7,18 +7,15 @@ a file whose parts are not the six stems lies `<name>.json` with a list of their
 from __future__ import annotations
 
 import json
-import os
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from server.starter.played.orchestra import training_orchestra
+from server.starter.filling import fill
+from server.starter.played.repertoire import training_song
 from server.starter.songs import STEMS, synthesise
 
 SR = 44100
@@ -65,29 +62,11 @@ def open_bank(
     machine. An interrupted making goes on where it was.
     """
     shape = (songs, len(STEMS), 2, round(seconds * SR))
-    if not path.exists():
-        part, marks = path.with_suffix(".part"), path.with_suffix(".done")
-        if not part.exists():
-            np.memmap(part, np.float16, "w+", shape=shape).flush()
-        done = set(map(int, marks.read_text().split())) if marks.exists() else set()
-        rows = [row for row in range(songs) if row not in done]
-        write = partial(write_song, part, shape, first_seed, played)
-        with ProcessPoolExecutor(workers, get_context("spawn"), os.nice, (5,)) as pool, \
-                marks.open("a") as log:  # fmt: skip
-            for row in tqdm(pool.map(write, rows), initial=len(done), total=songs, desc="songs"):
-                print(row, file=log, flush=True)
-        part.rename(path)
-        marks.unlink()
-    bank = np.memmap(path, np.float16, "r+", shape=shape)
-    return torch.from_numpy(bank)
+    return fill(path, shape, range(songs), partial(write_song, first_seed, played), workers)
 
 
-def write_song(part: Path, shape: tuple[int, ...], first_seed: int, played: bool, row: int) -> int:
-    """Synthesise one song into its row of the bank; returns the row."""
-    orchestra = training_orchestra() if played else None
-    seconds = shape[-1] / SR
-    stems = synthesise(first_seed + row, seconds, SR, orchestra)
-    bank = np.memmap(part, np.float16, "r+", shape=shape)
+def write_song(first_seed: int, played: bool, bank: np.ndarray, row: int) -> None:
+    """Synthesise one song into its row of the bank."""
+    make = training_song if played else synthesise
+    stems = make(first_seed + row, bank.shape[-1] / SR, SR)
     bank[row] = np.stack(list(stems.values()))
-    bank.flush()
-    return row

@@ -34,16 +34,20 @@ from server.starter.measuring.baselines import (
 from server.starter.measuring.measures import is_silent, level_db, measure
 from server.starter.measuring.report import Leak, Report, Score, SetResult, markdown
 from server.starter.played.orchestra import unheard_orchestra
+from server.starter.recorded.recordings import Recordings
 from server.starter.songs import STEMS, synthesise
 
 WEIGHTS = Path(__file__).parent / "weights"
 SR = 44100
-# what is measured: stems, then sums of stems that other models have
+# what is measured: stems, then sums of stems that other models have or that recordings give
 TARGETS = MappingProxyType({
     **{stem: frozenset((stem,)) for stem in STEMS},
     "other4": frozenset(("other", "guitar", "piano")),
-    "instrumental": frozenset(("drums", "bass", "other", "guitar", "piano")),
+    "instrumental": frozenset(STEMS) - {"vocals"},
+    "backing": frozenset(STEMS) - {"guitar"},
 })  # fmt: skip
+FIRST_RECORDING = 4_000_000
+ONLY_RECORDED = frozenset(("backing",))  # not measured where all the stems are known
 
 Song = dict[str, np.ndarray]
 Method = Callable[[np.ndarray], Guesses]
@@ -68,10 +72,19 @@ def open_unheard() -> Callable[[int, float], Song]:
     return partial(synthesise, orchestra=unheard_orchestra())
 
 
+def open_recordings() -> Callable[[int, float], Song]:
+    """Sung voices over produced music, and bands; what must be installed is said if it is not."""
+    play = Recordings().play
+    return lambda seed, seconds: play(seed - FIRST_RECORDING, seconds)
+
+
 SETS = (
     SongSet("synthetic", "new songs on the project's own instruments", 2_000_000, open_synthetic),
     SongSet("unheard", "instruments and voices that training never heard", 3_000_000, open_unheard),
-)
+    SongSet("recordings", "voices that training never heard sing over produced music that it never "
+            "heard, equally loud; every third a real band, guitar against the rest",
+            FIRST_RECORDING, open_recordings),
+)  # fmt: skip
 
 
 def separate(model: Model | BagOfModels, mix: np.ndarray) -> Guesses:
@@ -84,29 +97,36 @@ def separate(model: Model | BagOfModels, mix: np.ndarray) -> Guesses:
 def formed(guesses: Mapping[str, np.ndarray], target: frozenset[str]) -> np.ndarray | None:
     """The guess at a sum of stems, if those at hand add up to one.
 
-    A source means the stem of its name; `other` means also every stem that has no source.
+    A source means the stem or the sum of its name; `other` means also every stem without a source.
     """
     rest = frozenset(STEMS) - guesses.keys()
-    meaning = {s: frozenset((s,)) | (rest if s == "other" else frozenset()) for s in guesses}
+    meaning = {s: TARGETS.get(s, frozenset((s,))) | (rest if s == "other" else frozenset())
+               for s in guesses}  # fmt: skip
     inside = [source for source in guesses if meaning[source] <= target]
     if frozenset().union(*(meaning[source] for source in inside)) != target:
         return None
     return np.sum([guesses[source] for source in inside], axis=0)
 
 
-def score_song(number: int, stems: Song, methods: Mapping[str, Method]) -> Iterator[Score | Leak]:
-    """Separate the sum of `stems`, each (2, samples), by every method, by the oracle that knows
-    them, and as the mix itself; score it.
+def truths(song: Song) -> dict[str, np.ndarray]:
+    """The targets that a song's parts, stems or sums of them, add up to: each (2, samples)."""
+    known = {target: formed(song, stems) for target, stems in TARGETS.items()
+             if target in song or target not in ONLY_RECORDED}  # fmt: skip
+    return {target: truth for target, truth in known.items() if truth is not None}
+
+
+def score_song(number: int, song: Song, methods: Mapping[str, Method]) -> Iterator[Score | Leak]:
+    """Separate the sum of a song's parts, each (2, samples), by every method, by the oracle that
+    knows them, and as the mix itself; score it.
 
     What a method cannot form is left out; what is silent in the song has no score, but a leak.
     """
-    mix = np.sum(list(stems.values()), axis=0)
+    mix = np.sum(list(song.values()), axis=0)
     made = {name: method(mix) for name, method in methods.items()}
-    made["oracle"] = ideal_ratio_mask(stems)
-    for target, parts in TARGETS.items():
-        truth = np.sum([stems[part] for part in parts], axis=0)
-        guesses = {name: formed(guess, parts) for name, guess in made.items()} | {"mix": mix}
-        for name, guess in guesses.items():
+    made["oracle"] = ideal_ratio_mask(song)
+    for target, truth in truths(song).items():
+        guesses = {name: formed(guess, TARGETS[target]) for name, guess in made.items()}
+        for name, guess in (guesses | {"mix": mix}).items():
             if guess is None:
                 continue
             if is_silent(truth):

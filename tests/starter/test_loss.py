@@ -71,7 +71,9 @@ def test_of_a_sum_only_the_sum_is_compared():
 
 def test_two_sources_compare_two_sums_of_six_stems():
     assert names(VOCALS, STEMS) == [
-        ({"vocals"}, {"vocals"}, True), ({"instrumental"}, set(STEMS) - {"vocals"}, True)]
+        ({"vocals"}, {"vocals"}, True),
+        ({"instrumental"}, set(STEMS) - {"vocals"}, True),
+    ]
 
 
 def test_parts_that_are_never_told_apart_are_added_up_first():

@@ -1,13 +1,14 @@
 """Who plays what: every preset exists, every role sounds, nothing unheard is in training."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from server.starter.played import fonts, orchestra
+from server.starter.played import fonts, orchestra, singers
 from server.starter.played.fonts import Preset
-from server.starter.played.orchestra import PROGRAMS, on_kit, pieces, strummed
+from server.starter.played.orchestra import on_kit, pieces, strummed
+from server.starter.played.programs import PROGRAMS
+from server.starter.played.speakers import Voice
+from server.starter.recorded import places
 from server.starter.synthesis.score import Note
 
 SR = 44100
@@ -88,8 +89,9 @@ def test_a_voice_sings():
 @pytest.mark.parametrize(("side", "package"), [
     ("training", "fluid-soundfont-gm avldrums"), ("unheard", "timgm6mb-soundfont avldrums"),
 ])  # fmt: skip
-def test_what_must_be_installed_is_said(monkeypatch, side, package):
-    monkeypatch.setattr(Path, "is_file", lambda self: False)
+def test_what_must_be_installed_is_said(tmp_path, monkeypatch, side, package):
+    monkeypatch.setattr(places, "SYSTEM", tmp_path)
+    monkeypatch.delenv(places.VARIABLE, raising=False)
     with pytest.raises(FileNotFoundError, match=package):
         getattr(orchestra, f"{side}_orchestra")()
 
@@ -111,3 +113,50 @@ def test_strokes_go_to_their_piece_and_ring():
     assert [m.pitch for m in on_kit(notes, Preset("kit", 0, 0))] == [36, 38, 42, 45, 54]
     assert [m.pitch for m in on_kit(notes, Preset("gm", 128, 0))] == [36, 38, 42, 48, 70]
     assert min(m.length for m in on_kit(notes, Preset("gm", 128, 0))) > 10
+
+
+@pytest.fixture
+def who(monkeypatch):
+    """Who sang: voices by name, choirs as "choir"."""
+    sang = []
+
+    def sing(voice, notes, n, sr, rng):
+        sang.append(voice.name)
+        return np.ones(n, np.float32)
+
+    def play(preset, notes, manner, n, sr):
+        sang.append(preset.font)
+        return np.ones((2, n), np.float32)
+
+    monkeypatch.setattr(singers, "sing_words", sing)
+    monkeypatch.setattr(fonts, "play_notes", play)
+    return sang
+
+
+def test_recorded_people_sing_most_and_a_choir_now_and_then(who):
+    voices = [Voice(f"{kind}-{k}", kind, "", 50, 70)
+              for kind in ("espeak", "flite", "recorded") for k in range(2)]  # fmt: skip
+    side = orchestra.Orchestra(1.0, {"choir": (Preset("choir", 0, 52),)}, tuple(voices))
+    rng = np.random.default_rng(0)
+    for _ in range(600):
+        assert side.play("vocals", TUNE, rng, 10, SR).shape == (2, 10)
+    kinds = {kind: np.mean([name.startswith(kind) for name in who])
+             for kind in ("recorded", "espeak", "flite", "choir")}  # fmt: skip
+    assert kinds["recorded"] == pytest.approx(5 / 7, abs=0.1)
+    assert kinds["espeak"] == pytest.approx(kinds["flite"], abs=0.06)
+    assert 0.02 < kinds["choir"] < 0.12
+    assert set(who) == {"choir", *(voice.name for voice in voices)}
+
+
+def test_without_choirs_or_recordings_the_synthesisers_sing(who):
+    side = orchestra.Orchestra(1.0, {}, (Voice("a", "espeak", "", 50, 70),))
+    side.play("vocals", TUNE, np.random.default_rng(0), 10, SR)
+    assert who == ["a"]
+
+
+def test_what_measures_as_before_has_no_recorded_voices(monkeypatch):
+    kept = (Voice("flite-slt", "flite", "slt", 55, 76, False),
+            Voice("tuxpaint-es", "recorded", "tuxpaint-es", 55, 76, False))  # fmt: skip
+    monkeypatch.setattr(orchestra, "voices", lambda heard: kept)
+    monkeypatch.setattr(orchestra, "require", lambda *wanted: ["a.sf2", "b.sf2"])
+    assert orchestra.unheard_orchestra().voices == kept[:1]

@@ -45,7 +45,7 @@ def band(sound, low, high):
 
 
 def test_voices_for_training_and_those_kept_from_it():
-    unheard = [x.name for x in speakers.VOICES if not x.heard]
+    unheard = [x.name for x in speakers.VOICES if not x.heard and x.kind != "recorded"]
     heard = [x for x in speakers.VOICES if x.heard]
     assert unheard == ["flite-rms", "flite-slt"]
     assert len(heard) >= 30 and len(BY_NAME) == len(speakers.VOICES)

@@ -20,10 +20,10 @@ SDR: 10 log10(sum s² / sum (s - ŝ)²) of the whole song, the measure of the Mu
 Challenges of 2021 and 2023. 1 s: the median of every second's SDR, which is the SDR of BSSEval
 v4. SI-SDR: Le Roux et al., 2019. All are means over the songs in which the stem plays; where it is
 silent, leak is the mean power of the guess beside the mix's. other4 is other + guitar + piano,
-instrumental all but the vocals. gain: over the mix itself as the guess; mix/n: the mix shared out
-equally. hpss: percussive is drums, harmonic lows are bass, the middle's mid band is vocals, and
-the rest is other, guitar and piano in equal shares. oracle: the ideal ratio mask, which knows the
-stems; it says how hard the songs are."""
+instrumental all but the vocals, backing all but the guitar. gain: over the mix itself as the
+guess; mix/n: the mix shared out equally. hpss: percussive is drums, harmonic lows are bass, the
+middle's mid band is vocals, and the rest is other, guitar and piano in equal shares. oracle: the
+ideal ratio mask, which knows the stems; it says how hard the songs are."""
 
 Figure = Literal["sdr", "frame_sdr", "si_sdr"]
 

@@ -15,51 +15,38 @@ import numpy as np
 
 from server.starter.played import fonts
 from server.starter.played.fonts import Manner, Preset
+from server.starter.played.grand import Grand, play_grand, recorded_grand
+from server.starter.played.kits import Kit, recorded_kits, strike
+from server.starter.played.programs import (
+    CHOIRS,
+    FLUID_KITS,
+    FLUID_VARIATIONS,
+    MUSESCORE_KITS,
+    MUSESCORE_VARIATIONS,
+    PROGRAMS,
+    TIM_KITS,
+)
+from server.starter.recorded import places
 from server.starter.synthesis.score import Note
 
 if TYPE_CHECKING:
     from server.starter.played.speakers import Voice
 
-HOME = Path("/usr/share/sounds/sf2")
-FLUID, TIM = HOME / "FluidR3_GM.sf2", HOME / "TimGM6mb.sf2"
-PEARL, ZEPPELIN = HOME / "Black_Pearl_4_LV2.sf2", HOME / "Red_Zeppelin_4_LV2.sf2"
-PACKAGES = MappingProxyType({
-    FLUID: "fluid-soundfont-gm", TIM: "timgm6mb-soundfont",
-    PEARL: "avldrums.lv2-soundfont", ZEPPELIN: "avldrums.lv2-soundfont",
-})  # fmt: skip
-
-# General MIDI programs by role; those named twice are drawn twice as often. Left out: what
-# sounds like another stem, such as choirs among the pads and timpani among the strings.
-PROGRAMS = MappingProxyType({
-    "bass": (32, 33, 33, 33, 34, 34, 35, 36, 37, 38, 39),
-    "guitar": (24, 24, 25, 25, 25, 26, 27, 27, 28, 29, 29, 30, 30),
-    "piano": (0, 0, 0, 0, 1, 1, 1, 2, 3, 4, 4, 5),
-    "strings": (40, 41, 42, 44, 45, 46, 48, 48, 48, 49, 49, 50, 51),
-    "brass": (56, 57, 58, 59, 60, 61, 61, 61, 62, 63),
-    "winds": (22, 64, 65, 65, 66, 66, 67, 68, 69, 70, 71, 72, 73, 73, 74, 75, 77, 78, 79),
-    "organ": (16, 16, 17, 18, 18, 19, 20, 21, 23),
-    "pad": (50, 51, 88, 89, 89, 90, 92, 93, 95),
-    "lead": (80, 81, 81, 82, 83, 84, 86, 87),
-    "mallets": (8, 9, 10, 11, 11, 12, 12, 13, 14, 15),
-})  # fmt: skip
-# (bank, program) pairs that FluidR3 has besides
-VARIATIONS = MappingProxyType({
-    "bass": ((8, 38), (8, 39)),
-    "guitar": ((8, 25), (8, 26), (8, 28), (8, 28)),
-    "piano": ((8, 4), (8, 5)),
-    "strings": ((8, 40), (8, 48), (8, 50)),
-    "brass": ((8, 61), (8, 62), (8, 63)),
-    "organ": ((8, 16), (8, 17), (8, 19), (8, 21)),
-    "lead": ((8, 80),),
-})  # fmt: skip
-FLUID_KITS = (*range(20), 24, 24, 25, 25, *range(32, 37), 40, 41, 42)
-TIM_KITS = (0, 8, 16, 24, 25, 32, 40)
+SF2 = "usr/share/sounds/sf2"
+# SoundFonts: a package and the file in it
+FLUID = ("fluid-soundfont-gm", f"{SF2}/FluidR3_GM.sf2")
+MUSESCORE = ("musescore-general-soundfont", "usr/share/sounds/sf3/MuseScore_General_Full.sf3")
+PEARL = ("avldrums.lv2-soundfont", f"{SF2}/Black_Pearl_4_LV2.sf2")
+TIM = ("timgm6mb-soundfont", f"{SF2}/TimGM6mb.sf2")
+ZEPPELIN = ("avldrums.lv2-soundfont", f"{SF2}/Red_Zeppelin_4_LV2.sf2")
 DRUM_KIT_BANK = 128
 # deepest vibrato in cents; the other roles have none
 VIBRATO = MappingProxyType({"strings": 22.0, "brass": 14.0, "winds": 22.0, "lead": 30.0})
 # keys of a General MIDI kit in the four-piece kits, which have fewer drums
 FOUR_PIECE = MappingProxyType({35: 36, 47: 45, 48: 45, 50: 45, 43: 41, 70: 54, 69: 54, 82: 54})
 SILENCE = 1e-5  # a reverb without input still gives some 1e-8
+CHOIR_SHARE = 0.06
+GRAND_SHARE = 0.35
 KICKS, SNARES = frozenset((35, 36)), frozenset((37, 38, 39, 40))
 
 
@@ -68,11 +55,15 @@ class Orchestra:
     """Instruments from outside: SoundFonts and speech synthesisers found on this machine.
 
     `share` is the chance that a part is played by it rather than by the project's own synthesis.
+    `kits` are recorded drums, which play about half of the drum parts where there are any, and
+    `grand` is a recorded piano, which plays GRAND_SHARE of the piano parts.
     """
 
     share: float
     presets: Mapping[str, tuple[Preset, ...]]
     voices: tuple[Voice, ...]
+    kits: tuple[Kit, ...] = ()
+    grand: Grand | None = None
 
     def play(
         self, role: str, notes: list[Note], rng: np.random.Generator, n: int, sr: int
@@ -87,6 +78,8 @@ class Orchestra:
             x = self.sing(notes, rng, n, sr)
         elif role == "drums":
             x = self.drum(notes, rng, n, sr)
+        elif role == "piano" and self.grand and rng.random() < GRAND_SHARE:
+            x = play_grand(self.grand, notes, n, sr)
         else:
             preset = draw(self.presets[role], rng)
             played = strummed(notes, rng) if role == "guitar" else notes
@@ -95,10 +88,19 @@ class Orchestra:
         return x / np.float32(peak) if peak > SILENCE else np.zeros_like(x)
 
     def sing(self, notes: list[Note], rng: np.random.Generator, n: int, sr: int) -> np.ndarray:
-        """A voice in the middle; each kind of synthesiser is as likely, whatever its voices."""
+        """A voice in the middle, or now and then a choir.
+
+        Recorded people sing most parts; each kind of synthesiser is as likely as the others,
+        whatever its voices.
+        """
         from server.starter.played import singers
 
-        kind = draw(tuple(sorted({voice.kind for voice in self.voices})), rng)
+        if "choir" in self.presets and rng.random() < CHOIR_SHARE:
+            preset = draw(self.presets["choir"], rng)
+            return fonts.play_notes(preset, notes, draw_manner(rng, "winds"), n, sr)
+        kinds = sorted({voice.kind for voice in self.voices})
+        kinds += ["recorded"] * 4 * ("recorded" in kinds)
+        kind = draw(tuple(kinds), rng)
         voice = draw(tuple(voice for voice in self.voices if voice.kind == kind), rng)
         mono = singers.sing_words(voice, notes, n, sr, rng)
         return np.stack([mono, mono])
@@ -106,25 +108,41 @@ class Orchestra:
     def drum(self, notes: list[Note], rng: np.random.Generator, n: int, sr: int) -> np.ndarray:
         """Kick, snare and the rest: of one kit or of several, each tuned and levelled anew."""
         x = np.zeros((2, n), dtype=np.float32)
-        kit, mixed = draw(self.presets["drums"], rng), rng.random() < 0.4
+        kit, mixed = self.draw_kit(rng), rng.random() < 0.4
         for strokes in pieces(notes):
-            preset = draw(self.presets["drums"], rng) if mixed else kit
+            drums = self.draw_kit(rng) if mixed else kit
             manner = Manner(touch=rng.uniform(0.7, 1.0), cents=rng.uniform(-150.0, 150.0))
             gain = np.float32(10.0 ** (rng.uniform(-4.0, 4.0) / 20.0))
-            if strokes:
-                x += gain * fonts.play_notes(preset, on_kit(strokes, preset), manner, n, sr)
+            if not strokes:
+                continue
+            if isinstance(drums, Preset):
+                x += gain * fonts.play_notes(drums, on_kit(strokes, drums), manner, n, sr)
+            else:
+                x += gain * strike(drums, strokes, manner.cents, rng, n, sr)
         return x
+
+    def draw_kit(self, rng: np.random.Generator) -> Preset | Kit:
+        """A kit of a SoundFont or of recordings."""
+        recorded = bool(self.kits) and rng.random() < 0.5
+        chosen: Preset | Kit = draw(self.kits if recorded else self.presets["drums"], rng)
+        return chosen
 
 
 def training_orchestra() -> Orchestra:
     """What the starter learns from. Raises FileNotFoundError naming what must be installed."""
-    require(FLUID, PEARL)
-    presets = {role: gm_presets(FLUID, programs) for role, programs in PROGRAMS.items()}
-    for role, pairs in VARIATIONS.items():
-        presets[role] += tuple(Preset(str(FLUID), bank, program) for bank, program in pairs)
-    kits = tuple(Preset(str(FLUID), DRUM_KIT_BANK, program) for program in FLUID_KITS)
-    presets["drums"] = kits + (Preset(str(PEARL), 0, 0),) * 6
-    return Orchestra(0.6, MappingProxyType(presets), voices(heard=True))
+    fluid, pearl = require(FLUID, PEARL)
+    presets = {role: gm_presets(fluid, programs) for role, programs in PROGRAMS.items()}
+    presets["choir"] = gm_presets(fluid, CHOIRS)
+    presets["drums"] = kits(fluid, FLUID_KITS) + (Preset(str(pearl), 0, 0),) * 6
+    add(presets, fluid, FLUID_VARIATIONS)
+    if (musescore := places.find(*MUSESCORE)) is not None:
+        for role, programs in {**PROGRAMS, "choir": CHOIRS}.items():
+            presets[role] += gm_presets(musescore, programs)
+        presets["drums"] += kits(musescore, MUSESCORE_KITS)
+        add(presets, musescore, MUSESCORE_VARIATIONS)
+    kits_at_hand = recorded_kits(heard=True)
+    return Orchestra(0.7, MappingProxyType(presets), voices(heard=True), kits_at_hand,
+                     recorded_grand())  # fmt: skip
 
 
 def unheard_orchestra() -> Orchestra:
@@ -132,22 +150,25 @@ def unheard_orchestra() -> Orchestra:
 
     Raises FileNotFoundError naming what must be installed.
     """
-    require(TIM, ZEPPELIN)
-    presets = {role: gm_presets(TIM, programs) for role, programs in PROGRAMS.items()}
-    kits = tuple(Preset(str(TIM), DRUM_KIT_BANK, program) for program in TIM_KITS)
-    presets["drums"] = kits + (Preset(str(ZEPPELIN), 0, 0),) * 4
-    return Orchestra(1.0, MappingProxyType(presets), voices(heard=False))
+    tim, zeppelin = require(TIM, ZEPPELIN)
+    presets = {role: gm_presets(tim, programs) for role, programs in PROGRAMS.items()}
+    presets["drums"] = kits(tim, TIM_KITS) + (Preset(str(zeppelin), 0, 0),) * 4
+    synthesised = tuple(v for v in voices(heard=False) if v.kind != "recorded")
+    return Orchestra(1.0, MappingProxyType(presets), synthesised)
 
 
-def require(*files: Path) -> None:
-    """Raise FileNotFoundError with the packages to install if a font or FluidSynth is missing."""
-    missing = [PACKAGES[file] for file in files if not file.is_file()]
+def require(*wanted: tuple[str, str]) -> list[Path]:
+    """Where fonts, each a package and its file, lie. Raises FileNotFoundError with the packages
+    to install if one of them or FluidSynth is missing."""
+    found = [places.find(package, inside) for package, inside in wanted]
+    missing = [package for (package, _), file in zip(wanted, found, strict=True) if file is None]
     if missing:
-        raise FileNotFoundError(f"SoundFonts are missing: apt-get install {' '.join(missing)}")
+        raise FileNotFoundError(places.advice(missing))
     if not fonts.installed():
         raise FileNotFoundError(
             "FluidSynth is missing: apt-get install libfluidsynth3, pip install pyfluidsynth"
         )
+    return [file for file in found if file is not None]
 
 
 def voices(heard: bool) -> tuple[Voice, ...]:
@@ -165,6 +186,20 @@ def voices(heard: bool) -> tuple[Voice, ...]:
 def gm_presets(font: Path, programs: tuple[int, ...]) -> tuple[Preset, ...]:
     """Presets of bank 0."""
     return tuple(Preset(str(font), 0, program) for program in programs)
+
+
+def kits(font: Path, programs: tuple[int, ...]) -> tuple[Preset, ...]:
+    """Drum kits of a General MIDI font."""
+    return tuple(Preset(str(font), DRUM_KIT_BANK, program) for program in programs)
+
+
+def add(
+    presets: dict[str, tuple[Preset, ...]], font: Path,
+    variations: Mapping[str, tuple[tuple[int, int], ...]],
+) -> None:  # fmt: skip
+    """Give roles the presets (bank, program) that a font has beyond General MIDI."""
+    for role, pairs in variations.items():
+        presets[role] += tuple(Preset(str(font), bank, program) for bank, program in pairs)
 
 
 def draw(choices: tuple[Any, ...], rng: np.random.Generator) -> Any:

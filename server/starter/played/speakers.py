@@ -1,7 +1,8 @@
-"""Owns speech synthesisers: which there are, what they say, and its analysis, kept on disk.
+"""Owns speakers, synthesised and recorded: which there are, what they say, and its analysis,
+kept on disk.
 
-The synthesisers (commands) and pyworld may be missing; see `available`. Knows the vocoder WORLD;
-nothing of notes or songs.
+The synthesisers (commands), the recordings (packages) and pyworld may be missing; see `available`.
+Knows the vocoder WORLD; nothing of notes or songs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import zlib
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +26,8 @@ import soundfile
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 from tqdm import tqdm
+
+from server.starter.recorded.people import PEOPLE, Person, files, speech
 
 RATE = 200  # frames of analysis and synthesis in a second
 POINTS = 96  # frequencies at which a frame is kept, evenly on the mel scale
@@ -33,13 +37,14 @@ ONSETS = "b br ch d dr f fl g gl h j k kr l m n p pl r s sh sk st t tr v w y z  
 NUCLEI = "a e i o u a o ai au ee oo ea"
 CODAS = "l m n r s t nd ng st            "
 FESTIVAL = Path("/usr/share/festival/voices")
+SYNTHESISED = frozenset(("espeak", "flite", "festival"))
 
 
 class Voice(NamedTuple):
-    """A speaker of one synthesiser, and the MIDI pitches between which it sings."""
+    """A speaker of a synthesiser or of recordings, and the MIDI pitches between which it sings."""
 
     name: str
-    kind: str  # espeak, flite or festival
+    kind: str  # espeak, flite, festival or recorded
     variant: str  # what its command calls the voice
     low: int
     high: int
@@ -63,6 +68,13 @@ def espeak(low: int, high: int, variants: str) -> tuple[Voice, ...]:
     return tuple(Voice(f"espeak-{v}", "espeak", v, low, high) for v in variants.split())
 
 
+def recorded(person: Person) -> Voice:
+    """A recorded speaker, who sings from a bit below the pitch of speech to an octave and a half
+    above it."""
+    low = round(69.0 + 12.0 * np.log2(person.hertz / 440.0)) - 2
+    return Voice(person.name, "recorded", person.name, low, low + 20, person.heard)
+
+
 VOICES = (
     *espeak(38, 57, "en-us+m8 de+david en+quincy nl+paul en-us+Storm"),
     *espeak(43, 63, "en-us+m1 en+m3 es+Diogo fr+m4 it+m5 pt-br+Marco pl+m2 de+klatt4"),
@@ -78,12 +90,18 @@ VOICES = (
     Voice("festival-dita", "festival", "czech_dita", 55, 75),
     Voice("flite-rms", "flite", "rms", 42, 62, heard=False),
     Voice("flite-slt", "flite", "slt", 55, 76, heard=False),
+    *map(recorded, PEOPLE),
 )
+PERSONS = MappingProxyType({person.name: person for person in PEOPLE})
 
 
 def available(voice: Voice) -> bool:
-    """Whether this machine can make `voice` sing: its command, its voice and pyworld are there."""
-    if importlib.util.find_spec("pyworld") is None or not shutil.which(command(voice, "")[0]):
+    """Whether this machine can make `voice` sing: what speaks, its voice and pyworld are there."""
+    if importlib.util.find_spec("pyworld") is None:
+        return False
+    if voice.kind == "recorded":
+        return bool(files(PERSONS[voice.variant]))
+    if not shutil.which(command(voice, "")[0]):
         return False
     return voice.kind != "festival" or any(FESTIVAL.glob(f"*/{voice.variant}"))
 
@@ -107,10 +125,11 @@ def mel_grid(edge: float) -> np.ndarray:
 def material(voice: Voice) -> Material:
     """What `voice` said, from the cache folder, or recorded and analysed first (some seconds).
 
-    Raises FileNotFoundError without its command, CalledProcessError where that fails, ValueError
-    where it says nothing, ModuleNotFoundError without pyworld.
+    Raises FileNotFoundError without its command or recordings, CalledProcessError where the
+    command fails, ValueError where nothing is said, ModuleNotFoundError without pyworld.
     """
-    recipe = f"{RECIPE} {RATE} {POINTS} {lyrics(voice)} {command(voice, '')}"
+    spoken = PERSONS.get(voice.variant) or f"{lyrics(voice)} {command(voice, '')}"
+    recipe = f"{RECIPE} {RATE} {POINTS} {spoken}"
     name = f"{voice.name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.npz"
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     path = Path(home) / "stembox-training" / name
@@ -136,7 +155,9 @@ def lyrics(voice: Voice) -> str:
 
 
 def record(voice: Voice) -> tuple[np.ndarray, int]:
-    """Let `voice` speak its lyrics: mono (n,) float64 and its rate."""
+    """Let `voice` speak, its lyrics or what it once said: mono (n,) float64 and its rate."""
+    if voice.kind == "recorded":
+        return speech(PERSONS[voice.variant])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "said.wav"
         subprocess.run(command(voice, str(path)), input=lyrics(voice).encode(), check=True,
