@@ -70,7 +70,7 @@ def _channels_in_no_order(media: InputContainer, stream: AudioStream) -> str | N
         text = media.dumps_format()  # type: ignore[attr-defined]  # av's stubs
     finally:
         av.logging.set_level(level)
-    line = rf"Stream #0:{stream.index}\b[^\n]*?: Audio: [^\n]*?, (\d+) channels \("
+    line = rf"Stream #0:{stream.index}\b[^\n]*?: Audio: [^\n]*?, ([1-9]\d*) channels \("
     found = re.search(line, text)
     return found[1] if found else None
 
