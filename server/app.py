@@ -34,6 +34,9 @@ from server.jobs.fetching import Fetcher
 from server.jobs.folders import Folders, server_secret, socket_path
 from server.jobs.intake import Intake
 from server.jobs.janitor import Janitor
+from server.jobs.listening import Listening
+from server.jobs.outlook import Outlooks
+from server.jobs.renders import Renders
 from server.jobs.service import JobService
 from server.jobs.signatures import callback_secret
 from server.jobs.split import SplitService
@@ -187,7 +190,12 @@ class Components:
             self._fetcher.listen(wake)
         self.dispatcher.listen(self._sender.wake)
         self.admin = AdminServer(database, secret, accounts.forget_keys)
-        services = Services(split, accounts, uploads, Webhooks(hooks, client))
+        listening = Listening(jobs, folders)
+        services = Services(
+            split, accounts, uploads, Webhooks(hooks, client), listening,
+            Outlooks(jobs, listening, config.jobs.retention_hours),
+            Renders(config, jobs, folders, self.workers, intake.check_room),
+        )
         self.http = create_app(config, service, services, signer)
 
     async def requeue_orphans(self) -> None:

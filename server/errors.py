@@ -68,6 +68,18 @@ class JobNotFound(StemboxError):
     """No job has this id (or it is not this account's)."""
 
 
+class TrackNotFound(StemboxError):
+    """The job has no such track, or not yet."""
+
+
+class TrackDamaged(StemboxError):
+    """A track's file is not what was written: the disk has lost some of it."""
+
+
+class JobNotCompleted(StemboxError):
+    """Tracks were asked for before the job had made them."""
+
+
 class StageFailed(StemboxError):
     """A stage failed for a reason inside the server. It may be tried again."""
 

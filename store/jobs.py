@@ -75,6 +75,11 @@ class JobRepository:
         values = {"account_id": account_id}
         return (await self._db.read(_all, "count_fetching", values))[0][0]
 
+    async def count_before(self, job_id: str) -> int:
+        """How many jobs that wait for a separation worker are due before this one."""
+        rows = await self._db.read(_all, "count_before", {"job_id": job_id})
+        return int(rows[0][0])
+
     async def count_unfinished(self) -> int:
         """How many jobs are queued or running."""
         return await self._db.read(_scalar, "count_unfinished")

@@ -22,7 +22,7 @@ __all__ = ["create_app"]
 def create_app(config: Config, jobs: JobService, services: Services, signer: Signer) -> ASGIApp:
     """The app: both APIs, their documents and the middlewares. It has no lifespan."""
     guard = PipelineGuard(config.pipeline.auth, services.accounts)
-    pipeline = Pipeline(config, jobs, guard, services.webhooks.check_url)
+    pipeline = Pipeline(config, jobs, guard, services)
     limit = config.pipeline.requests_per_minute
     own = Starlette(
         routes=[*pipeline.routes(), openapi.route()],

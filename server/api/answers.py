@@ -16,28 +16,19 @@ from server.errors import (
     DiskFull,
     FileTooLarge,
     InvalidKey,
+    InvalidRequest,
+    JobNotCompleted,
     JobNotFound,
     MissingKey,
     RevokedKey,
     ServerBusy,
     StageFailed,
     StemboxError,
+    TrackNotFound,
     UploadRejected,
 )
 
 log = structlog.get_logger(__name__)
-
-
-class TrackNotFound(StemboxError):
-    """The job has no such track, or not yet."""
-
-
-class TrackDamaged(StemboxError):
-    """A track's file is not what was written: the disk has lost some of it."""
-
-
-class JobNotCompleted(StemboxError):
-    """All tracks were asked for before the job had made them."""
 
 
 class UploadStalled(StemboxError):
@@ -59,6 +50,7 @@ class RangeNotSatisfiable(StemboxError):
 STATUSES: Final[Mapping[type, int]] = MappingProxyType(
     {
         UploadRejected: 400,
+        InvalidRequest: 400,
         AudioError: 400,
         MissingKey: 401,
         InvalidKey: 401,

@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from server.api import ranges
-from server.api.answers import DownloadCut, TrackDamaged, TrackNotFound
+from server.api.answers import DownloadCut
 from server.api.file_names import attachment
 from server.api.ports import TrackFile
 from server.api.zips import Member, headers_of
+from server.errors import TrackDamaged, TrackNotFound
 
 CHUNK: Final = 256 << 10  # bytes: one hop to a thread each; a slow client costs this much memory
 
@@ -35,15 +36,20 @@ class Source(Struct, frozen=True, kw_only=True):
     read: Callable[[int, int], Iterator[bytes]]
 
 
-async def track(request: Request, song: str, file: TrackFile, media_type: str) -> Response:
-    """The answer with one finished track of a song.
+async def track(request: Request, song: str, found: TrackFile, media_type: str) -> Response:
+    """The answer with one finished track of a song. Raises as `file`."""
+    return await file(request, f"{song} - {found.path.name}", found, media_type)
+
+
+async def file(request: Request, name: str, found: TrackFile, media_type: str) -> Response:
+    """The answer with a finished file, to be saved as `name`.
 
     Raises:
         TrackNotFound: the file is gone.
         TrackDamaged: it is not what was written.
         RangeNotSatisfiable: the asked-for range begins behind the end.
     """
-    return await _answer(request, lambda: _file_source(song, file, media_type))
+    return await _answer(request, lambda: _file_source(name, found, media_type))
 
 
 async def archive(
@@ -51,15 +57,15 @@ async def archive(
 ) -> Response:
     """The answer with a ZIP of all tracks of a song, whose sizes and CRC-32 are known.
 
-    made_at: unix seconds, the time of all files in it. Raises as `track`.
+    made_at: unix seconds, the time of all files in it. Raises as `file`.
     """
     return await _answer(request, lambda: _zip_source(song, list(tracks.values()), made_at))
 
 
-def _file_source(song: str, file: TrackFile, media_type: str) -> Source:
+def _file_source(name: str, file: TrackFile, media_type: str) -> Source:
     stat = _stat(file)
     return Source(
-        name=f"{song} - {file.path.name}",
+        name=name,
         media_type=media_type,
         size=stat.st_size,
         etag=f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"',

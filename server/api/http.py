@@ -16,11 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import DownloadCut, Json
 from server.api.limits import RateLimit
+from server.api.listening import WINDOW_HEADERS
 from server.api.wire import API_VERSION, ErrorAnswer
 from server.logs import AccessLog
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-EXPOSED: Final = ("Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-API-Version",
+EXPOSED: Final = (*WINDOW_HEADERS, "Content-Disposition", "Content-Range", "ETag",
+                  "Retry-After", "X-API-Version",
                   "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
                   "X-Request-Id")
 VERSION: Final = API_VERSION.encode()

@@ -3,6 +3,7 @@
 A test holds the paths and the routes together.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -10,13 +11,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import wire
+from server.api import listening_document, wire
+from server.api.listening import PeaksAnswer
+from server.api.mixing import FORMATS as MIX_FORMATS
 from server.api.wire import ENCODER
+from server.audio.tracks import MIX, TRACKS
 
 PATH: Final = "/openapi.json"
-STRUCTS: Final = (wire.HealthAnswer, wire.ConfigAnswer, wire.JobAnswer, wire.ErrorAnswer)
+STRUCTS: Final = (
+    wire.HealthAnswer, wire.ConfigAnswer, wire.JobAnswer, wire.JobDetails, wire.DeletedAnswer,
+    wire.ErrorAnswer, PeaksAnswer,
+)  # fmt: skip
 ERRORS: Final = (
-    (400, "No usable file: none sent, malformed, or no audio that can be read"),
+    (400, "No usable file: none sent, malformed, or no audio; or a parameter that is not allowed"),
     (401, "No API key, or an unknown one, where keys are asked for"),
     (403, "The API key has been revoked"),
     (404, "Job or track not found"),
@@ -26,7 +33,7 @@ ERRORS: Final = (
     (416, "Range not satisfiable"),
     (429, "Rate limit exceeded: try again after `Retry-After` seconds"),
     (500, "Internal server error"),
-    (503, "Too many jobs wait: try again after `Retry-After` seconds"),
+    (503, "Too much is under way: try again after `Retry-After` seconds"),
     (507, "No room on the server's disk"),
 )
 KEYED: Final = (401, 403, 429)  # wherever keys or a limit are asked for
@@ -73,17 +80,49 @@ def _paths() -> dict[str, Any]:
                 "requestBody": _upload(),
             }
         },
-        "/job/{job_id}": {"get": _operation("job", job, _errors(404)), **ids},
+        "/demo": {"post": _operation("demo", job, _errors(500, 503, 507))},
+        "/job/{job_id}": {
+            "get": _operation("job", _json("The job", _ref("JobDetails")), _errors(404)),
+            "delete": _operation(
+                "delete", _json("It is stopped and removed", _ref("DeletedAnswer")), _errors(404)
+            ),
+            **ids,
+        },
+        "/job/{job_id}/window": {
+            "get": {"operationId": "window", **listening_document.window(_errors(400, 404, 503))},
+            **ids,
+        },
+        "/job/{job_id}/peaks": {
+            "get": {
+                "operationId": "peaks",
+                **listening_document.peaks(_ref("PeaksAnswer"), _errors(400, 404)),
+            },
+            **ids,
+        },
+        "/job/{job_id}/events": {
+            "get": {"operationId": "events", **listening_document.events(_errors(404, 503))},
+            **ids,
+        },
         "/job/{job_id}/outputs": {
             "get": _operation("outputs", _json("Paths of the tracks", paths), _errors(404)),
             **ids,
         },
+        "/job/{job_id}/mix": {
+            "get": _download("mix", MIX_FORMATS.values(), 400, 404, 409, 416, 500, 503, 507)
+            | listening_document.mix([*TRACKS, MIX]),
+            **ids,
+        },
+        "/download/{job_id}/stems.stem.m4a": {
+            "get": _download("stem_file", ["audio/mp4"], 404, 409, 416, 500, 503, 507)
+            | {"description": "The mix and the four stems as Native Instruments' Stems (ALAC)"},
+            **ids,
+        },
         "/download/{job_id}/all": {
-            "get": _download("download_all", "application/zip", 404, 409, 416, 500),
+            "get": _download("download_all", ["application/zip"], 404, 409, 416, 500),
             **ids,
         },
         "/download/{job_id}/{track_name}": {
-            "get": _download("download", "audio/wav", 404, 416, 500),
+            "get": _download("download", ["audio/wav"], 404, 416, 500),
             **track,
         },
         PATH: {"get": _operation("openapi", _json("This document", {"type": "object"}))},
@@ -96,13 +135,14 @@ def _operation(
     return {"operationId": name, "responses": {"200": answer, **(others or {})}}
 
 
-def _download(name: str, media_type: str, *errors: int) -> dict[str, Any]:
+def _download(name: str, media_types: Iterable[str], *errors: int) -> dict[str, Any]:
+    content: dict[str, Any] = {kind: {"schema": {}} for kind in media_types}
     others = {
-        "206": _answer("The bytes that `Range` asked for", media_type, {}),
+        "206": {"description": "The bytes that `Range` asked for", "content": content},
         "304": {"description": "`If-None-Match` names the current file"},
         **_errors(*errors),
     }
-    return _operation(name, _answer("The whole file", media_type, {}), others)
+    return _operation(name, {"description": "The whole file", "content": content}, others)
 
 
 def _upload() -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""The seven endpoints of the Audio Pipeline API: HTTP in, one call to the jobs room, HTTP out."""
+"""The Audio Pipeline API's endpoints: HTTP in, one call to the jobs room, HTTP out."""
 
 import asyncio
-from collections.abc import Callable
 
 import msgspec
 from starlette.middleware import Middleware
@@ -10,40 +9,51 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.api import downloads, multipart, uploads, wire
-from server.api.answers import JobNotCompleted, Json, TrackNotFound
+from server.api.answers import Json
 from server.api.auth import PipelineGuard
+from server.api.events import EventStreams, Look
 from server.api.file_names import song_of
-from server.api.ports import JobService, JobView, Upload
+from server.api.listening import Listen
+from server.api.mixing import Mixing
+from server.api.ports import JobService, JobView, Services, Upload
 from server.audio.sources.sniffing import SUPPORTED_FORMATS
 from server.config import Config
-from server.errors import StemboxError, UploadRejected
-
-CheckUrl = Callable[[str], None]
-"""Raises a StemboxError where the server must not call the URL."""
+from server.errors import JobNotCompleted, StemboxError, TrackNotFound, UploadRejected
+from server.starter import demo_song
 
 
 class Pipeline:
     """The endpoints, bound to the settings and to the jobs room."""
 
     def __init__(
-        self, config: Config, jobs: JobService, guard: PipelineGuard, check_url: CheckUrl
+        self, config: Config, jobs: JobService, guard: PipelineGuard, services: Services
     ) -> None:
         self._guard = guard
-        self._check_url = check_url
+        self._services = services
+        self._listen = Listen(services.listening)
+        self._mixing = Mixing(services.renders)
+        self._streams = EventStreams()
         self._max_mb = config.limits.max_file_size_mb
         self._max_bytes = self._max_mb << 20
+        self._retention_hours = config.jobs.retention_hours
         self._jobs = jobs
 
     def routes(self) -> list[Route]:
-        """The routes; the first that matches wins, so `all` stands before the track names."""
+        """The routes; the first that matches wins, so track names come last."""
         lingering = [Middleware(uploads.Lingering)]
         return [
             Route("/health", self.health),
             Route("/config", self.config),
             Route("/process", self.process, methods=["POST"], middleware=lingering),
-            Route("/job/{job_id}", self.job),
+            Route("/demo", self.demo, methods=["POST"], middleware=lingering),
+            Route("/job/{job_id}", self.job, methods=["GET", "DELETE"]),
             Route("/job/{job_id}/outputs", self.outputs),
+            Route("/job/{job_id}/window", self.window),
+            Route("/job/{job_id}/peaks", self.peaks),
+            Route("/job/{job_id}/events", self.events),
+            Route("/job/{job_id}/mix", self.mix),
             Route("/download/{job_id}/all", self.download_all),
+            Route("/download/{job_id}/stems.stem.m4a", self.stem_file),
             Route("/download/{job_id}/{track_name}", self.download),
         ]
 
@@ -61,7 +71,8 @@ class Pipeline:
             supported_formats=list(SUPPORTED_FORMATS),
             pipeline_stages=[wire.PipelineStage(*stage) for stage in wire.PROCESSORS.items()],
         )
-        return Json({**self._jobs.about(), **msgspec.to_builtins(answer)})
+        more = {"demo": True, "retention_hours": self._retention_hours}
+        return Json({**self._jobs.about(), **more, **msgspec.to_builtins(answer)})
 
     async def process(self, request: Request) -> Response:
         """Takes one file and starts its job."""
@@ -83,13 +94,49 @@ class Pipeline:
         ))  # fmt: skip
         return Json(wire.job_answer(view))
 
+    async def demo(self, request: Request) -> Response:
+        """Starts a job with the song that comes with the server."""
+        account = await self._guard.account(request)
+        job_id, folder = await self._jobs.reserve()
+        try:
+            size = await asyncio.to_thread(demo_song.copy_to, folder / "input")
+        except BaseException:
+            await asyncio.shield(self._jobs.discard(job_id))
+            raise
+        view = await self._jobs.submit(Upload(job_id, folder, demo_song.NAME, size, account))
+        return Json(wire.job_answer(view))
+
     async def job(self, request: Request) -> Response:
-        """A job's status, stages and complete tracks."""
-        return Json(wire.job_answer(await self._find(request)))
+        """A job's status, stages and complete tracks, and how it stands; or its removal."""
+        if request.method == "DELETE":
+            account = await self._guard.account(request)
+            await self._jobs.delete(request.path_params["job_id"], account)
+            return Json(wire.DeletedAnswer(request.path_params["job_id"], True))
+        view = await self._find(request)
+        return Json(wire.job_details(view, await self._services.outlooks.of(view.id)))
 
     async def outputs(self, request: Request) -> Response:
         """A job's complete tracks alone."""
         return Json(wire.outputs(await self._find(request)))
+
+    async def window(self, request: Request) -> Response:
+        """What is final of some tracks, from one place on."""
+        return await self._listen.window(request, (await self._find(request)).id)
+
+    async def peaks(self, request: Request) -> Response:
+        """What the waveforms of all tracks are drawn from."""
+        return await self._listen.peaks(request, (await self._find(request)).id)
+
+    async def events(self, request: Request) -> Response:
+        """The answers of `job`, whenever they change, until the job has ended."""
+        account = await self._guard.account(request)
+
+        async def look() -> Look:
+            view = await self._jobs.get(request.path_params["job_id"], account)
+            answer = wire.job_details(view, await self._services.outlooks.of(view.id))
+            return Look(wire.ENCODER.encode(answer), view.state != "processing")
+
+        return await self._streams.answer(request, look)
 
     async def download(self, request: Request) -> Response:
         """One track, as soon as it is complete."""
@@ -112,12 +159,22 @@ class Pipeline:
         song = song_of(view.file_name, view.id)
         return await downloads.archive(request, song, view.tracks, view.created_at)
 
+    async def mix(self, request: Request) -> Response:
+        """The tracks of a job as one file, as loud as the query says."""
+        view = await self._find(request)
+        return await self._mixing.mix(request, view.id, song_of(view.file_name, view.id))
+
+    async def stem_file(self, request: Request) -> Response:
+        """The stems as one file for DJ software."""
+        view = await self._find(request)
+        return await self._mixing.stem_file(request, view.id, song_of(view.file_name, view.id))
+
     async def _find(self, request: Request) -> JobView:
         account = await self._guard.account(request)
         return await self._jobs.get(request.path_params["job_id"], account)
 
     def _check_callback(self, url: str) -> None:
         try:
-            self._check_url(url)
+            self._services.webhooks.check_url(url)
         except StemboxError as error:
             raise UploadRejected(f"callback_url: {error.message}") from None

@@ -6,8 +6,12 @@ from typing import Any, NamedTuple, Protocol
 from server.audio.heard import Heard
 from server.jobs.accounts import Accounts
 from server.jobs.idempotency import Idempotency, meaning
+from server.jobs.listening import Audible, Listening, TrackPeaks, Window
+from server.jobs.mixing import MixOrder
 from server.jobs.orders import Created, Order, Request, SplitJob
+from server.jobs.outlook import Outlook, Outlooks
 from server.jobs.plan import StageView
+from server.jobs.renders import Renders
 from server.jobs.service import JobView, Upload
 from server.jobs.split import SplitService
 from server.jobs.track_files import TrackFile
@@ -15,19 +19,23 @@ from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
 
 __all__ = [
-    "Accounts", "Created", "Delivery", "Heard", "Idempotency", "Job", "JobService", "JobView",
-    "Order", "Request", "Services", "SplitJob", "SplitService", "StageView", "TrackFile", "Upload",
-    "Uploads", "Webhook", "Webhooks", "meaning",
+    "Accounts", "Audible", "Created", "Delivery", "Heard", "Idempotency", "Job", "JobService",
+    "JobView", "Listening", "MixOrder", "Order", "Outlook", "Outlooks", "Renders", "Request",
+    "Services", "SplitJob", "SplitService", "StageView", "TrackFile", "TrackPeaks", "Upload",
+    "Uploads", "Webhook", "Webhooks", "Window", "meaning",
 ]
 
 
 class Services(NamedTuple):
-    """The jobs room, as the StemSplit API sees it."""
+    """The jobs room, but for the jobs of the pipeline API."""
 
     jobs: SplitService
     accounts: Accounts
     uploads: Uploads
     webhooks: Webhooks
+    listening: Listening
+    outlooks: Outlooks
+    renders: Renders
 
 
 class JobService(Protocol):
@@ -57,6 +65,9 @@ class JobService(Protocol):
 
     async def sum_up(self, view: JobView) -> JobView:
         """The job with size and CRC-32 of every track. Raises OSError: a file is gone."""
+
+    async def delete(self, job_id: str, account_id: str | None = None) -> None:
+        """Stops the job and removes it with its files. Raises `JobNotFound`."""
 
     def view(self, job: Job) -> JobView:
         """A stored job as its API shows it."""

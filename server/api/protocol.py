@@ -61,6 +61,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._headers_are_here()
         super().on_headers_complete()
 
+    def shutdown(self) -> None:
+        """The server stops: answers under way are brought to their end, if they have one."""
+        super().shutdown()
+        if not self._at_rest() and self.cycle.scope.get("state", {}).get("endless"):
+            self.transport.close()
+
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP."""
         self._refuse(400, msg)

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from server.api.ports import JobView, StageView
+from server.api.ports import JobView, Outlook, StageView
 
 API_VERSION: Final = "1.0.0"
 ENCODER: Final = msgspec.json.Encoder()
@@ -80,7 +80,7 @@ class InputAnswer(Struct, frozen=True):
 
 
 class JobAnswer(Struct, frozen=True):
-    """`POST /process` and `GET /job/{job_id}`. `outputs` maps tracks to absolute file paths."""
+    """`POST /process`, and callbacks. `outputs` maps tracks to absolute file paths."""
 
     job_id: str
     status: JobState
@@ -88,6 +88,59 @@ class JobAnswer(Struct, frozen=True):
     stages: list[StageAnswer]
     outputs: dict[str, str]
     input: InputAnswer | UnsetType = UNSET
+
+
+class SongAnswer(Struct, frozen=True):
+    """The song of a job: its length is null while it is not known; from then on it is told as
+    `InputAnswer` tells it."""
+
+    file_name: str
+    duration_seconds: float | None
+    format: str | UnsetType = UNSET
+    codec: str | UnsetType | None = UNSET
+    track: str | UnsetType | None = UNSET
+    warnings: list[str] | UnsetType = UNSET
+
+
+class ListenAnswer(Struct, frozen=True):
+    """How far a job can be heard: each of its tracks so far, and (`final_frames`) all that the
+    model makes. Frames are 1/44100 s; `total_frames` is the song's length, 0 while not known."""
+
+    final_frames: int
+    total_frames: int
+    tracks: dict[str, int]
+
+
+class QueueAnswer(Struct, frozen=True):
+    """When the job's turn comes: 1 is the next to be separated, 0 waits no more."""
+
+    position: int
+
+
+class JobDetails(Struct, frozen=True):
+    """`GET /job/{job_id}`: the job, and how it stands. `progress` is in percent; `tracks` are all
+    names that can be heard once it is completed; `expires_at` is null until it has ended."""
+
+    job_id: str
+    status: JobState
+    created_at: str
+    stages: list[StageAnswer]
+    outputs: dict[str, str]
+    progress: int
+    tracks: list[str]
+    expires_at: str | None
+    input: SongAnswer
+    listen: ListenAnswer
+    queue: QueueAnswer
+    eta_seconds: int | None
+    error: str | None
+
+
+class DeletedAnswer(Struct, frozen=True):
+    """`DELETE /job/{job_id}`."""
+
+    job_id: str
+    deleted: bool
 
 
 class ErrorAnswer(Struct, frozen=True):
@@ -118,6 +171,24 @@ def job_answer(view: JobView) -> JobAnswer:
         input=InputAnswer(heard.format, heard.codec, heard.track, heard.warnings)
         if (heard := view.heard) else UNSET,
     )  # fmt: skip
+
+
+def job_details(view: JobView, outlook: Outlook) -> JobDetails:
+    """A job in the contract's words, and how it stands."""
+    answer, audible = structs.asdict(job_answer(view)), outlook.audible
+    heard = answer.pop("input")
+    told = {} if heard is UNSET else structs.asdict(heard)
+    return JobDetails(
+        **answer,
+        progress=outlook.progress,
+        tracks=list(outlook.tracks),
+        expires_at=None if outlook.expires_at is None else timestamp(outlook.expires_at),
+        input=SongAnswer(view.file_name, outlook.seconds, **told),
+        listen=ListenAnswer(audible.stems, audible.total, audible.tracks),
+        queue=QueueAnswer(outlook.position),
+        eta_seconds=outlook.eta,
+        error=outlook.error,
+    )
 
 
 def _stage_answer(stage: StageView) -> StageAnswer:

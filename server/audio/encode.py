@@ -31,6 +31,7 @@ def encode(
     wav_format: str,
     gain: float = 1.0,
     format: str = "WAV",
+    peaks: Path | None = None,
 ) -> Steps[Contents]:
     """Writes the F32 file `source` as the track `target`, which appears when it is complete.
 
@@ -38,12 +39,13 @@ def encode(
         wav_format: one of SAMPLES, FLOAT for WAV alone; MP3 has none.
         gain: a linear factor; integers are clipped after it, float is not.
         format: WAV, FLAC or MP3 (320 kbit/s).
+        peaks: the file for the track's peaks, if they are wanted.
     Returns:
         what the track's file holds.
     """
     with (
         FrameReader(source) as reader,
-        WRITERS[format](target, reader.frames, wav_format, gain) as writer,
+        WRITERS[format](target, reader.frames, wav_format, gain, peaks) as writer,
     ):
         done = 0
         for block in reader.blocks(BLOCK):

@@ -15,8 +15,11 @@ LEVEL = 0.5  # of 0 to 1: beyond it, half as much work again saves one byte in a
 class FlacWriter(TrackWriter):
     """Writes a FLAC of a number of frames that is told before. Raises ValueError for FLOAT."""
 
-    def __init__(self, target: Path, frames: int, wav_format: str, gain: float = 1.0) -> None:
-        super().__init__(target, frames, wav_format, gain)
+    def __init__(
+        self, target: Path, frames: int, wav_format: str, gain: float = 1.0,
+        peaks: Path | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(target, frames, wav_format, gain, peaks)
         if self.samples.floating:
             raise ValueError("FLAC has no floating samples")
 

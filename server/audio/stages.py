@@ -63,7 +63,9 @@ def harmonic_percussive(task: Task) -> Steps[Result]:
         mix = stack.enter_context(FrameReader(_f32(task, "mix")))
         parts = [stack.enter_context(FrameWriter(_f32(task, name))) for name in HPSS_TRACKS]
         wavs = [
-            stack.enter_context(WavWriter(_wav(task, name), mix.frames, task.options.wav_format))
+            stack.enter_context(WavWriter(
+                _wav(task, name), mix.frames, task.options.wav_format, peaks=_peaks(task, name)
+            ))
             for name in HPSS_TRACKS
         ]
         for pair, done in _separated(stream, mix):
@@ -113,7 +115,7 @@ def encode_track(task: Task) -> Steps[Result]:
     gain = joint_gain(task.facts["peak"], options.format)
     target = Path(task.outputs) / path
     contents = yield from encode(
-        _f32(task, track), target, options.wav_format, gain, options.format
+        _f32(task, track), target, options.wav_format, gain, options.format, _peaks(task, track)
     )
     return Result(task.id, tracks={track: FinishedTrack(path, *contents)})
 
@@ -161,7 +163,8 @@ def _measured(path: Path) -> Steps[LoudnessMeter]:
 
 
 def _encode(task: Task, name: str, track: str, gain: float = 1.0) -> Steps[Contents]:
-    return encode(_f32(task, name), _wav(task, track), task.options.wav_format, gain)
+    return encode(_f32(task, name), _wav(task, track), task.options.wav_format, gain,
+                  peaks=_peaks(task, track))
 
 
 def _tracks(task: Task, written: Mapping[str, Contents]) -> Result:
@@ -176,3 +179,7 @@ def _f32(task: Task, name: str) -> Path:
 
 def _wav(task: Task, track: str) -> Path:
     return Path(task.outputs) / track_path(track)
+
+
+def _peaks(task: Task, track: str) -> Path | None:
+    return Path(task.peaks) / track if task.peaks else None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels import quantise
+from server.audio.peaks import PeakMeter
 from server.audio.whole_file import WholeFile
 from server.work.scratch import CHANNELS
 
@@ -32,21 +33,29 @@ SAMPLES: Mapping[str, Samples] = MappingProxyType({
 class TrackWriter(WholeFile, ABC):
     """Takes a track of `frames` frames in blocks, times `gain`. Another number leaves nothing.
 
-    `wav_format`, the kind of samples, is one of SAMPLES as far as the format knows it.
+    `wav_format`, the kind of samples, is one of SAMPLES as far as the format knows it. `peaks`:
+    the file for what its waveform is drawn from (`audio.peaks`), which appears after the track.
     """
 
-    def __init__(self, target: Path, frames: int, wav_format: str, gain: float = 1.0) -> None:
+    def __init__(
+        self, target: Path, frames: int, wav_format: str, gain: float = 1.0,
+        peaks: Path | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(target)
         self.samples = SAMPLES[wav_format]
         self._gain = gain
         self.frames = self._missing = frames
+        self._peaks, self._meter = peaks, PeakMeter()
         # Every track has noise of its own, and the same at every attempt.
         self._seed = zlib.crc32(target.name.encode()) if self.samples.dithered else None
 
     def write(self, block: np.ndarray) -> None:
         """Appends a float32 block of shape (frames, 2), any layout."""
         self._missing -= len(block)
-        self.put(block if self._gain == 1.0 else block * np.float32(self._gain))
+        block = block if self._gain == 1.0 else block * np.float32(self._gain)
+        if self._peaks is not None:
+            self._meter.add(block)
+        self.put(block)
 
     @abstractmethod
     def put(self, block: np.ndarray) -> None:
@@ -61,3 +70,9 @@ class TrackWriter(WholeFile, ABC):
         """Raises ValueError where frames are missing, or too many."""
         if self._missing:
             raise ValueError(f"{self.target.name}: {self._missing} frames missing")
+
+    def _publish(self) -> None:
+        super()._publish()
+        if self._peaks is not None:
+            with WholeFile(self._peaks) as file:
+                file.append(self._meter.finish().tobytes())

@@ -15,6 +15,8 @@ TRACKS = {
     "main_percussive": "composite",
 }
 
+MIX = "mix"  # the song itself, as it was decoded: to be heard beside its tracks
+
 
 def track_path(track: str) -> str:
     """Path of a track's WAV, relative to the outputs folder. What is not listed is a stem."""

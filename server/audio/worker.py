@@ -12,6 +12,7 @@ import numba
 import structlog
 
 import kernels
+from server.audio.rendering import RENDERING
 from server.audio.stages import STAGES, Stage
 from server.config import Config
 from server.errors import StemboxError
@@ -28,7 +29,7 @@ class AudioWorker:
     """Runs the audio pool's stages. Building one warms the kernels up and sets the limits."""
 
     pool: ClassVar[str] = "audio"
-    stages: ClassVar[Mapping[str, Stage]] = STAGES
+    stages: ClassVar[Mapping[str, Stage]] = {**STAGES, **RENDERING}
     slots: ClassVar[int] = 8  # one runs; the others lie still, each for a more urgent one
 
     def __init__(self, config: Config, device: str = "cpu") -> None:

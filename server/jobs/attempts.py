@@ -22,7 +22,7 @@ from server.errors import (
     WorkerGone,
     WorkerLost,
 )
-from server.jobs.folders import Folders, free_percent, full_disk_is_said
+from server.jobs.folders import PEAKS_FOLDER, Folders, free_percent, full_disk_is_said
 from server.jobs.places import ScratchPlaces
 from server.jobs.progress_log import ProgressLog
 from server.work.messages import Options, Result, Task
@@ -155,6 +155,7 @@ class Attempts:
             source=str(self._folders.scratch / job_id / "input"),
             scratch=str(self._places.of(job_id)),
             outputs=str(self._folders.outputs / job_id),
+            peaks=str(self._folders.outputs / job_id / PEAKS_FOLDER),
             options=msgspec.json.decode(claim.job.options, type=Options),
             facts=claim.facts,
         )

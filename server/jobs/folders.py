@@ -14,6 +14,7 @@ from server.errors import ConfigError, DiskFull
 from server.work.scratch import PART
 
 SECRET_BYTES = 32
+PEAKS_FOLDER = "peaks"  # below a job's outputs: a file for each finished track
 SOCKET_PATH_MAX = 100  # the kernel's limit for a unix socket's path is 108
 
 

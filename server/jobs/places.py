@@ -33,7 +33,12 @@ class ScratchPlaces:
         return self._disk / job_id
 
     def open(self, job_id: str, seconds: float) -> None:
-        """Chooses a place before anything is decoded. seconds: what the song claims, or 0."""
+        """Chooses a place before anything is decoded. seconds: what the song claims, or 0.
+
+        What earlier attempts left is removed: after the machine's crash it cannot be trusted.
+        """
+        for file in (self._disk / job_id).glob("*.f32*"):
+            file.unlink(missing_ok=True)
         if self._fast is None:
             return
         shutil.rmtree(self._fast / job_id, ignore_errors=True)

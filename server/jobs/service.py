@@ -24,6 +24,7 @@ from server.work.workers import Workers
 from store import Job, JobRepository, NewJob
 
 log = structlog.get_logger()
+CANCELLED = "The job was cancelled"
 
 
 class Upload(Struct, frozen=True):
@@ -119,6 +120,23 @@ class JobService:
         tracks = await self._checksums.complete(view.id, view.tracks)
         return structs.replace(view, tracks=tracks)
 
+    async def delete(self, job_id: str, account_id: str | None = None) -> None:
+        """Stops the job, if it is this account's, and removes it with its files.
+
+        Raises JobNotFound.
+        """
+        await self.get(job_id, account_id)
+        await asyncio.shield(self._remove(job_id))
+
+    async def _remove(self, job_id: str) -> None:
+        if await self._jobs.cancel(job_id, CANCELLED, time.time()):
+            log.info("job cancelled", job=job_id)
+        await self._jobs.expire(job_id, time.time())
+        await self._dispatcher.cancel(job_id)
+        folders = self._intake.folders
+        await asyncio.to_thread(folders.remove, folders.outputs, job_id)
+        log.info("job removed", job=job_id)
+
     def ready(self) -> bool:
         """Whether a separation worker is ready."""
         return self._workers.ready("separation")
@@ -145,7 +163,7 @@ class JobService:
         options = msgspec.json.decode(job.options, type=Options)
         return JobView(
             id=job.id,
-            state=job.state,
+            state=_shown_state(job),
             created_at=job.created_at,
             file_name=options.file_name,
             stages=shown_stages(job.stages),
@@ -157,3 +175,9 @@ class JobService:
             heard=heard_of(job.stages),
         )
 
+
+def _shown_state(job: Job) -> str:
+    """A job that has expired before its callback was sent is told of as it ended."""
+    if job.state != "expired":
+        return job.state
+    return "completed" if job.error is None else "failed"

@@ -28,7 +28,8 @@ class Task(Struct, frozen=True, kw_only=True, tag="task"):
     """One attempt at one stage of one job.
 
     `due` (unix seconds) says which of a worker's tasks is the most urgent. `source` is the file
-    that came in; `scratch` holds the F32 files; finished tracks go below `outputs`. `facts` is
+    that came in; `scratch` holds the F32 files; finished tracks go below `outputs`, and
+    what their waveforms are drawn from into the folder `peaks`, unless that is empty. `facts` is
     what earlier stages of the job found out (their results, merged).
     """
 
@@ -39,6 +40,7 @@ class Task(Struct, frozen=True, kw_only=True, tag="task"):
     source: str
     scratch: str
     outputs: str
+    peaks: str = ""
     options: Options
     facts: dict[str, Any] = field(default_factory=dict)
 

@@ -18,23 +18,28 @@ PART = ".part"
 FRAME_BYTES = CHANNELS * 4
 
 
-def frames_in(path: Path) -> int:
-    """Number of stereo frames in a scratch file."""
-    return os.path.getsize(path) // FRAME_BYTES
-
-
 def part_of(path: Path) -> Path:
     """The temporary name beside a file that is being written: this process's own, since an
     attempt that was given up may still be writing when the next one begins."""
     return path.with_name(f"{path.name}.{os.getpid()}{PART}")
 
 
+def parts_of(path: Path) -> list[Path]:
+    """What attempts have written so far of the scratch file `path`, those that died included."""
+    return list(path.parent.glob(f"{path.name}.*{PART}"))
+
+
 class FrameReader:
-    """Random access to a scratch file. Shapes are (frames, 2), float32."""
+    """Random access to a scratch file, also to one that is still written: to the frames that it
+    had when it was opened, which are final. Shapes are (frames, 2), float32."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by the context manager
-        self.frames = frames_in(path)
+        self.frames = os.fstat(self._file.fileno()).st_size // FRAME_BYTES
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._file.close()
 
     def read(self, start: int, count: int) -> np.ndarray:
         """Frames `start` to `start + count`, fewer at the end of the file. Shape (<=count, 2)."""
@@ -61,7 +66,7 @@ class FrameReader:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._file.close()
+        self.close()
 
 
 class FrameWriter:

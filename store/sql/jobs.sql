@@ -12,6 +12,12 @@ INSERT INTO stage_needs (job_id, stage, needs) VALUES (:job_id, :stage, :needs);
 -- name: count_unfinished
 SELECT count(*) FROM jobs WHERE state = 'processing';
 
+-- name: count_before
+-- Jobs whose separation is still to be begun, and which are due before this one.
+SELECT count(*) FROM stages s JOIN jobs j ON j.id = s.job_id
+WHERE s.pool = 'separation' AND s.state = 'pending' AND s.state IN ('pending', 'processing')
+  AND j.state = 'processing' AND j.due < (SELECT due FROM jobs WHERE id = :job_id);
+
 -- name: select_jobs
 -- A page of an account's jobs, the newest first.
 SELECT id, api, state, options, created_at, started_at, completed_at, expired_at, error,

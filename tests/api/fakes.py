@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server.api import create_app
-from server.api.ports import JobView, Services, StageView, TrackFile, Upload
+from server.api.ports import Audible, JobView, Outlook, Services, StageView, TrackFile, Upload
 from server.api.signing import Signer
 from server.api.wire import PROCESSORS
 from server.config import Config
@@ -52,9 +52,18 @@ class FakeWebhooks:
             raise AddressForbidden("This address may not be called")
 
 
+class FakeOutlooks:
+    """Every job stands in the same way."""
+
+    async def of(self, job_id: str) -> Outlook:
+        audible = Audible(44100, 551250, {"vocals": 44100, "mix": 551250})
+        return Outlook(42, ["vocals", "mix"], CREATED_AT, 12.5, audible, 0, 30, None)
+
+
 def fake_services() -> Services:
     """What the pipeline's routes use of the rest of the jobs room."""
-    return Services(None, FakeAccounts(), None, FakeWebhooks())  # type: ignore[arg-type]
+    accounts, webhooks, outlooks = FakeAccounts(), FakeWebhooks(), FakeOutlooks()
+    return Services(None, accounts, None, webhooks, None, outlooks, None)  # type: ignore[arg-type]
 
 
 def app_of(config: Config, jobs: "FakeJobs") -> ASGIApp:
@@ -114,6 +123,10 @@ class FakeJobs:
 
     async def sum_up(self, view: JobView) -> JobView:
         return view
+
+    async def delete(self, job_id: str, account_id: str | None = None) -> None:
+        await self.get(job_id, account_id)
+        del self.jobs[job_id]
 
     def ready(self) -> bool:
         return self.is_ready

@@ -9,13 +9,13 @@ from server.api import openapi
 from server.api.pipeline import Pipeline
 from server.config import Config
 
-from .fakes import FakeJobs, ask
+from .fakes import FakeJobs, ask, fake_services
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
 def test_document_and_routes_are_equal(app: ASGIApp, config: Config, jobs: FakeJobs) -> None:
-    routes = [*Pipeline(config, jobs, None, None).routes(), openapi.route()]
+    routes = [*Pipeline(config, jobs, None, fake_services()).routes(), openapi.route()]
     # HEAD comes with every GET, as the document says in its description.
     served = {(route.path, m.lower()) for route in routes for m in route.methods or ()}
     served -= {(path, "head") for path, method in served if method == "get"}

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from server.api import create_app
-from server.api.ports import Services
 from server.api.signing import BASE, Signer
 from server.config import load
 from server.errors import DiskFull, MissingKey
@@ -20,7 +19,7 @@ from server.jobs.folders import Folders
 from server.jobs.uploads import Uploads
 from store import AccountRepository, Database, UploadRepository
 
-from .fakes import FakeJobs, FakeWebhooks
+from .fakes import FakeJobs, fake_services
 
 SONG = bytes(range(256)) * 9000  # more than two chunks
 OTHER = SONG[:-1] + b"\x00"
@@ -49,7 +48,7 @@ class World:
         self.uploads = Uploads(UploadRepository(db), self.folders, self._check_room)
         config = load(environ={}, flags={"limits.max_upload_mb": 4,
                                          "limits.requests_per_minute": 100_000})
-        services = Services(None, OneAccount(account), self.uploads, FakeWebhooks())  # type: ignore[arg-type]
+        services = fake_services()._replace(accounts=OneAccount(account), uploads=self.uploads)
         app = create_app(config, FakeJobs(root), services, Signer(b"s" * 32))
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test",
                                       headers={"Authorization": "Bearer k"})

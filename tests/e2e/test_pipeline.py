@@ -76,7 +76,8 @@ def test_zip_holds_the_same_files(server: Server, job: dict) -> None:
 
 
 def test_a_zip_of_tracks_from_before_their_contents_were_kept(server: Server, job: dict) -> None:
-    url, known = f"/download/{job['job_id']}/all", "SELECT name, size, crc FROM tracks ORDER BY 1"
+    url = f"/download/{job['job_id']}/all"
+    known = f"SELECT name, size, crc FROM tracks WHERE job_id = '{job['job_id']}' ORDER BY 1"
     before = server.get(url)
     with closing(sqlite3.connect(server.data / "stembox.db", isolation_level=None)) as database:
         kept = database.execute(known).fetchall()

@@ -1,6 +1,7 @@
 """The StemSplit API v1, one ASGI app behind authentication: keys, rate limit, own error bodies."""
 
 from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from server.api.limits import RateLimit
@@ -8,6 +9,7 @@ from server.api.ports import Services
 from server.api.signing import Signer
 from server.api.v1.authentication import Authentication
 from server.api.v1.errors import Handlers
+from server.api.v1.listening import SignedListening
 from server.api.v1.routes import Routes
 from server.config import Config
 
@@ -17,8 +19,14 @@ __all__ = ["create_app"]
 def create_app(config: Config, services: Services, signer: Signer) -> ASGIApp:
     """The app, to be mounted at `/api/v1`. It has no lifespan."""
     handlers = Handlers(config.stemsplit.purchase_url)
-    routes = Routes(config, services, signer).routes()
+    routes = all_routes(config, services, signer)
     app = Starlette(routes=routes, exception_handlers=handlers.table())
     app.router.redirect_slashes = False  # a redirect is no answer that the contract has
     limit = RateLimit(config.limits.requests_per_minute)
     return Authentication(app, services.accounts, limit, handlers)
+
+
+def all_routes(config: Config, services: Services, signer: Signer) -> list[Route]:
+    """The routes; the first that matches wins, so files come last."""
+    routes = Routes(config, services, signer)
+    return [*SignedListening(services, signer, routes.detail).routes(), *routes.routes()]

@@ -14,7 +14,6 @@ from server import errors as tree
 from server.api.answers import (
     Json,
     RangeNotSatisfiable,
-    TrackNotFound,
     UploadStalled,
     on_disconnect,
 )
@@ -41,7 +40,8 @@ CODES: Final[Mapping[type[Exception], tuple[int, str]]] = MappingProxyType(
         UrlExpired: (403, "URL_EXPIRED"),
         tree.JobNotFound: (404, "JOB_NOT_FOUND"),
         tree.WebhookNotFound: (404, "WEBHOOK_NOT_FOUND"),
-        TrackNotFound: (404, "NOT_FOUND"),
+        tree.TrackNotFound: (404, "NOT_FOUND"),
+        tree.JobNotCompleted: (409, "JOB_NOT_COMPLETED"),
         UploadStalled: (408, "REQUEST_TIMEOUT"),
         tree.IdempotencyConflict: (409, "IDEMPOTENCY_CONFLICT"),
         tree.UploadTaken: (409, "UPLOAD_ALREADY_USED"),

@@ -3,18 +3,24 @@
 A test holds the paths and the routes together.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
+from server.api import listening_document
+from server.api.listening import PeaksAnswer
+from server.api.mixing import FORMATS as MIX_FORMATS
 from server.api.v1 import wire
+from server.audio.tracks import MIX
 from server.config import Config
+from server.stems import OUTPUTS
 
 ANSWERS: Final = (
     wire.JobCreatedResponse, wire.JobDetailResponse, wire.JobsListResponse, wire.UploadResponse,
     wire.UploadedResponse, wire.BalanceResponse, wire.WebhookCreatedResponse,
     wire.WebhooksListResponse, wire.DeletedResponse, wire.WebhookPayload, wire.ErrorResponse,
-    wire.CreateJobRequest, wire.UploadRequest, wire.CreateWebhookRequest,
+    wire.CreateJobRequest, wire.UploadRequest, wire.CreateWebhookRequest, PeaksAnswer,
 )  # fmt: skip
 LIMIT_HEADERS: Final = (
     ("X-RateLimit-Limit", "Requests allowed per minute"),
@@ -88,6 +94,7 @@ def _paths() -> dict[str, Any]:
                            {"name": "type", "in": "query", "schema": {"type": "string"}}],
             "put": _put_upload(),
         },
+        **_listening(),
         "/downloads/{id}/{name}": {
             "parameters": [*_in_path("id", "name"), *_in_query("expires", "signature")],
             "get": _download(),
@@ -111,6 +118,31 @@ def _paths() -> dict[str, Any]:
             }
         },
     }  # fmt: skip
+
+
+def _listening() -> dict[str, Any]:
+    """What is heard of a job, and rendered from it, by the URLs of its `studio`."""
+    errors = _errors(400, 403, 404, 500, 503)
+    rendered = _errors(400, 403, 404, 409, 416, 500, 503)
+    mix = [*dict.fromkeys(track for tracks in OUTPUTS.values() for track in tracks), MIX]
+    operations: dict[str, dict[str, Any]] = {
+        "window": listening_document.window(errors),
+        "peaks": listening_document.peaks(_ref("PeaksAnswer"), errors),
+        "events": listening_document.events(errors),
+        "mix": {"responses": _file(MIX_FORMATS.values()) | rendered,
+                **listening_document.mix(mix)},
+        "stemFile": {
+            "responses": _file(["audio/mp4"]) | rendered,
+            "description": "The mix and the four stems as Native Instruments' Stems (ALAC)",
+        },
+    }  # fmt: skip
+    return {
+        f"/downloads/{{id}}/{name}": {
+            "parameters": [*_in_path("id"), *_in_query("expires", "signature")],
+            "get": {"operationId": operation_id, "tags": ["Jobs"], "security": []} | operation,
+        }
+        for name, (operation_id, operation) in zip(wire.STUDIO, operations.items(), strict=True)
+    }
 
 
 def _create_job() -> dict[str, Any]:
@@ -166,7 +198,6 @@ def _put_upload() -> dict[str, Any]:
 
 
 def _download() -> dict[str, Any]:
-    content: dict[str, Any] = {kind: {} for kind in sorted(set(wire.MEDIA_TYPES.values()))}
     return {
         "operationId": "download",
         "tags": ["Jobs"],
@@ -174,11 +205,18 @@ def _download() -> dict[str, Any]:
         "description": "A URL of a job's `outputs`. The query signs what it says: its order and "
         "spelling do not matter, nor do parameters of others.",
         "responses": {
-            "200": {"description": "The whole file", "content": content},
-            "206": {"description": "The bytes that `Range` asked for", "content": content},
-            "304": {"description": "`If-None-Match` names the current file"},
+            **_file(sorted(set(wire.MEDIA_TYPES.values()))),
             **_errors(403, 404, 416, 500),
         },
+    }
+
+
+def _file(kinds: Iterable[str]) -> dict[str, Any]:
+    content: dict[str, Any] = {kind: {} for kind in kinds}
+    return {
+        "200": {"description": "The whole file", "content": content},
+        "206": {"description": "The bytes that `Range` asked for", "content": content},
+        "304": {"description": "`If-None-Match` names the current file"},
     }
 
 

@@ -13,14 +13,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.api import downloads, media_types, uploads
-from server.api.answers import Json, TrackNotFound
+from server.api.answers import Json
 from server.api.file_names import song_of
-from server.api.ports import Accounts, Idempotency, Order, Services, meaning
+from server.api.ports import Accounts, Idempotency, Order, Services, SplitJob, meaning
 from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant
 from server.api.v1 import openapi, upload_headers, wire
 from server.api.wire import ENCODER
 from server.config import Config
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, TrackNotFound
 from server.names import clean_name
 
 T = TypeVar("T")
@@ -89,7 +89,16 @@ class Routes:
     async def get_job(self, request: Request) -> Response:
         """One job, with fresh download URLs."""
         job = await self._services.jobs.get(_account(request), request.path_params["id"])
-        return Json(wire.detail(job, self._minting(request), time.time(), self._retention))
+        return Json(await self.detail(request, job, time.time()))
+
+    async def detail(
+        self, request: Request, job: SplitJob, now: float
+    ) -> wire.JobDetailResponse:
+        """One job, with URLs as of `now`."""
+        outlook = None
+        if job.status in ("pending", "processing", "completed"):
+            outlook = await self._services.outlooks.of(job.job.id)
+        return wire.detail(job, self._minting(request), now, self._retention, outlook)
 
     async def delete_job(self, request: Request) -> Response:
         """Cancels a job, or removes its files."""

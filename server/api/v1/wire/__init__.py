@@ -7,7 +7,9 @@ from server.api.v1.wire.account import BalanceResponse, balance
 from server.api.v1.wire.common import STATUSES, DeletedResponse, timestamp
 from server.api.v1.wire.errors import ErrorDetail, ErrorResponse
 from server.api.v1.wire.jobs import (
+    LISTENING,
     MEDIA_TYPES,
+    STUDIO,
     JobCreatedResponse,
     JobDetailResponse,
     JobsListResponse,
@@ -29,8 +31,8 @@ from server.api.v1.wire.webhooks import (
 )
 
 __all__ = [
-    "MEDIA_TYPES", "STATUSES", "BalanceResponse", "CreateJobRequest", "CreateWebhookRequest",
-    "DeletedResponse", "ErrorDetail", "ErrorResponse", "JobCreatedResponse",
+    "LISTENING", "MEDIA_TYPES", "STATUSES", "STUDIO", "BalanceResponse", "CreateJobRequest",
+    "CreateWebhookRequest", "DeletedResponse", "ErrorDetail", "ErrorResponse", "JobCreatedResponse",
     "JobDetailResponse", "JobsListResponse", "MintUrl", "UploadRequest", "UploadResponse",
     "UploadedResponse", "WebhookCreatedResponse", "WebhookPayload", "WebhooksListResponse",
     "balance", "created", "detail", "instructions", "jobs_list", "media_type", "payload",

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from server.api.ports import Created, Heard, Request, SplitJob
+from server.api.ports import Created, Heard, Outlook, Request, SplitJob
 from server.api.v1.wire.common import (
     Camel,
     OutputFormat,
@@ -19,8 +19,11 @@ from server.api.v1.wire.common import (
     maybe,
     timestamp,
 )
+from server.stems import FOUR
 
 DOWNLOAD_SECONDS: Final = 3600
+LISTENING: Final = "studio"  # the name for which the URLs of STUDIO are signed, as files are
+STUDIO: Final = ("window", "peaks", "events", "mix", "stems.stem.m4a")
 MEDIA_TYPES: Final = MappingProxyType(
     {".mp3": "audio/mpeg", ".flac": "audio/flac", ".wav": "audio/wav"}
 )
@@ -95,8 +98,39 @@ class JobListItem(Camel, frozen=True):
     metadata: dict[str, Any] | None
 
 
+class Listen(Camel, frozen=True):
+    """How far a job can be heard: each of its tracks so far, and (`finalFrames`) all that the
+    model makes. Frames are 1/44100 s; `totalFrames` is the song's length, 0 while not known."""
+
+    final_frames: int
+    total_frames: int
+    tracks: dict[str, int]
+
+
+class Queue(Camel, frozen=True):
+    """When the job's turn comes: 1 is the next to be separated, 0 waits no more."""
+
+    position: int
+
+
+class Studio(Camel, frozen=True):
+    """How a job is heard while it is made, and what is made of it then, by URLs that take further
+    parameters. `tracks`: all names that it will have, and the mix; `stemFileUrl`: null where the
+    job has not the four stems of one."""
+
+    window_url: str
+    peaks_url: str
+    events_url: str
+    mix_url: str
+    stem_file_url: str | None
+    tracks: list[str]
+    listen: Listen
+    queue: Queue
+    eta_seconds: int | None
+
+
 class JobDetailResponse(Camel, frozen=True):
-    """`GET /jobs/{id}`."""
+    """`GET /jobs/{id}`. `studio` is null where there is nothing to hear."""
 
     id: str
     status: Status
@@ -112,6 +146,7 @@ class JobDetailResponse(Camel, frozen=True):
     expires_at: Time | None
     audio_metadata: AudioMetadata | None
     metadata: dict[str, Any] | None
+    studio: Studio | None
 
 
 class Pagination(Camel, frozen=True):
@@ -141,9 +176,10 @@ def created(new: Created) -> JobCreatedResponse:
 
 
 def detail(
-    job: SplitJob, mint: MintUrl, now: float, retention_seconds: float
-) -> JobDetailResponse:
-    """One job, whole."""
+    job: SplitJob, mint: MintUrl, now: float, retention_seconds: float,
+    outlook: Outlook | None = None,
+) -> JobDetailResponse:  # fmt: skip
+    """One job, whole. URLs are minted as of `now`."""
     row = job.job
     kept = row.state in ("completed", "expired") and row.completed_at is not None
     return JobDetailResponse(
@@ -155,6 +191,7 @@ def detail(
         expires_at=timestamp(row.expired_at or (row.completed_at or 0) + retention_seconds)
         if kept else None,
         audio_metadata=audio_metadata(job), metadata=job.request.metadata,
+        studio=None if outlook is None else studio(job, outlook, mint, now),
     )  # fmt: skip
 
 
@@ -207,6 +244,24 @@ def outputs_of(job: SplitJob, mint: MintUrl, now: float) -> dict[str, Output] | 
         track: Output(url=mint(job.job.id, name, expires), expires_at=until)
         for track, name in job.files.items()
     }
+
+
+def studio(job: SplitJob, outlook: Outlook, mint: MintUrl, now: float) -> Studio:
+    """What a player needs, with URLs that are valid for an hour."""
+    expires = int(now) + DOWNLOAD_SECONDS
+    audible = outlook.audible
+    # One signature for all of them: who may hear a job may do so in every way.
+    base, _, query = mint(job.job.id, LISTENING, expires).rpartition(f"{LISTENING}?")
+    window, peaks, events, mix, stems = (f"{base}{name}?{query}" for name in STUDIO)
+    return Studio(
+        window_url=window, peaks_url=peaks, events_url=events, mix_url=mix,
+        stem_file_url=stems if set(FOUR) <= set(outlook.tracks) else None,
+        tracks=list(outlook.tracks),
+        listen=Listen(
+            final_frames=audible.stems, total_frames=audible.total, tracks=audible.tracks
+        ),
+        queue=Queue(position=outlook.position), eta_seconds=outlook.eta,
+    )  # fmt: skip
 
 
 def status_of(job: SplitJob) -> Status:

@@ -1,0 +1,83 @@
+"""The StemSplit API's jobs as they are heard, by the signed URLs that `GET /jobs/{id}` tells."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server.api.events import EventStreams, Look
+from server.api.file_names import song_of
+from server.api.listening import Listen
+from server.api.mixing import Mixing
+from server.api.ports import Services, SplitJob
+from server.api.signing import Signer
+from server.api.v1 import wire
+from server.api.wire import ENCODER
+
+MINTED_SECONDS: Final = 1800.0  # events tell new URLs this often: no one that is told is too old
+Detail = Callable[[Request, SplitJob, float], Awaitable[wire.JobDetailResponse]]
+
+
+class SignedListening:
+    """The endpoints, bound to the jobs room. detail: a job's own answer, as of a time."""
+
+    def __init__(self, services: Services, signer: Signer, detail: Detail) -> None:
+        self._services = services
+        self._signer = signer
+        self._detail = detail
+        self._listen = Listen(services.listening)
+        self._mixing = Mixing(services.renders)
+        self._streams = EventStreams()
+
+    def routes(self) -> list[Route]:
+        """The routes, below those of files."""
+        handlers = (self.window, self.peaks, self.events, self.mix, self.stem_file)
+        return [
+            Route(f"/downloads/{{id}}/{name}", handler)
+            for name, handler in zip(wire.STUDIO, handlers, strict=True)
+        ]
+
+    async def window(self, request: Request) -> Response:
+        """What is final of some tracks, from one place on."""
+        return await self._listen.window(request, (await self._job(request)).job.id)
+
+    async def peaks(self, request: Request) -> Response:
+        """What the waveforms of all tracks are drawn from."""
+        return await self._listen.peaks(request, (await self._job(request)).job.id)
+
+    async def events(self, request: Request) -> Response:
+        """The answers of `GET /jobs/{id}`, whenever they change, until the job has ended."""
+        self._check(request)
+
+        async def look() -> Look:
+            job = await self._services.jobs.find(request.path_params["id"])
+            minted = time.time() // MINTED_SECONDS * MINTED_SECONDS
+            answer = await self._detail(request, job, minted)
+            return Look(ENCODER.encode(answer), job.status not in ("pending", "processing"))
+
+        return await self._streams.answer(request, look)
+
+    async def mix(self, request: Request) -> Response:
+        """The tracks of a job as one file, as loud as the query says."""
+        job = await self._job(request)
+        return await self._mixing.mix(request, job.job.id, _song(job))
+
+    async def stem_file(self, request: Request) -> Response:
+        """The stems as one file for DJ software."""
+        job = await self._job(request)
+        return await self._mixing.stem_file(request, job.job.id, _song(job))
+
+    async def _job(self, request: Request) -> SplitJob:
+        self._check(request)
+        return await self._services.jobs.find(request.path_params["id"])
+
+    def _check(self, request: Request) -> None:
+        query = request.query_params.multi_items()
+        self._signer.check_download(request.path_params["id"], wire.LISTENING, query, time.time())
+
+
+def _song(job: SplitJob) -> str:
+    return song_of(job.request.file_name, job.job.id)

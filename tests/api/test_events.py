@@ -1,0 +1,141 @@
+"""A job's event stream: what is said, when it ends, that it holds up no server that stops."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from server.api import events
+from server.api.events import EventStreams, Look
+from server.errors import JobNotFound, ServerBusy
+
+from .fakes import FakeJobs, new_job, serving
+
+
+def heard(stream: httpx.Response) -> list[dict[str, str]]:
+    """The events of a whole stream, by their fields."""
+    blocks = [block for block in stream.text.split("\n\n") if block]
+    return [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
+
+
+def test_a_finished_job_is_told_of_once(client: httpx.Client, jobs: FakeJobs) -> None:
+    job = jobs.finished().id
+    answer = client.get(f"/job/{job}/events")
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
+    (event,) = heard(answer)
+    assert (event["event"], event["id"]) == ("job", "end")
+    assert json.loads(event["data"]) == client.get(f"/job/{job}").json()
+    again = client.get(f"/job/{job}/events", headers={"Last-Event-ID": "end"})
+    assert (again.status_code, again.content) == (204, b"")
+    head = client.head(f"/job/{job}/events")
+    assert (head.status_code, head.headers["content-type"]) == (200, answer.headers["content-type"])
+
+
+def test_changes_are_told_until_the_end(client: httpx.Client, jobs: FakeJobs) -> None:
+    view = jobs.jobs["j"] = new_job("j", "song.wav")
+    told = []
+    with client.stream("GET", "/job/j/events") as answer:
+        for line in answer.iter_lines():
+            if not line.startswith("data: "):
+                continue
+            told.append(json.loads(line.removeprefix("data: "))["status"])
+            error = "broken" if len(told) == 1 else None
+            state = "failed" if len(told) == 2 else "processing"
+            jobs.jobs["j"] = msgspec.structs.replace(
+                view, state=state, error=error, created_at=view.created_at + len(told)
+            )
+    assert told == ["processing", "processing", "failed"]
+
+
+def test_a_job_that_is_removed_ends_the_stream(client: httpx.Client, jobs: FakeJobs) -> None:
+    jobs.jobs["j"] = new_job("j", "song.wav")
+    with client.stream("GET", "/job/j/events") as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == "event: job"
+        del jobs.jobs["j"]
+        assert not [line for line in lines if line.startswith("id:")]
+
+
+def test_a_server_that_stops_does_not_wait_for_streams(app: Any, jobs: FakeJobs) -> None:
+    """`serving` joins the server's thread, which ends with its last connection."""
+    from server.api.protocol import BoundedProtocol
+
+    jobs.jobs["j"] = new_job("j", "song.wav")
+    with serving(app, BoundedProtocol) as port:
+        connection = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
+        stream = connection.stream("GET", "/job/j/events")
+        lines = stream.__enter__().iter_lines()
+        assert next(lines) == "event: job"
+    with pytest.raises(httpx.RemoteProtocolError):
+        list(lines)
+    connection.close()
+
+
+class Request:
+    method = "GET"
+    headers: dict[str, str] = {}  # noqa: RUF012
+    state = type("State", (), {})()
+
+
+def play(look: Callable[[], Awaitable[Look]], monkeypatch: pytest.MonkeyPatch, count: int) -> bytes:
+    """The first pieces of a stream, without the waiting."""
+    real = asyncio.sleep
+    monkeypatch.setattr(events.asyncio, "sleep", lambda seconds: real(0))
+
+    async def main() -> bytes:
+        answer = await EventStreams().answer(Request(), look)
+        pieces = []
+        async for piece in answer.body_iterator:
+            pieces.append(piece)
+            if len(pieces) == count:
+                break
+        return b"".join(pieces)
+
+    return asyncio.run(main())
+
+
+def test_a_quiet_stream_is_kept_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    async def look() -> Look:
+        looks.append(None)
+        return Look(b"{}", False)
+
+    said = play(look, monkeypatch, 3)
+    assert said == b"event: job\ndata: {}\n\n" + 2 * b": still here\n\n"
+    assert len(looks) == 2 * 60 + 1, "four looks a second for 15 seconds, twice"
+
+
+def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MOST_STREAMS", 2)
+
+    async def look() -> Look:
+        return Look(b"{}", False)
+
+    async def gone() -> Look:
+        raise JobNotFound("Job not found")
+
+    async def sent(message: Any) -> None:
+        raise OSError("the client has gone")
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    async def main() -> None:
+        streams = EventStreams()
+        with pytest.raises(JobNotFound):
+            await streams.answer(Request(), gone)
+        answers = [await streams.answer(Request(), look) for _ in range(2)]
+        with pytest.raises(ServerBusy):
+            await streams.answer(Request(), look)
+        for answer in answers:
+            with pytest.raises(OSError, match="gone"):
+                await answer({"type": "http"}, receive, sent)
+        await streams.answer(Request(), look)
+
+    asyncio.run(main())

@@ -1,0 +1,93 @@
+"""What who waits is told: the place in the queue, the time that is left, when all is gone."""
+
+
+import msgspec
+import pytest
+
+from server.errors import JobNotFound
+from server.jobs import outlook as module
+from server.jobs.listening import Audible
+from server.jobs.outlook import Outlooks
+from server.jobs.plan import PIPELINE
+from store import Claim
+
+from .test_listening import OPTIONS, World, new_job
+from .test_listening import play as play
+
+HOURS = 2.0
+
+
+def outlooks(world: World) -> Outlooks:
+    return Outlooks(world.jobs, world.listening, HOURS)
+
+
+async def another(world: World, name: str, now: float, seconds: float) -> None:
+    request = msgspec.json.encode({"seconds": seconds}).decode()
+    options = msgspec.json.encode(OPTIONS).decode()
+    await world.jobs.create(new_job(name, now, PIPELINE, options, request=request))
+
+
+async def claimed(world: World, pool: str, job_id: str) -> Claim:
+    claim = await world.claim(pool)
+    assert claim.job.id == job_id
+    return claim
+
+
+def test_the_place_in_the_queue(play) -> None:
+    """Jobs are separated in the order of their dues; who is being separated waits no more."""
+    async def test(world: World) -> None:
+        await another(world, "long", 1.5, 50.0)  # due after the others
+        await another(world, "short", 2.0, 0.5)
+        of = outlooks(world).of
+
+        async def places() -> list[int]:
+            return [(await of(name)).position for name in ("short", "j", "long")]
+
+        assert await places() == [1, 2, 3]
+        for job_id in ("short", "j", "long"):
+            await world.end(await claimed(world, "audio", job_id), frames=44100)
+            for _ in range(3):  # harmonic and percussive, compose, normalise
+                await world.end(await claimed(world, "audio", job_id))
+        assert await places() == [1, 2, 3]
+        first = await claimed(world, "separation", "short")
+        assert await places() == [0, 1, 2]
+        await world.jobs.stages.release(first.stage, None, charge=False)
+        assert await places() == [1, 2, 3], "its worker died"
+        await world.jobs.cancel("j", "cancelled", 3.0)
+        assert await places() == [1, 0, 2]
+
+    play(test)
+
+
+def test_what_is_told_of_a_job_that_waits_and_of_one_that_has_ended(play) -> None:
+    async def test(world: World) -> None:
+        of = outlooks(world).of
+        waiting = await of("j")
+        assert (waiting.seconds, waiting.eta, waiting.expires_at) == (None, None, None)
+        assert waiting.audible == Audible(0, 0, {})
+        assert waiting.tracks[-1] == "mix"
+        await world.decode()
+        assert (await of("j")).seconds == 3.0
+        await world.jobs.cancel("j", "The job was cancelled", 5.0)
+        ended = await of("j")
+        assert (ended.eta, ended.error) == (0, "The job was cancelled")
+        assert ended.expires_at == 5.0 + HOURS * 3600
+        with pytest.raises(JobNotFound):
+            await of("other")
+
+    play(test)
+
+
+@pytest.mark.parametrize(("progress", "eta"), [(4, None), (5, None), (6, 940), (14, 172),
+                                               (54, 19), (99, 1)])
+def test_the_time_that_is_left_follows_the_pace(play, monkeypatch, progress, eta) -> None:
+    """20 seconds of separation have made what is above the 4 % that come before it."""
+    async def test(world: World) -> None:
+        await world.decode()
+        claim = await world.claim("separation")
+        await world.jobs.stages.set_progress("j", progress)
+        assert claim.stage.started_at is not None
+        monkeypatch.setattr(module.time, "time", lambda: claim.stage.started_at + 20.0)
+        assert (await outlooks(world).of("j")).eta == eta
+
+    play(test)
