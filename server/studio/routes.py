@@ -33,7 +33,6 @@ POLICY: Final = "; ".join((
 ))  # fmt: skip
 GUARDS: Final[Mapping[str, str]] = MappingProxyType({
     "Content-Security-Policy": POLICY,
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 })  # fmt: skip

@@ -86,25 +86,28 @@ class FakeJob:
         return round(100 * sum(self.final[name] for name in STEMS) / len(STEMS) / self.total, 1)
 
     def answer(self) -> dict[str, Any]:
-        begun = self.queue == 0
         ended = self.state == "completed"
-        status = "completed" if ended else "failed" if self.error else "processing" if begun else "pending"
         far = min(self.final[name] for name in STEMS)
         return {
             "job_id": self.id, "status": self.state, "created_at": now(), "error": self.error,
-            "stages": [
-                {"name": name, "processor_type": "", "status": status if ended or not place else
-                 "pending", "started_at": None, "completed_at": None, "error": self.error,
-                 "duration_seconds": None} for place, name in enumerate(STAGES)
-            ],
+            "stages": [self._stage(name) for name in STAGES],
             "outputs": {name: f"/outputs/{name}.wav" for name, final in self.final.items()
                         if final == self.total and name != "mix"},
             "progress": self.progress, "queue": {"position": self.queue} if self.queue else None,
             "eta_seconds": None if ended else 12,
-            "listen": {"final_frames": far, "total_frames": self.total, "tracks": [
-                name for name, final in self.final.items() if final >= far > 0]},
+            "listen": {"final_frames": far, "total_frames": self.total,
+                       "tracks": {name: final for name, final in self.final.items() if final}},
+            "tracks": list(self.tracks),
             "input": {"file_name": self.name, "duration_seconds": self.total / RATE},
         }  # fmt: skip
+
+
+    def _stage(self, name: str) -> dict[str, Any]:
+        running = "failed" if self.error else "pending" if self.queue else "processing"
+        status = "completed" if self.state == "completed" else "pending"
+        return {"name": name, "processor_type": "", "started_at": None, "completed_at": None,
+                "status": running if name == STAGES[0] and status == "pending" else status,
+                "error": self.error, "duration_seconds": None}  # fmt: skip
 
 
 class FakeServer:
@@ -115,6 +118,7 @@ class FakeServer:
         self.songs: list[FakeJob] = []
         self.refusal: tuple[int, str] | None = None
         self.away = False
+        self.key = ""
         self.requests: list[str] = []
         self.lock = threading.Lock()
         self.app = Starlette(routes=[
@@ -132,7 +136,14 @@ class FakeServer:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            self.requests.append(f"{scope['method']} {scope['path']}?{scope['query_string'].decode()}")
+            query = scope["query_string"].decode()
+            self.requests.append(f"{scope['method']} {scope['path']}?{query}")
+            key = dict(scope["headers"]).get(b"x-api-key", b"").decode()
+            if self.key and key != self.key and not scope["path"].startswith(("/studio", "/config")):
+                if scope["path"] != "/":
+                    refused = JSONResponse({"detail": "Missing API key"}, 401)
+                    await refused(scope, receive, send)
+                    return
             if self.away:
                 raise ConnectionError("the server is away")
         await self.app(scope, receive, send)
@@ -142,8 +153,10 @@ class FakeServer:
         return job
 
     async def config(self, _: Request) -> Response:
-        return JSONResponse({"max_file_size_mb": 500, "supported_formats": ["wav", "mp3", "flac", "ogg", "m4a", "opus", "webm"],
-                             "pipeline_stages": [], "retention_hours": 24, "demo": True})
+        return JSONResponse({
+            "max_file_size_mb": 500, "pipeline_stages": [], "retention_hours": 24, "demo": True,
+            "supported_formats": ["wav", "mp3", "flac", "ogg", "m4a", "opus", "webm"],
+        })
 
     async def process(self, request: Request) -> Response:
         name = (await request.form())["file"].filename  # type: ignore[union-attr]
@@ -189,18 +202,19 @@ class FakeServer:
         start = round(float(query["start"]) * RATE)
         end = min([start + round(float(query["seconds"]) * RATE), *(job.final[n] for n in names)])
         frames = np.stack([job.tracks[name][start:max(start, end)] for name in names], axis=1)
-        return Response(frames.astype("<i2").tobytes(), media_type="application/octet-stream", headers={
-            "X-Sample-Rate": str(RATE), "X-Start-Frame": str(start), "X-Frames": str(len(frames)),
-            "X-Tracks": query["tracks"], "X-Total-Frames": str(job.total),
-            "X-Final-Frames": ",".join(str(job.final[name]) for name in names)})
+        headers = {"X-Start-Frame": str(start), "X-Frames": str(len(frames))}
+        return Response(frames.astype("<i2").tobytes(), headers=headers)
 
     async def peaks(self, request: Request) -> Response:
         job = self._find(request)
         if job is None:
             return JSONResponse({"detail": "Job not found"}, 404)
         since = int(request.query_params.get("since", 0))
-        tracks = {name: {"final_frames": final, "zooms": [pairs(job, name, zoom, since) for zoom in ZOOMS]}
-                  for name, final in job.final.items()}
+        tracks = {
+            name: {"final_frames": final,
+                   "zooms": [pairs(job, name, zoom, since) for zoom in ZOOMS]}
+            for name, final in job.final.items()
+        }  # fmt: skip
         return JSONResponse({"sample_rate": RATE, "total_frames": job.total, "tracks": tracks})
 
     async def mix(self, request: Request) -> Response:
@@ -223,10 +237,13 @@ def pairs(job: FakeJob, name: str, zoom: int, since: int) -> dict[str, Any]:
     final = job.final[name]
     last = -(-final // zoom) if final == job.total else final // zoom
     mono = job.tracks[name][first * zoom:last * zoom, 0]
+    if job.tracks[name].strides[0] == 0:  # one frame again and again: an hour in four bytes
+        mono = np.zeros(0, np.int16)
+        last = first = 0
     mono = np.pad(mono, (0, max(0, last - first) * zoom - len(mono))).reshape(-1, zoom)
     both = np.stack([mono.min(1, initial=0), mono.max(1, initial=0)], axis=1) / 32768 * 127
     data = base64.b64encode(np.round(both).astype(np.int8).tobytes()).decode()
-    return {"frames_per_peak": zoom, "first_pair": first, "data": data}
+    return {"frames_per_peak": zoom, "first_frame": first * zoom, "data": data}
 
 
 def now() -> str:

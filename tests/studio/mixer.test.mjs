@@ -12,7 +12,14 @@ const file = readdirSync(dist).find((name) => name.startsWith("mixer-"));
 
 let Processor;
 globalThis.AudioWorkletProcessor = class {
-  port = { postMessage: (report) => this.port.reports.push(report), reports: [] };
+  port = {
+    reports: [],
+    spent: [],
+    postMessage: (message) => {
+      if (message.kind === "report") this.port.reports.push(message);
+      else this.port.spent.push(...message.samples);
+    },
+  };
 };
 globalThis.registerProcessor = (_, processor) => (Processor = processor);
 await import(new URL(file, dist));
@@ -186,6 +193,7 @@ test("a jump past the end, and the block under the needle taken away, are no acc
   deck.order({ kind: "play" });
   deck.run(1000);
   deck.order({ kind: "drop", block: 0 });
+  assert.deepEqual(deck.processor.port.spent.map((samples) => samples.length), [2 * BLOCK]);
   assert.ok(deck.last.waiting);
   deck.seek(99 * BLOCK);
   assert.ok(deck.last.ended);

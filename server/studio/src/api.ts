@@ -1,5 +1,6 @@
 /** The server, as the page calls it. Every address is relative, so that a proxy may add a path. */
 
+import { ByteSource } from "./byte-source";
 import { SAMPLE_RATE } from "./mixer";
 import { decibelsOf, heardOf, type Mix } from "./mix";
 import type { Window } from "./window-feed";
@@ -36,8 +37,8 @@ export interface Config {
 /** Minima and maxima of one track at one zoom, as pairs of int8 in base64. */
 export interface PeakData {
   frames_per_peak: number;
-  /** Which pair of the track comes first in the data. */
-  first_pair?: number;
+  /** Where in the track the data begins. */
+  first_frame?: number;
   data: string;
 }
 
@@ -93,7 +94,7 @@ export class Api {
     return {
       start: Number(answer.headers.get("x-start-frame") ?? start),
       frames: Number(answer.headers.get("x-frames")),
-      samples: new Int16Array(await answer.arrayBuffer()),
+      samples: new ByteSource(answer.body!),
     };
   }
 

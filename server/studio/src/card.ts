@@ -59,7 +59,7 @@ export class Card {
     say(this.length, lengthOf(song));
     say(this.status, statusOf(song, Date.now()));
     this.progress(progressOf(song));
-    const advice = adviceOf(song);
+    const advice = adviceOf(song, this.studio.store.value.retention);
     say(this.advice, advice);
     this.advice.hidden = advice === "";
     this.retry.hidden = !(phase === "failed" || phase === "refused") || !this.studio.canRetry(this.key);

@@ -7,7 +7,7 @@ const LONGEST_WAIT = 15_000;
 
 export interface JobListener {
   job(job: Job): void;
-  gone(error: ApiError): void;
+  gone(): void;
   locked(): void;
   away(): void;
 }
@@ -37,7 +37,7 @@ export class JobEvents {
       } catch (error) {
         if (this.abort.signal.aborted) return;
         if (!(error instanceof ApiError)) throw error;
-        if (error.status === 404 || error.status === 410) return this.listener.gone(error);
+        if (error.status === 404 || error.status === 410) return this.listener.gone();
         if (error.status === 401 || error.status === 403) return this.listener.locked();
         this.listener.away();
         await this.pause(Math.max(error.wait * 1000, Math.min(LONGEST_WAIT, POLL * 2 ** failures++)));

@@ -16,6 +16,7 @@ export type Order =
 
 /** From the mixer, some forty times a second. */
 export interface Report {
+  kind: "report";
   position: number;
   ended: boolean;
   waiting: boolean;
@@ -24,12 +25,23 @@ export interface Report {
   landed: number;
 }
 
-export function obey(mixer: Mixer, order: Order): void {
+/** From the mixer: samples that it has no use for any more. */
+export interface Spent {
+  kind: "spent";
+  samples: Int16Array[];
+}
+
+/** Carries an order out; returns samples that are not needed any more. */
+export function obey(mixer: Mixer, order: Order): Int16Array[] {
+  if (order.kind === "drop") return mixer.drop(order.block);
+  carryOut(mixer, order);
+  return [];
+}
+
+function carryOut(mixer: Mixer, order: Exclude<Order, { kind: "drop" }>): void {
   switch (order.kind) {
     case "layer":
       return mixer.put(order.block, order.layer);
-    case "drop":
-      return mixer.drop(order.block);
     case "gains":
       return mixer.setGains(order.gains);
     case "total":
@@ -51,5 +63,5 @@ export function obey(mixer: Mixer, order: Order): void {
 
 export function report(mixer: Mixer): Report {
   const { position, ended, waiting, landed } = mixer;
-  return { position, ended, waiting, landed, levels: mixer.takeLevels() };
+  return { kind: "report", position, ended, waiting, landed, levels: mixer.takeLevels() };
 }

@@ -1,6 +1,6 @@
 /** The mixer on the audio thread: orders come in by the port, sound and reports go out. */
 
-import { obey, report, type Order } from "./messages";
+import { obey, report, type Order, type Spent } from "./messages";
 import { Mixer } from "./mixer";
 
 const FRAMES_A_REPORT = 1024;
@@ -12,7 +12,12 @@ class MixerProcessor extends AudioWorkletProcessor {
   constructor(options: { processorOptions: { tracks: number } }) {
     super();
     this.mixer = new Mixer(options.processorOptions.tracks);
-    this.port.onmessage = (event: MessageEvent<Order>) => obey(this.mixer, event.data);
+    this.port.onmessage = (event: MessageEvent<Order>) => {
+      const samples = obey(this.mixer, event.data);
+      if (samples.length === 0) return;
+      const message: Spent = { kind: "spent", samples };
+      this.port.postMessage(message, samples.map((one) => one.buffer));
+    };
   }
 
   process(_: Float32Array[][], outputs: Float32Array[][]): boolean {

@@ -5,7 +5,7 @@
  * mixer runs in the page and its sound is scheduled piece by piece, a little ahead.
  */
 
-import { obey, report, type Order, type Report } from "./messages";
+import { obey, report, type Order, type Report, type Spent } from "./messages";
 import { Mixer, SAMPLE_RATE } from "./mixer";
 
 const PIECE = 1024; // frames of one chained buffer
@@ -18,7 +18,7 @@ export interface Outlet {
   close(): void;
 }
 
-export type Listener = (report: Report) => void;
+export type Listener = (message: Report | Spent) => void;
 
 export async function openOutlet(
   context: AudioContext,
@@ -40,7 +40,7 @@ class WorkletOutlet implements Outlet {
       outputChannelCount: [2],
       processorOptions: { tracks },
     });
-    this.node.port.onmessage = (event: MessageEvent<Report>) => listener(event.data);
+    this.node.port.onmessage = (event: MessageEvent<Report | Spent>) => listener(event.data);
     this.node.connect(context.destination);
   }
 
@@ -73,7 +73,8 @@ class ChainedOutlet implements Outlet {
   }
 
   send(order: Order): void {
-    obey(this.mixer, order);
+    const samples = obey(this.mixer, order);
+    if (samples.length > 0) this.listener({ kind: "spent", samples });
     if (order.kind === "seek" || order.kind === "play") this.tick();
   }
 

@@ -16,11 +16,12 @@ class Pairs {
 
   constructor(readonly frames: number) {}
 
-  merge({ first_pair: first = 0, data }: PeakData): void {
-    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-    this.reserve(2 * first + bytes.length);
-    this.values.set(new Int8Array(bytes.buffer), 2 * first);
-    this.count = Math.max(this.count, first + (bytes.length >> 1));
+  merge({ first_frame = 0, data }: PeakData): void {
+    const letters = atob(data);
+    const first = Math.floor(first_frame / this.frames);
+    this.reserve(2 * first + letters.length);
+    for (let i = 0; i < letters.length; i++) this.values[2 * first + i] = letters.charCodeAt(i);
+    this.count = Math.max(this.count, first + (letters.length >> 1));
   }
 
   /** Fills column `into` from pairs `from` to `to`. */

@@ -127,7 +127,11 @@ export class Player {
 
   private async open(context: AudioContext): Promise<void> {
     const song = this.song;
-    const outlet = await openOutlet(context, this.tracks.length, (report) => this.hear(report, song));
+    const outlet = await openOutlet(context, this.tracks.length, (message) => {
+      if (song !== this.song) return;
+      if (message.kind === "report") this.hear(message);
+      else for (const samples of message.samples) this.feed?.reuse(samples);
+    });
     if (this.song !== song) return outlet.close();
     this.outlet = outlet;
     this.kind = outlet.kind;
@@ -137,14 +141,15 @@ export class Player {
   private send(order: Order): void {
     if (this.outlet !== null) return this.outlet.send(order);
     if (order.kind === "drop") {
-      this.backlog = this.backlog.filter((o) => o.kind !== "layer" || o.block !== order.block);
+      const dropped = this.backlog.filter((o) => o.kind === "layer" && o.block === order.block);
+      this.backlog = this.backlog.filter((o) => !dropped.includes(o));
+      for (const o of dropped) if (o.kind === "layer") this.feed?.reuse(o.layer.samples);
     } else {
       this.backlog.push(order);
     }
   }
 
-  private hear(report: Report, song: string): void {
-    if (song !== this.song) return;
+  private hear(report: Report): void {
     this.levels = report.levels;
     if (report.landed === this.serial) {
       if (report.ended) this.playing = false;

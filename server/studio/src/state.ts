@@ -22,8 +22,8 @@ export interface Song {
   /** Why the server did not take it. */
   refused?: string;
   job?: Job;
-  /** Its files are gone; a sentence that says what and when. */
-  gone?: string;
+  /** Its files are gone. */
+  gone?: boolean;
   mix: Mix;
 }
 
@@ -54,7 +54,7 @@ export const EMPTY: State = {
 };
 
 export function phaseOf(song: Song): Phase {
-  if (song.gone !== undefined) return "expired";
+  if (song.gone) return "expired";
   if (song.refused !== undefined) return "refused";
   if (song.upload !== undefined) return "uploading";
   if (song.job === undefined) return "loading";

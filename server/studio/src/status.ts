@@ -28,7 +28,7 @@ export function statusOf(song: Song, now: number): string {
 }
 
 /** What went wrong, and what to do next; empty where nothing did. */
-export function adviceOf(song: Song): string {
+export function adviceOf(song: Song, retention: number): string {
   switch (phaseOf(song)) {
     case "refused":
       return `${sentence(song.refused!)} Choose another file, or try this one again.`;
@@ -38,7 +38,8 @@ export function adviceOf(song: Song): string {
       return `This song could not be separated. ${reason ? sentence(reason) : ""}`.trim();
     }
     case "expired":
-      return song.gone!;
+      return "The server has no files of this song any more."
+        + (retention > 0 ? ` Files are kept for ${retention} hours.` : "");
     default:
       return "";
   }

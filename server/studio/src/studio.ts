@@ -88,7 +88,7 @@ export class Studio {
     if (song === undefined) return;
     this.uploads.cancel(key);
     this.forget(key);
-    if (song.id === "" || song.gone !== undefined) return;
+    if (song.id === "" || song.gone) return;
     try {
       await this.api.remove(song.id);
     } catch (error) {
@@ -224,7 +224,7 @@ export class Studio {
     const { key } = song;
     const events = new JobEvents(this.api, song.id, {
       job: (job) => this.onJob(key, job),
-      gone: (error) => this.onGone(key, error),
+      gone: () => this.onGone(key),
       locked: () => this.store.update({ locked: true }),
       away: () => this.onAway(),
     }, () => this.store.value.open === key);
@@ -245,11 +245,8 @@ export class Studio {
     else this.extend(changed);
   }
 
-  private onGone(key: string, error: ApiError): void {
-    const hours = this.store.value.retention;
-    const kept = hours > 0 ? ` Files are kept for ${hours} hours.` : "";
-    const told = error.status === 410 ? error.message : `The server has no files of this song any more.${kept}`;
-    this.change(key, { gone: told });
+  private onGone(key: string): void {
+    this.change(key, { gone: true });
     if (this.player.song === key) this.player.unload();
   }
 
@@ -263,11 +260,11 @@ export class Studio {
   }
 
   private onWindowError(error: unknown): void {
-    if (!(error instanceof ApiError)) throw error;
+    if (!(error instanceof ApiError)) return; // cut in the middle: the next try tells more
     const song = this.opened;
     if (error.status === 0) this.onAway();
     if ((error.status === 404 || error.status === 410) && song?.job?.status === "completed") {
-      this.onGone(song.key, error);
+      this.onGone(song.key);
     }
   }
 
@@ -292,7 +289,7 @@ export class Studio {
   }
 
   private extend(song: Song): void {
-    if (song.key !== this.store.value.open || song.id === "" || song.gone !== undefined) return;
+    if (song.key !== this.store.value.open || song.id === "" || song.gone) return;
     const { finals, total } = finalsOf(song);
     // A track may be further than the stems are: its peaks tell.
     const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, this.peaks?.final(name) ?? 0));

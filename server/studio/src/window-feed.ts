@@ -4,6 +4,7 @@
  * the song is. Knows no server: it is given a function that fetches.
  */
 
+import type { ByteSource } from "./byte-source";
 import type { Order } from "./messages";
 import { BLOCK, type Loop } from "./mixer";
 
@@ -17,7 +18,7 @@ const PATIENCE = 500; // milliseconds after a window that brought nothing or fai
 export interface Window {
   start: number;
   frames: number;
-  samples: Int16Array;
+  samples: ByteSource;
 }
 
 export type FetchWindow = (
@@ -29,6 +30,7 @@ export type FetchWindow = (
 
 export class WindowFeed {
   private readonly held = new Map<number, number>();
+  private spent: Int16Array[] = [];
   private finals: number[];
   private total = Infinity;
   private position = 0;
@@ -61,6 +63,12 @@ export class WindowFeed {
     this.position = position;
     this.loop = loop;
     this.pump();
+  }
+
+  /** Takes back samples that the mixer has no use for any more. */
+  reuse(samples: Int16Array): void {
+    this.spent.push(samples);
+    if (this.spent.length > 2 * AHEAD) this.spent.shift();
   }
 
   close(): void {
@@ -134,9 +142,10 @@ export class WindowFeed {
     this.running = { first, abort };
     try {
       const found = await this.fetchWindow(names, first * BLOCK, count * BLOCK, abort.signal);
+      const blocks = await this.take(found, indices, abort.signal);
       if (abort.signal.aborted || this.closed) return;
       this.running = null;
-      if (this.take(found, indices) === 0) this.wait();
+      if (blocks === 0) this.wait();
     } catch (error) {
       if (abort.signal.aborted || this.closed) return;
       this.running = null;
@@ -146,22 +155,32 @@ export class WindowFeed {
     this.pump();
   }
 
-  /** Hands whole blocks over, and the song's last one; returns how many. */
-  private take(found: Window, tracks: number[]): number {
+  /** Hands whole blocks over as they come, and the song's last one; returns how many. */
+  private async take(found: Window, tracks: number[], signal: AbortSignal): Promise<number> {
     const stride = 2 * tracks.length;
+    const end = found.start + found.frames;
     let count = 0;
-    for (let at = found.start; at < found.start + found.frames; at += BLOCK) {
-      const frames = Math.min(BLOCK, found.start + found.frames - at);
-      if (frames < BLOCK && at + frames < this.total) break;
-      const samples = new Int16Array(BLOCK * stride);
-      const from = (at - found.start) * stride;
-      samples.set(found.samples.subarray(from, from + frames * stride));
-      const block = at / BLOCK;
-      this.held.set(block, tracks.reduce((mask, t) => mask | (1 << t), this.held.get(block) ?? 0));
-      this.send({ kind: "layer", block, layer: { tracks, samples } });
+    for (let at = found.start; at < end; at += BLOCK) {
+      const frames = Math.min(BLOCK, end - at);
+      if (frames < BLOCK && end < this.total) break;
+      const samples = await found.samples.fill(this.memory(BLOCK * stride), frames * stride);
+      if (signal.aborted) break;
+      samples.fill(0, frames * stride);
+      this.hand(at / BLOCK, tracks, samples);
       count++;
     }
+    found.samples.cancel();
     return count;
+  }
+
+  private hand(block: number, tracks: number[], samples: Int16Array): void {
+    this.held.set(block, tracks.reduce((mask, t) => mask | (1 << t), this.held.get(block) ?? 0));
+    this.send({ kind: "layer", block, layer: { tracks, samples } });
+  }
+
+  private memory(length: number): Int16Array {
+    const place = this.spent.findIndex((samples) => samples.length === length);
+    return place < 0 ? new Int16Array(length) : this.spent.splice(place, 1)[0]!;
   }
 
   private wait(): void {
