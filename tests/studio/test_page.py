@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -427,7 +428,7 @@ def test_nine_tracks_stay_together_in_the_browsers_own_worklet(page: Any, url: s
             break
     assert len(clicks) > 50
     assert {value for _, value in clicks} == {16 * (2**9 - 1)}, "all nine at one sample"
-    assert {b[0] - a[0] for a, b in zip(clicks, clicks[1:], strict=False)} == {2001}
+    assert {b[0] - a[0] for a, b in pairwise(clicks)} == {2001}
 
 
 CLICK = """(part) => {
