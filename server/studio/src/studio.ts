@@ -339,8 +339,8 @@ export class Studio {
   }
 }
 
-/** Whether a song's player can be used. */
+/** Whether there is anything to hear; what is heard may still have to be waited for. */
 export function audible(song: Song): boolean {
-  const phase = phaseOf(song);
-  return phase === "done" || (phase === "separating" && finalsOf(song).finals.some((final) => final > 0));
+  const hopeful = ["queued", "separating", "done"].includes(phaseOf(song));
+  return hopeful && finalsOf(song).finals.some((final) => final > 0);
 }
