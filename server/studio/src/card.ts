@@ -70,6 +70,7 @@ export class Card {
     this.unfold(song, open && PLAYABLE.includes(phase));
     this.opener.setAttribute("aria-expanded", String(this.body !== null));
     this.play.disabled = !audible(song);
+    this.opener.disabled = !PLAYABLE.includes(phase);
   }
 
   private progress(part: number | null): void {
@@ -89,8 +90,7 @@ export class Card {
       this.body = new Body(this.studio, song, this.help);
       this.element.append(this.body.element);
     }
-    this.play.hidden = open;
-    if (open) this.play.remove();
+    if (this.body !== null) this.play.remove();
     else if (this.play.parentNode === null) this.element.querySelector("header")!.prepend(this.play);
     this.body?.update(song);
   }

@@ -65,5 +65,5 @@ export class TakeAway {
 }
 
 function anchor(action: string, text: string): HTMLAnchorElement {
-  return h("a", { class: "chip", "data-action": action, download: true }, icon("download"), text);
+  return h("a", { class: "chip", role: "link", "data-action": action, download: true }, icon("download"), text);
 }

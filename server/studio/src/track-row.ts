@@ -35,7 +35,7 @@ export class TrackRow {
       dblclick: () => change((mix) => withGain(mix, track, 0)),
       pointerup: () => this.gain.blur(),
     });
-    this.link = h("a", { class: "icon-button", "data-action": "download", download: true,
+    this.link = h("a", { class: "icon-button", role: "link", "data-action": "download", download: true,
       "aria-label": `Download ${label}`, title: `Download ${label}` }, icon("download"));
     const more = h("button", { class: "icon-button more", type: "button", "aria-expanded": "false",
       "aria-label": `Controls of ${label}`, click: () => this.unfold(more) }, icon("more"));

@@ -10,7 +10,7 @@ import type { Viewport } from "./viewport";
 
 const REST = 0.55;
 const OUTER = 0.5; // of the tone, where only the peaks reach
-const BEND = 0.75; // heights are samples to this power: a quiet stem is still a picture
+const BEND = 0.65; // heights are samples to this power: a quiet stem is still a picture
 const HATCH = 7; // CSS pixels from line to line
 
 export interface Scene {
