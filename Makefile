@@ -47,7 +47,7 @@ listen: setup-dev  ## excerpts to listen to, mix, truth and guess side by side; 
 	$(BIN)/python -m server.starter.listen
 
 studio:  ## build the page anew from server/studio/src (needs Node; nothing else here does)
-	cd server/studio && npm ci --no-audit --no-fund && npm run build
+	cd server/studio && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
 test-nojit: setup-dev  ## the kernels' tests with their loops as plain Python
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/kernels

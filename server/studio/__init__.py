@@ -1,4 +1,4 @@
-"""The studio: the page at `/`. Its sources are in `src`, what browsers get is built into `dist`.
+"""The studio at `/` and the reference at `/docs`: sources in `src`, what browsers get in `dist`.
 
 Owns the built files and how they are served. Knows no job and no audio: the page calls the API
 as everybody does.

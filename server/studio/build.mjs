@@ -7,6 +7,7 @@ import { build } from "esbuild";
 const here = new URL(".", import.meta.url);
 const source = (name) => new URL(`src/${name}`, here);
 const target = (name) => new URL(`dist/${name}`, here);
+const viewer = (name) => new URL(`node_modules/swagger-ui-dist/${name}`, here);
 const names = {};
 
 async function put(name, bytes) {
@@ -44,6 +45,13 @@ await bundle("mixer-worklet.ts", "mixer.js");
 await bundle("main.ts", "main.js", { MIXER_FILE: JSON.stringify(`./${names["mixer.js"]}`) });
 await bundle("studio.css", "studio.css");
 await put("icon.svg", await readFile(source("icon.svg")));
-const page = await readFile(source("index.html"), "utf8");
-await writeFile(target("index.html"), page.replaceAll(/\{\{(.+?)\}\}/g, (_, name) => names[name]));
+await bundle("docs.ts", "docs.js");
+await bundle("docs.css", "docs.css");
+await put("viewer.js", await readFile(viewer("swagger-ui-bundle.js")));
+await put("viewer.css", await readFile(viewer("swagger-ui.css")));
+await writeFile(target("viewer.LICENSE.txt"), await readFile(viewer("LICENSE")));
+for (const name of ["index.html", "docs.html"]) {
+  const page = await readFile(source(name), "utf8");
+  await writeFile(target(name), page.replaceAll(/\{\{(.+?)\}\}/g, (_, file) => names[file]));
+}
 await writeFile(target("sources.sha256"), `${await fingerprint()}\n`);

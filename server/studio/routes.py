@@ -1,6 +1,6 @@
-"""`GET /` and `GET /studio/{file}`: the page and its built files.
+"""`GET /`, `GET /docs` and `GET /studio/{file}`: the page, the reference, their built files.
 
-The page is asked for anew each time (a tag makes that cheap); its files have a hash in their
+Pages are asked for anew each time (a tag makes that cheap); the files have a hash in their
 names and stay in browsers' caches for good.
 """
 
@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 DIST: Final = Path(__file__).parent / "dist"
 PAGE: Final = "index.html"
+REFERENCE: Final = "docs.html"
 TYPES: Final[Mapping[str, str]] = MappingProxyType({
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -27,7 +28,7 @@ TYPES: Final[Mapping[str, str]] = MappingProxyType({
 })  # fmt: skip
 FOR_GOOD: Final = "public, max-age=31536000, immutable"
 POLICY: Final = "; ".join((
-    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
+    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:",
     "connect-src 'self'", "worker-src 'self'", "base-uri 'none'", "form-action 'self'",
     "frame-ancestors 'none'",
 ))  # fmt: skip
@@ -48,13 +49,17 @@ class Asset(Struct, frozen=True):
 
 
 def routes() -> list[Route]:
-    """The page's routes, over the built files that are read once, here."""
+    """The routes, over the built files that are read once, here."""
     studio = Studio({path.name: _asset(path) for path in DIST.iterdir() if path.suffix in TYPES})
-    return [Route("/", studio.page), Route("/studio/{file}", studio.file)]
+    return [
+        Route("/", studio.page),
+        Route("/docs", studio.reference),
+        Route("/studio/{file}", studio.file),
+    ]
 
 
 class Studio:
-    """Answers with the built files: a few, small, held in memory."""
+    """Answers with the built files, which are few and held in memory."""
 
     def __init__(self, assets: Mapping[str, Asset]) -> None:
         self._assets = assets
@@ -62,6 +67,10 @@ class Studio:
     async def page(self, request: Request) -> Response:
         """The page itself."""
         return _answer(request, self._assets[PAGE], "no-cache")
+
+    async def reference(self, request: Request) -> Response:
+        """The reference of both APIs."""
+        return _answer(request, self._assets[REFERENCE], "no-cache")
 
     async def file(self, request: Request) -> Response:
         """One of its files; 404 for every other name."""

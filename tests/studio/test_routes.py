@@ -47,20 +47,23 @@ def test_every_file_has_its_own_hash_in_its_name() -> None:
         assert path.stem.endswith(f"-{digest[:10]}"), f"{path.name}: {REMEDY}"
 
 
-def test_the_page_and_all_it_names(app: ASGIApp) -> None:
-    page = ask(app, "GET", "/")
+@pytest.mark.parametrize(("path", "count"), [("/", 3), ("/docs", 5)])
+def test_a_page_and_all_it_names(app: ASGIApp, path: str, count: int) -> None:
+    page = ask(app, "GET", path)
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert len(files(page.text)) == 3
-    for name in files(page.text):
+    own = [name for name in files(page.text) if name.startswith("studio/")]
+    assert len(own) == count
+    for name in own:
         answer = ask(app, "GET", f"/{name}")
         assert answer.status_code == 200, name
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert len(ask(app, "HEAD", f"/{name}").content) == 0
 
 
-def test_it_runs_nothing_but_its_own_files(app: ASGIApp) -> None:
-    page = ask(app, "GET", "/")
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_it_runs_nothing_but_its_own_files(app: ASGIApp, path: str) -> None:
+    page = ask(app, "GET", path)
     written = page.headers["content-security-policy"]
     policy = dict(part.split(" ", 1) for part in written.split("; "))
     assert policy["default-src"] == "'none'"
@@ -92,7 +95,9 @@ def test_compressed_for_those_who_take_it(
 
 
 def test_the_whole_page_is_light(app: ASGIApp) -> None:
-    names = [path.name for path in DIST.glob("*-*")] + ["index.html"]
+    page = ask(app, "GET", "/").text
+    mixer = next(path.name for path in DIST.glob("mixer-*"))
+    names = ["index.html", mixer, *(name.removeprefix("studio/") for name in files(page))]
     weight = sum(len(gzip.compress((DIST / name).read_bytes())) for name in names)
     assert weight < 150_000
 
@@ -109,7 +114,7 @@ def test_no_other_name_is_served(app: ASGIApp, path: str) -> None:
 def test_the_page_can_be_switched_off(tmp_path: Path) -> None:
     app = app_of(tmp_path, studio__enabled=False)
     page = files((DIST / "index.html").read_text())
-    for path in ("/", *(f"/{name}" for name in page)):
+    for path in ("/", "/docs", *(f"/{name}" for name in page)):
         answer: httpx.Response = ask(app, "GET", path)
         assert (answer.status_code, answer.json()) == (404, {"detail": "Not found"})
     assert ask(app, "GET", "/health").status_code == 200

@@ -35,7 +35,8 @@ class Page {
     this.announcer = new Announcer(region);
     this.lock = keyForm((key) => this.unlock(key));
     root.replaceChildren(
-      h("header", { class: "top" }, h("h1", {}, "stembox"), theme),
+      h("header", { class: "top" }, h("h1", {}, "stembox"),
+        h("a", { class: "chip", href: "docs" }, "API"), theme),
       h("main", {}, this.banner, this.lock, this.drop.element, this.list),
       this.shortcuts.dialog, region);
     new ThemeSwitch(theme, () => this.repaint());
