@@ -302,6 +302,49 @@ def test_a_song_that_fails_says_why(
     page.locator('[data-phase="separating"]').wait_for()
 
 
+def test_a_song_that_fails_while_it_plays_falls_silent(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.add_init_script(TAP)
+    page.reload()
+    job = constant(60)
+    card = choose(page, server, job, song)
+    job.advance(30)
+    card.locator('[data-action="play"]:enabled').click()
+    hears(page, ALL_STEMS)
+    job.error, job.state = "The model ran out of memory", "failed"
+    hears(page, 0)
+    assert clock(page) == 0
+
+
+def test_playing_while_the_server_is_away_can_be_tried_again(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    page.expected.append("Failed to load resource")
+    job.complete()
+    card = choose(page, server, job, song)
+    card.get_by_text("ready", exact=True).wait_for()
+    server.away = True
+    card.locator('[data-action="play"]').click()
+    page.get_by_text("The server has not answered since").wait_for()
+    server.away = False
+    page.get_by_text("The server has not answered since").wait_for(state="hidden")
+    card.locator('[data-action="play"]').click()
+    until(page, lambda: clock(page) > 1000)
+
+
+@pytest.mark.parametrize("frames", [1, 100, 22_050, 22_051])
+def test_the_shortest_songs_play_to_their_end(
+    page: Any, server: FakeServer, song: Path, frames: int
+) -> None:
+    job = FakeJob({name: np.full((frames, 2), 99, np.int16) for name in LEVELS})
+    job.complete()
+    card = choose(page, server, job, song)
+    card.get_by_label("Play", exact=True).click()
+    until(page, lambda: clock(page) == frames)
+    card.get_by_label("Play", exact=True).wait_for()
+
+
 def test_songs_are_listed_again_until_they_expire(
     page: Any, server: FakeServer, job: FakeJob, song: Path
 ) -> None:
@@ -370,7 +413,9 @@ def test_another_tab(page: Any, server: FakeServer, job: FakeJob, song: Path, ur
     card = other.locator(f'[data-job="{job.id}"]')
     card.get_by_text("ready", exact=True).wait_for()
     card.locator('[data-action="remove"]').click()
-    until(page, lambda: page.locator(".card").count() == 0)
+    assert not job.gone, "what is ready goes after a question only"
+    other.get_by_role("dialog").get_by_text("Remove", exact=True).click()
+    until(page, lambda: page.locator(".card").count() == 0 and job.gone)
 
 
 def test_without_an_audio_worklet(

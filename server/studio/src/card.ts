@@ -35,7 +35,7 @@ export class Card {
       click: () => studio.open(studio.store.value.open === key ? null : key) },
       icon("chevron"), this.title);
     this.remove = h("button", { type: "button", class: "icon-button", "data-action": "remove",
-      click: () => void studio.remove(key) }, icon("close"));
+      click: () => this.removing() }, icon("close"));
     this.retry = h("button", { type: "button", class: "chip", "data-action": "retry",
       click: () => studio.retry(key) }, "Try again");
     const head = h("header", {}, this.play, h("h2", {}, this.opener), this.length, this.status, this.remove);
@@ -71,6 +71,20 @@ export class Card {
     this.opener.setAttribute("aria-expanded", String(this.body !== null));
     this.play.disabled = !audible(song);
     this.opener.disabled = !PLAYABLE.includes(phase);
+  }
+
+  /** Files that are ready go only after a question. */
+  private removing(): void {
+    if (this.element.dataset.phase !== "done") return void this.studio.remove(this.key);
+    const answer = (text: string, click: () => void): HTMLButtonElement =>
+      h("button", { type: "button", class: "chip", click: () => { dialog.close(); click(); } }, text);
+    const name = this.title.textContent!;
+    const dialog = h("dialog", { "aria-label": "Remove", close: () => dialog.remove() },
+      h("p", {}, `Remove “${name}” and its files from the server?`),
+      h("div", { class: "answers" }, answer("Keep", () => undefined),
+        answer("Remove", () => void this.studio.remove(this.key))));
+    document.body.append(dialog);
+    dialog.showModal();
   }
 
   private progress(part: number | null): void {

@@ -39,7 +39,7 @@ export class JobEvents {
         if (!(error instanceof ApiError)) throw error;
         if (error.status === 404 || error.status === 410) return this.listener.gone();
         if (error.status === 401 || error.status === 403) return this.listener.locked();
-        this.listener.away();
+        if (error.status === 0 || error.status >= 500) this.listener.away();
         await this.pause(Math.max(error.wait * 1000, Math.min(LONGEST_WAIT, POLL * 2 ** failures++)));
       }
     }

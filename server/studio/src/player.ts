@@ -64,6 +64,7 @@ export class Player {
     this.loop = null;
     this.levels = new Float32Array(0);
     this.clock.set(0, false);
+    this.idle();
     this.listener.moved();
   }
 
@@ -75,9 +76,14 @@ export class Player {
     this.playing = true;
     this.listener.moved();
     this.context ??= new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
-    await this.context.resume();
-    this.opening ??= this.open(this.context);
-    await this.opening;
+    try {
+      await this.context.resume();
+      this.opening ??= this.open(this.context);
+      await this.opening;
+    } catch (error) {
+      if (this.song === song) this.stumble(error);
+      return;
+    }
     if (this.song === song && this.playing) this.send({ kind: "play" });
   }
 
@@ -85,8 +91,7 @@ export class Player {
     this.playing = this.waiting = false;
     this.clock.set(this.clock.position, false);
     this.send({ kind: "pause" });
-    window.clearTimeout(this.rest);
-    this.rest = window.setTimeout(() => void this.context?.suspend(), REST);
+    this.idle();
     this.listener.moved();
   }
 
@@ -125,14 +130,29 @@ export class Player {
     return heard.length > 0 ? Math.min(...heard) : this.total;
   }
 
+  /** Lets the sound card rest when nothing has played for a while. */
+  private idle(): void {
+    window.clearTimeout(this.rest);
+    this.rest = window.setTimeout(() => void this.context?.suspend(), REST);
+  }
+
+  /** The audio thread's script could not be had; a context remembers that, so the next is new. */
+  private stumble(error: unknown): void {
+    this.context?.close().catch(() => undefined);
+    this.context = this.opening = null;
+    this.playing = false;
+    this.listener.failed(error);
+    this.listener.moved();
+  }
+
   private async open(context: AudioContext): Promise<void> {
-    const song = this.song;
+    const { feed } = this; // another one means another song
     const outlet = await openOutlet(context, this.tracks.length, (message) => {
-      if (song !== this.song) return;
+      if (feed !== this.feed) return;
       if (message.kind === "report") this.hear(message);
       else for (const samples of message.samples) this.feed?.reuse(samples);
     });
-    if (this.song !== song) return outlet.close();
+    if (feed !== this.feed) return outlet.close();
     this.outlet = outlet;
     this.kind = outlet.kind;
     for (const order of this.backlog.splice(0)) outlet.send(order);
@@ -152,7 +172,10 @@ export class Player {
   private hear(report: Report): void {
     this.levels = report.levels;
     if (report.landed === this.serial) {
-      if (report.ended) this.playing = false;
+      if (report.ended && this.playing) {
+        this.playing = false;
+        this.idle();
+      }
       this.waiting = this.playing && report.waiting;
       this.clock.set(report.position, this.playing && !report.waiting);
       this.feed?.follow(report.position, this.loop);

@@ -29,7 +29,7 @@ export class Shortcuts {
   }
 
   private press(event: KeyboardEvent): void {
-    if (this.dialog.open || event.metaKey || event.altKey || typing(event)) return;
+    if (document.querySelector("dialog[open]") || event.metaKey || event.altKey || typing(event)) return;
     if (this.act(event)) event.preventDefault();
   }
 

@@ -241,7 +241,8 @@ export class Studio {
     const name = song.name || job.input?.file_name || "Song";
     const changed = { ...song, name, job, mix: same ? song.mix : mixOf(tracks) };
     this.put(key, changed);
-    if (!same && this.player.song === key) this.load(changed);
+    if (job.status === "failed" && this.player.song === key) this.player.unload();
+    else if (!same && this.player.song === key) this.load(changed);
     else this.extend(changed);
   }
 
@@ -260,7 +261,7 @@ export class Studio {
   }
 
   private onWindowError(error: unknown): void {
-    if (!(error instanceof ApiError)) return; // cut in the middle: the next try tells more
+    if (!(error instanceof ApiError)) return this.onAway(); // cut in the middle
     const song = this.opened;
     if (error.status === 0) this.onAway();
     if ((error.status === 404 || error.status === 410) && song?.job?.status === "completed") {
