@@ -42,7 +42,8 @@ def take(page: Any, folder: Path) -> None:
     """The pictures, one after the other, of one song."""
     page.locator('[data-action="demo"]').click()
     page.locator('[data-action="play"]:enabled').click()
-    page.wait_for_function(f"document.documentElement.dataset.clock > {LISTENED}")
+    while page.evaluate("Number(document.documentElement.dataset.clock)") < LISTENED:
+        page.wait_for_timeout(50)
     page.screenshot(path=folder / "listening.png")
     page.locator(".card").get_by_text("ready", exact=True).wait_for()
     page.keyboard.press("1")

@@ -213,6 +213,25 @@ def test_the_keyboard(page: Any, playing: Any) -> None:
     page.get_by_text("mute a track").wait_for(state="hidden")
 
 
+def test_the_space_bar_plays_whatever_was_clicked_before(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    first, second = constant(60), constant(60)
+    for job in (first, second):
+        job.complete()
+    card = choose(page, server, first, song)
+    card.locator('[data-action="play"]:enabled').wait_for()
+    page.keyboard.press(" ")
+    until(page, lambda: clock(page) > 1000)
+    page.keyboard.press(" ")
+    server.songs.append(second)
+    page.locator('[data-action="demo"]').click()
+    page.locator(f'[data-job="{second.id}"] [data-track="drums"] [data-action="solo"]').click()
+    page.keyboard.press(" ")
+    until(page, lambda: clock(page) > 1000)
+    assert len(server.jobs) == 2, "no second demo song"
+
+
 def test_a_click_seeks_and_a_drag_loops(page: Any, playing: Any) -> None:
     lane(playing).click(position=at(playing, 0.5))
     until(page, lambda: abs(clock(page) - 30 * RATE) < 3 * RATE)

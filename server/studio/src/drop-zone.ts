@@ -18,6 +18,7 @@ export class DropZone {
       id: "songs", class: "hidden", change: () => {
         actions.files([...(input.files ?? [])]);
         input.value = "";
+        input.blur(); // the space bar is for playing now
       } });
     this.demo = h("button", { type: "button", class: "chip", "data-action": "demo", hidden: true,
       click: actions.demo }, icon("play"), "Demo song");

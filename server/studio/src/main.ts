@@ -112,7 +112,7 @@ class Page {
   private listen(root: HTMLElement): void {
     // A click on a button leaves the focus where it was, so that the space bar goes on playing.
     root.addEventListener("mousedown", (event) => {
-      if ((event.target as HTMLElement).closest(".card button")) event.preventDefault();
+      if ((event.target as HTMLElement).closest("button")) event.preventDefault();
     });
     root.addEventListener("click", (event) => {
       const link = (event.target as HTMLElement).closest("a[download]");
