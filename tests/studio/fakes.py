@@ -70,6 +70,7 @@ class FakeJob:
         self.state = "processing"
         self.queue = 0
         self.error: str | None = None
+        self.warnings: list[str] = []
         self.gone = False
 
     def advance(self, seconds: float, *names: str) -> None:
@@ -98,7 +99,8 @@ class FakeJob:
             "listen": {"final_frames": far, "total_frames": self.total,
                        "tracks": {name: final for name, final in self.final.items() if final}},
             "tracks": list(self.tracks),
-            "input": {"file_name": self.name, "duration_seconds": self.total / RATE},
+            "input": {"file_name": self.name, "duration_seconds": self.total / RATE,
+                      "warnings": self.warnings},
         }  # fmt: skip
 
 

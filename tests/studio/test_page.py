@@ -310,6 +310,15 @@ def test_a_song_that_waits_says_its_place(
     assert card.get_attribute("data-phase") == "queued"
 
 
+def test_what_was_lost_of_a_file_is_said(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    job.warnings = ["2 s in the middle could not be read"]
+    card = choose(page, server, job, song)
+    card.get_by_text("2 s in the middle could not be read.").wait_for()
+    assert card.locator("[data-track]").count() == 9
+
+
 def test_a_song_that_fails_says_why(
     page: Any, server: FakeServer, job: FakeJob, song: Path
 ) -> None:

@@ -22,7 +22,8 @@ export interface Job {
   listen?: { final_frames: number; total_frames: number; tracks: string[] | Record<string, number> };
   queue?: { position: number } | null;
   eta_seconds?: number | null;
-  input?: { file_name?: string; duration_seconds?: number } | null;
+  /** `warnings`: what of the file was lost. */
+  input?: { file_name?: string; duration_seconds?: number | null; warnings?: string[] } | null;
   tracks?: string[];
   error?: string | null;
 }

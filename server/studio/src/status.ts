@@ -27,7 +27,7 @@ export function statusOf(song: Song, now: number): string {
   }
 }
 
-/** What went wrong, and what to do next; empty where nothing did. */
+/** What went wrong or was lost, and what to do next; empty where nothing was. */
 export function adviceOf(song: Song, retention: number): string {
   switch (phaseOf(song)) {
     case "refused":
@@ -41,7 +41,7 @@ export function adviceOf(song: Song, retention: number): string {
       return "The server has no files of this song any more."
         + (retention > 0 ? ` Files are kept for ${retention} hours.` : "");
     default:
-      return "";
+      return (song.job?.input?.warnings ?? []).map(sentence).join(" ");
   }
 }
 
