@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run demo test test-nojit test-gpu check bench load chaos quality listen lock clean
+.PHONY: help setup setup-dev run demo test test-nojit test-gpu check bench load chaos quality listen studio pictures lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,12 @@ quality: setup-dev  ## how well the starter model separates songs it has never h
 
 listen: setup-dev  ## excerpts to listen to, mix, truth and guess side by side; writes listen/
 	$(BIN)/python -m server.starter.listen
+
+studio:  ## build the page anew from server/studio/src (needs Node; nothing else here does)
+	cd server/studio && npm ci --ignore-scripts --no-audit --no-fund && npm run build
+
+pictures: setup-dev  ## take the README's pictures from the real page (needs Chromium)
+	$(BIN)/python -m tests.studio.picture server/studio/pictures
 
 test-nojit: setup-dev  ## the kernels' tests with their loops as plain Python
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/kernels

@@ -119,6 +119,10 @@ class Fetch(Section, frozen=True):
     total_timeout_s: Positive
 
 
+class Studio(Section, frozen=True):
+    enabled: bool
+
+
 class Log(Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["auto", "console", "json"]
@@ -136,6 +140,7 @@ class Config(Section, frozen=True):
     audio: Audio
     jobs: Jobs
     fetch: Fetch
+    studio: Studio
     log: Log
 
     @property

@@ -1,4 +1,4 @@
-"""HTTP in, HTTP out: the Audio Pipeline API at `/` and the StemSplit API at `/api/v1`.
+"""HTTP in, HTTP out: the Audio Pipeline API at `/`, the StemSplit API at `/api/v1`, the page.
 
 Talks to the jobs room through `ports`; knows no SQL, no torch and no worker.
 """
@@ -15,6 +15,7 @@ from server.api.pipeline import Pipeline
 from server.api.ports import JobService, Services
 from server.api.signing import BASE, Signer
 from server.config import Config
+from server.studio import routes as studio_routes
 
 __all__ = ["create_app"]
 
@@ -24,8 +25,9 @@ def create_app(config: Config, jobs: JobService, services: Services, signer: Sig
     guard = PipelineGuard(config.pipeline.auth, services.accounts)
     pipeline = Pipeline(config, jobs, guard, services)
     limit = config.pipeline.requests_per_minute
+    page = studio_routes() if config.studio.enabled else []
     own = Starlette(
-        routes=[*pipeline.routes(), openapi.route()],
+        routes=[*pipeline.routes(), openapi.route(), *page],
         exception_handlers=HANDLERS,
         middleware=[Middleware(AddressLimit, limit=limit)] if limit else [],
     )

@@ -151,7 +151,7 @@ def test_errors_of_the_jobs_room(
 
 
 def test_routes_that_do_not_exist(app: ASGIApp) -> None:
-    for path in ("/", "/nothing", "/health/", "/job", "/docs", "/predict", "/download/x"):
+    for path in ("/index.html", "/nothing", "/health/", "/job", "/predict", "/download/x"):
         answer = ask(app, "GET", path)
         assert (answer.status_code, answer.json()) == (404, {"detail": "Not found"})
 

@@ -32,8 +32,8 @@ def test_idle_means_idle(server: Server) -> None:
 
 
 def test_its_own_routes_are_hidden(server: Server) -> None:
-    for path in ("/", "/info", "/predict", "/separation", "/audio", "/probe", "/docs", "/redoc",
-                 "/shutdown", "/litserve/health"):
+    for path in ("/index.html", "/info", "/predict", "/separation", "/audio", "/probe",
+                 "/redoc", "/shutdown", "/litserve/health"):
         for method in ("GET", "POST"):
             answer = httpx.request(method, server.url + path)
             assert answer.status_code == 404, (method, path)

@@ -1,0 +1,57 @@
+/** Builds `dist/` from `src/`: bundles with hashed names, the page, and the sources' own hash. */
+
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { build } from "esbuild";
+
+const here = new URL(".", import.meta.url);
+const source = (name) => new URL(`src/${name}`, here);
+const target = (name) => new URL(`dist/${name}`, here);
+const viewer = (name) => new URL(`node_modules/swagger-ui-dist/${name}`, here);
+const names = {};
+
+async function put(name, bytes) {
+  const hash = createHash("sha256").update(bytes).digest("hex").slice(0, 10);
+  names[name] = name.replace(".", `-${hash}.`);
+  await writeFile(target(names[name]), bytes);
+}
+
+async function bundle(entry, name, define = {}) {
+  const { outputFiles } = await build({
+    entryPoints: [source(entry).pathname],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    define,
+    write: false,
+    legalComments: "none",
+  });
+  await put(name, outputFiles[0].contents);
+}
+
+/** Of every source, by name and content: the tests hold `dist/` in step with it. */
+async function fingerprint() {
+  const hash = createHash("sha256");
+  for (const name of (await readdir(source(""))).sort()) {
+    hash.update(`${name}\0`).update(await readFile(source(name))).update("\0");
+  }
+  return hash.digest("hex");
+}
+
+await rm(target(""), { recursive: true, force: true });
+await mkdir(target(""));
+await bundle("mixer-worklet.ts", "mixer.js");
+await bundle("main.ts", "main.js", { MIXER_FILE: JSON.stringify(`./${names["mixer.js"]}`) });
+await bundle("studio.css", "studio.css");
+await put("icon.svg", await readFile(source("icon.svg")));
+await bundle("docs.ts", "docs.js");
+await bundle("docs.css", "docs.css");
+await put("viewer.js", await readFile(viewer("swagger-ui-bundle.js")));
+await put("viewer.css", await readFile(viewer("swagger-ui.css")));
+await writeFile(target("viewer.LICENSE.txt"), await readFile(viewer("LICENSE")));
+for (const name of ["index.html", "docs.html"]) {
+  const page = await readFile(source(name), "utf8");
+  await writeFile(target(name), page.replaceAll(/\{\{(.+?)\}\}/g, (_, file) => names[file]));
+}
+await writeFile(target("sources.sha256"), `${await fingerprint()}\n`);

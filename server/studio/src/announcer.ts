@@ -1,0 +1,23 @@
+/** Tells people who do not see the page how the songs get on, sparingly: each ten percent. */
+
+import { say } from "./dom";
+import { phaseOf, type State } from "./state";
+import { adviceOf, progressOf, statusOf } from "./status";
+
+export class Announcer {
+  private readonly said = new Map<string, string>();
+
+  constructor(private readonly region: HTMLElement) {}
+
+  update(state: State): void {
+    for (const song of state.songs) {
+      const phase = phaseOf(song);
+      const tenth = Math.floor(10 * (progressOf(song) ?? 1));
+      const step = `${phase} ${tenth}`;
+      const before = this.said.get(song.key);
+      this.said.set(song.key, step);
+      if (before === undefined || before === step || phase === "loading") continue;
+      say(this.region, `${song.name}: ${adviceOf(song, state.retention) || statusOf(song, Date.now())}`);
+    }
+  }
+}

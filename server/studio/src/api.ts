@@ -1,0 +1,205 @@
+/** The server, as the page calls it. Every address is relative, so that a proxy may add a path. */
+
+import { ByteSource } from "./byte-source";
+import { SAMPLE_RATE } from "./mixer";
+import { decibelsOf, heardOf, type Mix } from "./mix";
+import type { Window } from "./window-feed";
+
+export interface Stage {
+  name: string;
+  status: "pending" | "processing" | "completed" | "failed";
+  error: string | null;
+}
+
+/** `GET /job/{id}`; what a stranger's server leaves out is optional. */
+export interface Job {
+  job_id: string;
+  status: "processing" | "completed" | "failed";
+  created_at: string;
+  stages: Stage[];
+  outputs: Record<string, string>;
+  progress?: number;
+  listen?: { final_frames: number; total_frames: number; tracks: string[] | Record<string, number> };
+  queue?: { position: number } | null;
+  eta_seconds?: number | null;
+  /** `warnings`: what of the file was lost. */
+  input?: { file_name?: string; duration_seconds?: number | null; warnings?: string[] } | null;
+  tracks?: string[];
+  error?: string | null;
+}
+
+export interface Config {
+  max_file_size_mb: number;
+  supported_formats: string[];
+  retention_hours?: number;
+  demo?: boolean;
+}
+
+/** Minima and maxima of one track at one zoom, as pairs of int8 in base64. */
+export interface PeakData {
+  frames_per_peak: number;
+  /** Where in the track the data begins. */
+  first_frame?: number;
+  data: string;
+}
+
+export interface PeaksAnswer {
+  total_frames: number;
+  tracks: Record<string, { final_frames: number; zooms: PeakData[] }>;
+}
+
+export type MixFormat = "wav" | "flac" | "mp3";
+
+/** An answer that is an error; status 0 where none came. */
+export class ApiError extends Error {
+  constructor(readonly status: number, message: string, readonly wait = 0) {
+    super(message);
+  }
+}
+
+export class Api {
+  /** A key, where the server wants one; it is kept in this tab alone. */
+  key = "";
+
+  config(): Promise<Config> {
+    return this.json<Config>("config");
+  }
+
+  job(id: string, signal?: AbortSignal): Promise<Job> {
+    return this.json<Job>(`job/${encodeURIComponent(id)}`, signal ? { signal } : {});
+  }
+
+  demo(): Promise<Job> {
+    return this.json<Job>("demo", { method: "POST" });
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.ask(`job/${encodeURIComponent(id)}`, { method: "DELETE" });
+  }
+
+  peaks(id: string, since: number, signal: AbortSignal): Promise<PeaksAnswer> {
+    const query = new URLSearchParams({ zoom: "both", since: String(since) });
+    return this.json<PeaksAnswer>(`job/${encodeURIComponent(id)}/peaks?${query}`, { signal });
+  }
+
+  async window(
+    id: string, tracks: string[], start: number, frames: number, signal: AbortSignal,
+  ): Promise<Window> {
+    const query = new URLSearchParams({
+      tracks: tracks.join(","),
+      start: String(start / SAMPLE_RATE),
+      seconds: String(frames / SAMPLE_RATE),
+      format: "s16",
+    });
+    const answer = await this.ask(`job/${encodeURIComponent(id)}/window?${query}`, { signal });
+    return {
+      start: Number(answer.headers.get("x-start-frame") ?? start),
+      frames: Number(answer.headers.get("x-frames")),
+      samples: new ByteSource(answer.body!),
+    };
+  }
+
+  /** The job at once, and again whenever it has changed, until it ends. */
+  async *events(id: string, signal: AbortSignal): AsyncGenerator<Job> {
+    const headers = { accept: "text/event-stream" };
+    const answer = await this.ask(`job/${encodeURIComponent(id)}/events`, { signal, headers });
+    for await (const data of eventData(answer.body!.pipeThrough(new TextDecoderStream()))) {
+      yield JSON.parse(data) as Job;
+    }
+  }
+
+  /** Sends a song; `sent` hears of each piece. `signal` takes it back. */
+  upload(file: File, sent: (bytes: number) => void, signal: AbortSignal): Promise<Job> {
+    const request = new XMLHttpRequest(); // fetch tells nothing of what has been sent
+    const form = new FormData();
+    form.append("file", file);
+    request.open("POST", "process");
+    if (this.key) request.setRequestHeader("x-api-key", this.key);
+    signal.addEventListener("abort", () => request.abort());
+    request.upload.onprogress = (event) => sent(Math.min(event.loaded, file.size));
+    return new Promise((resolve, reject) => {
+      request.onload = () => {
+        if (request.status === 200) resolve(JSON.parse(request.responseText) as Job);
+        else reject(new ApiError(request.status, sentence(request.responseText, request.status)));
+      };
+      request.onerror = () => reject(new ApiError(0, "The connection was lost while sending."));
+      request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
+      request.send(form);
+    });
+  }
+
+  trackUrl(id: string, track: string): string {
+    return `download/${encodeURIComponent(id)}/${encodeURIComponent(track)}`;
+  }
+
+  /** The mix as it is set, its loop alone where there is one. */
+  mixUrl(id: string, mix: Mix, format: MixFormat): string {
+    const heard = heardOf(mix);
+    const query = new URLSearchParams({ format });
+    const silent = mix.tracks.filter((name) => !heard.includes(name));
+    if (silent.length > 0) query.set("mute", silent.join(","));
+    for (const name of heard) {
+      query.set(`gain.${name}`, (mix.original ? 0 : decibelsOf(mix, name)).toFixed(1));
+    }
+    if (mix.loop !== null) {
+      query.set("start", (mix.loop.start / SAMPLE_RATE).toFixed(6));
+      query.set("end", (mix.loop.end / SAMPLE_RATE).toFixed(6));
+    }
+    return `job/${encodeURIComponent(id)}/mix?${query}`;
+  }
+
+  /** A file with the key that a link cannot carry, as an address of this tab. */
+  async fileUrl(url: string): Promise<string> {
+    return URL.createObjectURL(await (await this.ask(url)).blob());
+  }
+
+  private async json<T>(path: string, init: RequestInit = {}): Promise<T> {
+    return (await (await this.ask(path, init)).json()) as T;
+  }
+
+  private async ask(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (this.key) headers.set("x-api-key", this.key);
+    let answer: Response;
+    try {
+      answer = await fetch(path, { ...init, headers });
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      throw new ApiError(0, "The server does not answer.");
+    }
+    if (answer.ok) return answer;
+    const wait = Number(answer.headers.get("retry-after") ?? 0);
+    throw new ApiError(answer.status, sentence(await answer.text(), answer.status), wait);
+  }
+}
+
+/** The sentence of an error's body. */
+function sentence(body: string, status: number): string {
+  try {
+    const { detail } = JSON.parse(body) as { detail?: unknown };
+    if (typeof detail === "string") return detail;
+  } catch {
+    // a proxy's page
+  }
+  return `The server answered with status ${status}.`;
+}
+
+/** The data of each event of a stream of server-sent events. */
+async function* eventData(stream: ReadableStream<string>): AsyncGenerator<string> {
+  let rest = "";
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const events = (rest + value.replaceAll("\r", "")).split("\n\n");
+      rest = events.pop()!;
+      for (const event of events) {
+        const lines = event.split("\n").filter((line) => line.startsWith("data:"));
+        if (lines.length > 0) yield lines.map((line) => line.slice(5).trimStart()).join("\n");
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => undefined);
+  }
+}

@@ -1,0 +1,37 @@
+/** Numbers as people read them: always with their unit, times as m:ss.t. */
+
+import { LOWEST } from "./mix";
+import { SAMPLE_RATE } from "./mixer";
+
+export function time(seconds: number, tenths = false): string {
+  const rounded = tenths ? Math.floor(seconds * 10 + 1e-6) / 10 : Math.floor(seconds + 1e-6);
+  const hours = Math.floor(rounded / 3600);
+  const minutes = Math.floor((rounded % 3600) / 60);
+  const rest = (rounded % 60).toFixed(tenths ? 1 : 0).padStart(tenths ? 4 : 2, "0");
+  return hours > 0 ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+export function frames(count: number, tenths = false): string {
+  return time(count / SAMPLE_RATE, tenths);
+}
+
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+export function decibels(value: number): string {
+  if (value <= LOWEST) return "−∞ dB";
+  const sign = value > 0 ? "+" : value < 0 ? "−" : "";
+  return `${sign}${Math.abs(value).toFixed(1)} dB`;
+}
+
+/** How long still, in words that do not pretend to know it exactly. */
+export function left(seconds: number): string {
+  if (seconds < 5) return "a few seconds left";
+  if (seconds < 55) return `about ${Math.ceil(seconds / 5) * 5} s left`;
+  return `about ${time(Math.ceil(seconds / 10) * 10)} left`;
+}
+
+export function clock(milliseconds: number): string {
+  return new Date(milliseconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}

@@ -1,0 +1,151 @@
+/** Puts the page together: the header, the places to drop songs, a card a song, the keyboard. */
+
+import { Announcer } from "./announcer";
+import { Api } from "./api";
+import { Card } from "./card";
+import { h, icon, say } from "./dom";
+import { DropZone } from "./drop-zone";
+import { clock } from "./format";
+import { Shortcuts } from "./shortcuts";
+import type { State } from "./state";
+import { Studio } from "./studio";
+import { ThemeSwitch } from "./theme";
+
+const KEY_PLACE = "stembox.key";
+
+class Page {
+  private readonly cards = new Map<string, Card>();
+  private readonly list = h("div", { class: "songs" });
+  private readonly banner = h("p", { class: "banner", role: "status", hidden: true });
+  private readonly lock: HTMLFormElement;
+  private readonly api = new Api();
+  private readonly studio = new Studio(this.api, () => this.dirty());
+  private readonly drop = new DropZone({
+    files: (files) => this.studio.addFiles(files),
+    demo: () => void this.studio.addDemo(),
+  });
+  private readonly shortcuts = new Shortcuts(this.studio, () => this.body);
+  private readonly announcer: Announcer;
+  private painting = false;
+
+  constructor(root: HTMLElement) {
+    const theme = h("button", { type: "button", class: "icon-button", "aria-label": "Dark theme",
+      "data-action": "theme" }, icon("theme"));
+    const region = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
+    this.announcer = new Announcer(region);
+    this.lock = keyForm((key) => this.unlock(key));
+    root.replaceChildren(
+      h("header", { class: "top" }, h("h1", {}, "stembox"),
+        h("a", { class: "chip", href: "docs" }, "API"), theme),
+      h("main", {}, this.banner, this.lock, this.drop.element, this.list),
+      this.shortcuts.dialog, region);
+    new ThemeSwitch(theme, () => this.repaint());
+    this.listen(root);
+  }
+
+  start(): void {
+    this.api.key = kept();
+    this.studio.store.subscribe((state) => this.update(state));
+    this.update(this.studio.store.value);
+    this.dirty();
+    void this.studio.start();
+    setInterval(() => this.update(this.studio.store.value), 1000); // what is left, in seconds
+  }
+
+  private get body(): Card["player"] {
+    return this.cards.get(this.studio.store.value.open ?? "")?.player ?? null;
+  }
+
+  private update(state: State): void {
+    this.drop.update(state.formats, state.limit, state.demo, state.songs.length === 0);
+    const away = state.away
+      ? `The server has not answered since ${clock(state.away)}. The page tries again by itself.` : "";
+    say(this.banner, away || state.notice);
+    this.banner.hidden = this.banner.textContent === "";
+    this.lock.hidden = !state.locked;
+    this.arrange(state);
+    this.announcer.update(state);
+    this.dirty();
+  }
+
+  private arrange(state: State): void {
+    const keys = new Set(state.songs.map((song) => song.key));
+    for (const [key, card] of this.cards) {
+      if (keys.has(key)) continue;
+      card.element.remove();
+      this.cards.delete(key);
+    }
+    state.songs.forEach((song, place) => {
+      const card = this.cards.get(song.key) ?? new Card(this.studio, song.key, () => this.shortcuts.show());
+      this.cards.set(song.key, card);
+      const there = this.list.children[place];
+      if (there !== card.element) this.list.insertBefore(card.element, there ?? null);
+      card.update(song, state.open === song.key);
+    });
+  }
+
+  /** The player has moved: its position for whoever follows it, a picture at the next frame. */
+  private dirty(): void {
+    document.documentElement.dataset.clock = String(Math.round(this.studio.player.clock.position));
+    if (this.painting) return;
+    this.painting = true;
+    requestAnimationFrame(() => {
+      this.painting = false;
+      this.body?.paint();
+      if (this.studio.player.playing) this.dirty();
+    });
+  }
+
+  private repaint(): void {
+    this.body?.repaint();
+  }
+
+  private unlock(key: string): void {
+    try {
+      sessionStorage.setItem(KEY_PLACE, key);
+    } catch {
+      // it holds for this page
+    }
+    this.studio.unlock(key);
+  }
+
+  private listen(root: HTMLElement): void {
+    // A click on a button leaves the focus where it was, so that the space bar goes on playing.
+    root.addEventListener("mousedown", (event) => {
+      if ((event.target as HTMLElement).closest("button")) event.preventDefault();
+    });
+    root.addEventListener("click", (event) => {
+      const link = (event.target as HTMLElement).closest("a[download]");
+      if (!(link instanceof HTMLAnchorElement) || !this.studio.keyed || link.href.startsWith("blob:")) return;
+      event.preventDefault();
+      void this.save(link.href);
+    });
+  }
+
+  /** Downloads with the key, which a link cannot carry. */
+  private async save(url: string): Promise<void> {
+    const link = h("a", { download: true, href: await this.studio.download(url) });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+}
+
+function keyForm(unlock: (key: string) => void): HTMLFormElement {
+  const input = h("input", { type: "password", id: "key", autocomplete: "off", required: true });
+  return h("form", { class: "lock", hidden: true, submit: (event) => {
+    event.preventDefault();
+    unlock(input.value.trim());
+    input.value = "";
+  } }, h("label", { for: "key" }, "This server wants a key. It stays in this tab."), input,
+  h("button", { class: "chip", type: "submit" }, "Use it"));
+}
+
+function kept(): string {
+  try {
+    return sessionStorage.getItem(KEY_PLACE) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+new Page(document.getElementById("studio")!).start();

@@ -1,0 +1,103 @@
+/**
+ * Where a mixer's sound goes: an AudioWorklet where the page may have one, else chained buffers.
+ *
+ * Browsers offer AudioWorklet to secure pages only (HTTPS or this machine). Elsewhere the same
+ * mixer runs in the page and its sound is scheduled piece by piece, a little ahead.
+ */
+
+import { obey, report, type Order, type Report, type Spent } from "./messages";
+import { Mixer, SAMPLE_RATE } from "./mixer";
+
+const PIECE = 1024; // frames of one chained buffer
+const AHEAD = 0.3; // seconds that are scheduled: a page may be busy for so long
+const TICK = 60; // milliseconds between two looks
+
+export interface Outlet {
+  readonly kind: "worklet" | "chained";
+  send(order: Order): void;
+  close(): void;
+}
+
+export type Listener = (message: Report | Spent) => void;
+
+export async function openOutlet(
+  context: AudioContext,
+  tracks: number,
+  listener: Listener,
+): Promise<Outlet> {
+  if (context.audioWorklet === undefined) return new ChainedOutlet(context, tracks, listener);
+  await context.audioWorklet.addModule(new URL(MIXER_FILE, import.meta.url).href);
+  return new WorkletOutlet(context, tracks, listener);
+}
+
+class WorkletOutlet implements Outlet {
+  readonly kind = "worklet";
+  private readonly node: AudioWorkletNode;
+
+  constructor(context: AudioContext, tracks: number, listener: Listener) {
+    this.node = new AudioWorkletNode(context, "mixer", {
+      numberOfInputs: 0,
+      outputChannelCount: [2],
+      processorOptions: { tracks },
+    });
+    this.node.port.onmessage = (event: MessageEvent<Report | Spent>) => listener(event.data);
+    this.node.connect(context.destination);
+  }
+
+  send(order: Order): void {
+    const goods = order.kind === "layer" ? [order.layer.samples.buffer] : [];
+    this.node.port.postMessage(order, goods);
+  }
+
+  close(): void {
+    this.node.disconnect();
+    this.node.port.postMessage({ kind: "close" } satisfies Order);
+    this.node.port.close();
+  }
+}
+
+class ChainedOutlet implements Outlet {
+  readonly kind = "chained";
+  private readonly mixer: Mixer;
+  private readonly timer: number;
+  private readonly due: { at: number; report: Report }[] = [];
+  private scheduled = 0;
+
+  constructor(
+    private readonly context: AudioContext,
+    tracks: number,
+    private readonly listener: Listener,
+  ) {
+    this.mixer = new Mixer(tracks);
+    this.timer = window.setInterval(() => this.tick(), TICK);
+  }
+
+  send(order: Order): void {
+    const samples = obey(this.mixer, order);
+    if (samples.length > 0) this.listener({ kind: "spent", samples });
+    if (order.kind === "seek" || order.kind === "play") this.tick();
+  }
+
+  close(): void {
+    window.clearInterval(this.timer);
+    this.context.suspend().catch(() => undefined);
+  }
+
+  private tick(): void {
+    const now = this.context.currentTime;
+    this.scheduled = Math.max(this.scheduled, now + 0.02);
+    while (this.scheduled < now + AHEAD) this.schedule();
+    while (this.due.length > 0 && this.due[0]!.at <= now) this.listener(this.due.shift()!.report);
+  }
+
+  private schedule(): void {
+    const buffer = this.context.createBuffer(2, PIECE, SAMPLE_RATE);
+    this.mixer.render(buffer.getChannelData(0), buffer.getChannelData(1));
+    const source = this.context.createBufferSource();
+    source.buffer = buffer;
+    source.connect(this.context.destination);
+    source.start(this.scheduled);
+    this.scheduled += PIECE / SAMPLE_RATE;
+    this.due.push({ at: this.scheduled, report: report(this.mixer) });
+  }
+}

@@ -1,0 +1,51 @@
+/** Fetches the peaks of one song as they grow, at most once a second. */
+
+import { ApiError, type PeaksAnswer } from "./api";
+import { Peaks } from "./peaks";
+
+const PAUSE = 1000; // milliseconds
+
+export type FetchPeaks = (since: number, signal: AbortSignal) => Promise<PeaksAnswer>;
+
+export class PeakFeed {
+  readonly peaks = new Peaks();
+  private readonly abort = new AbortController();
+  private wanted = 0;
+  private busy = false;
+
+  constructor(
+    private readonly tracks: string[],
+    private readonly fetchPeaks: FetchPeaks,
+    private readonly changed: () => void,
+  ) {}
+
+  /** There may be more: so many frames of all tracks together are final. */
+  extend(finals: number[], total: number): void {
+    const sum = finals.reduce((a, b) => a + b, 0);
+    if (sum <= this.wanted || this.abort.signal.aborted) return;
+    this.wanted = sum;
+    if (!this.busy) void this.run(total);
+  }
+
+  close(): void {
+    this.abort.abort();
+  }
+
+  private async run(total: number): Promise<void> {
+    this.busy = true;
+    for (let known = -1; known !== this.wanted && !this.abort.signal.aborted; ) {
+      known = this.wanted;
+      try {
+        const since = this.peaks.since(this.tracks, total);
+        this.peaks.merge(await this.fetchPeaks(since, this.abort.signal));
+        this.changed();
+      } catch (error) {
+        if (this.abort.signal.aborted) return;
+        if (!(error instanceof ApiError)) throw error;
+        if (error.status === 0 || error.status >= 500) known = -1;
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+    this.busy = false;
+  }
+}

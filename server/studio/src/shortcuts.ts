@@ -1,0 +1,76 @@
+/** The keyboard: one table of what each key does, and the list of it that people see. */
+
+import { h } from "./dom";
+import { reset, withMute, withSolo } from "./mix";
+import type { Body } from "./card";
+import type { Studio } from "./studio";
+import { kindOf } from "./tracks";
+
+const LISTED = [
+  ["Space", "play, pause"], ["← →", "5 s back, forward; with Shift 1 s"], ["Home", "to the start"],
+  ["L", "loop: start, end, clear"], ["1 – 9", "solo a track; with Ctrl beside others"],
+  ["Shift 1 – 9", "mute a track"], ["0", "all as at the start"], ["O", "original"],
+  ["+ −", "zoom"], ["?", "this list"],
+];
+
+export class Shortcuts {
+  readonly dialog: HTMLDialogElement;
+
+  constructor(private readonly studio: Studio, private readonly player: () => Body | null) {
+    const rows = LISTED.map(([key, does]) => h("div", {}, h("dt", {}, h("kbd", {}, key!)), h("dd", {}, does!)));
+    const close = h("button", { type: "button", class: "chip", click: () => this.dialog.close() }, "Close");
+    this.dialog = h("dialog", { "aria-label": "Keyboard shortcuts" },
+      h("h2", {}, "Keyboard"), h("dl", {}, ...rows), close);
+    window.addEventListener("keydown", (event) => this.press(event));
+  }
+
+  show(): void {
+    if (!this.dialog.open) this.dialog.showModal();
+  }
+
+  private press(event: KeyboardEvent): void {
+    if (document.querySelector("dialog[open]") || event.metaKey || event.altKey || typing(event)) return;
+    if (this.act(event)) event.preventDefault();
+  }
+
+  /** Whether the key meant something. */
+  private act(event: KeyboardEvent): boolean {
+    const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
+    const body = this.player();
+    if (event.key === "?") this.show();
+    else if (body === null) return false;
+    else if (digit !== undefined) return this.track(Number(digit), event);
+    else if (event.ctrlKey) return false;
+    else if (event.key === " ") void this.studio.toggle(this.studio.store.value.open!);
+    else if (event.key === "ArrowLeft") body.seekBy(event.shiftKey ? -1 : -5);
+    else if (event.key === "ArrowRight") body.seekBy(event.shiftKey ? 1 : 5);
+    else if (event.key === "Home") this.studio.player.seek(0);
+    else if (event.key.toLowerCase() === "l") body.loop();
+    else if (event.key.toLowerCase() === "o") body.original();
+    else if (event.key === "+") body.zoom(0.5);
+    else if (event.key === "-") body.zoom(2);
+    else return false;
+    return true;
+  }
+
+  private track(digit: number, event: KeyboardEvent): boolean {
+    const song = this.studio.opened!;
+    const track = song.mix.tracks.filter((name) => kindOf(name).shown)[digit - 1];
+    if (digit > 0 && track === undefined) return false;
+    this.studio.setMix(song.key, (mix) => {
+      if (digit === 0) return reset(mix);
+      return event.shiftKey ? withMute(mix, track!) : withSolo(mix, track!, event.ctrlKey);
+    });
+    return true;
+  }
+}
+
+/** Keys that the focused element wants for itself. */
+function typing(event: KeyboardEvent): boolean {
+  const target = event.target as HTMLElement;
+  if (target instanceof HTMLInputElement && target.type === "range") {
+    return event.key.startsWith("Arrow") || event.key === "Home";
+  }
+  if (target.matches("input:not([type=file]), select, textarea")) return true;
+  return event.key === " " && target.matches("button, a, summary, label, input");
+}

@@ -1,0 +1,347 @@
+/**
+ * What the page does: takes songs in, follows their jobs, opens one and plays it.
+ * The only one that changes the state; views call it and never the network.
+ */
+
+import { ApiError, type Api, type Job, type MixFormat } from "./api";
+import { JobEvents } from "./events";
+import { gainsOf, mixOf, type Mix } from "./mix";
+import { PeakFeed } from "./peak-feed";
+import { Player } from "./player";
+import { SongList, type KeptSong } from "./songs";
+import { EMPTY, finalsOf, phaseOf, type Song, type State } from "./state";
+import { Store } from "./store";
+import { kindOf, PIPELINE_TRACKS } from "./tracks";
+import { Uploads } from "./uploads";
+
+const RETRY = 2500; // milliseconds between two looks for a server that is away
+
+export class Studio {
+  readonly store = new Store<State>(EMPTY);
+  readonly player: Player;
+  private readonly list: SongList;
+  private readonly uploads: Uploads;
+  private readonly files = new Map<string, File>();
+  private readonly jobs = new Map<string, JobEvents>();
+  private peakFeed: PeakFeed | null = null;
+  private keys = 0;
+
+  /** `moved` hears of the player's position, some forty times a second while it plays. */
+  constructor(private readonly api: Api, private readonly moved: () => void) {
+    this.list = new SongList((songs) => this.meet(songs));
+    this.player = new Player({ moved, failed: (error) => this.onWindowError(error) });
+    this.uploads = new Uploads(api, {
+      progress: (key, sent, since) => {
+        const upload = this.song(key)?.upload;
+        if (upload) this.change(key, { upload: { ...upload, sent, since } });
+      },
+      accepted: (key, job) => this.accept(key, job),
+      refused: (key, error) => this.refuse(key, error),
+    });
+  }
+
+  async start(): Promise<void> {
+    this.meet(this.list.load());
+    window.addEventListener("hashchange", () => this.visit());
+    this.visit();
+    await this.configure();
+  }
+
+  get opened(): Song | undefined {
+    return this.song(this.store.value.open ?? "");
+  }
+
+  get peaks(): PeakFeed["peaks"] | undefined {
+    return this.peakFeed?.peaks;
+  }
+
+  addFiles(files: Iterable<File>): void {
+    for (const file of files) this.addFile(file, `new-${++this.keys}`);
+  }
+
+  async addDemo(): Promise<void> {
+    try {
+      const job = await this.api.demo();
+      this.insert({ id: job.job_id, name: job.input?.file_name ?? "Demo song", added: Date.now() });
+      this.open(job.job_id);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.store.update({ notice: error.message });
+    }
+  }
+
+  /** Sends the file of a song that failed or was refused once more. */
+  retry(key: string): void {
+    const file = this.files.get(key);
+    if (file === undefined) return;
+    this.forget(key);
+    this.addFile(file, `new-${++this.keys}`);
+  }
+
+  canRetry(key: string): boolean {
+    return this.files.has(key);
+  }
+
+  /** Cancels what is under way, removes what is there; of an expired song, the entry. */
+  async remove(key: string): Promise<void> {
+    const song = this.song(key);
+    if (song === undefined) return;
+    this.uploads.cancel(key);
+    this.forget(key);
+    if (song.id === "" || song.gone) return;
+    try {
+      await this.api.remove(song.id);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status !== 404 && error.status !== 410) this.store.update({ notice: error.message });
+    }
+  }
+
+  open(key: string | null): void {
+    if (key === this.store.value.open) return;
+    this.peakFeed?.close();
+    this.peakFeed = null;
+    this.player.unload();
+    this.store.update({ open: key });
+    const song = this.opened;
+    if (song) this.load(song);
+    this.address(song);
+  }
+
+  setMix(key: string, change: (mix: Mix) => Mix): void {
+    const song = this.song(key);
+    if (song === undefined) return;
+    const mix = change(song.mix);
+    this.change(key, { mix });
+    if (this.player.song !== key) return;
+    this.player.setGains(gainsOf(mix));
+    if (mix.loop !== song.mix.loop) this.player.setLoop(mix.loop);
+  }
+
+  async toggle(key: string): Promise<void> {
+    if (this.store.value.open !== key) this.open(key);
+    if (this.player.playing) this.player.pause();
+    else await this.player.play();
+  }
+
+  /** Takes a key for a server that wants one, and begins anew with it. */
+  unlock(key: string): void {
+    this.api.key = key;
+    this.store.update({ locked: false });
+    for (const song of this.store.value.songs) this.follow(song);
+    void this.configure();
+  }
+
+  url(song: Song, what: "all" | "stem" | string): string {
+    return this.api.trackUrl(song.id, what === "stem" ? "stems.stem.m4a" : what);
+  }
+
+  mixUrl(song: Song, format: MixFormat): string {
+    return this.api.mixUrl(song.id, song.mix, format);
+  }
+
+  /** The address to really use: with a key, a link alone is not let in. */
+  async download(url: string): Promise<string> {
+    return this.api.key ? this.api.fileUrl(url) : url;
+  }
+
+  get keyed(): boolean {
+    return this.api.key !== "";
+  }
+
+  /** Asks the server what it takes; returns whether it answers at all. */
+  private async configure(): Promise<boolean> {
+    try {
+      const config = await this.api.config();
+      this.store.update({
+        away: 0,
+        limit: config.max_file_size_mb,
+        formats: config.supported_formats,
+        demo: config.demo ?? false,
+        retention: config.retention_hours ?? 0,
+      });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 0) this.onAway();
+      return error.status !== 0;
+    }
+    return true;
+  }
+
+  private addFile(file: File, key: string): void {
+    this.files.set(key, file);
+    const upload = { sent: 0, total: file.size, since: 0 };
+    const song = { key, id: "", name: file.name, added: Date.now(), upload, mix: mixOf(PIPELINE_TRACKS) };
+    this.store.update({ songs: [song, ...this.store.value.songs], notice: "" });
+    const { limit } = this.store.value;
+    if (limit > 0 && file.size > limit * 1_048_576) {
+      this.refuse(key, new ApiError(413, `This file is larger than ${limit} MB.`));
+      return;
+    }
+    if (this.store.value.open === null || !this.player.playing) this.open(key);
+    this.uploads.add(key, file);
+  }
+
+  private accept(key: string, job: Job): void {
+    const song = this.song(key);
+    if (song === undefined) return void this.api.remove(job.job_id).catch(() => undefined);
+    const { upload: _, ...rest } = song;
+    const added = { ...rest, id: job.job_id };
+    this.list.add({ id: added.id, name: added.name, added: added.added });
+    this.put(key, added);
+    this.onJob(key, job);
+    this.follow(added);
+    if (this.store.value.open === key) this.address(added);
+  }
+
+  private refuse(key: string, error: ApiError): void {
+    this.change(key, { refused: error.message });
+    if (error.status === 401) this.store.update({ locked: true });
+  }
+
+  /** Songs that this browser knows, from storage or from another tab. */
+  private meet(kept: KeptSong[]): void {
+    const known = new Set(kept.map((song) => song.id));
+    for (const song of this.store.value.songs) {
+      if (song.id !== "" && !known.has(song.id)) this.forget(song.key, false);
+    }
+    for (const song of kept.toReversed()) {
+      if (!this.store.value.songs.some((other) => other.id === song.id)) this.insert(song, false);
+    }
+  }
+
+  private insert(kept: KeptSong, keep = true): void {
+    const song: Song = { ...kept, key: kept.id, mix: mixOf(PIPELINE_TRACKS) };
+    if (keep) this.list.add(kept);
+    const songs = [song, ...this.store.value.songs].sort((a, b) => b.added - a.added);
+    this.store.update({ songs });
+    this.follow(song);
+  }
+
+  private follow(song: Song): void {
+    if (song.id === "" || (song.job !== undefined && song.job.status !== "processing")) return;
+    this.jobs.get(song.key)?.close();
+    const { key } = song;
+    const events = new JobEvents(this.api, song.id, {
+      job: (job) => this.onJob(key, job),
+      gone: () => this.onGone(key),
+      locked: () => this.store.update({ locked: true }),
+      away: () => this.onAway(),
+    }, () => this.store.value.open === key);
+    this.jobs.set(key, events);
+    void events.run();
+  }
+
+  private onJob(key: string, job: Job): void {
+    const song = this.song(key);
+    if (song === undefined) return;
+    if (this.store.value.away) this.store.update({ away: 0 });
+    const tracks = job.tracks ?? PIPELINE_TRACKS;
+    const same = tracks.join() === song.mix.tracks.join();
+    const name = song.name || job.input?.file_name || "Song";
+    const changed = { ...song, name, job, mix: same ? song.mix : mixOf(tracks) };
+    this.put(key, changed);
+    if (job.status === "failed" && this.player.song === key) this.player.unload();
+    else if (!same && this.player.song === key) this.load(changed);
+    else this.extend(changed);
+  }
+
+  private onGone(key: string): void {
+    this.change(key, { gone: true });
+    if (this.player.song === key) this.player.unload();
+  }
+
+  private onAway(): void {
+    if (this.store.value.away) return;
+    this.store.update({ away: Date.now() });
+    const ask = (): void => {
+      void this.configure().then((here) => here || setTimeout(ask, RETRY));
+    };
+    setTimeout(ask, RETRY);
+  }
+
+  private onWindowError(error: unknown): void {
+    if (!(error instanceof ApiError)) return this.onAway(); // cut in the middle
+    const song = this.opened;
+    if (error.status === 0) this.onAway();
+    if ((error.status === 404 || error.status === 410) && song?.job?.status === "completed") {
+      this.onGone(song.key);
+    }
+  }
+
+  /** Gives the open song's card what sounds and what is drawn. */
+  private load(song: Song): void {
+    const { tracks } = song.mix;
+    const id = (): string => this.song(song.key)?.id ?? "";
+    this.player.load(song.key, tracks, (names, start, frames, signal) =>
+      this.api.window(id(), names, start, frames, signal));
+    this.player.setGains(gainsOf(song.mix));
+    this.player.setLoop(song.mix.loop);
+    this.peakFeed?.close();
+    this.peakFeed = new PeakFeed(
+      tracks.filter((name) => kindOf(name).shown),
+      (since, signal) => this.api.peaks(id(), since, signal),
+      () => {
+        const now = this.song(song.key);
+        if (now) this.extend(now);
+      },
+    );
+    this.extend(song);
+  }
+
+  private extend(song: Song): void {
+    if (song.key !== this.store.value.open || song.id === "" || song.gone) return;
+    const { finals, total } = finalsOf(song);
+    // A track may be further than the stems are: its peaks tell.
+    const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, this.peaks?.final(name) ?? 0));
+    this.player.extend(known, total);
+    this.peakFeed?.extend(finals, total);
+    this.moved();
+  }
+
+  private forget(key: string, everywhere = true): void {
+    const song = this.song(key);
+    if (song === undefined) return;
+    this.jobs.get(key)?.close();
+    this.jobs.delete(key);
+    this.files.delete(key);
+    if (this.store.value.open === key) this.open(null);
+    this.store.update({ songs: this.store.value.songs.filter((other) => other.key !== key) });
+    if (everywhere && song.id !== "") this.list.remove(song.id);
+  }
+
+  /** The address names the open song, and opens the one it names. */
+  private address(song: Song | undefined): void {
+    const hash = song === undefined || song.id === "" ? "" : `#/job/${song.id}`;
+    if (location.hash === hash) return;
+    history.replaceState(null, "", hash || location.pathname + location.search);
+  }
+
+  private visit(): void {
+    const id = /^#\/job\/([\w-]+)$/.exec(location.hash)?.[1];
+    if (id === undefined) return;
+    const known = this.store.value.songs.find((song) => song.id === id);
+    if (known === undefined) this.insert({ id, name: "", added: Date.now() });
+    this.open(known?.key ?? id);
+  }
+
+  private song(key: string): Song | undefined {
+    return this.store.value.songs.find((song) => song.key === key);
+  }
+
+  private change(key: string, change: Partial<Song>): void {
+    const song = this.song(key);
+    if (song !== undefined) this.put(key, { ...song, ...change });
+  }
+
+  private put(key: string, song: Song): void {
+    const songs = this.store.value.songs.map((other) => (other.key === key ? song : other));
+    this.store.update({ songs });
+  }
+}
+
+/** Whether there is anything to hear; what is heard may still have to be waited for. */
+export function audible(song: Song): boolean {
+  const hopeful = ["queued", "separating", "done"].includes(phaseOf(song));
+  return hopeful && finalsOf(song).finals.some((final) => final > 0);
+}

@@ -1,0 +1,69 @@
+/** The foot of a card: what can be downloaded; while the song is being separated, its stages. */
+
+import type { MixFormat, Stage } from "./api";
+import { h, icon, say } from "./dom";
+import { phaseOf, type Song } from "./state";
+import { link } from "./track-row";
+
+const STAGES: Record<string, string> = {
+  audio_separation: "Stems",
+  harmonic_percussive_separation: "Harmonic and percussive",
+  composite_track_creation: "Composites",
+  normalization: "Loudness",
+};
+const DONE: Record<Stage["status"], string> = {
+  pending: "to come", processing: "under way", completed: "done", failed: "failed",
+};
+
+export interface Addresses {
+  mix(format: MixFormat): string;
+  all(): string;
+  stem(): string;
+}
+
+export class TakeAway {
+  readonly element: HTMLElement;
+  private readonly stages = h("ol", { class: "stages", "aria-label": "Stages" });
+  private readonly files: HTMLElement;
+  private readonly mix = anchor("download-mix", "This mix");
+  private readonly all = anchor("download-all", "All as ZIP");
+  private readonly stem = anchor("download-stem", ".stem.m4a");
+  private readonly format: HTMLSelectElement;
+
+  constructor(changed: () => void) {
+    const options = ["wav", "flac", "mp3"].map((name) => h("option", { value: name }, name.toUpperCase()));
+    this.format = h("select", { "aria-label": "Format of the mix", change: changed }, ...options);
+    this.files = h("div", { class: "files" },
+      h("span", { class: "label" }, "Download"),
+      h("span", { class: "joined" }, this.mix, this.format), this.all, this.stem);
+    this.mix.title = "The mix as it is set: gains, mutes, loop";
+    this.stem.title = "One file for DJ software: the mix and four stems";
+    this.element = h("footer", { class: "take-away" }, this.stages, this.files);
+  }
+
+  update(song: Song, addresses: Addresses): void {
+    const done = phaseOf(song) === "done";
+    this.files.hidden = !done;
+    this.stages.hidden = done;
+    link(this.mix, done ? addresses.mix(this.format.value as MixFormat) : null);
+    link(this.all, done ? addresses.all() : null);
+    link(this.stem, done ? addresses.stem() : null);
+    if (!done) this.list(song.job?.stages ?? []);
+  }
+
+  private list(stages: Stage[]): void {
+    while (this.stages.children.length > stages.length) this.stages.lastChild!.remove();
+    stages.forEach((stage, index) => {
+      const item = (this.stages.children[index] as HTMLElement | undefined) ?? h("li");
+      if (item.parentNode === null) this.stages.append(item);
+      item.dataset.status = stage.status;
+      say(item, STAGES[stage.name] ?? stage.name);
+      item.title = DONE[stage.status];
+      item.setAttribute("aria-label", `${STAGES[stage.name] ?? stage.name}: ${DONE[stage.status]}`);
+    });
+  }
+}
+
+function anchor(action: string, text: string): HTMLAnchorElement {
+  return h("a", { class: "chip", role: "link", "data-action": action, download: true }, icon("download"), text);
+}

@@ -1,0 +1,68 @@
+/** Play, loop, time, original, zoom: one row, always in reach. */
+
+import { h, icon, say } from "./dom";
+import { frames } from "./format";
+import type { Mix } from "./mix";
+import type { Player } from "./player";
+
+export interface TransportActions {
+  play(): void;
+  loop(): void;
+  original(): void;
+  zoom(factor: number): void;
+  help(): void;
+}
+
+export class Transport {
+  readonly element: HTMLElement;
+  private readonly play: HTMLButtonElement;
+  private readonly loop: HTMLButtonElement;
+  private readonly original: HTMLButtonElement;
+  private readonly position = h("span", { class: "position" }, "0:00.0");
+  private readonly total = h("span", { class: "total" });
+  private readonly note = h("span", { class: "note" });
+
+  constructor(actions: TransportActions) {
+    this.play = h("button", { type: "button", class: "play", "data-action": "play",
+      "aria-label": "Play", title: "Play (space)", click: actions.play }, icon("play"));
+    this.loop = button("loop", "Loop", "Set the loop's start, then its end, then clear it (L)", actions.loop);
+    this.loop.prepend(icon("loop"));
+    this.original = button("original", "Original", "Hear the song as it came in (O)", actions.original);
+    const zoom = h("span", { class: "zoom" },
+      button("zoom-out", "−", "Zoom out", () => actions.zoom(2)),
+      button("zoom-in", "+", "Zoom in (ctrl and wheel)", () => actions.zoom(0.5)));
+    this.element = h("div", { class: "transport", role: "toolbar", "aria-label": "Player" },
+      this.play, h("span", { class: "time" }, this.position, " / ", this.total),
+      this.loop, this.original, this.note, zoom,
+      button("help", "?", "Keyboard shortcuts (?)", actions.help));
+  }
+
+  update(mix: Mix, able: boolean, looping: "off" | "started" | "on"): void {
+    this.play.disabled = !able;
+    this.loop.setAttribute("aria-pressed", String(looping === "on"));
+    this.loop.classList.toggle("started", looping === "started");
+    say(this.loop.lastChild as Element, looping === "started" ? "Loop to…" : "Loop");
+    this.original.setAttribute("aria-pressed", String(mix.original));
+  }
+
+  paint(player: Player, position: number, total: number): void {
+    const { playing, waiting, kind } = player;
+    const label = playing ? "Pause" : "Play";
+    if (this.play.getAttribute("aria-label") !== label) {
+      this.play.setAttribute("aria-label", label);
+      this.play.title = `${label} (space)`;
+      this.play.replaceChildren(icon(playing ? "pause" : "play"));
+    }
+    this.play.classList.toggle("waiting", waiting);
+    say(this.position, frames(position, true));
+    say(this.total, total > 0 ? frames(total) : "–:––");
+    say(this.note, waiting ? "waiting for the next part"
+      : kind === "chained" ? "simple playback: this page is not on HTTPS" : "");
+  }
+}
+
+function button(action: string, text: string, title: string, click: () => void): HTMLButtonElement {
+  const label = text.length > 1 ? undefined : title.replace(/ \(.*/, "");
+  return h("button", { type: "button", class: `chip ${action}`, "data-action": action, title,
+    "aria-label": label, click }, h("span", {}, text));
+}

@@ -1,0 +1,48 @@
+/** Sends songs to the server, one after the other: together they would only share the line. */
+
+import { ApiError, type Api, type Job } from "./api";
+
+export interface UploadListener {
+  progress(key: string, sent: number, since: number): void;
+  accepted(key: string, job: Job): void;
+  refused(key: string, error: ApiError): void;
+}
+
+export class Uploads {
+  private readonly waiting: { key: string; file: File }[] = [];
+  private current: { key: string; abort: AbortController } | null = null;
+
+  constructor(private readonly api: Api, private readonly listener: UploadListener) {
+    window.addEventListener("beforeunload", (event) => {
+      if (this.current !== null) event.preventDefault(); // leaving would cut it off
+    });
+  }
+
+  add(key: string, file: File): void {
+    this.waiting.push({ key, file });
+    if (this.current === null) void this.run();
+  }
+
+  cancel(key: string): void {
+    const place = this.waiting.findIndex((upload) => upload.key === key);
+    if (place >= 0) this.waiting.splice(place, 1);
+    if (this.current?.key === key) this.current.abort.abort();
+  }
+
+  private async run(): Promise<void> {
+    for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) {
+      const { key, file } = next;
+      this.current = { key, abort: new AbortController() };
+      const since = Date.now();
+      const sent = (bytes: number): void => this.listener.progress(key, bytes, since);
+      sent(0);
+      try {
+        this.listener.accepted(key, await this.api.upload(file, sent, this.current.abort.signal));
+      } catch (error) {
+        if (error instanceof ApiError) this.listener.refused(key, error);
+        else if (!(error instanceof DOMException)) throw error;
+      }
+    }
+    this.current = null;
+  }
+}

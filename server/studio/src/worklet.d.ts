@@ -1,0 +1,14 @@
+/** What the audio thread's global scope has, as far as the mixer uses it. */
+
+declare abstract class AudioWorkletProcessor {
+  readonly port: MessagePort;
+  abstract process(inputs: Float32Array[][], outputs: Float32Array[][]): boolean;
+}
+
+declare function registerProcessor(
+  name: string,
+  processor: new (options: { processorOptions: { tracks: number } }) => AudioWorkletProcessor,
+): void;
+
+/** The built mixer's file name; the build fills it in. */
+declare const MIXER_FILE: string;

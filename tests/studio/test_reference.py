@@ -1,0 +1,28 @@
+"""The reference at `/docs` in a browser: both documents, and a console that works."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.config import load
+from tests.api.fakes import FakeJobs, app_of, serving
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with serving(app_of(load(environ={}), FakeJobs(tmp_path))) as port:
+        yield f"http://127.0.0.1:{port}/docs"
+
+
+def test_both_apis_and_a_console_that_works(page: Any) -> None:
+    page.get_by_role("heading", name="Audio Pipeline API").wait_for()
+    page.locator(".opblock-get", has_text="/health").click()
+    page.get_by_role("button", name="Execute").click()
+    page.locator(".live-responses-table").get_by_text('"healthy"').wait_for()
+    page.get_by_role("link", name="StemSplit API").click()
+    page.get_by_role("heading", name="StemSplit API").wait_for()
+    page.locator(".opblock-post", has_text="/jobs").wait_for()
+    asked = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert all(name.startswith(page.url.split("/docs")[0]) for name in asked), "no other host"
