@@ -41,22 +41,22 @@ def test_a_song_is_heard_before_and_after_it_is_done(
                         quality="FAST", outputFormat=kind).json()["id"]
     mix = sf.read(songs["long"], dtype="float32")[0]
     early: dict[str, np.ndarray] = {}
+    heard: dict[str, np.ndarray] = {}
     while (job := ann.http.get(f"/jobs/{job_id}").json())["status"] in ("PENDING", "PROCESSING"):
+        early = heard or early  # the job went on behind these windows
         studio = job["studio"]
         if studio["listen"]["finalFrames"]:
-            early["vocals"] = window(studio["windowUrl"], "vocals")[:, 0]
-            early["mix"] = window(studio["windowUrl"], "mix")[:, 0]
+            heard = {name: window(studio["windowUrl"], name)[:, 0] for name in ("vocals", "mix")}
     assert job["status"] == "COMPLETED"
     studio, count = job["studio"], len(mix)
     assert np.array_equal(early["mix"], mix[: len(early["mix"])])
     vocals = whole(job["outputs"]["vocals"]["url"], kind)
     # What an encoder changes is noise: the same sound, at the same place and level.
-    heard = early["vocals"]
-    kept = vocals[: len(heard)]
+    kept = vocals[: len(early["vocals"])]
     if kind == "FLAC":
-        assert np.abs(heard - kept).max() <= 2**-16 * 1.01
+        assert np.abs(early["vocals"] - kept).max() <= 2**-16 * 1.01
     else:
-        assert np.sum((heard - kept) ** 2) < 0.05 * np.sum(kept**2)
+        assert np.sum((early["vocals"] - kept) ** 2) < 0.05 * np.sum(kept**2)
     for start in (0.0, 17.3, 39.9):
         first = round(start * 44100)
         found = window(studio["windowUrl"], "vocals", start, seconds=1)[:, 0]
