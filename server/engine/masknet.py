@@ -1,9 +1,9 @@
 """A band-split mask network: the starter's own kind of model.
 
-Spectra go in, and out comes a softmax over the sources for every bin, so that they add up to the
-mix. Bands of bins in place of single bins are from band-split RNN (Luo and Yu, 2023), the blocks
-from TFC-TDF (Choi et al., 2020). Everything lies channels last: convolutions, the dense layers
-over the bands and the transformer read it in place.
+Spectra go in, and out comes how the sources share out middle and side of every bin, so that they
+add up to the mix. Bands of bins in place of single bins are from band-split RNN (Luo and Yu,
+2023), the blocks from TFC-TDF (Choi et al., 2020). Everything lies channels last: convolutions,
+the dense layers over the bands and the transformer read it in place.
 """
 
 import math
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from server.engine.bands import BANDS, BINS, HOP, N_FFT, BandMerge, BandSplit, spread
 
+MASKS = 3  # of a source: of the middle, of the side, and from each to the other
 FEATURES = 4  # of a bin: the magnitudes of left, right, middle and side
 EDGE = N_FFT - HOP  # samples of silence around, so that N_FFT / HOP windows cover each sample
 OVERLAP = 1.5  # what the squares of those Hann windows add up to
@@ -80,7 +81,7 @@ class MaskNet(nn.Module):
         self.from_tokens = nn.Linear(dim, BANDS * channels)
         self.local_norm, self.token_norm = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
         self.last_norm = nn.BatchNorm2d(channels)
-        self.heads = BandMerge(channels, 2 * len(sources))
+        self.heads = BandMerge(channels, MASKS * len(sources))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def valid_length(self, length: int) -> int:
@@ -91,8 +92,11 @@ class MaskNet(nn.Module):
         """(segments, 2, samples) to (segments, sources, 2, samples); silence stays silence."""
         z = self.spectra(mix)
         masks = spread(self.masks(z))
-        masks = torch.cat((masks, masks[..., -1:]), -1).permute(2, 0, 1, 3, 4)
-        return self.waves(masks * z[:, None], mix.shape[-1])
+        masks = torch.cat((masks, masks[..., -1:]), -1).transpose(0, 2)
+        middle, side, across = masks.unbind(1)  # segments, sources, frames, bins
+        m, s = middle_side(z).unsqueeze(2).unbind(1)
+        made = torch.stack((middle * m + across * s, across * m + side * s), 2)
+        return self.waves(middle_side(made.transpose(1, 2)).transpose(1, 2), mix.shape[-1])
 
     def spectra(self, x: Tensor) -> Tensor:
         """(…, samples) to complex (…, frames, bins + 1), at last the Nyquist bin."""
@@ -111,7 +115,10 @@ class MaskNet(nn.Module):
         return total.flatten(-2)[..., EDGE : EDGE + samples]
 
     def masks(self, z: Tensor) -> Tensor:
-        """Of spectra (segments, 2, frames, bins + 1): (sources, 2, segments, frames, values)."""
+        """Of spectra (segments, 2, frames, bins + 1): (sources, MASKS, segments, frames, values).
+
+        Over the sources the masks of middle and side add up to one, the others to nothing.
+        """
         z = z[..., :BINS]
         batch, _, frames, _ = z.shape
         x = features(z).transpose(0, 1).flatten(1, 2)  # feature, token, bin
@@ -123,7 +130,9 @@ class MaskNet(nn.Module):
             x = block(x)
         x = self.last_norm(x).permute(0, 2, 3, 1).flatten(0, 1)
         x = self.heads(x).unflatten(1, (batch, frames))
-        return x.unflatten(0, (len(self.sources), 2)).softmax(0)
+        x = x.unflatten(0, (len(self.sources), MASKS))
+        across = 0.5 * torch.tanh(x[:, 2:])
+        return torch.cat((x[:, :2].softmax(0), across - across.mean(0)), 1)
 
     def remember(self, x: Tensor) -> Tensor:
         """Adds what the transformer makes of all frames: (segments, channels, frames, bands)."""
@@ -132,6 +141,11 @@ class MaskNet(nn.Module):
         tokens = self.transformer(tokens + positions(tokens))
         made = self.from_tokens(tokens).unflatten(2, (x.shape[3], x.shape[1]))
         return self.local_norm(x) + self.token_norm(made.permute(0, 3, 1, 2))
+
+
+def middle_side(z: Tensor) -> Tensor:
+    """Left and right (segments, 2, …) to middle and side, and back: no energy is lost."""
+    return torch.stack((z[:, 0] + z[:, 1], z[:, 0] - z[:, 1]), 1) * 0.5**0.5
 
 
 @torch.no_grad()

@@ -30,8 +30,8 @@ def fit_gains(songs: Iterable[Example], allowed: np.ndarray) -> np.ndarray:
     """Gains (stems, columns) of least squared error that add up to the mix.
 
     Each stem's error counts over (its energy + QUIET of the mix's), as in training.
-    allowed: bool (stems, columns). A stem that may use less than all columns is fitted for
-    itself; the others share out what it leaves, by Lagrange's multipliers.
+    allowed: bool (stems, columns). A stem that may use less than all columns is what it would be
+    if there were no others; the rest of the stems share out what it leaves.
     """
     stems, columns = allowed.shape
     left, right = np.zeros((stems, columns, columns)), np.zeros((stems, columns))
@@ -43,17 +43,25 @@ def fit_gains(songs: Iterable[Example], allowed: np.ndarray) -> np.ndarray:
         right += weight[:, None] * cross
     ridge = RIDGE * np.trace(left, axis1=1, axis2=2) / columns
     left += ridge[:, None, None] * np.eye(columns)
-    gains, rest = np.zeros((stems, columns)), np.eye(columns)[-1]
-    whole = allowed.all(1)
+    gains, rest, whole = np.zeros((stems, columns)), np.eye(columns)[-1], allowed.all(1)
     for stem in np.flatnonzero(~whole):
         use = allowed[stem]
-        gains[stem, use] = np.linalg.solve(left[stem][np.ix_(use, use)], right[stem, use])
+        alone = adding_up(left[:, use][:, :, use], right[:, use], np.eye(columns)[-1, use])
+        gains[stem, use] = alone[stem]
         rest = rest - gains[stem]
-    inverse = np.linalg.inv(left[whole])
-    free = np.einsum("sij,sj->si", inverse, right[whole])
-    missing = np.linalg.solve(inverse.sum(0), rest - free.sum(0))
-    gains[whole] = free + np.einsum("sij,j->si", inverse, missing)
+    gains[whole] = adding_up(left[whole], right[whole], rest)
     return gains
+
+
+def adding_up(left: np.ndarray, right: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """The rows of least squared error that add up to `total`, by Lagrange's multipliers.
+
+    left: (rows, columns, columns), right: (rows, columns): each row's normal equations.
+    """
+    inverse = np.linalg.inv(left)
+    free = np.einsum("sij,sj->si", inverse, right)
+    missing = np.linalg.solve(inverse.sum(0), total - free.sum(0))
+    return free + np.einsum("sij,j->si", inverse, missing)
 
 
 def outputs(networks: Sequence[Any], bank: Bank, count: int) -> Iterator[Example]:

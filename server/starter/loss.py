@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from server.engine.bands import BINS, N_FFT, summed
-from server.engine.masknet import OVERLAP, MaskNet
+from server.engine.masknet import OVERLAP, MaskNet, middle_side
 from server.starter.songs import STEMS
 
 WHOLES = MappingProxyType({
@@ -61,31 +61,57 @@ def spectral_loss(
 ) -> Tensor:
     """Mean over the targets of the squared error over (the target's energy + QUIET of the mix's).
 
-    stems: float32 (examples, parts, 2, samples), whose sum is the mix. With the mask M, the mix X
-    and the target S, |MX - S|^2 = M (M |X|^2 - 2 Re(X* S)) + |S|^2. voice: the weight of vocals
+    stems: float32 (examples, parts, 2, samples), whose sum is the mix. voice: the weight of vocals
     and of the instrumental, where the other targets have 1; bf16: of the masks' forward.
     """
     compared = targets(net.sources, parts)
     weights = [voice if target.voice else 1.0 for target in compared]
     stems, compared = merged(stems, compared)
     with torch.no_grad():
-        s = net.spectra(stems)[..., :BINS].permute(1, 2, 0, 3, 4)  # parts, 2, examples, frames, …
-        x = s.sum(0)
-        power = summed(x.real.square() + x.imag.square())
-        cross = summed(s.real * x.real + s.imag * x.imag)
+        z = net.spectra(stems)[..., :BINS].transpose(0, 1)  # parts, examples, 2, frames, bins
+        x = z.sum(0)
+        m, s = middle_side(x).unbind(1)
+        power = torch.stack([summed(product(a, b)) for a, b in ((m, m), (s, s), (m, s))])
+        cross = torch.stack([moments(middle_side(part), m, s) for part in z])
         scale = 0.5 * N_FFT * OVERLAP  # of the energy in half a spectrum: Parseval
         waves = stems.transpose(0, 1)
         floor = QUIET * scale * waves.sum(0).square().sum((1, 2)) + 1e-3
     with torch.autocast(stems.device.type, torch.bfloat16, enabled=bf16):
-        masks = net.masks(x.transpose(0, 1))
+        masks = net.masks(x)
     masks = masks.float()
     total = torch.zeros((), device=stems.device)
     for target, weight in zip(compared, weights, strict=True):
         mask, truth = gathered(masks, target.sources), gathered(cross, target.parts)
         energy = scale * gathered(waves, target.parts).square().sum((1, 2))
-        error = (mask * (mask * power - 2.0 * truth)).sum((0, 2, 3)) + energy
+        error = squared_error(mask, power, truth).sum((1, 2)) + energy
         total = total + weight * (error / (energy + floor)).mean()
     return total / sum(weights)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """The real part of a b*."""
+    return a.real * b.real + a.imag * b.imag
+
+
+def moments(part: Tensor, m: Tensor, s: Tensor) -> Tensor:
+    """What the error needs of a part (examples, 2, frames, bins) beside the mix's middle and side:
+    (3, examples, frames, values), a row a mask."""
+    middle, side = part.unbind(1)
+    across = product(middle, s) + product(side, m)
+    return torch.stack([summed(x) for x in (product(middle, m), product(side, s), across)])
+
+
+def squared_error(mask: Tensor, power: Tensor, truth: Tensor) -> Tensor:
+    """|guess - target|^2 - |target|^2 of every mask value: (examples, frames, values).
+
+    mask: (3, …) of the middle, the side, and across; power: |M|^2, |S|^2, Re(M S*) of the mix;
+    truth: the target's moments.
+    """
+    a, b, c = mask
+    return (
+        a * (a * power[0] - 2.0 * truth[0]) + b * (b * power[1] - 2.0 * truth[1])
+        + c * (c * (power[0] + power[1]) + 2.0 * (a + b) * power[2] - 2.0 * truth[2])
+    )  # fmt: skip
 
 
 def gathered(x: Tensor, places: list[int]) -> Tensor:

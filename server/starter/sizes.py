@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from types import MappingProxyType
 
 from server.engine.masknet import MaskNet
 from server.starter.songs import STEMS
 
+SEGMENT = Fraction(117, 20)  # seconds: as the first starter has, so that a bag can hold both
 SIZES = MappingProxyType({
-    "small": dict(channels=48, blocks=6, dim=256, layers=2, segment=6),
-    # for a card: four times the work
-    "large": dict(channels=80, blocks=10, dim=384, layers=4, segment=6),
+    "small": dict(channels=48, blocks=6, dim=256, layers=2, segment=SEGMENT),
+    # for a card: three times the work
+    "large": dict(channels=72, blocks=10, dim=384, layers=4, segment=SEGMENT),
 })  # fmt: skip
 
 

@@ -27,8 +27,9 @@ from server.engine.cpu import prepare_cpu
 from server.engine.masknet import MaskNet
 from server.starter.bank import SONG_SECONDS, SR, Bank, load_bank, open_bank
 from server.starter.examples import choose, draw_batch
-from server.starter.loss import WHOLES, spectral_loss, stems_of
+from server.starter.loss import spectral_loss, stems_of
 from server.starter.sizes import SIZES, build_model
+from server.starter.songs import STEMS
 from server.starter.store import save_bag, save_hub_model, write_whole
 
 VALIDATION_SEED = 1_000_000  # songs from here on are for validation, from 2_000_000 for tests
@@ -163,10 +164,10 @@ def train(
 
 
 def draw_parts(banks: Sequence[Bank], rng: np.random.Generator) -> tuple[str, ...]:
-    """Which parts the next examples have: those of some bank, and a singer if it has none."""
+    """Which parts the next examples have: those of some bank, and what they lack to be a mix."""
     parts = choose(banks, rng).parts
-    known = frozenset().union(*map(stems_of, parts))
-    return (*parts, "vocals") if known == WHOLES["instrumental"] else parts
+    lacking = frozenset(STEMS).difference(*map(stems_of, parts))
+    return (*parts, *(part for part in ("vocals", "instrumental") if stems_of(part) == lacking))
 
 
 def keep(trainer: Trainer, check: Bank, name: str, out: Path, losses: Sequence[float]) -> None:

@@ -16,6 +16,7 @@ from server.engine import acceleration, catalog
 from server.engine.acceleration import accelerate, precision_on, snr_db
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.linears import Int8Linear
+from server.engine.masknet import MaskNet
 from server.engine.models import Separator, load_members
 from server.engine.passes import CompiledPasses, Passes, TorchPasses
 from server.starter.songs import synthesise
@@ -101,7 +102,7 @@ def test_reduced_precision_keeps_40_db(precision: Precision) -> None:
 
 
 def test_reduced_precision_keeps_40_db_on_real_weights(config: Config) -> None:
-    (model,) = load_members(catalog.find("starter", config)).networks
+    model = load_members(catalog.find("starter", config)).networks[0]
     assert snr_db(model, FastHTDemucs(model, TorchPasses(), HALF).eval()) > 40
     reduced = FastHTDemucs(model, CompiledPasses(2), Precision(tokens=torch.int8)).eval()
     assert snr_db(model, reduced) > 50
@@ -110,7 +111,7 @@ def test_reduced_precision_keeps_40_db_on_real_weights(config: Config) -> None:
 @pytest.mark.parametrize("seed", [2_000_003, 2_000_017])
 @torch.inference_mode()
 def test_integers_lose_no_quality(seed: int, config: Config) -> None:
-    (model,) = load_members(catalog.find("starter", config)).networks
+    model = load_members(catalog.find("starter", config)).networks[0]
     fast = FastHTDemucs(model, CompiledPasses(2), Precision(tokens=torch.int8)).eval()
     stems = torch.from_numpy(np.stack(list(synthesise(seed, 8.0).values())))
     stems = stems[..., : model.valid_length(1)]
@@ -135,6 +136,7 @@ def test_published_kinds(config: Config) -> None:
     assert not Separator(catalog.find("hdemucs_mmi", config), CPU).reduced, "demucs's own forward"
     kinds = {name: [type(member) for member, _ in Separator(catalog.find(name, config), CPU).models]
              for name in ("htdemucs", "htdemucs_ft", "htdemucs_6s", "starter")}
+    assert kinds.pop("starter") == [FastHTDemucs, MaskNet]
     assert all(kind is FastHTDemucs for members in kinds.values() for kind in members)
     size = HTDemucs(STEMS, bottom_channels=512, t_layers=5, segment=Fraction(39, 5), dconv_mode=3)
     assert has_fast_forward(size), "htdemucs's own arguments"

@@ -23,7 +23,7 @@ pytestmark = [
 CARD = torch.device("cuda:0")
 
 
-@pytest.mark.parametrize("name", ["single", "weighted", "hybrid"])
+@pytest.mark.parametrize("name", ["single", "weighted", "hybrid", "masks", "mixture"])
 @pytest.mark.parametrize("batch", [1, 4, 16])
 def test_float32_equals_apply_model(
     name: str, batch: int, config: Config, tmp_path: Path

@@ -109,3 +109,27 @@ def test_gradients_reach_every_weight() -> None:
     z = net.spectra(torch.randn(2, 2, 20000))
     net.masks(z)[0].sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
+@torch.inference_mode()
+def test_a_source_in_the_middle_loses_all_of_the_side(net: MaskNet) -> None:
+    """Masks that a mix cannot have by chance: one source gets the middle, another the side."""
+
+    class Ideal(MaskNet):
+        def masks(self, z: torch.Tensor) -> torch.Tensor:
+            made = super().masks(z)
+            made.zero_()
+            made[0, 0] = made[1, 1] = 1.0
+            return made
+
+    ideal = Ideal(["a", "b"], channels=8, blocks=1, dim=16, layers=1).eval()
+    middle, side = 0.1 * torch.randn(2, 1, 44100)
+    made = ideal(torch.stack((middle + side, middle - side), 1))
+    torch.testing.assert_close(made[0, 0], middle.expand(2, -1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(made[0, 1], torch.cat((side, -side)), atol=1e-5, rtol=1e-4)
+
+
+def test_masks_share_out_all_and_nothing_more(net: MaskNet) -> None:
+    total = net.masks(net.spectra(torch.randn(1, 2, 20000))).sum(0)
+    torch.testing.assert_close(total[:2], torch.ones_like(total[:2]))
+    torch.testing.assert_close(total[2], torch.zeros_like(total[2]), atol=1e-5, rtol=0)

@@ -69,6 +69,8 @@ def test_a_specialist_makes_its_stem_alone_and_the_others_share_out_the_rest():
     matrix = fit_gains(songs(0.5), allowed)
     assert not matrix[3, :4].any() and matrix[3, 4:].any()
     np.testing.assert_allclose(matrix.sum(0), MIX, atol=1e-9)
+    alone = fit_gains(((truth, made[4:]) for truth, made in songs(0.5)), np.ones((6, 3), bool))
+    np.testing.assert_allclose(matrix[3, 4:], alone[3], rtol=1e-3)
 
 
 def test_rounding_keeps_the_sum():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from server.engine.bands import BINS, spread
+from server.engine.masknet import middle_side
 from server.starter.loss import QUIET, merged, spectral_loss, targets
 from server.starter.sizes import build_model
 from server.starter.songs import STEMS
@@ -24,7 +25,10 @@ def noise(parts: int) -> torch.Tensor:
 def plain(net, stems: torch.Tensor, parts, voice: float) -> torch.Tensor:
     """By the spectra of guess and truth themselves."""
     spectra, mix = net.spectra(stems)[..., :BINS], net.spectra(stems.sum(1))[..., :BINS]
-    guess = spread(net.masks(mix)).permute(2, 0, 1, 3, 4) * mix[:, None]
+    middle, side, across = spread(net.masks(mix)).transpose(0, 2).unbind(1)
+    m, s = middle_side(mix).unsqueeze(2).unbind(1)
+    guess = torch.stack((middle * m + across * s, across * m + side * s), 2)
+    guess = middle_side(guess.transpose(1, 2)).transpose(1, 2)
     power = lambda z: z.abs().square().sum((1, 2, 3))  # noqa: E731
     total, weights = 0.0, 0.0
     for target in targets(net.sources, parts):

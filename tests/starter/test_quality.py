@@ -141,6 +141,7 @@ def test_shipped_stems_add_up_to_the_mix():
     assert tuple(recipe) == STEMS
     total = np.sum(list(recipe.values()), axis=0)
     np.testing.assert_allclose(total, np.eye(len(total))[-1], atol=1e-9)
+    assert not any(recipe["vocals"][6:-1]), "vocals and instrumental need the first network alone"
 
 
 def test_another_listing_or_other_weights_have_another_digest(tmp_path):

@@ -153,9 +153,10 @@ def test_validation_knows_a_stem_that_never_plays(bank):
     assert math.isnan(scores[5]) and np.isfinite(scores[:5]).all()
 
 
-def test_accompaniments_get_a_singer_and_bands_do_not():
+def test_accompaniments_get_a_singer_singers_an_accompaniment_and_bands_nothing():
     rng = np.random.default_rng(0)
     for parts, expected in ((STEMS, STEMS), (("instrumental",), ("instrumental", "vocals")),
+                            (("vocals",), ("vocals", "instrumental")),
                             (("guitar", "backing"), ("guitar", "backing"))):  # fmt: skip
         assert draw_parts([Bank(torch.zeros(1), parts)], rng) == expected
 
