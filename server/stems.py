@@ -14,6 +14,7 @@ OUTPUTS = MappingProxyType({
     "FOUR_STEMS": FOUR,
     "SIX_STEMS": SIX,
 })  # fmt: skip
+REST_OF_MIX = "instrumental"  # the mix minus the vocals
 PARTS_OF_OTHER = ("guitar", "piano")  # of a six-source model, where nobody wants them apart
 
 # of each stem that a model makes: gains over what its networks put out, and at last over the mix
@@ -47,14 +48,14 @@ def stem_gains(stems: Sequence[str], model: str, recipe: Recipe) -> list[list[fl
         raise ModelError(f"model {model} makes no {', '.join(lacking)}")
     rows = {stem: [sum(column) for column in zip(*(recipe[s] for s in found), strict=True)]
             for stem, found in parts.items()}  # fmt: skip
-    if row := rows.get("instrumental"):
-        rows["instrumental"] = [*(0.0 - gain for gain in row[:-1]), 1.0 - row[-1]]
+    if row := rows.get(REST_OF_MIX):
+        rows[REST_OF_MIX] = [*(0.0 - gain for gain in row[:-1]), 1.0 - row[-1]]
     return list(rows.values())
 
 
 def _parts(stem: str, wanted: Sequence[str]) -> tuple[str, ...]:
     """The stems of which a track is the sum; for the instrumental, of which it is what is left."""
-    if stem == "instrumental":
+    if stem == REST_OF_MIX:
         return ("vocals",)
     if stem == "other":
         return ("other", *(s for s in PARTS_OF_OTHER if s not in wanted))

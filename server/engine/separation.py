@@ -17,6 +17,7 @@ from server.engine.overlap_add import OverlapAdd
 from server.engine.segments import padded_span, plan
 from server.engine.silence import share_of_sound
 from server.errors import NotFinite, StageFailed
+from server.stems import REST_OF_MIX
 from server.work.scratch import FrameReader, FrameWriter
 
 
@@ -167,9 +168,10 @@ class Separation:
         self._written += 1
 
     def _hushed(self, frames: np.ndarray, sound: np.ndarray) -> np.ndarray:
-        """The next frames with this share of the model's answer; what is the mix's own stays."""
+        """The next frames with this share of the model's answer; a track that is what the others
+        leave of the mix keeps all of it."""
         hushed = frames * sound
-        if self._needs_mix:
+        if REST_OF_MIX in self.stems:
             mix = self._reader.read(self._final, frames.shape[1])
-            hushed += self._gains[:, -1:, None] * (mix * (1 - sound))
+            hushed[self.stems.index(REST_OF_MIX)] += mix * (1 - sound)
         return hushed

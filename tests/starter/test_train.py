@@ -136,13 +136,13 @@ def test_a_decay_stands_beside_the_run_that_goes_on(bank, tmp_path):
 
 
 def test_a_run_that_is_asked_to_end_is_saved(bank, tmp_path):
-    trainer = tiny_trainer()
+    trainer, handler = tiny_trainer(), signal.getsignal(signal.SIGINT)
     with interruptible() as stopped:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopped()
         go_on(trainer, bank, tmp_path, 1e9, stopped=lambda: trainer.run.step == 2)
     assert trainer.run.step == 2 and (tmp_path / "state.pt").exists()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_validation_knows_a_stem_that_never_plays(bank):
