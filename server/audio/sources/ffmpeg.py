@@ -15,9 +15,8 @@ import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
 
-from server.audio.sources import asf, codecs, edits, isobmff, matroska, musepack
+from server.audio.sources import asf, codecs, edits, isobmff, matroska, musepack, pictures
 from server.audio.sources.decoder import Decoder
 from server.audio.sources.edits import Edit
 from server.audio.sources.frames import chunks_of, part, silence
@@ -56,14 +55,15 @@ class FFmpegSource(Source):
     """A track of a file in any container that FFmpeg reads."""
 
     def __init__(
-        self, container: Container, media: InputContainer, stream: AudioStream, told: Told
-    ) -> None:
+        self, container: Container, media: InputContainer, stream: AudioStream, told: Told,
+        starts: list[float],
+    ) -> None:  # fmt: skip
         super().__init__(container.format, told.seconds or _claimed_seconds(media, stream))
         self.codec = codecs.title(stream.codec_context.codec.name)
         self._told = told
         self._demuxer = container.demuxer
         self._decoder = Decoder(media, stream, container.demuxer, bool(told.edits))
-        self._timeline = Timeline[AudioFrame](_clock(container.demuxer, media, stream))
+        self._timeline = Timeline[AudioFrame](_clock(container.demuxer, starts, stream))
 
     def chunks(self) -> Iterator[Chunk]:
         """As `Source` says. Raises AudioError also where most of it cannot be decoded."""
@@ -155,7 +155,11 @@ def opened_at(
             told = told._replace(seconds=_claimed_seconds(media, stream), margin=margin)
         if stream.codec_context.codec.name in _CHECKED:
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        source = FFmpegSource(container, media, stream, told)
+        starts: list[float] = []
+        if pictures.moving(media):
+            with _open(url, container.demuxer, protocols) as look:
+                starts = pictures.starts(look)
+        source = FFmpegSource(container, media, stream, told, starts)
         if len(streams) > 1:
             source.track = _words(streams, stream)
         yield source
@@ -248,12 +252,8 @@ def _words(streams: list[AudioStream], chosen: AudioStream) -> str:
     return f"{streams.index(chosen) + 1} of {len(streams)} ({name}{more})"
 
 
-def _clock(demuxer: str, media: InputContainer, stream: AudioStream) -> Clock:
-    """What the stamps of a container are worth, and where its time begins."""
-    starts = [
-        float(s.start_time * s.time_base) for s in media.streams.video
-        if s.start_time is not None and s.time_base and not s.disposition & Disposition.attached_pic
-    ]  # fmt: skip
+def _clock(demuxer: str, starts: list[float], stream: AudioStream) -> Clock:
+    """What a container's stamps are worth, and where its time begins. starts: of its pictures."""
     own = float((stream.start_time or 0) * (stream.time_base or 0))
     origin = min(starts, default=inf)
     if demuxer in _FROM_ZERO and (demuxer == "mov" or not starts):

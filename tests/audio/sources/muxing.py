@@ -31,15 +31,16 @@ class Sound(NamedTuple):
 
 
 def mux(
-    path: Path, container: str, *sounds: Sound, picture: bool = False,
+    path: Path, container: str, *sounds: Sound, picture: bool = False, codec: str = "mpeg4",
     options: dict[str, str] | None = None,
 ) -> Path:  # fmt: skip
-    """Writes a file of one or more tracks, interleaved, behind a second's pictures if asked for."""
+    """Writes a file of one or more tracks, interleaved, behind a second's pictures if asked for.
+
+    codec: of the pictures.
+    """
     with av.open(str(path), "w", format=container, options=options or {}) as file:
         if picture:
-            film = file.add_stream("flv" if container == "flv" else "mpeg4", rate=25)
-            if container == "webm":
-                raise ValueError("webm wants another codec for its pictures")
+            film = file.add_stream("flv" if container == "flv" else codec, rate=25)
             film.width, film.height, film.pix_fmt = 64, 64, "yuv420p"
         streams = [_added(file, sound) for sound in sounds]
         if picture:

@@ -126,6 +126,22 @@ def test_an_edit_list_that_plays_something_twice(tmp_path: Path) -> None:
     assert len(source.warnings) == 1, "the silence in the middle is told"
 
 
+@pytest.mark.parametrize(("container", "codec"), [
+    ("mp4", "libx264"), ("mov", "libx264"), ("matroska", "libx264"), ("mpegts", "libx264"),
+    ("mp4", "libvpx-vp9"), ("matroska", "libvpx-vp9"), ("webm", "libvpx-vp9"),
+])
+def test_pictures_that_nobody_decodes_start_the_clock(
+    tmp_path: Path, container: str, codec: str
+) -> None:
+    """FFmpeg gives a stream without a decoder the sound's own start."""
+    made = sound("libopus" if container == "webm" else "aac", late=2.0)
+    path = mux(tmp_path / "in", container, made, picture=True, codec=codec)
+    got, source = heard(path)
+    start = round(2.0 * made.rate)
+    assert lag(made.samples, got) == pytest.approx(start, abs=made.rate / 1000 + 1)
+    assert source.warnings == []
+
+
 def test_an_empty_edit_in_front_is_silence_though_there_is_no_picture(tmp_path: Path) -> None:
     made = sound("alac")
     got, _ = heard(edit_list(mux(tmp_path / "in", "ipod", made), (750, -1), (3217, 0)))
