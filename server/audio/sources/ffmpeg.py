@@ -61,7 +61,6 @@ class FFmpegSource(Source):
         super().__init__(container.format, told.seconds or _claimed_seconds(media, stream))
         self.codec = codecs.title(stream.codec_context.codec.name)
         self._told = told
-        self._demuxer = container.demuxer
         self._decoder = Decoder(media, stream, container.demuxer, bool(told.edits))
         self._timeline = Timeline[AudioFrame](_clock(container.demuxer, starts, stream))
 
