@@ -56,36 +56,63 @@ def forming(stems: frozenset[str], names: Sequence[str]) -> list[int]:
     return inside if whole == stems else []
 
 
-def spectral_loss(
-    net: MaskNet, stems: Tensor, parts: Sequence[str], voice: float = 1.0, bf16: bool = False
-) -> Tensor:
+class Heard(NamedTuple):
+    """What examples are and what a network hears of them, for the loss of any network.
+
+    Attributes:
+        compared: the targets; parts by their place in `truth` and `waves`.
+        spectra: of the mixes, complex (examples, 2, frames, bins).
+        power, truth: the mixes' and each part's moments, of which the error is made.
+        waves: of each part (parts, examples, 2, samples).
+        floor: (examples,), added to a target's energy.
+    """
+
+    compared: list[Target]
+    spectra: Tensor
+    power: Tensor
+    truth: Tensor
+    waves: Tensor
+    floor: Tensor
+
+
+SCALE = 0.5 * N_FFT * OVERLAP  # of the energy in half a spectrum: Parseval
+
+
+@torch.no_grad()
+def heard(net: MaskNet, stems: Tensor, parts: Sequence[str]) -> Heard:
+    """Examples as networks with the sources of `net` hear them.
+
+    stems: float32 (examples, parts, 2, samples), whose sum is the mix.
+    """
+    stems, compared = merged(stems, targets(net.sources, parts))
+    z = net.spectra(stems)[..., :BINS].transpose(0, 1)  # parts, examples, 2, frames, bins
+    x = z.sum(0)
+    m, s = middle_side(x).unbind(1)
+    power = torch.stack([summed(product(a, b)) for a, b in ((m, m), (s, s), (m, s))])
+    truth = torch.stack([moments(middle_side(part), m, s) for part in z])
+    waves = stems.transpose(0, 1)
+    floor = QUIET * SCALE * waves.sum(0).square().sum((1, 2)) + 1e-3
+    return Heard(compared, x, power, truth, waves, floor)
+
+
+def spectral_loss(net: MaskNet, examples: Heard, voice: float = 1.0, bf16: bool = False) -> Tensor:
     """Mean over the targets of the squared error over (the target's energy + QUIET of the mix's).
 
-    stems: float32 (examples, parts, 2, samples), whose sum is the mix. voice: the weight of vocals
-    and of the instrumental, where the other targets have 1; bf16: of the masks' forward.
+    voice: the weight of vocals and of the instrumental, where the other targets have 1; bf16: of
+    the masks' forward.
     """
-    compared = targets(net.sources, parts)
-    weights = [voice if target.voice else 1.0 for target in compared]
-    stems, compared = merged(stems, compared)
-    with torch.no_grad():
-        z = net.spectra(stems)[..., :BINS].transpose(0, 1)  # parts, examples, 2, frames, bins
-        x = z.sum(0)
-        m, s = middle_side(x).unbind(1)
-        power = torch.stack([summed(product(a, b)) for a, b in ((m, m), (s, s), (m, s))])
-        cross = torch.stack([moments(middle_side(part), m, s) for part in z])
-        scale = 0.5 * N_FFT * OVERLAP  # of the energy in half a spectrum: Parseval
-        waves = stems.transpose(0, 1)
-        floor = QUIET * scale * waves.sum(0).square().sum((1, 2)) + 1e-3
-    with torch.autocast(stems.device.type, torch.bfloat16, enabled=bf16):
-        masks = net.masks(x)
+    with torch.autocast(examples.waves.device.type, torch.bfloat16, enabled=bf16):
+        masks = net.masks(examples.spectra)
     masks = masks.float()
-    total = torch.zeros((), device=stems.device)
-    for target, weight in zip(compared, weights, strict=True):
-        mask, truth = gathered(masks, target.sources), gathered(cross, target.parts)
-        energy = scale * gathered(waves, target.parts).square().sum((1, 2))
-        error = squared_error(mask, power, truth).sum((1, 2)) + energy
-        total = total + weight * (error / (energy + floor)).mean()
-    return total / sum(weights)
+    total, weights = torch.zeros((), device=masks.device), 0.0
+    for target in examples.compared:
+        weight = voice if target.voice else 1.0
+        mask, truth = gathered(masks, target.sources), gathered(examples.truth, target.parts)
+        energy = SCALE * gathered(examples.waves, target.parts).square().sum((1, 2))
+        error = squared_error(mask, examples.power, truth).sum((1, 2)) + energy
+        total = total + weight * (error / (energy + examples.floor)).mean()
+        weights += weight
+    return total / weights
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:

@@ -26,8 +26,8 @@ from tqdm import tqdm
 from server.engine.cpu import prepare_cpu
 from server.engine.masknet import MaskNet
 from server.starter.bank import SONG_SECONDS, SR, Bank, load_bank, open_bank
-from server.starter.examples import choose, draw_batch
-from server.starter.loss import spectral_loss, stems_of
+from server.starter.examples import draw_batch, shares
+from server.starter.loss import Heard, heard, spectral_loss, stems_of
 from server.starter.sizes import SIZES, build_model
 from server.starter.songs import STEMS
 from server.starter.store import save_bag, save_hub_model, write_whole
@@ -63,32 +63,47 @@ class Run:
         left = 1.0 - self.decayed / self.decay if self.decay else 1.0
         return min(1.0, (self.step + 1) / self.warmup, max(0.0, left))
 
+    def count(self, seconds: float) -> None:
+        """Count time that was trained."""
+        if self.decay:
+            self.decayed += seconds
+        else:
+            self.spent += seconds
+
 
 class Trainer:
     """A network, its moving average and its optimiser, moved one batch at a time."""
 
-    def __init__(self, model: MaskNet, run: Run) -> None:
-        self.model, self.run = model.train(), run
+    def __init__(self, name: str, model: MaskNet, run: Run, out: Path) -> None:
+        """name: of its weights' file in the folder `out`."""
+        self.name, self.model, self.run, self.out = name, model.train(), run, out
         self.device = next(model.parameters()).device
         self.bf16 = self.device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-        self.optimiser = torch.optim.AdamW(model.parameters(), lr=run.rate, weight_decay=1e-4)
+        self.optimiser = torch.optim.AdamW(model.parameters(), lr=run.rate, weight_decay=1e-4,
+                                           fused=self.device.type == "cuda")  # fmt: skip
         self.average = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self.losses: list[torch.Tensor] = []  # since the last check; on the device until then
 
-    def learn(self, stems: torch.Tensor, parts: Sequence[str]) -> float:
-        """One step on stems (examples, parts, 2, samples); the loss before it."""
+    def learn(self, examples: Heard) -> None:
+        """One step; the loss before it joins `losses`."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.run.rate * self.run.factor
-        loss = spectral_loss(self.model, stems, parts, self.run.voice, self.bf16)
+        loss = spectral_loss(self.model, examples, self.run.voice, self.bf16)
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self.run.step += 1
-        keep = min(0.999, (1 + self.run.step) / (10 + self.run.step))
-        for name, value in self.model.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1.0 - keep)
-        return float(loss.detach())
+        self.losses.append(loss.detach())
+        self.follow(min(0.999, (1 + self.run.step) / (10 + self.run.step)))
+
+    @torch.no_grad()
+    def follow(self, keep: float) -> None:
+        """Move the average towards the weights."""
+        floats = [(self.average[name], value) for name, value in self.model.state_dict().items()
+                  if value.is_floating_point()]  # fmt: skip
+        averages, values = zip(*floats, strict=True)
+        torch._foreach_lerp_(averages, values, 1.0 - keep)
 
     def averaged(self) -> MaskNet:
         """A copy of the network with the averaged weights, to be used."""
@@ -124,59 +139,71 @@ def validate(trainer: Trainer, bank: Bank) -> list[float]:
         with torch.no_grad():
             guess = torch.cat(list(judge(torch.stack(stems.sum(0).split(length, -1)))), -1)
         signal, noise = stems.square().sum((1, 2)), (stems - guess).square().sum((1, 2))
-        for place, heard in enumerate(signal > 1e-3 * length / SR):
-            if heard:
+        for place, plays in enumerate(signal > 1e-3 * length / SR):
+            if plays:
                 scores[place].append(float(10 * torch.log10(signal[place] / noise[place])))
     return [float(np.mean(s)) if s else math.nan for s in scores]
 
 
 def train(
-    trainer: Trainer, banks: Sequence[Bank], check: Bank, name: str, out: Path, seconds: float,
+    trainers: Sequence[Trainer], banks: Callable[[], Sequence[Bank]], check: Bank, seconds: float,
     every: float = 300.0, stopped: Callable[[], bool] = lambda: False,
 ) -> None:  # fmt: skip
-    """Go on for `seconds`, at the constant rate or in the decay as the run says; check and save
-    each `every` seconds and at the end."""
-    run, losses, used = trainer.run, [], 0.0
-    decaying = run.decay > 0.0
-    samples = int((LONG if decaying else SHORT) * SR)
+    """Go on for `seconds`, at the constant rate or in the decay as the runs say; check and save
+    each `every` seconds and at the end.
+
+    Several networks learn from the same examples. banks: asked anew at each step, so that they
+    may grow.
+    """
+    used = 0.0
+    decaying = trainers[0].run.decay > 0.0
     mark = saved = time.monotonic()
     style = "{desc} {percentage:3.1f}% {elapsed}<{remaining}"
     with tqdm(total=seconds, desc="decay" if decaying else "training", bar_format=style,
               mininterval=10.0) as bar:  # fmt: skip
         while used < seconds and not stopped():
-            rng = np.random.default_rng((run.seed, run.step))
-            parts = draw_parts(banks, rng)
-            losses.append(trainer.learn(draw_batch(banks, parts, rng, run.batch, samples), parts))
+            examples = draw(trainers[0], banks())
+            for trainer in trainers:
+                trainer.learn(examples)
             now = time.monotonic()
             passed, mark = now - mark, now
             used += passed
-            if decaying:
-                run.decayed += passed
-            else:
-                run.spent += passed
+            for trainer in trainers:
+                trainer.run.count(passed)
             bar.update(min(passed, seconds - bar.n))
-            if now - saved > every or used >= seconds:
-                keep(trainer, check, name, out, losses)
-                losses, mark = [], time.monotonic()  # what the check took is not counted
-                saved = mark
-    if losses:
-        keep(trainer, check, name, out, losses)
+            if now - saved > every or used >= seconds or stopped():
+                for trainer in trainers:
+                    keep(trainer, check)
+                mark = saved = time.monotonic()  # what the check took is not counted
+
+
+def draw(trainer: Trainer, banks: Sequence[Bank]) -> Heard:
+    """The examples of a run's next step: shorter at the constant rate, and the more of them."""
+    run = trainer.run
+    rng = np.random.default_rng((run.seed, run.step))
+    seconds = LONG if run.decay else SHORT
+    size = max(1, round(run.batch * SHORT / seconds))
+    parts = draw_parts(banks, rng)
+    stems = draw_batch(banks, parts, rng, size, int(seconds * SR))
+    return heard(trainer.model, stems, parts)
 
 
 def draw_parts(banks: Sequence[Bank], rng: np.random.Generator) -> tuple[str, ...]:
     """Which parts the next examples have: those of some bank, and what they lack to be a mix."""
-    parts = choose(banks, rng).parts
+    parts = banks[int(rng.choice(len(banks), p=shares(banks)))].parts
     lacking = frozenset(STEMS).difference(*map(stems_of, parts))
     return (*parts, *(part for part in ("vocals", "instrumental") if stems_of(part) == lacking))
 
 
-def keep(trainer: Trainer, check: Bank, name: str, out: Path, losses: Sequence[float]) -> None:
+def keep(trainer: Trainer, check: Bank) -> None:
     """Check the run, write its state and the averaged weights in the hub's format."""
-    run, scores = trainer.run, validate(trainer, check)
-    run.curve.append((run.step, float(np.mean(losses)), scores))
+    run, name, out, scores = trainer.run, trainer.name, trainer.out, validate(trainer, check)
+    loss = float(torch.stack(trainer.losses).mean()) if trainer.losses else math.nan
+    trainer.losses.clear()
+    run.curve.append((run.step, loss, scores))
     hours = (run.spent + run.decayed) / 3600
     each = " ".join(f"{s}={x:.2f}" for s, x in zip(trainer.model.sources, scores, strict=True))
-    tqdm.write(f"step {run.step}, {hours:.2f} h: loss {run.curve[-1][1]:.4f}, "
+    tqdm.write(f"{name}: step {run.step}, {hours:.2f} h: loss {loss:.4f}, "
                f"SDR {np.nanmean(scores):.2f} dB: {each}")  # fmt: skip
     trainer.save(out / ("decay.pt" if run.decay else "state.pt"))
     save_hub_model(trainer.model, out, name, trainer.average)
@@ -259,9 +286,9 @@ def main() -> None:
     if args.start:
         model.load_state_dict(load_safetensors_model(args.start).state_dict())
     run = Run(args.batch, args.rate, voice=args.voice, seed=args.seed)
-    trainer = Trainer(model.to(args.device), run)
+    trainer = Trainer(args.name, model.to(args.device), run, args.out)
     with interruptible() as stopped:
-        go_on = partial(train, trainer, banks, check, args.name, args.out, stopped=stopped)
+        go_on = partial(train, [trainer], lambda: banks, check, stopped=stopped)
         if (state := latest(args.out)) and (args.decay or state.name == "state.pt"):
             trainer.load(state)
         elif (args.out / "state.pt").exists():  # what a decay left behind

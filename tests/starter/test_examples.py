@@ -8,7 +8,14 @@ import torch
 
 from server.starter import examples
 from server.starter.bank import SONG_SECONDS, SR, Bank, load_bank
-from server.starter.examples import choose, draw_batch, draw_part, equalised, limiter_gain
+from server.starter.examples import (
+    draw_batch,
+    draw_part,
+    draw_places,
+    equalised,
+    excerpts,
+    limiter_gain,
+)
 from server.starter.songs import STEMS
 
 SAMPLES = 11025
@@ -39,7 +46,7 @@ def test_batches_are_drawn_by_seed_and_vary():
 
 
 def test_parts_come_from_whichever_bank_has_them(monkeypatch):
-    monkeypatch.setattr(examples, "treated", lambda stem, rng: stem)
+    monkeypatch.setattr(examples, "treated", lambda stems, rng: stems)
     for name in ("DOUBLED", "LIMITED"):
         monkeypatch.setattr(examples, name, 0.0)
     singers, music = constant(0.1), constant(0.5, ("instrumental",))
@@ -50,7 +57,7 @@ def test_parts_come_from_whichever_bank_has_them(monkeypatch):
 
 def test_a_third_of_the_examples_are_songs_as_they_are(monkeypatch):
     """Of songs whose parts tell which song they are of."""
-    monkeypatch.setattr(examples, "treated", lambda stem, rng: stem)
+    monkeypatch.setattr(examples, "treated", lambda stems, rng: stems)
     for name in ("DOUBLED", "LIMITED"):
         monkeypatch.setattr(examples, name, 0.0)
     songs = torch.arange(50)[:, None, None, None].expand(50, 6, 2, 2 * SAMPLES) / 64
@@ -61,26 +68,47 @@ def test_a_third_of_the_examples_are_songs_as_they_are(monkeypatch):
 
 def test_banks_are_drawn_from_by_their_shares():
     banks = [constant(0.1, songs=1, share=3.0), constant(0.2, songs=9, share=1.0)]
-    rng = np.random.default_rng(0)
-    first = sum(choose(banks, rng) is banks[0] for _ in range(400))
-    assert 260 <= first <= 340
+    places = draw_places(banks, np.random.default_rng(0), 400, SAMPLES)
+    assert 260 <= np.sum(places.banks == 0) <= 340
+    assert set(places.songs[places.banks == 1]) == set(range(9))
+
+
+def test_excerpts_lie_within_their_songs_and_half_are_retuned():
+    """A bank whose samples say where they are."""
+    at = torch.arange(4 * SAMPLES) / (4 * SAMPLES)
+    bank = Bank(at.expand(2, 1, 2, -1).contiguous().double(), ("vocals",))
+    places = draw_places([bank], np.random.default_rng(0), 300, SAMPLES)
+    made = excerpts([bank], "vocals", places, SAMPLES)
+    steps = (made[:, 0, -1] - made[:, 0, 0]) * 4 * SAMPLES / (SAMPLES - 1)
+    np.testing.assert_allclose(steps, places.speeds, atol=1e-4)
+    np.testing.assert_allclose(made[:, 0, 0] * 4 * SAMPLES, places.starts, atol=0.01)
+    assert 110 <= np.sum(places.speeds != 1) <= 190
+    assert 0.87 <= places.speeds.min() < 0.9 and 1.1 < places.speeds.max() <= 1.15
+
+
+def test_a_song_just_long_enough_is_taken_whole():
+    bank = Bank(torch.ones(1, 1, 2, SAMPLES), ("vocals",))
+    places = draw_places([bank], np.random.default_rng(0), 20, SAMPLES)
+    assert (places.speeds <= 1).all() and not places.starts[places.speeds == 1].any()
+    assert (excerpts([bank], "vocals", places, SAMPLES) == 1).all()
 
 
 def test_two_clips_of_one_stem_may_sound_at_once(monkeypatch):
     monkeypatch.setattr(examples, "DOUBLED", 1.0)
-    made = draw_part([constant(0.1)], "drums", np.random.default_rng(0), SAMPLES)
-    assert 0.1 * 1.25 - 1e-3 < float(made[0, 0]) < 0.2 + 1e-3
+    made = draw_part([constant(0.1)], "drums", np.random.default_rng(0), 5, SAMPLES)
+    assert made.shape == (5, 2, SAMPLES)
+    assert ((made[:, 0, 0] > 0.1 * 1.25 - 1e-3) & (made[:, 0, 0] < 0.2 + 1e-3)).all()
 
 
 @pytest.mark.parametrize("octave", [3, 6, 9])
 def test_an_equaliser_turns_its_octave(octave):
-    gains = np.zeros(11)
-    gains[octave] = -6.0
+    gains = torch.zeros(1, 11)
+    gains[0, octave] = -6.0
     corner = 22050 * 2.0 ** (octave - 10)
     t = torch.arange(44100) / SR
     for hertz, expected in ((corner, -6.0), (corner / 4, 0.0), (corner, -6.0)):
         tone = torch.sin(2 * torch.pi * round(hertz) * t).expand(2, -1)
-        made = equalised(tone, gains)
+        (made,) = equalised(tone[None], gains)
         change = 10 * torch.log10(made.square().sum() / tone.square().sum())
         assert float(change) == pytest.approx(expected, abs=0.3)
 
@@ -88,10 +116,11 @@ def test_an_equaliser_turns_its_octave(octave):
 def test_a_limiter_keeps_below_the_ceiling_and_leaves_what_is_quiet():
     mix = 0.05 * torch.ones(2, SR)
     mix[:, 20000:24000] = 1.0
-    gain = limiter_gain(mix, 0.5)
+    gain, lower = limiter_gain(mix.expand(2, -1, -1), torch.tensor([0.5, 0.3]))
+    assert float((mix * lower).abs().max()) < 0.45
     assert float((mix * gain).abs().max()) < 0.75
     assert torch.all(gain[:15000] == 1.0) and torch.all(gain[30000:] == 1.0)
-    assert limiter_gain(torch.zeros(2, SR), 0.5).isfinite().all()
+    assert limiter_gain(torch.zeros(1, 2, SR), torch.tensor([0.5])).isfinite().all()
 
 
 def test_banks_say_which_parts_they_have(tmp_path):

@@ -5,7 +5,7 @@ import torch
 
 from server.engine.bands import BINS, spread
 from server.engine.masknet import middle_side
-from server.starter.loss import QUIET, merged, spectral_loss, targets
+from server.starter.loss import QUIET, heard, merged, spectral_loss, targets
 from server.starter.sizes import build_model
 from server.starter.songs import STEMS
 
@@ -48,7 +48,7 @@ def test_it_is_the_squared_error_of_the_spectra(sources, parts):
     if not targets(sources, parts):
         assert sources == VOCALS and "guitar" in parts
         return
-    found = spectral_loss(net, stems, parts, voice=3.0)
+    found = spectral_loss(net, heard(net, stems, parts), voice=3.0)
     torch.testing.assert_close(found, plain(net, stems, parts, 3.0), rtol=1e-3, atol=0)
 
 
@@ -90,7 +90,7 @@ def test_parts_that_are_never_told_apart_are_added_up_first():
 
 def test_bf16_is_close():
     net, stems = network(), noise(6)
-    near, exact = (spectral_loss(net, stems, STEMS, bf16=bf16) for bf16 in (True, False))
+    near, exact = (spectral_loss(net, heard(net, stems, STEMS), bf16=bf16) for bf16 in (True, False))
     assert near.dtype == torch.float32
     torch.testing.assert_close(near, exact, rtol=0.02, atol=0)
 
@@ -100,7 +100,7 @@ def test_silence_has_a_finite_loss_and_gradient():
     stems = noise(6)
     stems[0] = 0
     stems[1, 2] = 0
-    loss = spectral_loss(net, stems, STEMS)
+    loss = spectral_loss(net, heard(net, stems, STEMS))
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)

@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from server.engine.models import load_bag
 from server.starter import train as command
 from server.starter.bank import SONG_SECONDS, SR, Bank, open_bank
 from server.starter.examples import draw_batch
+from server.starter.loss import Heard, heard
 from server.starter.sizes import SIZES, build_model
 from server.starter.songs import STEMS, synthesise
 from server.starter.train import (
@@ -30,10 +32,10 @@ from server.starter.train import (
 TINY = {"channels": 8, "blocks": 1, "dim": 16, "layers": 1, "segment": 1}
 
 
-def tiny_trainer(**settings) -> Trainer:
+def tiny_trainer(out: Path = Path(), name: str = "starter", **settings) -> Trainer:
     """A trainer of a network small enough for a test, always from the same start."""
     torch.manual_seed(3)
-    trainer = Trainer(build_model(**TINY), Run(**{"batch": 2, **settings}))
+    trainer = Trainer(name, build_model(**TINY), Run(**{"batch": 2, **settings}), out)
     trainer.bf16 = False
     return trainer
 
@@ -43,13 +45,19 @@ def bank(tmp_path_factory) -> Bank:
     return Bank(open_bank(tmp_path_factory.mktemp("bank") / "two.f16", 2, 7.0, 40, 1))
 
 
-def draw(bank: Bank, seed: int, samples: int = 11025) -> torch.Tensor:
-    return draw_batch([bank], STEMS, np.random.default_rng(seed), 2, samples)
+def draw(trainer: Trainer, bank: Bank, seed: int) -> Heard:
+    stems = draw_batch([bank], STEMS, np.random.default_rng(seed), 2, 11025)
+    return heard(trainer.model, stems, STEMS)
 
 
-def go_on(trainer: Trainer, bank: Bank, out, seconds: float = 1e-9, **more) -> None:
+def learn(trainer: Trainer, bank: Bank, seeds) -> None:
+    for seed in seeds:
+        trainer.learn(draw(trainer, bank, seed))
+
+
+def go_on(trainer: Trainer, bank: Bank, seconds: float = 1e-9, **more) -> None:
     """At least a step."""
-    train(trainer, [bank], bank, "starter", out, seconds, **more)
+    train([trainer], lambda: [bank], bank, seconds, **more)
 
 
 def test_bank_holds_the_songs_of_its_seeds(bank):
@@ -59,32 +67,32 @@ def test_bank_holds_the_songs_of_its_seeds(bank):
 
 
 def test_steps_on_one_batch_lower_its_loss(bank):
-    trainer, stems = tiny_trainer(step=200, rate=1e-2), draw(bank, 1)
-    losses = [trainer.learn(stems, STEMS) for _ in range(30)]
-    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:2])
+    trainer = tiny_trainer(step=200, rate=1e-2)
+    examples = draw(trainer, bank, 1)
+    for _ in range(30):
+        trainer.learn(examples)
+    losses = torch.stack(trainer.losses)
+    assert losses[-4:].mean() < 0.8 * losses[:2].mean()
 
 
 def test_resuming_is_the_same_as_never_stopping(bank, tmp_path):
     straight, first = tiny_trainer(), tiny_trainer()
-    for seed in range(6):
-        straight.learn(draw(bank, seed), STEMS)
-    for seed in range(3):
-        first.learn(draw(bank, seed), STEMS)
+    learn(straight, bank, range(6))
+    learn(first, bank, range(3))
     first.save(tmp_path / "state.pt")
-    second = Trainer(build_model(**TINY), Run(rate=1e-3))
+    second = Trainer("starter", build_model(**TINY), Run(rate=1e-3), tmp_path)
     second.bf16 = False
     second.load(tmp_path / "state.pt")
     assert second.run.step == 3
-    for seed in range(3, 6):
-        second.learn(draw(bank, seed), STEMS)
+    learn(second, bank, range(3, 6))
     for name, value in straight.model.state_dict().items():
         torch.testing.assert_close(second.model.state_dict()[name], value)
         torch.testing.assert_close(second.average[name], straight.average[name])
 
 
 def test_a_run_leaves_weights_that_the_engine_loads(bank, tmp_path):
-    trainer = tiny_trainer()
-    go_on(trainer, bank, tmp_path)
+    trainer = tiny_trainer(tmp_path)
+    go_on(trainer, bank)
     assert trainer.run.step == 1 and len(trainer.run.curve) == 1
     assert trainer.run.spent > 0 and trainer.run.decayed == 0
     files = ModelFiles("starter", tmp_path, (tmp_path / "starter.safetensors",))
@@ -97,18 +105,36 @@ def test_a_run_leaves_weights_that_the_engine_loads(bank, tmp_path):
 def test_what_was_trained_can_be_put_in_place(bank, tmp_path):
     trained, place = tmp_path / "out", tmp_path / "weights"
     trained.mkdir(), place.mkdir()
-    go_on(tiny_trainer(), bank, trained)
+    go_on(tiny_trainer(trained), bank)
     install(trained, place, "starter")
     weights = "starter.safetensors"
     assert (place / weights).read_bytes() == (trained / weights).read_bytes()
     assert {path.name for path in place.iterdir()} == {weights}, "the listing stays"
 
 
+def test_two_networks_learn_from_the_same_examples(bank, tmp_path):
+    both = [tiny_trainer(tmp_path / name, name) for name in ("one", "two")]
+    for trainer in both:
+        trainer.out.mkdir()
+    train(both, lambda: [bank], bank, 1e-9)
+    one, two = ([*trainer.model.state_dict().values()] for trainer in both)
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert (tmp_path / "two" / "two.safetensors").exists()
+    assert (tmp_path / "one" / "state.pt").exists()
+
+
+def test_examples_are_longer_and_fewer_in_the_decay(bank):
+    trainer = tiny_trainer(batch=4)
+    short = command.draw(trainer, [bank]).waves
+    trainer.run.decay = 1.0
+    long = command.draw(trainer, [bank]).waves
+    assert short.shape == (6, 4, 2, 3 * SR) and long.shape == (6, 2, 2, 6 * SR)
+
+
 def test_average_follows_the_weights(bank):
     trainer = tiny_trainer()
     start = {k: v.clone() for k, v in trainer.average.items()}
-    for seed in range(5):
-        trainer.learn(draw(bank, seed), STEMS)
+    learn(trainer, bank, range(5))
     moved = [n for n in start if not torch.equal(start[n], trainer.average[n])]
     assert len(moved) > 0.9 * len(start) - 10
     assert any(not torch.equal(trainer.average[n], trainer.model.state_dict()[n]) for n in moved)
@@ -122,11 +148,11 @@ def test_rate_warms_up_stays_and_falls_only_in_the_decay():
 
 
 def test_a_decay_stands_beside_the_run_that_goes_on(bank, tmp_path):
-    trainer = tiny_trainer()
-    go_on(trainer, bank, tmp_path)
+    trainer = tiny_trainer(tmp_path)
+    go_on(trainer, bank)
     before = (tmp_path / "state.pt").read_bytes()
     trainer.run.decay = 1e-9
-    go_on(trainer, bank, tmp_path)
+    go_on(trainer, bank)
     assert trainer.run.decayed > 0
     assert (tmp_path / "state.pt").read_bytes() == before
     assert latest(tmp_path) == tmp_path / "decay.pt"
@@ -136,11 +162,11 @@ def test_a_decay_stands_beside_the_run_that_goes_on(bank, tmp_path):
 
 
 def test_a_run_that_is_asked_to_end_is_saved(bank, tmp_path):
-    trainer, handler = tiny_trainer(), signal.getsignal(signal.SIGINT)
+    trainer, handler = tiny_trainer(tmp_path), signal.getsignal(signal.SIGINT)
     with interruptible() as stopped:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopped()
-        go_on(trainer, bank, tmp_path, 1e9, stopped=lambda: trainer.run.step == 2)
+        go_on(trainer, bank, 1e9, stopped=lambda: trainer.run.step == 2)
     assert trainer.run.step == 2 and (tmp_path / "state.pt").exists()
     assert signal.getsignal(signal.SIGINT) is handler
 
