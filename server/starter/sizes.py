@@ -12,6 +12,8 @@ from server.starter.songs import STEMS
 SEGMENT = Fraction(117, 20)  # seconds: as the first starter has, so that a bag can hold both
 SIZES = MappingProxyType({
     "small": dict(channels=48, blocks=6, dim=256, layers=2, segment=SEGMENT),
+    # for vocals, from which other stems may be told as well: half as much again
+    "wide": dict(channels=64, blocks=8, dim=256, layers=3, segment=SEGMENT),
     # for a card: three times the work
     "large": dict(channels=72, blocks=10, dim=384, layers=4, segment=SEGMENT),
 })  # fmt: skip
