@@ -109,7 +109,7 @@ def spectral_loss(net: MaskNet, examples: Heard, voice: float = 1.0, bf16: bool 
         weight = voice if target.voice else 1.0
         mask, truth = gathered(masks, target.sources), gathered(examples.truth, target.parts)
         energy = SCALE * gathered(examples.waves, target.parts).square().sum((1, 2))
-        error = squared_error(mask, examples.power, truth).sum((1, 2)) + energy
+        error = squared_error(mask, examples.power, truth) + energy
         total = total + weight * (error / (energy + examples.floor)).mean()
         weights += weight
     return total / weights
@@ -129,16 +129,20 @@ def moments(part: Tensor, m: Tensor, s: Tensor) -> Tensor:
 
 
 def squared_error(mask: Tensor, power: Tensor, truth: Tensor) -> Tensor:
-    """|guess - target|^2 - |target|^2 of every mask value: (examples, frames, values).
+    """|guess - target|^2 - |target|^2, summed up: (examples,).
 
-    mask: (3, …) of the middle, the side, and across; power: |M|^2, |S|^2, Re(M S*) of the mix;
-    truth: the target's moments.
+    mask: (3, examples, frames, values) of the middle, the side, and across; power: |M|^2, |S|^2,
+    Re(M S*) of the mix; truth: the target's moments.
     """
-    a, b, c = mask
-    return (
-        a * (a * power[0] - 2.0 * truth[0]) + b * (b * power[1] - 2.0 * truth[1])
-        + c * (c * (power[0] + power[1]) + 2.0 * (a + b) * power[2] - 2.0 * truth[2])
-    )  # fmt: skip
+    a, b, c = mask.flatten(2)
+    m, s, both = power.flatten(2)
+    wanted_a, wanted_b, wanted_c = truth.flatten(2)
+    # each mask times how the error changes with it: few passes over what fills the memory
+    with_a = torch.addcmul(torch.addcmul(-2.0 * wanted_a, a, m), c, both, value=2.0)
+    with_b = torch.addcmul(torch.addcmul(-2.0 * wanted_b, b, s), c, both, value=2.0)
+    with_c = torch.addcmul(-2.0 * wanted_c, c, m + s)
+    dot = torch.linalg.vecdot
+    return dot(a, with_a) + dot(b, with_b) + dot(c, with_c)
 
 
 def gathered(x: Tensor, places: list[int]) -> Tensor:
