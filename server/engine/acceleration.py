@@ -1,5 +1,7 @@
 """Which forward a model gets on a device: the fastest that proves itself equal to demucs's own."""
 
+from typing import Any
+
 import structlog
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from server.config import PrecisionSetting
 from server.engine.cpu import multiplies_int8
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.graphs import Graphed, Memory
+from server.engine.masknet import MaskNet
 from server.engine.passes import CompiledPasses, TorchPasses
 
 log = structlog.get_logger()
@@ -34,7 +37,7 @@ def accelerate(
     """
     model = model.to(device).eval()
     if not has_fast_forward(model):
-        return model
+        return _graphed(model, device, memory) if isinstance(model, MaskNet) else model
     precision = precision_on(device, setting)
     fast = _fast(model, precision, memory)
     if precision != FULL and not (found := snr_db(model, fast)) >= LEAST_SNR:  # may be NaN
@@ -47,10 +50,15 @@ def _fast(model: nn.Module, precision: Precision, memory: Memory | None) -> nn.M
     device = next(model.parameters()).device
     if device.type == "cpu":
         return FastHTDemucs(model, CompiledPasses(torch.get_num_threads()), precision).eval()
-    fast = FastHTDemucs(model, TorchPasses(), precision).eval()
+    # What it makes for itself (windows, for one) is on the CPU.
+    return _graphed(FastHTDemucs(model, TorchPasses(), precision).eval().to(device), device, memory)
+
+
+def _graphed(model: Any, device: torch.device, memory: Memory | None) -> nn.Module:
+    """On a card, its forward as CUDA graphs; for models whose segments have but one length."""
     if device.type != "cuda":
-        return fast
-    return Graphed(fast, fast.valid_length(0), memory or torch.cuda.graph_pool_handle())
+        return model  # type: ignore[no-any-return]
+    return Graphed(model, model.valid_length(0), memory or torch.cuda.graph_pool_handle())
 
 
 @torch.inference_mode()

@@ -12,6 +12,7 @@ from demucs.transformer import (
 from torch import Tensor, nn
 
 from server.engine.linears import LinearBackend
+from server.engine.passes import normed
 
 
 def plain(transformer: Any) -> bool:
@@ -94,6 +95,8 @@ class Layer(nn.Module):
         heard = F.scaled_dot_product_attention(queries, keys, values)
         x = self._backend.add(x, heard.transpose(1, 2).reshape(x.shape), self.out)
         x = self._backend.feed_forward(x, self._eps, self.widen, self.narrow)
+        if x.is_cuda:
+            return normed(x, self.weight, self.bias, self._eps_out)
         return torch.addcmul(self.bias, F.layer_norm(x, x.shape[1:], eps=self._eps_out),
                              self.weight)
 

@@ -26,6 +26,7 @@ class Graphed(nn.Module):
         self._samples = samples
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
         self._memory = memory
+        self._aside: torch.cuda.Stream | None = None  # one for all: libraries keep memory for each
         self._works = True
 
     def forward(self, mix: Tensor) -> Tensor:
@@ -51,7 +52,7 @@ class Graphed(nn.Module):
         return size in self._graphs
 
     def _capture(self, given: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
-        aside = torch.cuda.Stream(given.device)
+        aside = self._aside = self._aside or torch.cuda.Stream(given.device)
         aside.wait_stream(torch.cuda.current_stream(given.device))
         with torch.cuda.stream(aside):
             for _ in range(REHEARSALS):
@@ -59,7 +60,9 @@ class Graphed(nn.Module):
         torch.cuda.current_stream(given.device).wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         # Other threads may call CUDA meanwhile: only this one's calls belong to the graph.
-        with torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"):
+        with torch.cuda.graph(
+            graph, pool=self._memory, stream=aside, capture_error_mode="thread_local"
+        ):
             made = self.model(given)
         log.info("CUDA graph captured", segments=len(given))
         return graph, given, made

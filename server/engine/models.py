@@ -50,6 +50,7 @@ class Separator:
         self.sources: tuple[str, ...] = tuple(self.recipe)
         self.segment = lengths.pop()
         self._first = [int(row.nonzero()[0]) for row in weights]  # of a member's outputs
+        self._gives = (weights != 0).tolist()  # of every member, which outputs count
         weights = weights.to(device)
         totals = weights.sum(0)
         if bool((totals == 0).any()):
@@ -79,11 +80,10 @@ class Separator:
 
         Of a bag that gives each source to a specialist, the others need not run.
         """
-        wanted = torch.tensor(needed, device=self.device)
         return tuple(
-            place for place, (_, weight) in enumerate(self.models)
-            if bool((weight.flatten()[wanted] != 0).any())
-        )  # fmt: skip
+            place for place, gives in enumerate(self._gives)
+            if any(given and want for given, want in zip(gives, needed, strict=True))
+        )
 
     def warm_up(self, segments: int) -> float:
         """Runs on silence, so that allocators, kernels and graphs are in place; seconds of a

@@ -81,15 +81,15 @@ class CompiledPasses:
 
 
 class TorchPasses:
-    """On any device, in any precision; the statistics are taken in float32."""
+    """On any device, in any precision; the statistics are taken in float32. Made for a card."""
 
     def norm_gelu(self, h: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        return F.gelu(torch.addcmul(bias, _norm(h, eps), weight))
+        return F.gelu(normed(h, weight, bias, eps))
 
     def norm_glu_add(
         self, y: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, eps: float, x: Tensor
     ) -> Tensor:
-        return torch.addcmul(x, F.glu(torch.addcmul(bias, _norm(y, eps), weight), -1), scale)
+        return torch.addcmul(x, F.glu(normed(y, weight, bias, eps), -1), scale)
 
     def gelu(self, x: Tensor) -> Tensor:
         return F.gelu(x)
@@ -106,5 +106,24 @@ def _rows(x: Tensor) -> np.ndarray:
     return x.view(-1, *x.shape[2:]).numpy()
 
 
-def _norm(x: Tensor, eps: float) -> Tensor:
-    return F.layer_norm(x, x.shape[2:], eps=eps)
+def normed(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """The norm over the last two dimensions, times weight, plus bias (both of the last alone).
+
+    Its statistics are reductions that the whole card shares; a layer norm or a group norm has
+    one block of threads for each row, and here a row may have eight million numbers.
+    """
+    variance, mean = _moments(x)
+    scale = torch.rsqrt(variance + eps) * weight
+    # One pass: float32 inside, and in memory what x has.
+    return torch.addcmul(bias - mean * scale, x, scale, out=torch.empty_like(x))
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and mean over the last two dimensions, float32 (…, 1, 1)."""
+    if x.dtype == torch.float32:
+        return torch.var_mean(x, (-2, -1), correction=0, keepdim=True)
+    # var_mean answers in the type of x, in which a variance overflows.
+    mean = x.mean((-2, -1), keepdim=True, dtype=torch.float32)
+    norm = torch.linalg.vector_norm(x, 2, (-2, -1), keepdim=True, dtype=torch.float32)
+    power = norm.square() / (x.shape[-2] * x.shape[-1])
+    return (power - mean.square()).clamp_(min=0), mean

@@ -27,6 +27,7 @@ class Transfers:
         """Memory that `to_device` can copy from without the CPU: float32, not initialised."""
         return torch.empty(shape, pin_memory=self._cuda)
 
+    @torch.inference_mode()
     def to_device(self, data: torch.Tensor) -> torch.Tensor:
         """What lies in `host` memory, on the device, for whatever is queued there next."""
         if not self._cuda:
@@ -38,6 +39,7 @@ class Transfers:
         there.record_stream(work)
         return there
 
+    @torch.inference_mode()
     def to_host(self, results: Sequence[torch.Tensor]) -> "Arrival":
         """Starts to copy results of what is queued so far back to the host."""
         if not self._cuda:
@@ -48,7 +50,7 @@ class Transfers:
             for target, result in zip(here, results, strict=True):
                 target.copy_(result, non_blocking=True)
                 result.record_stream(self._out)
-            landed = torch.cuda.Event()
+            landed = torch.cuda.Event(blocking=True)  # a core that waits is another worker's
             landed.record()
         return Arrival(here, landed)
 

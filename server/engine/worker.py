@@ -10,6 +10,7 @@ import torch
 
 from server.config import Config
 from server.engine.catalog import ModelFiles, find, serving
+from server.engine.card import prepare_card
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator
@@ -29,10 +30,12 @@ class SeparationWorker:
         self._models: dict[str, Separator] = {}
         if self._device.type == "cpu":
             prepare_cpu(config.separation.cpu_threads)
+        if self._device.type == "cuda":
+            prepare_card(self._device)
         self._engine = Engine(config.separation.batch_on(device), self._device)
         # The first job must not pay for the first forward, nor be killed for it.
         model = self._model(serving(config.pipeline.quality, config).name)
-        self._step_s = model.warm_up(self._engine.max_batch)
+        self._step_s = self._warm_up(model)
 
     def hello(self, name: str, pid: int) -> Hello:
         """What this worker says of itself when it connects."""
@@ -50,6 +53,21 @@ class SeparationWorker:
                     self._report(channel, song, error)
         finally:
             engine.close(ChannelClosed("the API process is gone"))
+
+    def _warm_up(self, model: Separator) -> float:
+        """Seconds of a forward of the largest batch, which a small card may have to make smaller.
+
+        Raises torch.OutOfMemoryError if there is no room for one segment.
+        """
+        while True:
+            try:
+                return model.warm_up(self._engine.max_batch)
+            except torch.OutOfMemoryError:
+                if self._engine.max_batch == 1:
+                    raise
+            self._engine.max_batch //= 2
+            log.warning("out of memory: smaller batches", max_batch=self._engine.max_batch)
+            torch.cuda.empty_cache()
 
     def _receive(self, channel: Channel) -> None:
         message = channel.receive()

@@ -18,7 +18,7 @@ from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.linears import Int8Linear
 from server.engine.masknet import MaskNet
 from server.engine.models import Separator, load_members
-from server.engine.passes import CompiledPasses, Passes, TorchPasses
+from server.engine.passes import CompiledPasses, Passes, TorchPasses, normed
 from server.starter.songs import synthesise
 from tests.engine.conftest import STEMS, tiny
 
@@ -60,6 +60,34 @@ def test_equals_demucs(shape: str, passes: Passes) -> None:
     for segments in (1, 3):
         mix = 0.2 * torch.randn(segments, 2, model.valid_length(1))
         torch.testing.assert_close(fast(mix), model(mix), atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", [FULL, HALF])
+@pytest.mark.parametrize("shape", ["defaults", "htdemucs"])
+@torch.inference_mode()
+def test_everything_is_on_the_models_device(shape: str, precision: Precision) -> None:
+    """Tensors without numbers, which still refuse to be mixed with a CPU's."""
+    elsewhere = torch.device("meta")
+    model = shaken(**SHAPES[shape]).to(elsewhere)
+    fast = acceleration._fast(model, precision, None)
+    kept = {tensor.device for tensor in (*fast.parameters(), *fast.buffers())}
+    assert kept == {elsewhere}
+    made = fast(torch.empty(2, 2, model.valid_length(1), device=elsewhere))
+    assert made.device == elsewhere and made.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("level", [0.0, 1.0, 200.0])
+def test_the_norm_of_a_card_is_the_norm(dtype: torch.dtype, level: float) -> None:
+    torch.manual_seed(1)
+    x = (level * (torch.randn(3, 2, 400, 24) + 2)).to(dtype)
+    weight, bias = torch.randn(24).to(dtype), torch.randn(24).to(dtype)
+    made = normed(x, weight, bias, 1e-5)
+    assert made.dtype == dtype
+    exact = torch.nn.functional.layer_norm(x.double(), (400, 24), eps=1e-5)
+    exact = exact * weight.double() + bias.double()
+    torch.testing.assert_close(made.double(), exact, atol=4e-3 if dtype == torch.float16 else 1e-4,
+                               rtol=1e-3)
 
 
 @torch.inference_mode()
