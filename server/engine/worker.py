@@ -9,8 +9,8 @@ import structlog
 import torch
 
 from server.config import Config
-from server.engine.catalog import ModelFiles, find, serving
 from server.engine.card import prepare_card
+from server.engine.catalog import ModelFiles, find, serving
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator

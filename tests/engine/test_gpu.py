@@ -7,12 +7,17 @@ import pytest
 import torch
 from demucs.apply import apply_model
 
-from server.config import Config
+from loadtests.compare import snr_db as sdr
+from server.config import Config, load
 from server.engine import catalog
 from server.engine.acceleration import LEAST_SNR, accelerate, snr_db
+from server.engine.card import prepare_card
 from server.engine.engine import Engine
 from server.engine.graphs import Graphed
 from server.engine.models import Separator, load_bag
+from server.engine.worker import SeparationWorker
+from server.errors import Cancelled
+from tests.engine.conftest import tiny_masks
 from tests.engine.test_fast import SHAPES, shaken
 from tests.engine.test_separation import noise, run, song, stems_of
 
@@ -21,6 +26,23 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA card"),
 ]
 CARD = torch.device("cuda:0")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _float32_as_the_worker_has_it() -> None:
+    prepare_card(CARD)
+
+
+def expected_of(files: catalog.ModelFiles, frames: np.ndarray) -> np.ndarray:
+    """What demucs's own `apply_model` makes of it on the card, in float32."""
+    mix = torch.from_numpy(frames.T.copy())[None]
+    made = apply_model(load_bag(files), mix, shifts=0, overlap=0.25, device=CARD)
+    return made[0].cpu().numpy()
+
+
+def least_snr(made: np.ndarray, truth: np.ndarray) -> float:
+    """dB of the worst stem."""
+    return min(sdr(*pair) for pair in zip(truth, made, strict=True))
 
 
 @pytest.mark.parametrize("name", ["single", "weighted", "hybrid", "masks", "mixture"])
@@ -33,10 +55,67 @@ def test_float32_equals_apply_model(
     engine = Engine(batch, CARD)
     engine.add(song(tmp_path / "a", frames, model))
     assert run(engine) == {"song": None}
-    mix = torch.from_numpy(frames.T.copy())[None]
-    expected = apply_model(load_bag(files), mix, shifts=0, overlap=0.25, device=CARD)[0].cpu()
     # Convolutions choose other algorithms for other batch sizes, hence not to the last bit.
-    np.testing.assert_allclose(stems_of(tmp_path / "a", model), expected.numpy(), atol=2e-4)
+    made, expected = stems_of(tmp_path / "a", model), expected_of(files, frames)
+    np.testing.assert_allclose(made, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["single", "weighted", "mixture", "htdemucs_ft", "starter"])
+@pytest.mark.parametrize("batch", [1, 16])
+def test_auto_keeps_40_db_of_apply_model(
+    name: str, batch: int, config: Config, tmp_path: Path
+) -> None:
+    files = catalog.find(name, config)
+    model, frames = Separator(files, CARD), noise(30 if name == "starter" else 9.3)
+    engine = Engine(batch, CARD)
+    engine.add(song(tmp_path / "a", frames, model))
+    assert run(engine) == {"song": None}
+    made = stems_of(tmp_path / "a", model)
+    assert least_snr(made, expected_of(files, frames)) >= LEAST_SNR
+
+
+def test_songs_share_batches_and_stay_themselves(config: Config, tmp_path: Path) -> None:
+    files = catalog.find("starter", config)
+    model, lengths = Separator(files, CARD), {"a": 21.0, "b": 1.3, "c": 9.1, "d": 0.001}
+    engine = Engine(8, CARD)
+    songs = {name: noise(seconds, len(name)) for name, seconds in lengths.items()}
+    for name, frames in songs.items():
+        engine.add(song(tmp_path / name, frames, model, name=name))
+    assert run(engine) == dict.fromkeys(lengths)
+    for name, frames in songs.items():
+        made = stems_of(tmp_path / name, model)
+        assert made.shape[-1] == len(frames)
+        assert np.abs(made - expected_of(files, frames)).max() <= 0.01 * np.abs(frames).max()
+
+
+def test_a_song_thrown_out_under_way_leaves_the_others_whole(
+    config: Config, tmp_path: Path
+) -> None:
+    model, engine = Separator(catalog.find("single", config), CARD), Engine(4, CARD)
+    frames = noise(9.3)
+    engine.add(song(tmp_path / "kept", frames, model, name="kept"))
+    engine.add(song(tmp_path / "gone", noise(20, 1), model, name="gone"))
+    list(engine.step())  # a batch with segments of both is on the card
+    assert engine.remove("gone", Cancelled("enough"))
+    assert run(engine) == {"kept": None}
+    assert not list((tmp_path / "gone").glob("[!m]*.f32")), "nothing is left of its stems"
+    made = stems_of(tmp_path / "kept", model)
+    assert least_snr(made, expected_of(catalog.find("single", config), frames)) >= LEAST_SNR
+
+
+def test_memory_stays_flat_over_many_songs(config: Config, tmp_path: Path) -> None:
+    model = Separator(catalog.find("mixture", config), CARD)
+    engine, held = Engine(16, CARD), []
+    for number in range(24):
+        engine.add(song(tmp_path / f"{number}", noise(3 + number % 5, number), model,
+                        name=f"{number}"))
+        if number % 4 == 3:
+            run(engine)
+            torch.cuda.synchronize()
+            held.append((torch.cuda.memory_allocated(), torch.cuda.memory_reserved()))
+    (allocated, reserved), (allocated_last, reserved_last) = held[2], held[-1]
+    assert allocated_last == allocated
+    assert reserved_last <= 1.1 * reserved
 
 
 @pytest.mark.parametrize("shape", ["defaults", "htdemucs"])
@@ -58,12 +137,35 @@ def test_graphs_answer_as_the_model_does() -> None:
     assert sorted(graphed._graphs) == [1, 4, 8], "captured, not given up"
 
 
+@torch.inference_mode()
+def test_a_mask_networks_graphs_answer_as_it_does() -> None:
+    model = tiny_masks(4).to(CARD)
+    graphed = accelerate(model, CARD)
+    assert isinstance(graphed, Graphed)
+    for segments in (2, 5, 2):
+        mix = 0.2 * torch.randn(segments, 2, 44100, device=CARD)
+        torch.testing.assert_close(graphed(mix), model(mix), atol=1e-4, rtol=1e-3)
+    assert sorted(graphed._graphs) == [2, 8], "captured, not given up"
+
+
+@torch.inference_mode()
+def test_networks_that_share_memory_keep_their_answers() -> None:
+    memory = torch.cuda.graph_pool_handle()
+    models = [accelerate(shaken().to(CARD), CARD, "float32", memory),
+              accelerate(tiny_masks(4).to(CARD), CARD, "float32", memory)]
+    mixes = [0.2 * torch.randn(size, 2, 44100, device=CARD) for size in (1, 8, 3, 1)]
+    made = [model(mix).clone() for mix in mixes for model in models]
+    plain = [model.model(mix) for mix in mixes for model in models]
+    for one, other in zip(made, plain, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
 def test_nan_in_one_song_leaves_the_others_bit_equal(config: Config, tmp_path: Path) -> None:
     model, made = Separator(catalog.find("single", config), CARD), []
     for poison in (0.1, np.nan):
-        bad, engine = noise(5.0, 1), Engine(4, CARD)
+        bad, engine = noise(3.0, 1), Engine(16, CARD)  # all of both fits into one batch
         bad[1000] = poison
-        engine.add(song(tmp_path / f"good{poison}", noise(5.0, 2), model, name="good"))
+        engine.add(song(tmp_path / f"good{poison}", noise(3.0, 2), model, name="good"))
         engine.add(song(tmp_path / f"bad{poison}", bad, model, name="bad"))
         ends = run(engine)
         made.append(stems_of(tmp_path / f"good{poison}", model))
@@ -79,6 +181,16 @@ def test_out_of_memory_halves_the_batch(config: Config, tmp_path: Path) -> None:
     held = torch.empty(max(0, free - 3 * 2**30), dtype=torch.uint8, device=CARD)
     assert run(engine) == {"song": None}
     assert engine.max_batch < 64
+    del held
+
+
+def test_a_card_too_small_for_the_largest_batch_gets_smaller_ones(tmp_path: Path) -> None:
+    torch.cuda.empty_cache()
+    free = torch.cuda.mem_get_info(CARD)[0]
+    held = torch.empty(max(0, free - 3 * 2**30), dtype=torch.uint8, device=CARD)
+    flags = {"server.data_dir": str(tmp_path), "separation.max_batch": 64}
+    worker = SeparationWorker(load(environ={}, flags=flags), "cuda:0")
+    assert 1 <= worker._engine.max_batch < 64
     del held
 
 
