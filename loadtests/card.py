@@ -1,0 +1,335 @@
+"""One short visit to a CUDA card: its tests, how fast it is, how near to `apply_model`.
+
+`python -m loadtests.card --out FOLDER [--seconds 140]`. Each part is a process of its own with
+a limit on its time, and what it found is in `FOLDER/results.json` as soon as it ends; `log.txt`
+holds all that was printed, and a table of the results comes last. `--device cpu --small` goes
+the same way with small models, to see that it would.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from loadtests.compare import Row
+
+RATE = 44100
+
+
+class Setting(NamedTuple):
+    """Where and how large to measure."""
+
+    device: str
+    small: bool
+
+    @property
+    def song_s(self) -> int:
+        """Seconds of a song."""
+        return 3 if self.small else 180
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Segments of one forward."""
+        return (1, 2) if self.small else (1, 4, 16, 32)
+
+
+class Findings(Row):
+    """What a part has found so far; in its file at once, for it may be stopped at any time."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        say(f"{name:<28} {value}")
+        self._path.write_text(json.dumps(self), encoding="utf-8")
+
+
+# -- the parts, each in a process of its own ------------------------------------------------------
+
+
+def forwards(setting: Setting, found: Findings) -> None:
+    """Seconds of song a second by the segments of one forward: demucs's own, ours in float32 and
+    as the engine has it, and that with cuDNN choosing by trial."""
+    import torch
+
+    from server.engine.acceleration import accelerate
+
+    device = prepared(setting)
+    found["card"] = torch.cuda.get_device_name() if device.type == "cuda" else None
+    speeds(found, "auto", accelerate(network(setting), device), setting)
+    speeds(found, "demucs", network(setting).to(device), setting)
+    speeds(found, "float32", accelerate(network(setting), device, "float32"), setting)
+    torch.backends.cudnn.benchmark = True
+    speeds(found, "auto, cuDNN by trial", accelerate(network(setting), device), setting)
+
+
+def speeds(found: Findings, name: str, model: Any, setting: Setting) -> None:
+    """Adds seconds of song a second for every batch that fits into memory."""
+    import torch
+
+    device = torch.device(setting.device)
+    samples = model.valid_length(1)
+    worth = 0.75 * samples / RATE  # a segment's share of a song, at an overlap of a quarter
+    generator = torch.Generator().manual_seed(1)
+    for size in setting.batches:
+        mix = 0.1 * torch.randn(size, 2, samples, generator=generator).to(device)
+        try:
+            with torch.inference_mode():
+                taken = median_s(lambda mix=mix: model(mix), device)  # type: ignore[misc]
+        except torch.OutOfMemoryError:
+            break
+        found[f"{name}, {size}"] = round(size * worth / taken, 1)
+
+
+def song_full_size(setting: Setting, found: Findings) -> None:
+    """Whole songs from file to files through HTDemucs of full size, beside `apply_model`."""
+    from server.engine.catalog import ModelFiles
+    from server.starter.store import save_bag, save_hub_model
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        weights = save_hub_model(network(setting), folder, "full")
+        save_bag(folder, "full", ["full"])
+        songs(setting, ModelFiles("full", folder, (weights,)), found)
+
+
+def song_starter(setting: Setting, found: Findings) -> None:
+    """The same through the model that comes with the server: two networks, mixed by gains."""
+    from server.config import load
+    from server.engine import catalog
+
+    songs(setting, catalog.find("starter", load(environ={}, flags={})), found)
+
+
+def songs(setting: Setting, files: Any, found: Findings) -> None:
+    """Seconds of one song and of several at once; of the first also `apply_model`'s, and the SNR
+    of the worst stem."""
+    import numpy as np
+    import torch
+
+    from loadtests.compare import snr_db
+    from server.config import CPU_BATCH, GPU_BATCH
+    from server.engine.models import Separator, load_bag
+    from server.work.scratch import FrameReader, FrameWriter
+
+    device = prepared(setting)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        rng = np.random.default_rng(1)
+        frames = 0.1 * rng.standard_normal((setting.song_s * RATE, 2)).astype(np.float32)
+        with FrameWriter(folder / "mix.f32") as writer:
+            writer.write(frames)
+        began = time.monotonic()
+        model = Separator(files, device)
+        loaded = time.monotonic()
+        batch = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+        step_s = model.warm_up(batch)
+        found["load_s"], found["reduced"] = round(loaded - began, 2), model.reduced
+        found["warm_up_s"] = round(time.monotonic() - loaded, 2)
+        found[f"forward_of_{batch}_s"] = round(step_s, 4)
+        for count in (1, 4):
+            taken = median_s(lambda count=count: separate(model, folder, count, batch), device)  # type: ignore[misc]
+            found[f"songs_{count}_s"] = round(taken, 3)
+            found[f"songs_{count}_times_real_time"] = round(count * setting.song_s / taken, 1)
+        profile(lambda: separate(model, folder, 1, batch))
+        made = []
+        for stem in model.sources:
+            with FrameReader(folder / "0" / f"{stem}.f32") as reader:
+                made.append(reader.read(0, reader.frames).T)
+        mix, bag = torch.from_numpy(frames.T.copy())[None], load_bag(files)
+        truth = applied(bag, mix, device, tf32=False)
+        found["snr_db"] = round(min(map(snr_db, truth, made)), 1)
+        found["apply_model_s"] = round(
+            median_s(lambda: applied(bag, mix, device, tf32=True), device, 2), 3
+        )
+        found["ratio"] = round(found["apply_model_s"] / found["songs_1_s"], 2)
+    if device.type == "cuda":
+        found["peak_gb"] = round(torch.cuda.max_memory_reserved() / 1e9, 2)
+
+
+def applied(bag: Any, mix: Any, device: Any, tf32: bool) -> Any:
+    """What demucs makes of it; `tf32`: as torch starts, or in float32 proper."""
+    import torch
+    from demucs.apply import apply_model
+
+    torch.backends.cudnn.allow_tf32 = tf32
+    return apply_model(bag, mix, shifts=0, overlap=0.25, device=device)[0].cpu().numpy()
+
+
+def separate(model: Any, folder: Path, count: int, batch: int) -> None:
+    """So many songs at once, from the mix's file to the stems' files."""
+    from loadtests.separate_bench import new_song
+    from server.engine.engine import Engine
+
+    engine = Engine(batch, model.device)
+    for number in range(count):
+        engine.add(new_song(str(number), model, folder / "mix.f32", folder / str(number)))
+    while not engine.idle:
+        for _, error in engine.step():
+            if error is not None:
+                raise error
+
+
+def profile(work: Callable[[], None]) -> None:
+    """Prints where the host's time goes."""
+    import cProfile
+    import pstats
+
+    with cProfile.Profile() as profiler:
+        work()
+    pstats.Stats(profiler, stream=sys.stdout).sort_stats("tottime").print_stats(18)
+
+
+PARTS: dict[str, tuple[Callable[[Setting, Findings], None], float]] = {  # and seconds at most
+    "forwards": (forwards, 50), "song, full size": (song_full_size, 40),
+    "song, starter": (song_starter, 30),
+}  # fmt: skip
+
+
+# -- what they share ------------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, flush=True)
+
+
+def prepared(setting: Setting) -> Any:
+    """The device, set up as a separation worker does."""
+    import torch
+
+    from server.engine.card import prepare_card
+
+    device = torch.device(setting.device)
+    if device.type == "cuda":
+        prepare_card(device)
+    return device
+
+
+def network(setting: Setting) -> Any:
+    """HTDemucs with random weights, on the CPU."""
+    from demucs.htdemucs import HTDemucs
+
+    from loadtests.separate_bench import STEMS, full_size_model
+
+    if not setting.small:
+        return full_size_model()
+    return HTDemucs(STEMS, channels=8, depth=4, t_layers=1, t_heads=2, segment=1).eval()
+
+
+def median_s(work: Callable[[], Any], device: Any, rounds: int = 3) -> float:
+    """Median seconds to the end of the device's work, after one round that does not count."""
+    from statistics import median
+
+    import torch
+
+    taken = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        taken.append(time.perf_counter() - began)
+    return median(taken[1:])
+
+
+# -- the visit ------------------------------------------------------------------------------------
+
+
+class Visit:
+    """Runs part after part until its time is over, and writes down what they found."""
+
+    def __init__(self, out: Path, seconds: float) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        self._out = out
+        self._until = time.monotonic() + seconds
+        self.found: dict[str, Row] = {}
+
+    def part(self, name: str, command: list[str], limit: float) -> None:
+        """One process, its output to the terminal and the log; past its limit it is killed."""
+        limit = min(limit, self._until - time.monotonic())
+        say(f"== {name}, at most {max(0, limit):.0f} s")
+        began = time.monotonic()
+        result = self._out / f".{name.replace(', ', '-').replace(' ', '-')}.json"
+        end = self._run([*command, "--result", str(result)] if "--part" in command else command,
+                        limit)
+        found = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
+        result.unlink(missing_ok=True)
+        self.found[name] = {"end": end, "took_s": round(time.monotonic() - began, 1)} | found
+        text = json.dumps(self.found, indent=1)
+        (self._out / "results.json").write_text(text, encoding="utf-8")
+
+    def _run(self, command: list[str], limit: float) -> str:
+        if limit < 5:
+            return "no time left"
+        environ = os.environ | {"PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(command, env=environ, text=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+
+        timer = threading.Timer(limit, stop)
+        timer.start()
+        assert process.stdout is not None
+        with open(self._out / "log.txt", "a", encoding="utf-8") as log:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                log.write(line)
+        code = process.wait()
+        timer.cancel()
+        return "past its limit" if late.is_set() else f"exit code {code}"
+
+    def table(self) -> None:
+        """Prints it all."""
+        for name, row in self.found.items():
+            say(f"\n{name}")
+            for key, value in row.items():
+                say(f"  {key:<28} {value}")
+
+
+def visit(out: Path, seconds: float, setting: Setting) -> None:
+    """Everything: the engine's tests, the measurements, a server."""
+    trip = Visit(out, seconds)
+    pytest = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "--tb=short",
+              "-p", "no:cacheprovider"]
+    trip.part("tests of the engine", [*pytest, "--timeout=40", "tests/engine"], 60)
+    for name, (_, limit) in PARTS.items():
+        command = [sys.executable, "-m", "loadtests.card", "--part", name, "--out", str(out),
+                   "--device", setting.device, *(["--small"] if setting.small else [])]
+        trip.part(name, command, limit)
+    trip.part("a server", [*pytest, "tests/e2e/test_gpu.py"], 90)
+    trip.table()
+
+
+def main() -> None:
+    """The whole visit, or one part of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=140, help="of the whole visit")
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
+    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    setting = Setting(given.device, given.small)
+    if given.part is None:
+        visit(given.out, given.seconds, setting)
+    else:
+        PARTS[given.part][0](setting, Findings(given.result))
+
+
+if __name__ == "__main__":
+    main()
