@@ -28,6 +28,7 @@ from server.engine.engine import Engine, Song
 from server.engine.models import Separator, load_bag
 from server.engine.separation import Cut, Separation
 from server.starter.store import save_bag, save_hub_model
+from server.stems import stem_gains
 from server.work.scratch import SAMPLE_RATE, FrameReader, FrameWriter
 
 SECONDS = 20
@@ -126,9 +127,9 @@ def ours(folder: Path, device: str) -> Callable[[], None]:
 
 
 def new_song(name: str, model: Separator, mix: Path, stems: Path) -> Song:
-    """All of the model's sources of a mix, into the folder `stems`."""
+    """All of the model's stems of a mix, into the folder `stems`."""
     stems.mkdir(parents=True, exist_ok=True)
-    gains = np.eye(len(model.sources), len(model.sources) + 1, dtype=np.float32)
+    gains = np.array(stem_gains(model.sources, model.name, model.recipe), np.float32)
     cut = Cut(model.segment, 0.25)
     separation = Separation(mix, stems, model.sources, gains, cut, model.device)
     return Song(name, model, separation)
