@@ -311,7 +311,7 @@ class Visit:
 def visit(out: Path, seconds: float, setting: Setting) -> None:
     """Everything: the engine's tests, the measurements, a server."""
     trip = Visit(out, seconds)
-    pytest = [sys.executable, "-m", "pytest", "-m", "gpu", "-v", "--tb=short",
+    pytest = [sys.executable, "-m", "pytest", "-m", "gpu", "-vv", "--tb=short",
               "-p", "no:cacheprovider"]
     engine = ["--timeout=40", "--session-timeout=65", "tests/engine"]  # then it tells what failed
     trip.part("tests of the engine", [*pytest, *engine], 80)
