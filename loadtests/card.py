@@ -9,6 +9,7 @@ the same way with small models, to see that it would.
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,7 +181,8 @@ def separate(model: Any, folder: Path, count: int, batch: int) -> None:
     from server.engine.engine import Engine
 
     engine = Engine(batch, model.device)
-    for number in range(count):
+    for number in range(count):  # nothing is replaced: a file system would write that out first
+        shutil.rmtree(folder / str(number), ignore_errors=True)
         engine.add(new_song(str(number), model, folder / "mix.f32", folder / str(number)))
     while not engine.idle:
         for _, error in engine.step():
