@@ -10,6 +10,22 @@ const target = (name) => new URL(`dist/${name}`, here);
 const viewer = (name) => new URL(`node_modules/swagger-ui-dist/${name}`, here);
 const names = {};
 
+/**
+ * The stretcher's package is made for a node of its own; our mixer calls its WebAssembly itself, so
+ * only the function that sets that up is taken, all that comes before the node.
+ */
+const engineAlone = {
+  name: "engine-alone",
+  setup(made) {
+    made.onLoad({ filter: /SignalsmithStretch\.mjs$/ }, async ({ path }) => {
+      const text = await readFile(path, "utf8");
+      const end = text.indexOf("function registerWorkletProcessor");
+      if (end < 0) throw new Error("signalsmith-stretch is built differently now");
+      return { contents: `${text.slice(0, end)}\nexport default SignalsmithStretch;` };
+    });
+  },
+};
+
 async function put(name, bytes) {
   const hash = createHash("sha256").update(bytes).digest("hex").slice(0, 10);
   names[name] = name.replace(".", `-${hash}.`);
@@ -24,6 +40,7 @@ async function bundle(entry, name, define = {}) {
     format: "esm",
     target: "es2022",
     define,
+    plugins: [engineAlone],
     write: false,
     legalComments: "none",
   });
@@ -42,7 +59,12 @@ async function fingerprint() {
 await rm(target(""), { recursive: true, force: true });
 await mkdir(target(""));
 await bundle("mixer-worklet.ts", "mixer.js");
-await bundle("main.ts", "main.js", { MIXER_FILE: JSON.stringify(`./${names["mixer.js"]}`) });
+await bundle("stretch-worklet.ts", "stretch.js");
+await writeFile(target("stretch.LICENSE.txt"), await readFile(source("stretch.LICENSE.txt")));
+await bundle("main.ts", "main.js", {
+  MIXER_FILE: JSON.stringify(`./${names["mixer.js"]}`),
+  STRETCH_FILE: JSON.stringify(`./${names["stretch.js"]}`),
+});
 await bundle("studio.css", "studio.css");
 await put("icon.svg", await readFile(source("icon.svg")));
 await bundle("docs.ts", "docs.js");

@@ -1,9 +1,13 @@
 /** One song: its header, and, when it is open, its player. A function of the song's state. */
 
 import { h, icon, say } from "./dom";
+import type { Bend } from "./bend";
 import { Gestures } from "./gestures";
+import { MarkerList } from "./marker-list";
+import { beside, renamed, withMarker, without } from "./markers";
 import { SAMPLE_RATE } from "./mixer";
 import { Ruler } from "./ruler";
+import { Spectrogram } from "./spectrogram";
 import { phaseOf, finalsOf, type Song } from "./state";
 import { adviceOf, lengthOf, progressOf, statusOf } from "./status";
 import { audible, type Studio } from "./studio";
@@ -49,6 +53,11 @@ export class Card {
 
   get player(): Body | null {
     return this.body;
+  }
+
+  close(): void {
+    this.body?.close();
+    this.element.remove();
   }
 
   update(song: Song, open: boolean): void {
@@ -97,7 +106,7 @@ export class Card {
   private unfold(song: Song, open: boolean): void {
     const tracks = song.mix.tracks.join();
     if (this.body !== null && (!open || this.body.tracks !== tracks)) {
-      this.body.element.remove();
+      this.body.close();
       this.body = null;
     }
     if (open && this.body === null) {
@@ -120,15 +129,20 @@ export class Body {
   private readonly rows: TrackRow[];
   private readonly transport: Transport;
   private readonly takeAway: TakeAway;
+  private readonly markers: MarkerList;
+  private readonly spectrogram: Spectrogram;
   private loopStart: number | null = null;
   private look = 0;
 
-  constructor(private readonly studio: Studio, song: Song, help: () => void) {
+  constructor(private readonly studio: Studio, private readonly first: Song, help: () => void) {
+    const song = first;
     this.key = song.key;
     this.tracks = song.mix.tracks.join();
     const { player } = studio;
     const gestures = new Gestures(this.view, {
       seek: (frame) => player.seek(frame),
+      meant: (frame, about) =>
+        this.song.markers.find((marker) => Math.abs(marker.frame - frame) < about)?.frame ?? frame,
       loop: (start, end) => this.setLoop(start, end),
       seen: () => this.repaint(),
     });
@@ -143,13 +157,23 @@ export class Body {
       play: () => void studio.toggle(this.key),
       loop: () => this.loop(),
       original: () => this.original(),
+      bend: (change) => this.bend(change),
+      mark: () => this.mark(),
+      spectrogram: () => this.spectrum(),
       zoom: (factor) => this.zoom(factor),
       help,
     });
+    this.markers = new MarkerList({
+      go: (frame) => player.seek(frame),
+      rename: (frame, name) => studio.setMarkers(this.key, (markers) => renamed(markers, frame, name)),
+      remove: (frame) => studio.setMarkers(this.key, (markers) => without(markers, frame)),
+    });
+    this.spectrogram = new Spectrogram(song.mix.tracks, studio.windows(this.key), () => this.paint());
+    gestures.lane(this.spectrogram.canvas);
     this.takeAway = new TakeAway(() => this.update(studio.opened ?? song));
     this.element = h("div", { class: "player" }, this.transport.element,
       h("div", { class: "track head" }, h("span", { class: "name" }), canvas, h("div", { class: "tools" })),
-      ...this.rows.map((row) => row.element), this.takeAway.element);
+      this.spectrogram.element, ...this.rows.map((row) => row.element), this.markers.element, this.takeAway.element);
     new ResizeObserver(() => this.repaint()).observe(canvas);
   }
 
@@ -161,7 +185,8 @@ export class Body {
       row.update(song.mix, there ? studio.url(song, row.track) : null);
     }
     const looping = song.mix.loop !== null ? "on" : this.loopStart !== null ? "started" : "off";
-    this.transport.update(song.mix, audible(song), looping);
+    this.transport.update(song.mix, audible(song), looping, this.spectrogram.open);
+    this.markers.update(song.markers);
     this.takeAway.update(song, {
       mix: (format) => studio.mixUrl(song, format),
       all: () => studio.url(song, "all"),
@@ -176,9 +201,11 @@ export class Body {
     const position = player.clock.now(player.loop);
     if (player.playing) this.view.follow(position);
     const { peaks } = this.studio;
-    const scene = { peaks, view: this.view, position, loop: player.loop, look: this.look };
+    const { markers } = this.song;
+    const scene = { peaks, view: this.view, position, loop: player.loop, markers, look: this.look };
     this.ruler.paint(scene);
     this.rows.forEach((row, track) => row.paint(scene, player.levels[track] ?? 0));
+    this.spectrogram.paint(scene, (track) => player.final(track));
     this.transport.paint(player, position, this.view.total);
     this.element.classList.toggle("waiting", player.waiting);
   }
@@ -200,6 +227,35 @@ export class Body {
     this.update(this.studio.opened ?? song);
   }
 
+  bend(change: (bend: Bend) => Bend): void {
+    this.studio.setMix(this.key, (mix) => ({ ...mix, bend: change(mix.bend) }));
+  }
+
+  /** Sets a marker where the player is; at a marker, deletes it. */
+  mark(): void {
+    const { clock, loop } = this.studio.player;
+    this.studio.setMarkers(this.key, (markers) => withMarker(markers, Math.round(clock.now(loop))));
+  }
+
+  /** Goes to the next marker on either side. */
+  jump(side: -1 | 1): void {
+    const { player } = this.studio;
+    const marker = beside(this.song.markers, player.clock.position, side, player.playing);
+    if (marker !== undefined) player.seek(marker.frame);
+  }
+
+  /** Shows the spectrogram, or hides it. */
+  spectrum(): void {
+    this.spectrogram.toggle();
+    this.update(this.song);
+  }
+
+  /** Lets go of what it fetches. */
+  close(): void {
+    this.spectrogram.close();
+    this.element.remove();
+  }
+
   original(): void {
     this.studio.setMix(this.key, (mix) => ({ ...mix, original: !mix.original }));
   }
@@ -213,6 +269,10 @@ export class Body {
   seekBy(seconds: number): void {
     const { player } = this.studio;
     player.seek(player.clock.position + seconds * SAMPLE_RATE);
+  }
+
+  private get song(): Song {
+    return this.studio.store.value.songs.find((song) => song.key === this.key) ?? this.first;
   }
 
   private setLoop(start: number, end: number): void {

@@ -7,6 +7,8 @@ const LONGEST_GUESS = 0.1; // seconds without a report after which time stands s
 export class Clock {
   /** The last position that is known for certain. */
   position = 0;
+  /** Song seconds in a second. */
+  tempo = 1;
   private running = false;
   private since = 0;
 
@@ -22,7 +24,7 @@ export class Clock {
   now(loop: Loop | null): number {
     if (!this.running) return this.position;
     const passed = Math.min(this.seconds() - this.since, LONGEST_GUESS);
-    const guess = this.position + passed * SAMPLE_RATE;
+    const guess = this.position + passed * this.tempo * SAMPLE_RATE;
     if (loop === null || this.position >= loop.end || guess < loop.end) return guess;
     return loop.start + ((guess - loop.start) % (loop.end - loop.start));
   }

@@ -25,6 +25,10 @@ export function decibels(value: number): string {
   return `${sign}${Math.abs(value).toFixed(1)} dB`;
 }
 
+export function semitones(value: number): string {
+  return value === 0 ? "±0" : value > 0 ? `+${value}` : `−${-value}`;
+}
+
 /** How long still, in words that do not pretend to know it exactly. */
 export function left(seconds: number): string {
   if (seconds < 5) return "a few seconds left";

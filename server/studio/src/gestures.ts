@@ -3,10 +3,13 @@
 import type { Viewport } from "./viewport";
 
 const STILL = 4; // CSS pixels that a click may move
+const NEAR = 6; // CSS pixels beside a marker that still mean it
 const SHORTEST = 441; // frames of a loop
 
 export interface GestureListener {
   seek(frame: number): void;
+  /** What somebody means who clicks the ruler at a frame, give or take so many. */
+  meant(frame: number, about: number): number;
   loop(start: number, end: number): void;
   seen(): void;
 }
@@ -40,7 +43,10 @@ export class Gestures {
         this.view.scroll(((last - move.clientX) / canvas.clientWidth) * this.view.frames);
         last = move.clientX;
         this.listener.seen();
-      }, () => this.listener.seek(this.view.frame(place(canvas, down))));
+      }, () => {
+        const about = (NEAR / canvas.clientWidth) * this.view.frames;
+        this.listener.seek(this.listener.meant(this.view.frame(place(canvas, down)), about));
+      });
     });
   }
 

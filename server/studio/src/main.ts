@@ -72,7 +72,7 @@ class Page {
     const keys = new Set(state.songs.map((song) => song.key));
     for (const [key, card] of this.cards) {
       if (keys.has(key)) continue;
-      card.element.remove();
+      card.close();
       this.cards.delete(key);
     }
     state.songs.forEach((song, place) => {

@@ -1,5 +1,6 @@
 /** What the page and the mixer say to each other, and how the mixer takes it. */
 
+import { straight, type Bend } from "./bend";
 import type { Layer, Loop, Mixer } from "./mixer";
 
 /** To the mixer. Frames count from the song's beginning. */
@@ -9,6 +10,7 @@ export type Order =
   | { kind: "gains"; gains: number[] }
   | { kind: "total"; frames: number }
   | { kind: "loop"; loop: Loop | null }
+  | { kind: "bend"; bend: Bend }
   | { kind: "seek"; frame: number; serial: number }
   | { kind: "play" }
   | { kind: "pause" }
@@ -31,6 +33,13 @@ export interface Spent {
   samples: Int16Array[];
 }
 
+/** From the mixer: tempo and pitch cannot be changed here. */
+export interface Unbent {
+  kind: "unbent";
+}
+
+export type Message = Report | Spent | Unbent;
+
 /** Carries an order out; returns samples that are not needed any more. */
 export function obey(mixer: Mixer, order: Order): Int16Array[] {
   if (order.kind === "drop") return mixer.drop(order.block);
@@ -48,8 +57,9 @@ function carryOut(mixer: Mixer, order: Exclude<Order, { kind: "drop" }>): void {
       mixer.total = order.frames;
       return;
     case "loop":
-      mixer.loop = order.loop;
-      return;
+      return mixer.setLoop(order.loop);
+    case "bend":
+      return mixer.setBend(order.bend);
     case "seek":
       return mixer.seek(order.frame, order.serial);
     case "play":
@@ -58,6 +68,18 @@ function carryOut(mixer: Mixer, order: Exclude<Order, { kind: "drop" }>): void {
       return mixer.pause();
     case "close":
       return mixer.close();
+  }
+}
+
+/** Gives a mixer its stretcher when it first needs one, whose script must be there by then. */
+export async function equip(mixer: Mixer, order: Order): Promise<void> {
+  if (order.kind !== "bend" || straight(order.bend) || mixer.pace.equipping) return;
+  mixer.pace.equipping = true;
+  try {
+    mixer.pace.attach(await globalThis.openStretch!());
+  } catch (error) {
+    mixer.pace.equipping = false;
+    throw error;
   }
 }
 

@@ -1,5 +1,6 @@
 /** How a song is set: gains, mutes, solos, loop, original. Pure: each change makes a new one. */
 
+import { STRAIGHT, type Bend } from "./bend";
 import type { Loop } from "./mixer";
 import { kindOf, ORIGINAL } from "./tracks";
 
@@ -14,11 +15,12 @@ export interface Mix {
   soloed: string[];
   original: boolean;
   loop: Loop | null;
+  bend: Bend;
 }
 
 export function mixOf(tracks: string[]): Mix {
   const muted = tracks.filter((name) => !kindOf(name).heard);
-  return { tracks, gains: {}, muted, soloed: [], original: false, loop: null };
+  return { tracks, gains: {}, muted, soloed: [], original: false, loop: null, bend: STRAIGHT };
 }
 
 export function withGain(mix: Mix, track: string, decibels: number): Mix {
@@ -39,7 +41,7 @@ export function withSolo(mix: Mix, track: string, beside: boolean): Mix {
 
 /** Every fader, mute and solo as at the start. */
 export function reset(mix: Mix): Mix {
-  return { ...mixOf(mix.tracks), loop: mix.loop };
+  return { ...mixOf(mix.tracks), loop: mix.loop, bend: mix.bend };
 }
 
 /** The tracks that sound. */

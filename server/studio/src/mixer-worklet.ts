@@ -1,6 +1,6 @@
 /** The mixer on the audio thread: orders come in by the port, sound and reports go out. */
 
-import { obey, report, type Order, type Spent } from "./messages";
+import { equip, obey, report, type Message, type Order } from "./messages";
 import { Mixer } from "./mixer";
 
 const FRAMES_A_REPORT = 1024;
@@ -13,10 +13,9 @@ class MixerProcessor extends AudioWorkletProcessor {
     super();
     this.mixer = new Mixer(options.processorOptions.tracks);
     this.port.onmessage = (event: MessageEvent<Order>) => {
+      equip(this.mixer, event.data).catch(() => this.say({ kind: "unbent" }));
       const samples = obey(this.mixer, event.data);
-      if (samples.length === 0) return;
-      const message: Spent = { kind: "spent", samples };
-      this.port.postMessage(message, samples.map((one) => one.buffer));
+      if (samples.length > 0) this.say({ kind: "spent", samples }, samples.map((one) => one.buffer));
     };
   }
 
@@ -27,9 +26,13 @@ class MixerProcessor extends AudioWorkletProcessor {
     if (this.unreported >= FRAMES_A_REPORT) {
       this.unreported = 0;
       const message = report(this.mixer);
-      this.port.postMessage(message, [message.levels.buffer]);
+      this.say(message, [message.levels.buffer]);
     }
     return !this.mixer.closed;
+  }
+
+  private say(message: Message, goods: ArrayBufferLike[] = []): void {
+    this.port.postMessage(message, goods as ArrayBuffer[]);
   }
 }
 

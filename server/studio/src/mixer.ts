@@ -8,6 +8,9 @@
  * cannot drift apart.
  */
 
+import { straight, type Bend } from "./bend";
+import { Pace } from "./pace";
+
 export const SAMPLE_RATE = 44_100;
 export const BLOCK = 22_050;
 const RAMP = 256; // frames of a fade: 6 ms, short for the ear and long enough not to click
@@ -32,13 +35,16 @@ interface Block {
 }
 
 export class Mixer {
-  position = 0;
+  /** The frame that is read next; the one that is heard next is the position. */
+  cursor = 0;
   playing = false;
   /** The song came to its end since it was last started. */
   ended = false;
   /** It would play, but a track that is to be heard is not here yet. */
   waiting = false;
   loop: Loop | null = null;
+  /** Tempo and pitch of what is mixed. */
+  readonly pace = new Pace();
   closed = false;
   /** The song's length; Infinity while nobody knows it. */
   total = Infinity;
@@ -85,6 +91,22 @@ export class Mixer {
     }
   }
 
+  get position(): number {
+    return this.pace.heard(this.cursor);
+  }
+
+  /** From what is heard on: what has been read ahead of that may lie behind the loop's end. */
+  setLoop(loop: Loop | null): void {
+    this.loop = loop;
+    if (this.pace.bent) this.again();
+  }
+
+  /** Tempo and pitch; they are heard as soon as the stretcher is there. */
+  setBend(bend: Bend): void {
+    if (this.pace.bent && straight(bend)) this.again();
+    this.pace.set(bend);
+  }
+
   play(): void {
     this.playing = true;
     this.ended = false;
@@ -97,7 +119,7 @@ export class Mixer {
   /** Goes there as soon as the fade has ended; `serial` tells this seek from earlier ones. */
   seek(frame: number, serial: number): void {
     this.jump = { frame: Math.max(0, Math.min(Math.round(frame), this.total)), serial };
-    if (this.fade === 0) this.land();
+    if (this.fade === 0) this.settle();
   }
 
   /** Lets all samples go; nothing is played any more. */
@@ -118,35 +140,40 @@ export class Mixer {
     left.fill(0);
     right.fill(0);
     const length = left.length;
-    if (this.fade === 0) {
-      this.land();
-      this.gains.set(this.targets); // nobody hears a step
-    }
-    const open = this.playing && this.jump === null && this.ready(length + RAMP);
+    if (this.pace.stale) this.again();
+    if (this.fade === 0) this.settle();
+    const open = this.playing && this.jump === null && this.ready(this.pace.need(length + RAMP));
     this.waiting = this.playing && this.jump === null && !open;
     this.glide(length);
     const from = this.fade;
     const frames = open ? length : Math.min(length, Math.round(from * RAMP));
-    const mixed = this.mix(left, right, frames);
+    const mixed = this.mix(left.subarray(0, frames), right.subarray(0, frames));
     this.shade(left, right, mixed, open ? 1 : -1);
     this.gains.set(this.next);
     if (mixed < frames) this.stop();
   }
 
-  /** Ends a jump: there is silence, nobody hears it. */
-  private land(): void {
-    if (this.jump === null) return;
-    this.position = this.jump.frame;
-    this.landed = this.jump.serial;
+  /** There is silence: what nobody hears can be put in order. */
+  private settle(): void {
+    this.cursor = this.jump?.frame ?? this.position;
+    this.landed = this.jump?.serial ?? this.landed;
     this.jump = null;
+    this.pace.restart();
+    this.gains.set(this.targets);
+  }
+
+  /** Fades out, and begins where it is. */
+  private again(): void {
+    this.jump ??= { frame: Math.round(this.position), serial: this.landed };
   }
 
   /** The song has ended, or a block was taken from under the position. */
   private stop(): void {
     this.fade = 0;
-    if (this.position < this.total) return;
+    if (this.cursor < this.total) return;
     this.playing = false;
     this.ended = true;
+    this.pace.restart();
   }
 
   private glide(frames: number): void {
@@ -159,7 +186,7 @@ export class Mixer {
 
   /** Whether all that is to be heard is here for so many frames on the way that is played. */
   private ready(frames: number): boolean {
-    let at = this.position;
+    let at = this.cursor;
     for (let found = 0; found < frames; ) {
       const run = this.run(at);
       if (run <= 0) return true; // the song's end: nothing is missing
@@ -186,17 +213,25 @@ export class Mixer {
     return at + run === this.loop?.end ? this.loop.start : at + run;
   }
 
-  /** Adds up to `frames` frames and moves on; returns how many there were. */
-  private mix(left: Float32Array, right: Float32Array, frames: number): number {
+  /** Fills the front of both with what is heard next; returns how many frames there were. */
+  private mix(left: Float32Array, right: Float32Array): number {
+    if (!this.pace.bent) return this.read(left, right);
+    const rest = this.cursor >= this.total ? this.pace.until(this.position, this.total) : Infinity;
+    const frames = Math.min(left.length, rest);
+    return this.pace.fill(left.subarray(0, frames), right.subarray(0, frames), this) ? frames : 0;
+  }
+
+  /** Adds up to `left.length` frames of all tracks and moves on; returns how many there were. */
+  read(left: Float32Array, right: Float32Array): number {
     let done = 0;
-    while (done < frames) {
-      const run = Math.min(this.run(this.position), frames - done);
-      if (run <= 0 || !this.has(this.position)) break;
-      for (const layer of this.blocks.get(Math.floor(this.position / BLOCK))?.layers ?? []) {
+    while (done < left.length) {
+      const run = Math.min(this.run(this.cursor), left.length - done);
+      if (run <= 0 || !this.has(this.cursor)) break;
+      for (const layer of this.blocks.get(Math.floor(this.cursor / BLOCK))?.layers ?? []) {
         this.add(layer, left, right, done, run);
       }
       done += run;
-      this.position = this.after(this.position, run);
+      this.cursor = this.after(this.cursor, run);
     }
     return done;
   }
@@ -204,7 +239,7 @@ export class Mixer {
   private add(layer: Layer, left: Float32Array, right: Float32Array, done: number, run: number): void {
     const { tracks, samples } = layer;
     const stride = 2 * tracks.length;
-    const first = (this.position % BLOCK) * stride;
+    const first = (this.cursor % BLOCK) * stride;
     for (let k = 0; k < tracks.length; k++) {
       const track = tracks[k]!;
       const step = (this.next[track]! - this.gains[track]!) / left.length / FULL_SCALE;

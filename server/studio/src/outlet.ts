@@ -5,7 +5,7 @@
  * mixer runs in the page and its sound is scheduled piece by piece, a little ahead.
  */
 
-import { obey, report, type Order, type Report, type Spent } from "./messages";
+import { equip, obey, report, type Message, type Order, type Report } from "./messages";
 import { Mixer, SAMPLE_RATE } from "./mixer";
 
 const PIECE = 1024; // frames of one chained buffer
@@ -14,11 +14,13 @@ const TICK = 60; // milliseconds between two looks
 
 export interface Outlet {
   readonly kind: "worklet" | "chained";
+  /** Fetches the stretcher's script, once; before that, a mixer cannot bend. */
+  learn(): Promise<void>;
   send(order: Order): void;
   close(): void;
 }
 
-export type Listener = (message: Report | Spent) => void;
+export type Listener = (message: Message) => void;
 
 export async function openOutlet(
   context: AudioContext,
@@ -34,14 +36,18 @@ class WorkletOutlet implements Outlet {
   readonly kind = "worklet";
   private readonly node: AudioWorkletNode;
 
-  constructor(context: AudioContext, tracks: number, listener: Listener) {
+  constructor(private readonly context: AudioContext, tracks: number, listener: Listener) {
     this.node = new AudioWorkletNode(context, "mixer", {
       numberOfInputs: 0,
       outputChannelCount: [2],
       processorOptions: { tracks },
     });
-    this.node.port.onmessage = (event: MessageEvent<Report | Spent>) => listener(event.data);
+    this.node.port.onmessage = (event: MessageEvent<Message>) => listener(event.data);
     this.node.connect(context.destination);
+  }
+
+  learn(): Promise<void> {
+    return this.context.audioWorklet.addModule(new URL(STRETCH_FILE, import.meta.url).href);
   }
 
   send(order: Order): void {
@@ -72,7 +78,12 @@ class ChainedOutlet implements Outlet {
     this.timer = window.setInterval(() => this.tick(), TICK);
   }
 
+  async learn(): Promise<void> {
+    await import(new URL(STRETCH_FILE, import.meta.url).href);
+  }
+
   send(order: Order): void {
+    equip(this.mixer, order).catch(() => this.listener({ kind: "unbent" }));
     const samples = obey(this.mixer, order);
     if (samples.length > 0) this.listener({ kind: "spent", samples });
     if (order.kind === "seek" || order.kind === "play") this.tick();

@@ -3,6 +3,7 @@
  * Orders are kept until there is sound to give them to: browsers allow it at a click, not before.
  */
 
+import { straight, STRAIGHT, type Bend } from "./bend";
 import { Clock } from "./clock";
 import type { Order, Report } from "./messages";
 import { SAMPLE_RATE, type Loop } from "./mixer";
@@ -16,6 +17,8 @@ export interface PlayerListener {
   moved(): void;
   /** A window could not be had; the feed tries again by itself. */
   failed(error: unknown): void;
+  /** Tempo and pitch cannot be changed, or not now. */
+  unbent(): void;
 }
 
 export class Player {
@@ -32,6 +35,7 @@ export class Player {
   private tracks: string[] = [];
   private finals: number[] = [];
   private gains: number[] = [];
+  private bend = STRAIGHT;
   private context: AudioContext | null = null;
   private outlet: Outlet | null = null;
   private opening: Promise<void> | null = null;
@@ -110,6 +114,12 @@ export class Player {
     this.send({ kind: "gains", gains });
   }
 
+  setBend(bend: Bend): void {
+    this.bend = bend;
+    this.clock.tempo = bend.tempo;
+    if (this.outlet !== null) void this.tune(this.outlet);
+  }
+
   setLoop(loop: Loop | null): void {
     this.loop = loop;
     this.send({ kind: "loop", loop });
@@ -122,6 +132,11 @@ export class Player {
     this.finals = finals;
     this.total = total;
     this.feed?.extend(finals, total);
+  }
+
+  /** How far one track is final. */
+  final(track: string): number {
+    return this.finals[this.tracks.indexOf(track)] ?? 0;
   }
 
   /** How far one can listen: to the nearest end of what is heard. */
@@ -150,12 +165,24 @@ export class Player {
     const outlet = await openOutlet(context, this.tracks.length, (message) => {
       if (feed !== this.feed) return;
       if (message.kind === "report") this.hear(message);
+      else if (message.kind === "unbent") this.listener.unbent();
       else for (const samples of message.samples) this.feed?.reuse(samples);
     });
     if (feed !== this.feed) return outlet.close();
     this.outlet = outlet;
     this.kind = outlet.kind;
     for (const order of this.backlog.splice(0)) outlet.send(order);
+    if (!straight(this.bend)) await this.tune(outlet);
+  }
+
+  /** Tempo and pitch as they are set; the script that changes them comes when it is first needed. */
+  private async tune(outlet: Outlet): Promise<void> {
+    try {
+      if (!straight(this.bend)) await outlet.learn();
+    } catch {
+      return this.listener.unbent();
+    }
+    if (outlet === this.outlet) outlet.send({ kind: "bend", bend: this.bend });
   }
 
   private send(order: Order): void {

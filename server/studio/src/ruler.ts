@@ -1,6 +1,7 @@
 /** The line of times above the tracks: marks, the loop, the playhead's head; a slider for keys. */
 
 import { frames as length } from "./format";
+import type { Marker } from "./markers";
 import { SAMPLE_RATE } from "./mixer";
 import type { Viewport } from "./viewport";
 import type { Scene } from "./waveform";
@@ -21,16 +22,17 @@ export class Ruler {
   }
 
   paint(scene: Scene): void {
-    const { view, position, loop, look } = scene;
+    const { view, position, loop, look, markers } = scene;
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (width === 0 || view.frames === 0) return;
     const head = Math.round(view.at(position) * width * devicePixelRatio) / devicePixelRatio;
-    const shown = `${look} ${view.start} ${view.frames} ${width} ${head} ${loop?.start} ${loop?.end}`;
+    const shown = `${look} ${view.start} ${view.frames} ${width} ${head} ${loop?.start} ${loop?.end} ${JSON.stringify(markers)}`;
     this.describe(position, view.total);
     if (shown === this.shown) return;
     this.shown = shown;
     this.fit(width, height, look);
     this.marks(view, width, height);
+    this.flags(markers, view, width, height);
     this.paper.fillStyle = this.ink;
     if (loop !== null) {
       const from = view.at(loop.start) * width;
@@ -77,6 +79,25 @@ export class Ruler {
     }
   }
 
+  /** A flag a marker, with as much of its name as there is room for. */
+  private flags(markers: Marker[], view: Viewport, width: number, height: number): void {
+    const { paper } = this;
+    paper.fillStyle = this.ink;
+    markers.forEach(({ frame, name }, place) => {
+      const x = Math.round(view.at(frame) * width);
+      if (x < -1 || x > width) return;
+      const next = markers[place + 1];
+      const room = (next === undefined ? width : Math.min(width, view.at(next.frame) * width)) - x - 14;
+      paper.fillRect(x, 0, 1, height);
+      paper.beginPath();
+      paper.moveTo(x, 0);
+      paper.lineTo(x + 8, 4);
+      paper.lineTo(x, 8);
+      paper.fill();
+      paper.fillText(fitting(paper, name, room), x + 11, 9);
+    });
+  }
+
   private describe(position: number, total: number): void {
     const second = String(Math.floor(position / SAMPLE_RATE));
     if (this.canvas.getAttribute("aria-valuenow") === second) return;
@@ -84,4 +105,13 @@ export class Ruler {
     this.canvas.setAttribute("aria-valuemax", String(Math.ceil(total / SAMPLE_RATE)));
     this.canvas.setAttribute("aria-valuetext", `${length(position)} of ${length(total)}`);
   }
+}
+
+function fitting(paper: CanvasRenderingContext2D, text: string, room: number): string {
+  if (paper.measureText(text).width <= room) return text;
+  for (let length = text.length - 1; length > 0; length--) {
+    const cut = `${text.slice(0, length)}…`;
+    if (paper.measureText(cut).width <= room) return cut;
+  }
+  return "";
 }

@@ -1,5 +1,6 @@
 /** The keyboard: one table of what each key does, and the list of it that people see. */
 
+import { STRAIGHT, withPitch, withTempo } from "./bend";
 import { h } from "./dom";
 import { reset, withMute, withSolo } from "./mix";
 import type { Body } from "./card";
@@ -10,7 +11,9 @@ const LISTED = [
   ["Space", "play, pause"], ["← →", "5 s back, forward; with Shift 1 s"], ["Home", "to the start"],
   ["L", "loop: start, end, clear"], ["1 – 9", "solo a track; with Ctrl beside others"],
   ["Shift 1 – 9", "mute a track"], ["0", "all as at the start"], ["O", "original"],
-  ["+ −", "zoom"], ["?", "this list"],
+  [", .", "slower, faster; with Shift lower, higher"], ["N", "tempo and key as recorded"],
+  ["M", "set a marker; at one, delete it"], ["J K", "to the marker before, behind"],
+  ["G", "spectrogram"], ["+ −", "zoom"], ["?", "this list"],
 ];
 
 export class Shortcuts {
@@ -45,12 +48,16 @@ export class Shortcuts {
     else if (event.key === "ArrowLeft") body.seekBy(event.shiftKey ? -1 : -5);
     else if (event.key === "ArrowRight") body.seekBy(event.shiftKey ? 1 : 5);
     else if (event.key === "Home") this.studio.player.seek(0);
-    else if (event.key.toLowerCase() === "l") body.loop();
-    else if (event.key.toLowerCase() === "o") body.original();
     else if (event.key === "+") body.zoom(0.5);
     else if (event.key === "-") body.zoom(2);
-    else return false;
+    else if (event.code === "Comma" || event.code === "Period") this.bend(body, event);
+    else return letter(body, event.key.toLowerCase());
     return true;
+  }
+
+  private bend(body: Body, event: KeyboardEvent): void {
+    const steps = event.code === "Comma" ? -1 : 1;
+    body.bend((bend) => (event.shiftKey ? withPitch(bend, steps) : withTempo(bend, steps)));
   }
 
   private track(digit: number, event: KeyboardEvent): boolean {
@@ -63,6 +70,18 @@ export class Shortcuts {
     });
     return true;
   }
+}
+
+function letter(body: Body, key: string): boolean {
+  if (key === "l") body.loop();
+  else if (key === "o") body.original();
+  else if (key === "n") body.bend(() => STRAIGHT);
+  else if (key === "m") body.mark();
+  else if (key === "j") body.jump(-1);
+  else if (key === "k") body.jump(1);
+  else if (key === "g") body.spectrum();
+  else return false;
+  return true;
 }
 
 /** Keys that the focused element wants for itself. */

@@ -1,11 +1,14 @@
 /** The songs of this browser, kept until they expire; other tabs see the same list. */
 
+import { markersOf, type Marker } from "./markers";
+
 const PLACE = "stembox.songs";
 
 export interface KeptSong {
   id: string;
   name: string;
   added: number;
+  markers?: Marker[];
 }
 
 export class SongList {
@@ -19,7 +22,8 @@ export class SongList {
   load(): KeptSong[] {
     try {
       const kept: unknown = JSON.parse(localStorage.getItem(PLACE) ?? "[]");
-      return Array.isArray(kept) ? kept.filter(isSong) : [];
+      const songs = Array.isArray(kept) ? kept.filter(isSong) : [];
+      return songs.map((song) => ({ ...song, markers: markersOf(song.markers) }));
     } catch {
       return []; // no storage here, or somebody else's words in it
     }
@@ -29,13 +33,18 @@ export class SongList {
     this.save([song, ...this.load().filter((other) => other.id !== song.id)]);
   }
 
+  mark(id: string, markers: Marker[]): void {
+    this.save(this.load().map((song) => (song.id === id ? { ...song, markers } : song)));
+  }
+
   remove(id: string): void {
     this.save(this.load().filter((song) => song.id !== id));
   }
 
   private save(songs: KeptSong[]): void {
     try {
-      localStorage.setItem(PLACE, JSON.stringify(songs.map(({ id, name, added }) => ({ id, name, added }))));
+      localStorage.setItem(PLACE, JSON.stringify(songs.map(({ id, name, added, markers }) =>
+        ({ id, name, added, markers }))));
     } catch {
       // a browser that keeps nothing: the list lives as long as the page
     }

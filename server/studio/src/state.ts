@@ -1,6 +1,7 @@
 /** What the page knows, as plain data; the views are functions of it. */
 
 import type { Job } from "./api";
+import type { Marker } from "./markers";
 import type { Mix } from "./mix";
 
 export interface Upload {
@@ -24,6 +25,7 @@ export interface Song {
   job?: Job;
   /** Its files are gone. */
   gone?: boolean;
+  markers: Marker[];
   mix: Mix;
 }
 

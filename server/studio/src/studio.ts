@@ -4,7 +4,9 @@
  */
 
 import { ApiError, type Api, type Job, type MixFormat } from "./api";
+import { STRAIGHT } from "./bend";
 import { JobEvents } from "./events";
+import type { Marker } from "./markers";
 import { gainsOf, mixOf, type Mix } from "./mix";
 import { PeakFeed } from "./peak-feed";
 import { Player } from "./player";
@@ -13,6 +15,7 @@ import { EMPTY, finalsOf, phaseOf, type Song, type State } from "./state";
 import { Store } from "./store";
 import { kindOf, PIPELINE_TRACKS } from "./tracks";
 import { Uploads } from "./uploads";
+import type { FetchWindow } from "./window-feed";
 
 const RETRY = 2500; // milliseconds between two looks for a server that is away
 
@@ -29,7 +32,8 @@ export class Studio {
   /** `moved` hears of the player's position, some forty times a second while it plays. */
   constructor(private readonly api: Api, private readonly moved: () => void) {
     this.list = new SongList((songs) => this.meet(songs));
-    this.player = new Player({ moved, failed: (error) => this.onWindowError(error) });
+    this.player = new Player({ moved, failed: (error) => this.onWindowError(error),
+      unbent: () => this.straighten() });
     this.uploads = new Uploads(api, {
       progress: (key, sent, since) => {
         const upload = this.song(key)?.upload;
@@ -116,6 +120,16 @@ export class Studio {
     if (this.player.song !== key) return;
     this.player.setGains(gainsOf(mix));
     if (mix.loop !== song.mix.loop) this.player.setLoop(mix.loop);
+    if (mix.bend !== song.mix.bend) this.player.setBend(mix.bend);
+  }
+
+  setMarkers(key: string, change: (markers: Marker[]) => Marker[]): void {
+    const song = this.song(key);
+    if (song === undefined) return;
+    const markers = change(song.markers);
+    this.change(key, { markers });
+    this.list.mark(song.id, markers);
+    this.moved();
   }
 
   async toggle(key: string): Promise<void> {
@@ -130,6 +144,12 @@ export class Studio {
     this.store.update({ locked: false });
     for (const song of this.store.value.songs) this.follow(song);
     void this.configure();
+  }
+
+  /** Reads samples of a song, wherever its job has got to. */
+  windows(key: string): FetchWindow {
+    return (names, start, frames, signal) =>
+      this.api.window(this.song(key)?.id ?? "", names, start, frames, signal);
   }
 
   url(song: Song, what: "all" | "stem" | string): string {
@@ -171,7 +191,8 @@ export class Studio {
   private addFile(file: File, key: string): void {
     this.files.set(key, file);
     const upload = { sent: 0, total: file.size, since: 0 };
-    const song = { key, id: "", name: file.name, added: Date.now(), upload, mix: mixOf(PIPELINE_TRACKS) };
+    const song = { key, id: "", name: file.name, added: Date.now(), upload, markers: [],
+      mix: mixOf(PIPELINE_TRACKS) };
     this.store.update({ songs: [song, ...this.store.value.songs], notice: "" });
     const { limit } = this.store.value;
     if (limit > 0 && file.size > limit * 1_048_576) {
@@ -187,7 +208,7 @@ export class Studio {
     if (song === undefined) return void this.api.remove(job.job_id).catch(() => undefined);
     const { upload: _, ...rest } = song;
     const added = { ...rest, id: job.job_id };
-    this.list.add({ id: added.id, name: added.name, added: added.added });
+    this.list.add({ id: added.id, name: added.name, added: added.added, markers: added.markers });
     this.put(key, added);
     this.onJob(key, job);
     this.follow(added);
@@ -206,12 +227,15 @@ export class Studio {
       if (song.id !== "" && !known.has(song.id)) this.forget(song.key, false);
     }
     for (const song of kept.toReversed()) {
-      if (!this.store.value.songs.some((other) => other.id === song.id)) this.insert(song, false);
+      const known = this.store.value.songs.find((other) => other.id === song.id);
+      if (known === undefined) this.insert(song, false);
+      else this.change(known.key, { markers: song.markers ?? [] });
     }
   }
 
   private insert(kept: KeptSong, keep = true): void {
-    const song: Song = { ...kept, key: kept.id, mix: mixOf(PIPELINE_TRACKS) };
+    const song: Song = { ...kept, key: kept.id, markers: kept.markers ?? [],
+      mix: mixOf(PIPELINE_TRACKS) };
     if (keep) this.list.add(kept);
     const songs = [song, ...this.store.value.songs].sort((a, b) => b.added - a.added);
     this.store.update({ songs });
@@ -269,14 +293,21 @@ export class Studio {
     }
   }
 
+  /** What could not be had is not shown as if it were. */
+  private straighten(): void {
+    const { open } = this.store.value;
+    if (open !== null) this.setMix(open, (mix) => ({ ...mix, bend: STRAIGHT }));
+    this.store.update({ notice: "Tempo and key cannot be changed now: try again in a moment." });
+  }
+
   /** Gives the open song's card what sounds and what is drawn. */
   private load(song: Song): void {
     const { tracks } = song.mix;
     const id = (): string => this.song(song.key)?.id ?? "";
-    this.player.load(song.key, tracks, (names, start, frames, signal) =>
-      this.api.window(id(), names, start, frames, signal));
+    this.player.load(song.key, tracks, this.windows(song.key));
     this.player.setGains(gainsOf(song.mix));
     this.player.setLoop(song.mix.loop);
+    this.player.setBend(song.mix.bend);
     this.peakFeed?.close();
     this.peakFeed = new PeakFeed(
       tracks.filter((name) => kindOf(name).shown),

@@ -1,14 +1,19 @@
-/** Play, loop, time, original, zoom: one row, always in reach. */
+/** Play, loop, time, original, tempo, key, zoom: one row, always in reach. */
 
+import { FASTEST, SLOWEST, STRAIGHT, straight, WIDEST, withPitch, withTempo, type Bend } from "./bend";
 import { h, icon, say } from "./dom";
-import { frames } from "./format";
+import { frames, semitones } from "./format";
 import type { Mix } from "./mix";
 import type { Player } from "./player";
+import { Stepper } from "./stepper";
 
 export interface TransportActions {
   play(): void;
   loop(): void;
   original(): void;
+  bend(change: (bend: Bend) => Bend): void;
+  mark(): void;
+  spectrogram(): void;
   zoom(factor: number): void;
   help(): void;
 }
@@ -21,6 +26,9 @@ export class Transport {
   private readonly position = h("span", { class: "position" }, "0:00.0");
   private readonly total = h("span", { class: "total" });
   private readonly note = h("span", { class: "note" });
+  private readonly tempo: Stepper;
+  private readonly pitch: Stepper;
+  private readonly spectrogram: HTMLButtonElement;
 
   constructor(actions: TransportActions) {
     this.play = h("button", { type: "button", class: "play", "data-action": "play",
@@ -28,21 +36,42 @@ export class Transport {
     this.loop = button("loop", "Loop", "Set the loop's start, then its end, then clear it (L)", actions.loop);
     this.loop.prepend(icon("loop"));
     this.original = button("original", "Original", "Hear the song as it came in (O)", actions.original);
+    this.tempo = new Stepper("Tempo", "tempo", ", and .", { down: "Slower", up: "Faster" }, {
+      step: (steps) => actions.bend((bend) => withTempo(bend, steps)),
+      reset: () => actions.bend((bend) => ({ ...bend, tempo: STRAIGHT.tempo })),
+    });
+    this.pitch = new Stepper("Key", "key", "shift with , and .", { down: "Lower", up: "Higher" }, {
+      step: (steps) => actions.bend((bend) => withPitch(bend, steps)),
+      reset: () => actions.bend((bend) => ({ ...bend, semitones: STRAIGHT.semitones })),
+    });
+    this.spectrogram = button("spectrogram", "Spectrogram", "Show the pitches of a track (G)", actions.spectrogram);
+    const settings = h("span", { class: "settings", id: "settings" }, this.tempo.element, this.pitch.element,
+      button("set-marker", "Mark", "Set a marker here; at a marker, delete it (M)", actions.mark), this.spectrogram);
+    const more = h("button", { type: "button", class: "icon-button more", "aria-expanded": "false",
+      "aria-controls": "settings", "aria-label": "Tempo, key, markers", click: () => {
+        const open = this.element.classList.toggle("unfolded");
+        more.setAttribute("aria-expanded", String(open));
+      } }, icon("more"));
     const zoom = h("span", { class: "zoom" },
       button("zoom-out", "−", "Zoom out", () => actions.zoom(2)),
       button("zoom-in", "+", "Zoom in (ctrl and wheel)", () => actions.zoom(0.5)));
     this.element = h("div", { class: "transport", role: "toolbar", "aria-label": "Player" },
       this.play, h("span", { class: "time" }, this.position, " / ", this.total),
-      this.loop, this.original, this.note, zoom,
+      this.loop, this.original, more, settings, this.note, zoom,
       button("help", "?", "Keyboard shortcuts (?)", actions.help));
   }
 
-  update(mix: Mix, able: boolean, looping: "off" | "started" | "on"): void {
+  update(mix: Mix, able: boolean, looping: "off" | "started" | "on", spectrogram: boolean): void {
     this.play.disabled = !able;
     this.loop.setAttribute("aria-pressed", String(looping === "on"));
     this.loop.classList.toggle("started", looping === "started");
     say(this.loop.lastChild as Element, looping === "started" ? "Loop to…" : "Loop");
     this.original.setAttribute("aria-pressed", String(mix.original));
+    this.spectrogram.setAttribute("aria-pressed", String(spectrogram));
+    const { tempo, semitones: shift } = mix.bend;
+    this.tempo.update(`${tempo.toFixed(2)}×`, place(tempo, SLOWEST, FASTEST), tempo === STRAIGHT.tempo);
+    this.pitch.update(semitones(shift), place(shift, -WIDEST, WIDEST), shift === STRAIGHT.semitones);
+    this.element.classList.toggle("bent", !straight(mix.bend));
   }
 
   paint(player: Player, position: number, total: number): void {
@@ -59,6 +88,10 @@ export class Transport {
     say(this.note, waiting ? "waiting for the next part"
       : kind === "chained" ? "simple playback: this page is not on HTTPS" : "");
   }
+}
+
+function place(value: number, lowest: number, highest: number): "lowest" | "between" | "highest" {
+  return value <= lowest ? "lowest" : value >= highest ? "highest" : "between";
 }
 
 function button(action: string, text: string, title: string, click: () => void): HTMLButtonElement {

@@ -4,6 +4,7 @@
  * anew when the peaks, the part that is seen, the size or the theme change.
  */
 
+import type { Marker } from "./markers";
 import type { Loop } from "./mixer";
 import type { Columns, Peaks } from "./peaks";
 import type { Viewport } from "./viewport";
@@ -18,6 +19,7 @@ export interface Scene {
   view: Viewport;
   position: number;
   loop: Loop | null;
+  markers: Marker[];
   /** Changes with the theme. */
   look: number;
 }
@@ -44,7 +46,8 @@ export class Waveform {
     const final = peaks?.final(this.track) ?? 0;
     const x = (frame: number): number => Math.round(view.at(frame) * width);
     const stamp = `${peaks?.version} ${view.start} ${view.frames} ${width} ${height} ${scene.look}`;
-    const shown = `${stamp} ${x(scene.position)} ${loop?.start} ${loop?.end} ${view.total}`;
+    const places = scene.markers.map((marker) => x(marker.frame)).join();
+    const shown = `${stamp} ${x(scene.position)} ${loop?.start} ${loop?.end} ${view.total} ${places}`;
     if (shown === this.shown) return;
     this.shown = shown;
     if (stamp !== this.stamp) this.keep(peaks, view, stamp);
@@ -55,6 +58,7 @@ export class Waveform {
     this.copy(played, width, REST);
     this.cover(Math.max(0, x(final)), Math.min(width, x(view.total)));
     if (loop !== null) this.frame(x(loop.start), x(loop.end));
+    for (const marker of scene.markers) this.line(x(marker.frame));
     paper.fillStyle = this.ink;
     paper.fillRect(x(scene.position), 0, Math.max(1, Math.round(devicePixelRatio)), height);
   }
@@ -91,6 +95,13 @@ export class Waveform {
     this.paper.globalAlpha = 0.7;
     this.paper.fillRect(from, 0, line, this.canvas.height);
     this.paper.fillRect(to - line, 0, line, this.canvas.height);
+    this.paper.globalAlpha = 1;
+  }
+
+  private line(at: number): void {
+    this.paper.fillStyle = this.ink;
+    this.paper.globalAlpha = 0.35;
+    this.paper.fillRect(at, 0, Math.max(1, Math.round(devicePixelRatio)), this.canvas.height);
     this.paper.globalAlpha = 1;
   }
 
