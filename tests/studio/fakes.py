@@ -120,6 +120,7 @@ class FakeServer:
         self.songs: list[FakeJob] = []
         self.refusal: tuple[int, str] | None = None
         self.away = False
+        self.lost = "-"  # no answer for addresses that begin so
         self.key = ""
         self.requests: list[str] = []
         self.lock = threading.Lock()
@@ -140,7 +141,7 @@ class FakeServer:
         if scope["type"] == "http":
             query = scope["query_string"].decode()
             self.requests.append(f"{scope['method']} {scope['path']}?{query}")
-            if self.away:
+            if self.away or scope["path"].startswith(self.lost):
                 raise ConnectionError("the server is away")
             if not self._lets_in(scope):
                 await JSONResponse({"detail": "Missing API key"}, 401)(scope, receive, send)

@@ -125,12 +125,13 @@ export class Body {
   readonly tracks: string;
   readonly view = new Viewport();
   private readonly key: string;
+  private readonly gestures: Gestures;
   private readonly ruler: Ruler;
   private readonly rows: TrackRow[];
   private readonly transport: Transport;
   private readonly takeAway: TakeAway;
   private readonly markers: MarkerList;
-  private readonly spectrogram: Spectrogram;
+  private spectrogram: Spectrogram | null = null;
   private loopStart: number | null = null;
   private look = 0;
 
@@ -139,7 +140,7 @@ export class Body {
     this.key = song.key;
     this.tracks = song.mix.tracks.join();
     const { player } = studio;
-    const gestures = new Gestures(this.view, {
+    this.gestures = new Gestures(this.view, {
       seek: (frame) => player.seek(frame),
       meant: (frame, about) =>
         this.song.markers.find((marker) => Math.abs(marker.frame - frame) < about)?.frame ?? frame,
@@ -149,10 +150,10 @@ export class Body {
     const canvas = h("canvas", { class: "ruler", role: "slider", tabindex: "0", "aria-valuemin": "0",
       "aria-valuemax": "0", "aria-valuenow": "0", "aria-label": "Position" });
     this.ruler = new Ruler(canvas);
-    gestures.ruler(canvas);
+    this.gestures.ruler(canvas);
     this.rows = song.mix.tracks.filter((name) => kindOf(name).shown).map((name) =>
       new TrackRow(name, (change) => studio.setMix(this.key, change)));
-    for (const row of this.rows) gestures.lane(row.waveform.canvas);
+    for (const row of this.rows) this.gestures.lane(row.waveform.canvas);
     this.transport = new Transport({
       play: () => void studio.toggle(this.key),
       loop: () => this.loop(),
@@ -168,12 +169,10 @@ export class Body {
       rename: (frame, name) => studio.setMarkers(this.key, (markers) => renamed(markers, frame, name)),
       remove: (frame) => studio.setMarkers(this.key, (markers) => without(markers, frame)),
     });
-    this.spectrogram = new Spectrogram(song.mix.tracks, studio.windows(this.key), () => this.paint());
-    gestures.lane(this.spectrogram.canvas);
     this.takeAway = new TakeAway(() => this.update(studio.opened ?? song));
     this.element = h("div", { class: "player" }, this.transport.element,
       h("div", { class: "track head" }, h("span", { class: "name" }), canvas, h("div", { class: "tools" })),
-      this.spectrogram.element, ...this.rows.map((row) => row.element), this.markers.element, this.takeAway.element);
+      ...this.rows.map((row) => row.element), this.markers.element, this.takeAway.element);
     new ResizeObserver(() => this.repaint()).observe(canvas);
   }
 
@@ -185,7 +184,7 @@ export class Body {
       row.update(song.mix, there ? studio.url(song, row.track) : null);
     }
     const looping = song.mix.loop !== null ? "on" : this.loopStart !== null ? "started" : "off";
-    this.transport.update(song.mix, audible(song), looping, this.spectrogram.open);
+    this.transport.update(song.mix, audible(song), looping, this.spectrogram?.open ?? false);
     this.markers.update(song.markers);
     this.takeAway.update(song, {
       mix: (format) => studio.mixUrl(song, format),
@@ -205,7 +204,7 @@ export class Body {
     const scene = { peaks, view: this.view, position, loop: player.loop, markers, look: this.look };
     this.ruler.paint(scene);
     this.rows.forEach((row, track) => row.paint(scene, player.levels[track] ?? 0));
-    this.spectrogram.paint(scene, (track) => player.final(track));
+    this.spectrogram?.paint(scene, (track) => player.final(track));
     this.transport.paint(player, position, this.view.total);
     this.element.classList.toggle("waiting", player.waiting);
   }
@@ -246,13 +245,14 @@ export class Body {
 
   /** Shows the spectrogram, or hides it. */
   spectrum(): void {
+    this.spectrogram ??= this.unrolled();
     this.spectrogram.toggle();
     this.update(this.song);
   }
 
   /** Lets go of what it fetches. */
   close(): void {
-    this.spectrogram.close();
+    this.spectrogram?.close();
     this.element.remove();
   }
 
@@ -269,6 +269,14 @@ export class Body {
   seekBy(seconds: number): void {
     const { player } = this.studio;
     player.seek(player.clock.position + seconds * SAMPLE_RATE);
+  }
+
+  private unrolled(): Spectrogram {
+    const { tracks } = this.song.mix;
+    const spectrogram = new Spectrogram(tracks, this.studio.windows(this.key), () => this.paint());
+    this.gestures.lane(spectrogram.canvas);
+    this.rows[0]!.element.before(spectrogram.element);
+    return spectrogram;
   }
 
   private get song(): Song {

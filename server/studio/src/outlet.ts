@@ -14,8 +14,11 @@ const TICK = 60; // milliseconds between two looks
 
 export interface Outlet {
   readonly kind: "worklet" | "chained";
-  /** Fetches the stretcher's script, once; before that, a mixer cannot bend. */
-  learn(): Promise<void>;
+  /**
+   * Fetches the stretcher's script, once; before that, a mixer cannot bend. Browsers remember what
+   * failed: another attempt needs another number.
+   */
+  learn(attempt: number): Promise<void>;
   send(order: Order): void;
   close(): void;
 }
@@ -32,6 +35,10 @@ export async function openOutlet(
   return new WorkletOutlet(context, tracks, listener);
 }
 
+function stretcher(attempt: number): string {
+  return new URL(STRETCH_FILE + (attempt > 0 ? `?${attempt}` : ""), import.meta.url).href;
+}
+
 class WorkletOutlet implements Outlet {
   readonly kind = "worklet";
   private readonly node: AudioWorkletNode;
@@ -46,8 +53,8 @@ class WorkletOutlet implements Outlet {
     this.node.connect(context.destination);
   }
 
-  learn(): Promise<void> {
-    return this.context.audioWorklet.addModule(new URL(STRETCH_FILE, import.meta.url).href);
+  learn(attempt: number): Promise<void> {
+    return this.context.audioWorklet.addModule(stretcher(attempt));
   }
 
   send(order: Order): void {
@@ -78,8 +85,8 @@ class ChainedOutlet implements Outlet {
     this.timer = window.setInterval(() => this.tick(), TICK);
   }
 
-  async learn(): Promise<void> {
-    await import(new URL(STRETCH_FILE, import.meta.url).href);
+  async learn(attempt: number): Promise<void> {
+    await import(stretcher(attempt));
   }
 
   send(order: Order): void {

@@ -36,6 +36,7 @@ export class Player {
   private finals: number[] = [];
   private gains: number[] = [];
   private bend = STRAIGHT;
+  private misses = 0; // how often the script for it could not be had
   private context: AudioContext | null = null;
   private outlet: Outlet | null = null;
   private opening: Promise<void> | null = null;
@@ -178,8 +179,9 @@ export class Player {
   /** Tempo and pitch as they are set; the script that changes them comes when it is first needed. */
   private async tune(outlet: Outlet): Promise<void> {
     try {
-      if (!straight(this.bend)) await outlet.learn();
+      if (!straight(this.bend)) await outlet.learn(this.misses);
     } catch {
+      this.misses++;
       return this.listener.unbent();
     }
     if (outlet === this.outlet) outlet.send({ kind: "bend", bend: this.bend });

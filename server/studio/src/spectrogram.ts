@@ -19,6 +19,7 @@ export class Spectrogram {
   private readonly feed: SpectrumFeed;
   private shades = new Uint32Array(256);
   private colours = { ink: "", quiet: "", font: "" };
+  private dyed = "";
   private stamp = "";
   private shown = "";
 
@@ -28,7 +29,7 @@ export class Spectrogram {
     this.canvas = h("canvas", { class: "lane", role: "img" });
     this.paper = this.canvas.getContext("2d")!;
     this.feed = new SpectrumFeed(fetchWindow, changed);
-    this.element = h("div", { class: "track spectrogram", hidden: true, role: "group", "aria-label": "Spectrogram" },
+    this.element = h("div", { class: "track spectrum", hidden: true, role: "group", "aria-label": "Spectrogram" },
       h("span", { class: "name" }, this.choice), this.canvas, h("div", { class: "tools" }));
   }
 
@@ -63,7 +64,7 @@ export class Spectrogram {
     const shown = `${stamp} ${x(scene.position)}`;
     if (shown === this.shown) return;
     this.shown = shown;
-    if (stamp !== this.stamp) this.keep(look, track, stamp);
+    if (stamp !== this.stamp) this.keep(look, scene.look, stamp);
     this.paper.clearRect(0, 0, width, this.canvas.height);
     this.picture(look, x);
     this.marks();
@@ -83,9 +84,10 @@ export class Spectrogram {
   }
 
   /** A picture with a pixel a column and a band, to be stretched over the canvas. */
-  private keep({ start, end, step }: Look, track: string, stamp: string): void {
+  private keep({ start, end, step, track }: Look, look: number, stamp: string): void {
     this.stamp = stamp;
-    this.dye(kindOf(track).tone);
+    if (this.dyed !== `${look} ${track}`) this.dye(kindOf(track).tone);
+    this.dyed = `${look} ${track}`;
     const first = Math.floor(start / step);
     const count = Math.ceil(end / step) - first + 1;
     const image = new ImageData(count, BANDS);

@@ -120,7 +120,9 @@ export class Studio {
     if (this.player.song !== key) return;
     this.player.setGains(gainsOf(mix));
     if (mix.loop !== song.mix.loop) this.player.setLoop(mix.loop);
-    if (mix.bend !== song.mix.bend) this.player.setBend(mix.bend);
+    if (mix.bend === song.mix.bend) return;
+    this.store.update({ notice: "" });
+    this.player.setBend(mix.bend);
   }
 
   setMarkers(key: string, change: (markers: Marker[]) => Marker[]): void {
