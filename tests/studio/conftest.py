@@ -15,6 +15,7 @@ import structlog
 
 from tests.api.fakes import serving
 
+from .axe import script
 from .fakes import FakeJob, FakeServer, music
 
 CHROMIUM = os.environ.get("STEMBOX_CHROMIUM") or shutil.which("chromium")
@@ -46,6 +47,15 @@ def unable(reason: str) -> None:
     if MUST:
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def axe() -> None:
+    """Skips where the library that finds what is not accessible is missing."""
+    try:
+        script()
+    except ModuleNotFoundError:
+        unable("no axe here: pip install axe-playwright-python")
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,8 @@ import pytest
 from server.config import load
 from tests.api.fakes import FakeJobs, app_of, serving
 
+from .axe import findings
+
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
@@ -26,3 +28,26 @@ def test_both_apis_and_a_console_that_works(page: Any) -> None:
     page.locator(".opblock-post", has_text="/jobs").wait_for()
     asked = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert all(name.startswith(page.url.split("/docs")[0]) for name in asked), "no other host"
+
+
+@pytest.mark.parametrize("name", ["Audio Pipeline API", "StemSplit API"])
+def test_axe_finds_nothing(page: Any, axe: None, name: str) -> None:
+    page.get_by_role("link", name=name).click()
+    page.get_by_role("heading", name=name).wait_for()
+    page.locator(".opblock").first.wait_for()
+    assert findings(page) == []
+    page.locator(".opblock-summary-control").first.click()
+    page.locator(".opblock-body").get_by_role("button", name="Execute").wait_for()
+    assert findings(page) == []
+
+
+def test_light_and_dark(page: Any) -> None:
+    dark = "document.documentElement.classList.contains('dark-mode')"
+    assert not page.evaluate(dark)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(dark)
+    page.locator('[data-action="theme"]').click()
+    page.wait_for_function(f"!{dark}")
+    page.reload()
+    page.get_by_role("heading", name="Audio Pipeline API").wait_for()
+    assert not page.evaluate(dark), "what was chosen stays"

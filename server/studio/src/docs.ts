@@ -1,5 +1,9 @@
 /** The reference of both APIs, from the documents that this server itself serves. */
 
+import { icon } from "./dom";
+import { mend } from "./docs-mend";
+import { ThemeSwitch } from "./theme";
+
 /** The bundled viewer; it comes as a script of its own. */
 declare const SwaggerUIBundle: (options: {
   url: string;
@@ -26,5 +30,14 @@ function show(): void {
   });
 }
 
+const button = document.querySelector<HTMLButtonElement>('[data-action="theme"]')!;
+button.append(icon("theme"));
+const theme: ThemeSwitch = new ThemeSwitch(button, () => queueMicrotask(paint));
+
+function paint(): void {
+  document.documentElement.classList.toggle("dark-mode", theme.dark);
+}
+
+mend(document.getElementById("reference")!);
 window.addEventListener("hashchange", show);
 show();

@@ -13,6 +13,11 @@ export class ThemeSwitch {
     this.show();
   }
 
+  /** Whether the page is dark now. */
+  get dark(): boolean {
+    return (document.documentElement.dataset.theme ?? this.current) === "dark";
+  }
+
   private get current(): Theme {
     return this.chosen ?? (this.system.matches ? "dark" : "light");
   }
@@ -38,9 +43,8 @@ export class ThemeSwitch {
 
   private show(): void {
     if (this.chosen !== null) document.documentElement.dataset.theme = this.chosen;
-    const dark = (document.documentElement.dataset.theme ?? this.current) === "dark";
-    this.button.setAttribute("aria-pressed", String(dark));
-    this.button.title = dark ? "Light theme" : "Dark theme";
+    this.button.setAttribute("aria-pressed", String(this.dark));
+    this.button.title = this.dark ? "Light theme" : "Dark theme";
     this.changed();
   }
 }
