@@ -10,6 +10,7 @@ from server.config import load
 from tests.api.fakes import FakeJobs, app_of, serving
 
 from .axe import findings
+from .test_page import until
 
 
 @pytest.fixture
@@ -42,12 +43,15 @@ def test_axe_finds_nothing(page: Any, axe: None, name: str) -> None:
 
 
 def test_light_and_dark(page: Any) -> None:
-    dark = "document.documentElement.classList.contains('dark-mode')"
-    assert not page.evaluate(dark)
+    def dark() -> bool:
+        return bool(page.evaluate("document.documentElement.classList.contains('dark-mode')"))
+
+    page.get_by_role("heading", name="Audio Pipeline API").wait_for()
+    assert not dark()
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(dark)
+    until(page, dark)
     page.locator('[data-action="theme"]').click()
-    page.wait_for_function(f"!{dark}")
+    until(page, lambda: not dark())
     page.reload()
     page.get_by_role("heading", name="Audio Pipeline API").wait_for()
-    assert not page.evaluate(dark), "what was chosen stays"
+    assert not dark(), "what was chosen stays"
