@@ -446,6 +446,40 @@ def test_another_tab(page: Any, server: FakeServer, job: FakeJob, song: Path, ur
     until(page, lambda: page.locator(".card").count() == 0 and job.gone)
 
 
+def test_only_one_tab_is_heard(
+    page: Any, server: FakeServer, job: FakeJob, song: Path, url: str
+) -> None:
+    job.complete()
+    card = choose(page, server, job, song)
+    other = page.context.new_page()
+    other.goto(url)
+    card.locator('[data-action="play"]:enabled').click()
+    until(page, lambda: clock(page) > 1000)
+    twin = other.locator(f'[data-job="{job.id}"]')
+    twin.locator('[data-action="play"]:enabled').click()
+    until(other, lambda: clock(other) > 1000)
+    page.get_by_text("Paused: another tab plays now.").wait_for()
+    card.get_by_label("Play", exact=True).click()
+    until(other, lambda: twin.get_by_label("Play", exact=True).count() == 1)
+    page.get_by_text("Paused: another tab plays now.").wait_for(state="hidden")
+    other.close()
+
+
+@pytest.mark.parametrize(("status", "detail", "advice"), [
+    (401, "Missing API key", "Missing API key. Give the key above, then try again."),
+    (413, "File too large", "File too large. Choose another file, or try this one again."),
+    (429, "Too many requests", "Too many requests. Try again in a moment."),
+    (503, "The queue is full", "The queue is full. Try again in a moment."),
+])  # fmt: skip
+def test_what_to_do_about_a_refusal(
+    page: Any, server: FakeServer, song: Path, status: int, detail: str, advice: str
+) -> None:
+    page.expected.append("Failed to load resource")
+    server.refusal = (status, detail)
+    page.set_input_files("input[type=file]", song)
+    page.locator(".card").get_by_text(advice).wait_for()
+
+
 def test_without_an_audio_worklet(
     page: Any, server: FakeServer, song: Path, url: str
 ) -> None:

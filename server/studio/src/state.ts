@@ -20,7 +20,7 @@ export interface Song {
   /** Unix milliseconds. */
   added: number;
   upload?: Upload;
-  /** Why the server did not take it. */
+  /** Why the server did not take it, and what to do next. */
   refused?: string;
   job?: Job;
   /** Its files are gone. */

@@ -1,5 +1,6 @@
 /** What a song's state is called: one sentence, and how far it is. Pure. */
 
+import type { ApiError } from "./api";
 import { frames, left, megabytes, time } from "./format";
 import { SAMPLE_RATE } from "./mixer";
 import { heardOf } from "./mix";
@@ -27,11 +28,18 @@ export function statusOf(song: Song, now: number): string {
   }
 }
 
+/** Why a song was not taken, and what to do: not every refusal is the file's fault. */
+export function refusalOf({ status, message }: ApiError): string {
+  if (status === 401 || status === 403) return `${sentence(message)} Give the key above, then try again.`;
+  if (status === 0 || status === 429 || status >= 500) return `${sentence(message)} Try again in a moment.`;
+  return `${sentence(message)} Choose another file, or try this one again.`;
+}
+
 /** What went wrong or was lost, and what to do next; empty where nothing was. */
 export function adviceOf(song: Song, retention: number): string {
   switch (phaseOf(song)) {
     case "refused":
-      return `${sentence(song.refused!)} Choose another file, or try this one again.`;
+      return song.refused!;
     case "failed": {
       const failed = song.job?.stages.find((stage) => stage.status === "failed");
       const reason = song.job?.error ?? failed?.error;

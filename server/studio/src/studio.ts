@@ -9,9 +9,11 @@ import { JobEvents } from "./events";
 import type { Marker } from "./markers";
 import { gainsOf, mixOf, type Mix } from "./mix";
 import { PeakFeed } from "./peak-feed";
+import { OtherTabs } from "./other-tabs";
 import { Player } from "./player";
 import { SongList, type KeptSong } from "./songs";
 import { EMPTY, finalsOf, phaseOf, type Song, type State } from "./state";
+import { refusalOf } from "./status";
 import { Store } from "./store";
 import { kindOf, PIPELINE_TRACKS } from "./tracks";
 import { Uploads } from "./uploads";
@@ -26,6 +28,7 @@ export class Studio {
   private readonly uploads: Uploads;
   private readonly files = new Map<string, File>();
   private readonly jobs = new Map<string, JobEvents>();
+  private readonly tabs = new OtherTabs(() => this.yield());
   private peakFeed: PeakFeed | null = null;
   private keys = 0;
 
@@ -137,7 +140,11 @@ export class Studio {
   async toggle(key: string): Promise<void> {
     if (this.store.value.open !== key) this.open(key);
     if (this.player.playing) this.player.pause();
-    else await this.player.play();
+    else {
+      this.tabs.tell();
+      if (this.store.value.notice) this.store.update({ notice: "" });
+      await this.player.play();
+    }
   }
 
   /** Takes a key for a server that wants one, and begins anew with it. */
@@ -218,7 +225,7 @@ export class Studio {
   }
 
   private refuse(key: string, error: ApiError): void {
-    this.change(key, { refused: error.message });
+    this.change(key, { refused: refusalOf(error) });
     if (error.status === 401) this.store.update({ locked: true });
   }
 
@@ -270,6 +277,12 @@ export class Studio {
     if (job.status === "failed" && this.player.song === key) this.player.unload();
     else if (!same && this.player.song === key) this.load(changed);
     else this.extend(changed);
+  }
+
+  private yield(): void {
+    if (!this.player.playing) return;
+    this.player.pause();
+    this.store.update({ notice: "Paused: another tab plays now." });
   }
 
   private onGone(key: string): void {
