@@ -203,7 +203,7 @@ export class Body {
     const { markers } = this.song;
     const scene = { peaks, view: this.view, position, loop: player.loop, markers, look: this.look };
     this.ruler.paint(scene);
-    this.rows.forEach((row, track) => row.paint(scene, player.levels[track] ?? 0));
+    this.rows.forEach((row, track) => row.paint(scene, player.levels[track] ?? 0, player.playing));
     this.spectrogram?.paint(scene, (track) => player.final(track));
     this.transport.paint(player, position, this.view.total);
     this.element.classList.toggle("waiting", player.waiting);

@@ -18,7 +18,7 @@ export class Spectrogram {
   private readonly kept = document.createElement("canvas");
   private readonly feed: SpectrumFeed;
   private shades = new Uint32Array(256);
-  private colours = { ink: "", quiet: "", font: "" };
+  private colours = { ink: "", ground: "", quiet: "", font: "" };
   private dyed = "";
   private stamp = "";
   private shown = "";
@@ -118,20 +118,26 @@ export class Spectrogram {
       const y = Math.round((1 - part) * canvas.height);
       paper.fillStyle = this.colours.quiet;
       paper.fillRect(0, y, 6 * devicePixelRatio, Math.max(1, Math.round(devicePixelRatio)));
+      const text = hertz < 1000 ? `${hertz} Hz` : `${hertz / 1000} kHz`;
+      const place = [9 * devicePixelRatio, y + 4 * devicePixelRatio] as const;
+      paper.strokeStyle = this.colours.ground; // readable on whatever the picture has there
+      paper.lineWidth = 4 * devicePixelRatio;
+      paper.strokeText(text, ...place);
       paper.fillStyle = this.colours.ink;
-      paper.fillText(hertz < 1000 ? `${hertz} Hz` : `${hertz / 1000} kHz`, 9 * devicePixelRatio, y + 4 * devicePixelRatio);
+      paper.fillText(text, ...place);
     }
   }
 
   /** From nothing by way of the track's own colour to the ink, in the theme that is shown. */
   private dye(tone: string): void {
     const style = getComputedStyle(this.canvas);
-    this.colours = { ink: style.getPropertyValue("--ink"), quiet: style.color, font: style.fontFamily };
+    const [ink, ground] = [style.getPropertyValue("--ink"), style.getPropertyValue("--surface")];
+    this.colours = { ink, ground, quiet: style.color, font: style.fontFamily };
     const pen = new OffscreenCanvas(256, 1).getContext("2d")!;
     const ramp = pen.createLinearGradient(0, 0, 256, 0);
-    ramp.addColorStop(0, style.getPropertyValue("--surface"));
+    ramp.addColorStop(0, ground);
     ramp.addColorStop(0.7, style.getPropertyValue(`--${tone}`));
-    ramp.addColorStop(1, this.colours.ink);
+    ramp.addColorStop(1, ink);
     pen.fillStyle = ramp;
     pen.fillRect(0, 0, 256, 1);
     this.shades = new Uint32Array(pen.getImageData(0, 0, 256, 1).data.buffer);

@@ -6,8 +6,9 @@ export const MOMENT = 4096; // frames of one spectrum: 93 ms, a bin every 11 Hz
 export const BANDS = 160; // from low to high, the same step in pitch each
 export const LOWEST_HERTZ = 40;
 export const HIGHEST_HERTZ = 16_000;
-const FLOOR = -90; // dB of a full sine that is shown as nothing
-const CEILING = -12;
+const FLOOR = -84; // dB of a full sine that is shown as nothing
+const CEILING = -6;
+const CONTRAST = 1.6; // what is loud stands out of what is everywhere
 
 /** Radix-2 Fourier transform of one size, its tables made once. */
 export class Fourier {
@@ -80,6 +81,7 @@ export class Spectrum {
       power = Math.max(power, this.real[bin]! ** 2 + this.imaginary[bin]! ** 2);
     }
     const decibels = 10 * Math.log10(power / (MOMENT / 4) ** 2 + 1e-12);
-    return Math.max(0, Math.min(255, Math.round((255 * (decibels - FLOOR)) / (CEILING - FLOOR))));
+    const part = Math.max(0, Math.min(1, (decibels - FLOOR) / (CEILING - FLOOR)));
+    return Math.round(255 * part ** CONTRAST);
   }
 }

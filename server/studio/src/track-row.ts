@@ -59,9 +59,10 @@ export class TrackRow {
     link(this.link, url);
   }
 
-  paint(scene: Scene, level: number): void {
+  /** `level` falls slowly while it plays, and at once when nothing is heard any more. */
+  paint(scene: Scene, level: number, playing: boolean): void {
     this.waveform.paint(scene);
-    const shown = Math.max(level, this.shownLevel * FALL);
+    const shown = playing ? Math.max(level, this.shownLevel * FALL) : 0;
     if (shown === this.shownLevel) return;
     this.shownLevel = shown < 1e-4 ? 0 : shown;
     const decibels = 20 * Math.log10(Math.max(this.shownLevel, 1e-4));
