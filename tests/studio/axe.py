@@ -6,7 +6,8 @@ from typing import Any
 WIDE = {"width": 1280, "height": 900}
 NARROW = {"width": 390, "height": 844}
 RUN = """async () => {
-  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame); // the theme follows
+  const picture = () => new Promise(requestAnimationFrame);
+  await picture().then(picture); // the theme has followed by then
   const { violations } = await axe.run(document, { resultTypes: ["violations"] });
   return violations.flatMap((rule) => rule.nodes.map((node) =>
     `${rule.id}: ${node.target.join(" ")}: ${node.failureSummary.replaceAll("\\n", " ")}`));

@@ -1,7 +1,8 @@
 """Takes the README's pictures from the real page: `python -m tests.studio.picture FOLDER`.
 
 listening.png: a song of three minutes, heard while it is being separated; done.png: the demo song,
-dark, with a loop, markers, another tempo and a spectrogram; phone.png: on a phone. Needs Chromium and Playwright, as the tests do.
+dark, with a loop, markers, another tempo and a spectrogram; phone.png: on a phone. Needs Chromium
+and Playwright, as the tests do.
 """
 
 import sys

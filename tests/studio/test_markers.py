@@ -80,7 +80,8 @@ def test_kept_with_the_song_and_seen_in_another_tab(page: Any, card: Any, job: F
 
 def test_what_somebody_else_has_kept_there_does_no_harm(page: Any, card: Any, job: FakeJob) -> None:
     page.evaluate("""(id) => localStorage.setItem("stembox.songs", JSON.stringify([{
-      id, name: "song", added: 1, markers: [{ frame: "x", name: 1 }, null, { frame: 44100, name: "good" }],
+      id, name: "song", added: 1,
+      markers: [{ frame: "x", name: 1 }, null, { frame: 44100, name: "good" }],
     }]))""", job.id)  # fmt: skip
     page.reload()
     until(page, lambda: names(card) == ["good"])
