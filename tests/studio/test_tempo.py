@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from .fakes import RATE, FakeServer
-from .test_page import ALL_STEMS, TAP, at, choose, clock, constant, hears, lane, until
+from .tab import Tab, page_megabytes
+from .test_page import ALL_STEMS, CLICK, DROP, TAP, at, choose, clock, constant, hears, lane, until
 
 SPECTRUM = """() => {
   if (!window.tap) return 0;
@@ -140,3 +141,49 @@ def test_without_an_audio_worklet(page: Any, server: FakeServer, song: Path, url
     card.locator('[data-action="play"]:enabled').click()
     card.get_by_text("this page is not on HTTPS").wait_for()
     until(page, lambda: 1.35 < pace(page, 3) < 1.65)
+
+
+SIZES = """() => [...document.querySelectorAll(".transport button, .markers button, .markers input")]
+  .map((element) => element.getBoundingClientRect())
+  .filter((box) => box.width > 0)
+  .map((box) => [box.width, box.height, box.right])"""
+
+
+def test_on_a_phone_they_are_behind_a_tap(page: Any, server: FakeServer, song: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    job = constant(120)
+    job.complete()
+    card = choose(page, server, job, song)
+    card.locator('[data-action="play"]:enabled').wait_for()
+    faster = card.locator('[data-action="tempo-up"]')
+    assert not faster.is_visible()
+    card.get_by_label("Tempo, key, markers").click()
+    faster.click()
+    card.get_by_role("button", name="Tempo 1.05×, reset").wait_for()
+    card.locator('[data-action="set-marker"]').click()
+    sizes = page.evaluate(SIZES)
+    assert len(sizes) >= 14
+    assert min(height for _, height, _ in sizes) >= 44
+    assert min(width for width, _, _ in sizes) >= 44
+    assert max(right for *_, right in sizes) <= 390
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_an_hour_at_another_tempo_takes_little_memory(
+    browser: Any, server: FakeServer, url: str
+) -> None:
+    job = constant(3600)
+    job.complete()
+    server.songs.append(job)
+    tab = Tab(browser, url)
+    tab.until("document.querySelector('main') !== null")
+    tab.run(f"({DROP})(['hour.wav', 'audio/wav'])")
+    tab.until("""document.querySelector('[data-action="play"]:enabled') !== null""")
+    for action in ("play", "spectrogram", *["tempo-up"] * 10):
+        tab.run(f"""document.querySelector('.player [data-action="{action}"]').click()""")
+    tab.until("document.querySelector('.spectrum[data-state=whole]') !== null")
+    for part in (0.1, 0.9, 0.5):
+        tab.run(f"({CLICK})({part})")
+        tab.until(f"document.documentElement.dataset.clock > {(3600 * part + 2) * RATE}")
+        assert page_megabytes() < 150
+    tab.close()

@@ -26,7 +26,7 @@ export class Stepper {
     this.value = part("", "reset", name, listener.reset);
     this.element = h("span", { class: "stepper", role: "group", "aria-label": name },
       h("span", { class: "label", "aria-hidden": "true" }, name),
-      h("span", { class: "steps" }, this.down, this.value, this.up));
+      h("span", { class: "steps", "aria-live": "polite" }, this.down, this.value, this.up));
   }
 
   /** `text` as it is shown; `place`: at the bottom, between, at the top; `plain`: as it began. */
