@@ -466,7 +466,7 @@ def test_only_one_tab_is_heard(
 
 
 @pytest.mark.parametrize(("status", "detail", "advice"), [
-    (401, "Missing API key", "Missing API key. Give the key above, then try again."),
+    (401, "Missing API key", "Missing API key. Give a key that is let in, then try again."),
     (413, "File too large", "File too large. Choose another file, or try this one again."),
     (429, "Too many requests", "Too many requests. Try again in a moment."),
     (503, "The queue is full", "The queue is full. Try again in a moment."),

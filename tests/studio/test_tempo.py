@@ -143,7 +143,7 @@ def test_without_an_audio_worklet(page: Any, server: FakeServer, song: Path, url
     until(page, lambda: 1.35 < pace(page, 3) < 1.65)
 
 
-SIZES = """() => [...document.querySelectorAll(".transport button, .markers button, .markers input")]
+SIZES = """() => [...document.querySelectorAll(".transport button, .markers :is(button, input)")]
   .map((element) => element.getBoundingClientRect())
   .filter((box) => box.width > 0)
   .map((box) => [box.width, box.height, box.right])"""

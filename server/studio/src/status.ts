@@ -30,9 +30,11 @@ export function statusOf(song: Song, now: number): string {
 
 /** Why a song was not taken, and what to do: not every refusal is the file's fault. */
 export function refusalOf({ status, message }: ApiError): string {
-  if (status === 401 || status === 403) return `${sentence(message)} Give the key above, then try again.`;
-  if (status === 0 || status === 429 || status >= 500) return `${sentence(message)} Try again in a moment.`;
-  return `${sentence(message)} Choose another file, or try this one again.`;
+  const said = sentence(message);
+  if (status === 401 || status === 403) return `${said} Give a key that is let in, then try again.`;
+  if (status === 402) return `${said} With more of them, try again.`; // credits
+  if (status === 0 || status === 429 || status >= 500) return `${said} Try again in a moment.`;
+  return `${said} Choose another file, or try this one again.`;
 }
 
 /** What went wrong or was lost, and what to do next; empty where nothing was. */
