@@ -233,6 +233,7 @@ export class Body {
   /** Sets a marker where the player is; at a marker, deletes it. */
   mark(): void {
     const { clock, loop } = this.studio.player;
+    if (!audible(this.song)) return;
     this.studio.setMarkers(this.key, (markers) => withMarker(markers, Math.round(clock.now(loop))));
   }
 
@@ -245,6 +246,7 @@ export class Body {
 
   /** Shows the spectrogram, or hides it. */
   spectrum(): void {
+    if (!audible(this.song)) return;
     this.spectrogram ??= this.unrolled();
     this.spectrogram.toggle();
     this.update(this.song);

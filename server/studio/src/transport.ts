@@ -28,6 +28,7 @@ export class Transport {
   private readonly note = h("span", { class: "note" });
   private readonly tempo: Stepper;
   private readonly pitch: Stepper;
+  private readonly marker: HTMLButtonElement;
   private readonly spectrogram: HTMLButtonElement;
 
   constructor(actions: TransportActions) {
@@ -44,9 +45,10 @@ export class Transport {
       step: (steps) => actions.bend((bend) => withPitch(bend, steps)),
       reset: () => actions.bend((bend) => ({ ...bend, semitones: STRAIGHT.semitones })),
     });
+    this.marker = button("set-marker", "Mark", "Set a marker here; at a marker, delete it (M)", actions.mark);
     this.spectrogram = button("spectrogram", "Spectrogram", "Show the pitches of a track (G)", actions.spectrogram);
     const settings = h("span", { class: "settings", id: "settings" }, this.tempo.element, this.pitch.element,
-      button("set-marker", "Mark", "Set a marker here; at a marker, delete it (M)", actions.mark), this.spectrogram);
+      this.marker, this.spectrogram);
     const more = h("button", { type: "button", class: "icon-button more", "aria-expanded": "false",
       "aria-controls": "settings", "aria-label": "Tempo, key, markers", click: () => {
         const open = this.element.classList.toggle("unfolded");
@@ -62,7 +64,7 @@ export class Transport {
   }
 
   update(mix: Mix, able: boolean, looping: "off" | "started" | "on", spectrogram: boolean): void {
-    this.play.disabled = !able;
+    this.play.disabled = this.marker.disabled = this.spectrogram.disabled = !able;
     this.loop.setAttribute("aria-pressed", String(looping === "on"));
     this.loop.classList.toggle("started", looping === "started");
     say(this.loop.lastChild as Element, looping === "started" ? "Loop to…" : "Loop");

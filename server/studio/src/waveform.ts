@@ -56,7 +56,8 @@ export class Waveform {
     const played = Math.max(0, Math.min(width, x(scene.position)));
     this.copy(0, played, 1);
     this.copy(played, width, REST);
-    this.cover(Math.max(0, x(final)), Math.min(width, x(view.total)));
+    const end = view.total > 0 ? Math.min(width, x(view.total)) : width; // all of an unknown length
+    this.cover(Math.max(0, x(final)), end);
     if (loop !== null) this.frame(x(loop.start), x(loop.end));
     for (const marker of scene.markers) this.line(x(marker.frame));
     paper.fillStyle = this.ink;
