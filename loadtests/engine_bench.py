@@ -40,6 +40,7 @@ STRIDE = 0.75 * 7.8  # seconds of song that a segment is worth at an overlap of 
 BATCHES = {"cpu": (1, 2, 4), "cuda": (1, 2, 4, 8, 16, 32, 64)}
 JOBS = (1, 4, 16)
 ROUNDS = 3
+TRAINED = Path(__file__).parents[1] / "tests" / "engine" / "weights"
 FIRST_SEED, SONGS = 2_000_000, 10  # songs that the starter never heard
 
 
@@ -139,9 +140,9 @@ class Bench:
             return rows
 
     def quality(self) -> Row:
-        """What reduced precision costs the starter: the worst stem of the songs that
+        """What reduced precision costs a trained HTDemucs: the worst stem of the songs that
         `make quality` begins with, against demucs's own forward."""
-        files = catalog.find("starter", load(environ={}, flags={}))
+        files = catalog.whole("trained", TRAINED)
         assert files is not None
         own: Any = load_members(files).networks[0].to(self._device).eval()
         fast = accelerate(load_members(files).networks[0], self._device)

@@ -27,7 +27,7 @@ from server.starter.songs import STEMS, synthesise
 from server.starter.train import VALIDATION_SEED
 
 STARTER = whole("starter", WEIGHTS)
-FLOOR_DB = 2.0  # mean SDR of four stems over two songs of 12 s
+FLOOR_DB = 3.0  # mean SDR of four stems over two songs of 12 s
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_without_matplotlib_only_the_picture_is_missing(tmp_path, monkeypatch, c
 def test_shipped_weights_load_and_are_small(starter):
     assert tuple(starter.sources) == STEMS
     assert starter.samplerate == 44100
-    assert sum(path.stat().st_size for path in STARTER.files) < 20_000_000
+    assert sum(path.stat().st_size for path in STARTER.files) < 24_000_000
 
 
 def test_shipped_stems_add_up_to_the_mix():
