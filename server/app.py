@@ -29,6 +29,7 @@ from server.engine import catalog
 from server.engine.devices import devices
 from server.errors import ConfigError
 from server.jobs.accounts import Accounts
+from server.jobs.deliveries import Deliveries
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.fetching import Fetcher
 from server.jobs.folders import Folders, server_secret, socket_path
@@ -50,6 +51,7 @@ from store import (
     AccountRepository,
     CreditRepository,
     Database,
+    DeliveryRepository,
     JobRepository,
     UploadRepository,
     WebhookRepository,
@@ -192,7 +194,8 @@ class Components:
         self.admin = AdminServer(database, secret, accounts.forget_keys)
         listening = Listening(jobs, folders)
         services = Services(
-            split, accounts, uploads, Webhooks(hooks, client), listening,
+            split, accounts, uploads, Webhooks(hooks, client),
+            Deliveries(DeliveryRepository(database), hooks, self._sender.wake), listening,
             Outlooks(jobs, listening, config.jobs.retention_hours),
             Renders(config, jobs, folders, self.workers, intake.check_room),
         )

@@ -143,5 +143,13 @@ class WebhookNotFound(StemboxError):
     """No webhook has this id (or it is not this account's)."""
 
 
+class DeliveryNotFound(StemboxError):
+    """No delivery has this id (or it is not this account's)."""
+
+
+class AlreadyDelivered(StemboxError):
+    """A delivery that has arrived: it is not sent again."""
+
+
 class IdempotencyConflict(StemboxError):
     """An Idempotency-Key that came before with another body."""

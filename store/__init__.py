@@ -7,6 +7,7 @@ answered to a client is lost.
 from store.accounts import AccountRepository
 from store.connection import Database, DatabaseError
 from store.credits import CreditRepository, Entry, InsufficientCredits
+from store.deliveries import DeliveryRepository
 from store.idempotency import AnsweredBefore, IdempotencyRecord
 from store.jobs import JobRepository
 from store.records import Claim, Job, NewJob, Stage, StagePlan, Track
@@ -16,7 +17,7 @@ from store.webhooks import WebhookRepository
 
 __all__ = [
     "FETCH", "AccountRepository", "AnsweredBefore", "Claim", "CreditRepository", "Database",
-    "DatabaseError", "Entry", "IdempotencyRecord", "InsufficientCredits", "Job", "JobRepository",
-    "LeaseLost", "NewJob", "Stage", "StagePlan", "StageRepository", "Track", "UploadRepository",
-    "WebhookRepository",
+    "DatabaseError", "DeliveryRepository", "Entry", "IdempotencyRecord", "InsufficientCredits",
+    "Job", "JobRepository", "LeaseLost", "NewJob", "Stage", "StagePlan", "StageRepository", "Track",
+    "UploadRepository", "WebhookRepository",
 ]

@@ -61,6 +61,10 @@ class CreditRepository:
         """An account's ledger, the oldest entry first: all of it, or the `last` entries."""
         return await self._db.read(_entries, account_id, last)
 
+    async def page(self, account_id: str, limit: int, offset: int) -> tuple[list[Booked], int]:
+        """A page of an account's ledger, the newest entry first, and how many there are in all."""
+        return await self._db.read(_page, account_id, limit, offset)
+
 
 def book(db: sqlite3.Connection, entry: Entry) -> None:
     """Adds one entry, within a transaction of the caller's. Raises as `add`."""
@@ -85,3 +89,12 @@ def _balance(db: sqlite3.Connection, account_id: str) -> tuple[int, float | None
 def _entries(db: sqlite3.Connection, account_id: str, last: int) -> list[Booked]:
     rows = db.execute(SQL["select_entries"], {"account_id": account_id, "last": last}).fetchall()
     return [Booked(**dict(row)) for row in reversed(rows)]
+
+
+def _page(
+    db: sqlite3.Connection, account_id: str, limit: int, offset: int
+) -> tuple[list[Booked], int]:
+    values = {"account_id": account_id}
+    total: int = db.execute(SQL["count_entries"], values).fetchone()[0]
+    rows = db.execute(SQL["select_ledger"], values | {"limit": limit, "offset": offset}).fetchall()
+    return [Booked(**dict(row)) for row in rows], total

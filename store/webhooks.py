@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from store.connection import Database
+from store.deliveries import Attempt, book_attempt
 from store.statements import load
 
 SQL = load("webhooks")
@@ -31,14 +32,16 @@ class Webhook(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
-    """One event for one endpoint. `webhook_id` None: the job's own callback address."""
+    """One event for one endpoint. `webhook_id` None: the job's own callback address; `job_id`
+    None: a test. `by_hand`: somebody has asked for it to be sent (1, or 0)."""
 
     id: str
-    job_id: str
+    job_id: str | None
     webhook_id: str | None
     event: str
     attempt: int
     created_at: float
+    by_hand: int = 0
 
 
 class FailedDelivery(Struct, frozen=True):
@@ -88,13 +91,15 @@ class WebhookRepository:
         """Deletes deliveries of before this time that are over."""
         await self._db.write(_forget, before)
 
-    async def delivered(self, delivery: Delivery, now: float) -> None:
+    async def delivered(self, delivery: Delivery, attempt: Attempt, now: float) -> None:
         """Books a success: the endpoint's count of failures begins anew."""
-        await self._db.write(_delivered, delivery, now)
+        await self._db.write(_delivered, delivery, attempt, now)
 
-    async def missed(self, delivery: Delivery, failure: FailedDelivery, now: float) -> None:
-        """Books a failure; too many in a row, or a `gone`, disable the webhook."""
-        await self._db.write(_missed, delivery, failure, now)
+    async def missed(
+        self, delivery: Delivery, attempt: Attempt, failure: FailedDelivery, now: float
+    ) -> None:
+        """Books a failure; too many in a row, or a `gone`, disable the webhook. A test's do not."""
+        await self._db.write(_missed, delivery, attempt, failure, now)
 
 
 def _add(db: sqlite3.Connection, webhook: Webhook, at_most: int) -> bool:
@@ -145,17 +150,22 @@ def _next_time(db: sqlite3.Connection, now: float) -> float | None:
     return value
 
 
-def _delivered(db: sqlite3.Connection, delivery: Delivery, now: float) -> None:
+def _delivered(db: sqlite3.Connection, delivery: Delivery, attempt: Attempt, now: float) -> None:
+    book_attempt(db, delivery.id, attempt)
     db.execute(SQL["delivered"], {"id": delivery.id})
-    db.execute(SQL["called_well"], {"id": delivery.webhook_id, "now": now})
+    values = {"id": delivery.webhook_id, "now": now, "by_hand": delivery.by_hand}
+    db.execute(SQL["called_well"], values)
 
 
 def _missed(
-    db: sqlite3.Connection, delivery: Delivery, failure: FailedDelivery, now: float
-) -> None:
+    db: sqlite3.Connection, delivery: Delivery, attempt: Attempt, failure: FailedDelivery,
+    now: float,
+) -> None:  # fmt: skip
+    book_attempt(db, delivery.id, attempt)
     told: dict[str, Any] = {"id": delivery.id, "error": failure.error, "next_at": failure.next_at}
     db.execute(SQL["not_delivered"], told)
     values = {"id": delivery.webhook_id, "error": failure.error, "now": now,
-              "gone": int(failure.gone), "limit": failure.limit}  # fmt: skip
+              "gone": int(failure.gone), "limit": failure.limit,
+              "counts": int(delivery.job_id is not None)}  # fmt: skip
     db.execute(SQL["called_badly"], values)
     db.execute(SQL["give_up_of"], {"id": delivery.webhook_id})

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from server.audio.heard import Heard
-from server.jobs.accounts import Accounts
-from server.jobs.idempotency import Idempotency, meaning
+from server.jobs.accounts import Accounts, Booked
+from server.jobs.deliveries import Attempt, Deliveries, SentEvent
+from server.jobs.idempotency import Idempotency, meaning, meaning_of
 from server.jobs.listening import Audible, Listening, TrackPeaks, Window
 from server.jobs.mixing import MixOrder
 from server.jobs.orders import Created, Order, Request, SplitJob
@@ -19,11 +20,12 @@ from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
 
 __all__ = [
-    "Accounts", "Audible", "Created", "Delivery", "Heard", "Idempotency", "Job", "JobService",
-    "JobView", "Listening", "MixOrder", "Order", "Outlook", "Outlooks", "Renders", "Request",
-    "Services", "SplitJob", "SplitService", "StageView", "TrackFile", "TrackPeaks", "Upload",
-    "Uploads", "Webhook", "Webhooks", "Window", "meaning",
-]
+    "Accounts", "Attempt", "Audible", "Booked", "Created", "Deliveries", "Delivery", "Heard",
+    "Idempotency", "Job", "JobService", "JobView", "Listening", "MixOrder", "Order", "Outlook",
+    "Outlooks", "Renders", "Request", "SentEvent", "Services", "SplitJob", "SplitService",
+    "StageView", "TrackFile", "TrackPeaks", "Upload", "Uploads", "Webhook", "Webhooks", "Window",
+    "meaning", "meaning_of",
+]  # fmt: skip
 
 
 class Services(NamedTuple):
@@ -33,6 +35,7 @@ class Services(NamedTuple):
     accounts: Accounts
     uploads: Uploads
     webhooks: Webhooks
+    deliveries: Deliveries
     listening: Listening
     outlooks: Outlooks
     renders: Renders

@@ -17,8 +17,12 @@ class WebhookPayloads:
         self._split = split
         self._signer = signer
 
-    def write(self, job: Job, delivery: Delivery) -> bytes:
-        """The body that tells of the job's end: a pipeline job's manifest, or a WebhookPayload."""
+    def write(self, job: Job | None, delivery: Delivery) -> bytes:
+        """The body that tells of the job's end: a pipeline job's manifest, or a WebhookPayload.
+        Without a job, one that tells of a job that never was."""
+        if job is None:
+            test = wire.test_payload(delivery.id, delivery.event, delivery.created_at)
+            return ENCODER.encode(test)
         if job.api == "pipeline":
             return ENCODER.encode(pipeline.job_answer(self._jobs.view(job)))
         view = self._split.view(job)

@@ -8,6 +8,9 @@ from server.errors import InvalidKey, MissingKey, RevokedKey
 from server.jobs import keys
 from store import AccountRepository, CreditRepository
 from store.accounts import Key
+from store.credits import Booked
+
+__all__ = ["Accounts", "Booked"]
 
 CACHED_SECONDS = 0.5  # how long a key that was revoked elsewhere may go on at the most
 CACHED_KEYS = 10_000
@@ -43,6 +46,10 @@ class Accounts:
         """Seconds that are neither captured nor held, and when that changed last."""
         seconds, changed = await self._credits.balance(account_id)
         return seconds, changed or time.time()
+
+    async def ledger(self, account_id: str, limit: int, offset: int) -> tuple[list[Booked], int]:
+        """A page of an account's ledger, newest entry first, and how many there are."""
+        return await self._credits.page(account_id, limit, offset)
 
     def forget_keys(self) -> None:
         """Looks every key up anew: one was revoked."""

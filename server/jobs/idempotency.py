@@ -33,6 +33,11 @@ def meaning(order: Order) -> str:
     return hashlib.sha256(CANONICAL.encode(asked)).hexdigest()
 
 
+def meaning_of(*what: str) -> str:
+    """A hash of what a request without a body asks for, in words."""
+    return hashlib.sha256(CANONICAL.encode(what)).hexdigest()
+
+
 def _plain(value: Any) -> Any:
     """The value with its whole numbers as integers: by their shortest digits, so 1e23 is 10^23."""
     if isinstance(value, float) and value.is_integer():

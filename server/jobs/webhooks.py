@@ -18,6 +18,7 @@ from server.errors import AddressForbidden, InvalidRequest, StemboxError, Webhoo
 from server.jobs import retry
 from server.jobs.signatures import new_secret, signed_headers
 from store import Job, JobRepository, WebhookRepository
+from store.deliveries import Attempt
 from store.webhooks import Delivery, FailedDelivery, Webhook
 
 __all__ = ["Delivery", "Job", "Sender", "Webhook", "Webhooks"]
@@ -59,8 +60,8 @@ class WebhookRequest(Struct, frozen=True):
     secret: str
 
 
-Write = Callable[[Job, Delivery], bytes]
-"""Makes the body that tells of a job's end."""
+Write = Callable[[Job | None, Delivery], bytes]
+"""Makes the body that tells of a job's end; of none, where the delivery is a test."""
 
 
 class Webhooks:
@@ -175,19 +176,19 @@ class Sender:
             attempt=delivery.attempt + 1,
         )  # fmt: skip
         try:
+            began, clock = time.time(), time.monotonic()
             status, error = await self._send(delivery)
+            attempt = Attempt(began, time.monotonic() - clock, status, error)
             if error is None:
-                await self._webhooks.delivered(delivery, time.time())
+                await self._webhooks.delivered(delivery, attempt, time.time())
                 log.info("webhook delivered", told=delivery.event, status=status)
                 return
-            now, failed = time.time(), delivery.attempt + 1
-            gone = status == retry.GONE
-            next_at = None if gone else retry.next_attempt(failed, now, random.random())
-            await self._webhooks.missed(
-                delivery, FailedDelivery(error, next_at, gone, retry.MAX_FAILURES), now
-            )
+            now = time.time()
+            failure = _failure(delivery, error, status == retry.GONE, now)
+            await self._webhooks.missed(delivery, attempt, failure, now)
+            following = None if failure.next_at is None else round(failure.next_at - now, 1)
             log.warning("webhook not delivered", told=delivery.event, error=error,
-                        next_in_s=None if next_at is None else round(next_at - now, 1))  # fmt: skip
+                        next_in_s=following)  # fmt: skip
         except Exception:  # a defect, or the database: the delivery stays in the outbox
             log.exception("webhook attempt failed")
             await asyncio.sleep(retry.DELAYS[0])
@@ -209,13 +210,22 @@ class Sender:
         return answer.status, retry.why(answer.status, answer.redirect)
 
     async def _request(self, delivery: Delivery) -> WebhookRequest | None:
-        job = await self._jobs.get(delivery.job_id)
-        if job is None:
+        job = None if delivery.job_id is None else await self._jobs.get(delivery.job_id)
+        if job is None and delivery.job_id is not None:
             return None
         if delivery.webhook_id is None:
+            assert job is not None  # a test has a webhook
             secret = self._callback_secret(job.account_id)
             return WebhookRequest(job.callback_url or "", self._write(job, delivery), secret)
         webhook = await self._webhooks.get(delivery.webhook_id)
         if webhook is None:
             return None
         return WebhookRequest(webhook.url, self._write(job, delivery), webhook.secret)
+
+
+def _failure(delivery: Delivery, error: str, gone: bool, now: float) -> FailedDelivery:
+    """What follows a failed attempt. A test is tried once: somebody waits for what comes of it."""
+    next_at = None
+    if not gone and delivery.job_id is not None:
+        next_at = retry.next_attempt(delivery.attempt + 1, now, random.random())
+    return FailedDelivery(error, next_at, gone, retry.MAX_FAILURES)

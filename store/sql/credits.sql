@@ -14,3 +14,10 @@ SELECT balance, created_at FROM ledger WHERE account_id = :account_id ORDER BY i
 SELECT kind, seconds, balance, job_id, created_at FROM ledger
 WHERE account_id = :account_id ORDER BY id DESC LIMIT :last;
 
+-- name: select_ledger
+-- A page of an account's ledger, the newest entry first.
+SELECT kind, seconds, balance, job_id, created_at FROM ledger
+WHERE account_id = :account_id ORDER BY id DESC LIMIT :limit OFFSET :offset;
+
+-- name: count_entries
+SELECT count(*) FROM ledger WHERE account_id = :account_id;

@@ -20,29 +20,34 @@ DELETE FROM webhooks WHERE id = :id AND account_id = :account_id;
 
 -- name: select_due
 -- What is to be sent now, the longest overdue first: a few for each endpoint and for each account,
--- so that those who are slow keep nobody else waiting; nothing to webhooks that were disabled.
-SELECT id, job_id, webhook_id, event, attempt, created_at
+-- so that those who are slow keep nobody else waiting; to webhooks that were disabled only what is
+-- sent by hand.
+SELECT id, job_id, webhook_id, event, attempt, created_at, by_hand
 FROM (SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY next_at, id) AS of_account
-      FROM (SELECT d.*, j.account_id,
+      FROM (SELECT d.*,
                    row_number() OVER (PARTITION BY coalesce(d.webhook_id, j.callback_url)
                                       ORDER BY d.next_at, d.id) AS of_endpoint
-            FROM deliveries d JOIN jobs j ON j.id = d.job_id
+            FROM deliveries d LEFT JOIN jobs j ON j.id = d.job_id
                  LEFT JOIN webhooks w ON w.id = d.webhook_id
-            WHERE d.state = 'waiting' AND d.next_at <= :now AND (w.id IS NULL OR w.is_active))
+            WHERE d.state = 'waiting' AND d.next_at <= :now
+              AND (w.id IS NULL OR w.is_active OR d.by_hand))
       WHERE of_endpoint <= :per_endpoint)
 WHERE of_account <= :per_account
 ORDER BY next_at, id;
 
 -- name: select_next_time
 SELECT min(d.next_at) FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
-WHERE d.state = 'waiting' AND d.next_at > :now AND (w.id IS NULL OR w.is_active);
+WHERE d.state = 'waiting' AND d.next_at > :now AND (w.id IS NULL OR w.is_active OR d.by_hand);
 
 -- name: delivered
 UPDATE deliveries SET state = 'delivered', attempt = attempt + 1, last_error = NULL
 WHERE id = :id;
 
 -- name: called_well
-UPDATE webhooks SET fail_count = 0, last_error = NULL, last_called_at = :now WHERE id = :id;
+-- What was sent by hand and taken switches a webhook on again.
+UPDATE webhooks SET fail_count = 0, last_error = NULL, last_called_at = :now,
+    is_active = is_active OR :by_hand
+WHERE id = :id;
 
 -- name: not_delivered
 -- `next_at` NULL: there is no further attempt.
@@ -51,14 +56,16 @@ UPDATE deliveries SET attempt = attempt + 1, last_error = :error,
 WHERE id = :id;
 
 -- name: called_badly
-UPDATE webhooks SET fail_count = fail_count + 1, last_error = :error, last_called_at = :now,
-    is_active = is_active AND NOT :gone AND fail_count + 1 < :limit
+-- `counts` 0: a test, which disables nothing.
+UPDATE webhooks SET fail_count = fail_count + :counts, last_error = :error, last_called_at = :now,
+    is_active = is_active AND (NOT :counts OR NOT :gone AND fail_count + 1 < :limit)
 WHERE id = :id;
 
 -- name: give_up_of
--- A webhook that was disabled gets nothing more of what waited for it.
+-- A webhook that was disabled gets nothing more of what waited for it, but for what somebody has
+-- just sent by hand.
 UPDATE deliveries SET state = 'given_up', last_error = 'The webhook was disabled'
-WHERE webhook_id = :id AND state = 'waiting'
+WHERE webhook_id = :id AND state = 'waiting' AND (attempt > 0 OR NOT by_hand)
   AND EXISTS (SELECT 1 FROM webhooks WHERE id = :id AND NOT is_active);
 
 -- name: forget_deliveries

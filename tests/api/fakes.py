@@ -63,7 +63,7 @@ class FakeOutlooks:
 def fake_services() -> Services:
     """What the pipeline's routes use of the rest of the jobs room."""
     accounts, webhooks, outlooks = FakeAccounts(), FakeWebhooks(), FakeOutlooks()
-    return Services(None, accounts, None, webhooks, None, outlooks, None)  # type: ignore[arg-type]
+    return Services(None, accounts, None, webhooks, None, None, outlooks, None)  # type: ignore[arg-type]
 
 
 def app_of(config: Config, jobs: "FakeJobs") -> ASGIApp:

@@ -3,11 +3,8 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import msgspec
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,24 +12,19 @@ from starlette.routing import Route
 from server.api import downloads, media_types, uploads
 from server.api.answers import Json
 from server.api.file_names import song_of
-from server.api.ports import Accounts, Idempotency, Order, Services, SplitJob, meaning
+from server.api.ports import Idempotency, Order, Services, SplitJob, meaning
 from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant
 from server.api.v1 import openapi, upload_headers, wire
+from server.api.v1.account import AccountRoutes
+from server.api.v1.requests import account_of, decode, idempotency_key, page_of, route
 from server.api.wire import ENCODER
 from server.config import Config
 from server.errors import InvalidRequest, TrackNotFound
 from server.names import clean_name
 
-T = TypeVar("T")
-Handler = Callable[[Request], Awaitable[Response]]
 HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?").fullmatch
-MOST_BODY: Final = 256 << 10  # bytes of a JSON body
 MOST_DEPTH: Final = 32  # of a job's metadata
 MOST_METADATA: Final = 16 << 10  # bytes of a job's metadata
-MOST_KEY: Final = 255  # characters of an Idempotency-Key
-
-PAGE: Final = 20
-MOST_PAGE: Final = 100
 
 
 class Routes:
@@ -44,25 +36,26 @@ class Routes:
         self._signer = signer
         self._max_bytes = config.limits.max_upload_mb << 20
         self._retention = config.jobs.retention_hours * 3600
+        self._account = AccountRoutes(services)
         self._document = ENCODER.encode(openapi.document(config))
 
     def routes(self) -> list[Route]:
         """One route for a path, so that a wrong method is told all right ones."""
         return [
-            _route("/jobs", {"GET": self.list_jobs, "POST": self.create_job}),
-            _route("/jobs/{id}", {"GET": self.get_job, "DELETE": self.delete_job}),
-            _route("/upload", {"POST": self.create_upload}),
-            _route("/uploads/{account}/{random}/{name}", {"PUT": self.put_upload}),
-            _route("/downloads/{id}/{name}", {"GET": self.download}),
-            _route("/balance", {"GET": self.balance}),
-            _route("/webhooks", {"GET": self.list_webhooks, "POST": self.create_webhook}),
-            _route("/webhooks/{id}", {"DELETE": self.delete_webhook}),
-            _route("/openapi", {"GET": self.openapi}),
+            route("/jobs", {"GET": self.list_jobs, "POST": self.create_job}),
+            route("/jobs/{id}", {"GET": self.get_job, "DELETE": self.delete_job}),
+            route("/upload", {"POST": self.create_upload}),
+            route("/uploads/{account}/{random}/{name}", {"PUT": self.put_upload}),
+            route("/downloads/{id}/{name}", {"GET": self.download}),
+            route("/webhooks", {"GET": self.list_webhooks, "POST": self.create_webhook}),
+            route("/webhooks/{id}", {"DELETE": self.delete_webhook}),
+            *self._account.routes(),
+            route("/openapi", {"GET": self.openapi}),
         ]
 
     async def create_job(self, request: Request) -> Response:
         """Accepts a job."""
-        body = await _decode(request, wire.CreateJobRequest)
+        body = await decode(request, wire.CreateJobRequest)
         if (body.upload_key is None) == (body.source_url is None):
             raise InvalidRequest("Give either uploadKey or sourceUrl")
         _check_metadata(body.metadata)
@@ -71,24 +64,23 @@ class Routes:
         fields = {name: getattr(body, name) for name in body.__struct_fields__}
         if body.file_name is not None:
             fields["file_name"] = _file_name(body.file_name)
-        order = Order(account_id=_account(request), base_url=self.base_url(request), **fields)
-        answer = await self._services.jobs.create(order, _render, _idempotency(request, order))
+        order = Order(account_id=account_of(request), base_url=self.base_url(request), **fields)
+        answer = await self._services.jobs.create(order, _render, _once(request, order))
         return Response(answer, 201, media_type="application/json")
 
     async def list_jobs(self, request: Request) -> Response:
         """A page of the account's jobs."""
-        limit = _number(request, "limit", PAGE, range(1, MOST_PAGE + 1))
-        offset = _number(request, "offset", 0, range(openapi.MOST_OFFSET + 1))
+        limit, offset = page_of(request)
         status = request.query_params.get("status")
         if status is not None and status not in wire.STATUSES:
             raise InvalidRequest(f"status must be one of {', '.join(wire.STATUSES)}")
         wanted = None if status is None else status.lower()
-        jobs, total = await self._services.jobs.page(_account(request), wanted, limit, offset)
+        jobs, total = await self._services.jobs.page(account_of(request), wanted, limit, offset)
         return Json(wire.jobs_list(jobs, total, limit, offset))
 
     async def get_job(self, request: Request) -> Response:
         """One job, with fresh download URLs."""
-        job = await self._services.jobs.get(_account(request), request.path_params["id"])
+        job = await self._services.jobs.get(account_of(request), request.path_params["id"])
         return Json(await self.detail(request, job, time.time()))
 
     async def detail(
@@ -102,15 +94,15 @@ class Routes:
 
     async def delete_job(self, request: Request) -> Response:
         """Cancels a job, or removes its files."""
-        await self._services.jobs.delete(_account(request), request.path_params["id"])
+        await self._services.jobs.delete(account_of(request), request.path_params["id"])
         return Json(wire.DeletedResponse(deleted=True))
 
     async def create_upload(self, request: Request) -> Response:
         """A signed URL to PUT one file to."""
-        body = await _decode(request, wire.UploadRequest)
+        body = await decode(request, wire.UploadRequest)
         self._services.uploads.check_room()
         name, chosen = _file_name(body.filename), (body.content_type or "").strip()
-        ticket = await self._services.uploads.ticket(_account(request), name)
+        ticket = await self._services.uploads.ticket(account_of(request), name)
         grant = UploadGrant(
             ticket.key, int(ticket.expires_at), self._max_bytes,
             media_types.essence(chosen) if chosen else None,
@@ -154,26 +146,21 @@ class Routes:
         song = song_of(job.request.file_name, job_id)
         return await downloads.track(request, song, file, wire.media_type(file.path))
 
-    async def balance(self, request: Request) -> Response:
-        """What the account may still spend."""
-        accounts: Accounts = self._services.accounts
-        return Json(wire.balance(*await accounts.balance(_account(request))))
-
     async def create_webhook(self, request: Request) -> Response:
         """Registers an endpoint."""
-        body = await _decode(request, wire.CreateWebhookRequest)
+        body = await decode(request, wire.CreateWebhookRequest)
         events: list[str] = list(dict.fromkeys(body.events))
-        webhook = await self._services.webhooks.add(_account(request), body.url, events)
+        webhook = await self._services.webhooks.add(account_of(request), body.url, events)
         return Json(wire.webhook_created(webhook), 201)
 
     async def list_webhooks(self, request: Request) -> Response:
         """The account's endpoints."""
-        found = await self._services.webhooks.of(_account(request))
+        found = await self._services.webhooks.of(account_of(request))
         return Json(wire.WebhooksListResponse(webhooks=[wire.webhook_listed(w) for w in found]))
 
     async def delete_webhook(self, request: Request) -> Response:
         """Removes an endpoint, and what was still to be sent to it."""
-        await self._services.webhooks.delete(_account(request), request.path_params["id"])
+        await self._services.webhooks.delete(account_of(request), request.path_params["id"])
         return Json(wire.DeletedResponse(deleted=True))
 
     async def openapi(self, _: Request) -> Response:
@@ -190,14 +177,6 @@ class Routes:
         return lambda job_id, name, expires: base + self._signer.download_path(
             DownloadGrant(job_id, name, expires)
         )
-
-
-def _route(path: str, handlers: Mapping[str, Handler]) -> Route:
-    async def endpoint(request: Request) -> Response:
-        return await handlers["GET" if request.method == "HEAD" else request.method](request)
-
-    middleware = [Middleware(uploads.Lingering)] if "PUT" in handlers or "POST" in handlers else []
-    return Route(path, endpoint, methods=list(handlers), middleware=middleware)
 
 
 def _check_metadata(metadata: dict[str, Any] | None) -> None:
@@ -228,11 +207,6 @@ def _host(request: Request) -> str:
     return f"{address}:{port}"
 
 
-def _account(request: Request) -> str:
-    account: str = request.state.account
-    return account
-
-
 def _file_name(raw: str) -> str:
     name = clean_name(raw)
     if not name:
@@ -244,30 +218,6 @@ def _render(new: Any) -> bytes:
     return ENCODER.encode(wire.created(new))
 
 
-def _idempotency(request: Request, order: Order) -> Idempotency | None:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= MOST_KEY:
-        raise InvalidRequest(f"An Idempotency-Key has 1 to {MOST_KEY} characters")
-    return Idempotency(key, meaning(order))
-
-
-async def _decode(request: Request, kind: type[T]) -> T:
-    """The JSON body as a Struct. Raises InvalidRequest."""
-    raw = await uploads.small_body(request, MOST_BODY)
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InvalidRequest("The body is not valid JSON") from None
-
-
-def _number(request: Request, name: str, default: int, allowed: range) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) not in allowed:
-        raise InvalidRequest(f"{name} must be a whole number from {allowed.start} to {allowed[-1]}")
-    return int(text)
+def _once(request: Request, order: Order) -> Idempotency | None:
+    key = idempotency_key(request)
+    return None if key is None else Idempotency(key, meaning(order))

@@ -17,7 +17,7 @@ export class Announcer {
       const before = this.said.get(song.key);
       this.said.set(song.key, step);
       if (before === undefined || before === step || phase === "loading") continue;
-      say(this.region, `${song.name}: ${adviceOf(song, state.retention) || statusOf(song, Date.now())}`);
+      say(this.region, `${song.name || "Song"}: ${adviceOf(song, state.retention) || statusOf(song, Date.now())}`);
     }
   }
 }

@@ -3,6 +3,7 @@
 import { ByteSource } from "./byte-source";
 import { SAMPLE_RATE } from "./mixer";
 import { decibelsOf, heardOf, type Mix } from "./mix";
+import { send } from "./sending";
 import type { Window } from "./window-feed";
 
 export interface Stage {
@@ -26,6 +27,8 @@ export interface Job {
   input?: { file_name?: string; duration_seconds?: number | null; warnings?: string[] } | null;
   tracks?: string[];
   error?: string | null;
+  /** What was asked for, where there was a choice. */
+  made?: string;
 }
 
 export interface Config {
@@ -85,18 +88,8 @@ export class Api {
   async window(
     id: string, tracks: string[], start: number, frames: number, signal: AbortSignal,
   ): Promise<Window> {
-    const query = new URLSearchParams({
-      tracks: tracks.join(","),
-      start: String(start / SAMPLE_RATE),
-      seconds: String(frames / SAMPLE_RATE),
-      format: "s16",
-    });
-    const answer = await this.ask(`job/${encodeURIComponent(id)}/window?${query}`, { signal });
-    return {
-      start: Number(answer.headers.get("x-start-frame") ?? start),
-      frames: Number(answer.headers.get("x-frames")),
-      samples: new ByteSource(answer.body!),
-    };
+    const query = windowQuery(tracks, start, frames);
+    return windowOf(await this.ask(`job/${encodeURIComponent(id)}/window?${query}`, { signal }), start);
   }
 
   /** The job at once, and again whenever it has changed, until it ends. */
@@ -109,43 +102,27 @@ export class Api {
   }
 
   /** Sends a song; `sent` hears of each piece. `signal` takes it back. */
-  upload(file: File, sent: (bytes: number) => void, signal: AbortSignal): Promise<Job> {
-    const request = new XMLHttpRequest(); // fetch tells nothing of what has been sent
+  async upload(file: File, sent: (bytes: number) => void, signal: AbortSignal): Promise<Job> {
     const form = new FormData();
     form.append("file", file);
-    request.open("POST", "process");
-    if (this.key) request.setRequestHeader("x-api-key", this.key);
-    signal.addEventListener("abort", () => request.abort());
-    request.upload.onprogress = (event) => sent(Math.min(event.loaded, file.size));
-    return new Promise((resolve, reject) => {
-      request.onload = () => {
-        if (request.status === 200) resolve(JSON.parse(request.responseText) as Job);
-        else reject(new ApiError(request.status, sentence(request.responseText, request.status)));
-      };
-      request.onerror = () => reject(new ApiError(0, "The connection was lost while sending."));
-      request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
-      request.send(form);
-    });
+    const headers: Record<string, string> = this.key ? { "x-api-key": this.key } : {};
+    const { status, body } = await send("POST", "process", form, headers, file.size, sent, signal);
+    if (status !== 200) throw new ApiError(status, sentence(body, status));
+    return JSON.parse(body) as Job;
   }
 
-  trackUrl(id: string, track: string): string {
+  trackUrl(id: string, track: string): string | null {
     return `download/${encodeURIComponent(id)}/${encodeURIComponent(track)}`;
   }
 
   /** The mix as it is set, its loop alone where there is one. */
-  mixUrl(id: string, mix: Mix, format: MixFormat): string {
-    const heard = heardOf(mix);
-    const query = new URLSearchParams({ format });
-    const silent = mix.tracks.filter((name) => !heard.includes(name));
-    if (silent.length > 0) query.set("mute", silent.join(","));
-    for (const name of heard) {
-      query.set(`gain.${name}`, (mix.original ? 0 : decibelsOf(mix, name)).toFixed(1));
-    }
-    if (mix.loop !== null) {
-      query.set("start", (mix.loop.start / SAMPLE_RATE).toFixed(6));
-      query.set("end", (mix.loop.end / SAMPLE_RATE).toFixed(6));
-    }
-    return `job/${encodeURIComponent(id)}/mix?${query}`;
+  mixUrl(id: string, mix: Mix, format: MixFormat): string | null {
+    return `job/${encodeURIComponent(id)}/mix?${mixQuery(mix, format)}`;
+  }
+
+  /** Whether a link to a file is not let in by itself. */
+  indirect(_url: string): boolean {
+    return this.key !== "";
   }
 
   /** A file with the key that a link cannot carry, as an address of this tab. */
@@ -173,6 +150,38 @@ export class Api {
   }
 }
 
+export function windowQuery(tracks: string[], start: number, frames: number): URLSearchParams {
+  return new URLSearchParams({
+    tracks: tracks.join(","),
+    start: String(start / SAMPLE_RATE),
+    seconds: String(frames / SAMPLE_RATE),
+    format: "s16",
+  });
+}
+
+export function windowOf(answer: Response, start: number): Window {
+  return {
+    start: Number(answer.headers.get("x-start-frame") ?? start),
+    frames: Number(answer.headers.get("x-frames")),
+    samples: new ByteSource(answer.body!),
+  };
+}
+
+export function mixQuery(mix: Mix, format: MixFormat): URLSearchParams {
+  const heard = heardOf(mix);
+  const query = new URLSearchParams({ format });
+  const silent = mix.tracks.filter((name) => !heard.includes(name));
+  if (silent.length > 0) query.set("mute", silent.join(","));
+  for (const name of heard) {
+    query.set(`gain.${name}`, (mix.original ? 0 : decibelsOf(mix, name)).toFixed(1));
+  }
+  if (mix.loop !== null) {
+    query.set("start", (mix.loop.start / SAMPLE_RATE).toFixed(6));
+    query.set("end", (mix.loop.end / SAMPLE_RATE).toFixed(6));
+  }
+  return query;
+}
+
 /** The sentence of an error's body. */
 function sentence(body: string, status: number): string {
   try {
@@ -185,7 +194,7 @@ function sentence(body: string, status: number): string {
 }
 
 /** The data of each event of a stream of server-sent events. */
-async function* eventData(stream: ReadableStream<string>): AsyncGenerator<string> {
+export async function* eventData(stream: ReadableStream<string>): AsyncGenerator<string> {
   let rest = "";
   const reader = stream.getReader();
   try {

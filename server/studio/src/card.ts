@@ -23,6 +23,9 @@ export class Card {
   readonly element: HTMLElement;
   private readonly title = h("span", { class: "title" });
   private readonly length = h("span", { class: "length" });
+  private readonly made = h("span", { class: "made" });
+  private readonly purchase = h("a", { class: "chip", "data-action": "purchase", target: "_blank",
+    rel: "noopener noreferrer", hidden: true }, "Get credits");
   private readonly status = h("span", { class: "status" });
   private readonly bar = h("span", { class: "bar" });
   private readonly advice = h("p", { class: "advice" });
@@ -42,10 +45,11 @@ export class Card {
       click: () => this.removing() }, icon("close"));
     this.retry = h("button", { type: "button", class: "chip", "data-action": "retry",
       click: () => studio.retry(key) }, "Try again");
-    const head = h("header", {}, this.play, h("h2", {}, this.opener), this.length, this.status, this.remove);
+    const head = h("header", {}, this.play, h("h2", {}, this.opener), this.length, this.made, this.status, this.remove);
     const line = h("div", { class: "progress", role: "progressbar", "aria-label": "Progress",
       "aria-valuemin": "0", "aria-valuemax": "100" }, this.bar);
-    this.element = h("article", { class: "card" }, head, line, this.advice, this.retry);
+    this.element = h("article", { class: "card" }, head, line, this.advice,
+      this.purchase, this.retry);
     this.help = help;
   }
 
@@ -66,6 +70,8 @@ export class Card {
     if (song.id !== "") this.element.dataset.job = song.id;
     say(this.title, song.name || "Song");
     say(this.length, lengthOf(song));
+    say(this.made, song.job?.made ?? "");
+    this.offer(song.purchase ?? "");
     say(this.status, statusOf(song, Date.now()));
     this.progress(progressOf(song));
     const advice = adviceOf(song, this.studio.store.value.retention);
@@ -80,6 +86,12 @@ export class Card {
     this.opener.setAttribute("aria-expanded", String(this.body !== null));
     this.play.disabled = !audible(song);
     this.opener.disabled = !PLAYABLE.includes(phase);
+  }
+
+  /** Where there are more credits, if the server says so. */
+  private offer(url: string): void {
+    this.purchase.hidden = !/^https?:/.test(url);
+    if (!this.purchase.hidden) this.purchase.href = url;
   }
 
   /** Files that are ready go only after a question. */

@@ -39,3 +39,16 @@ export function left(seconds: number): string {
 export function clock(milliseconds: number): string {
   return new Date(milliseconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
+
+/** Whole seconds, as credits are counted: "45 s", "12 min", "1 min 30 s". */
+export function span(seconds: number): string {
+  const minutes = Math.floor(seconds / 60);
+  const rest = seconds % 60;
+  return [minutes > 0 && `${minutes} min`, (rest > 0 || minutes === 0) && `${rest} s`].filter(Boolean).join(" ");
+}
+
+/** A day and a time, as short as it is clear. */
+export function moment(iso: string): string {
+  const options = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" } as const;
+  return new Date(iso).toLocaleString([], options);
+}

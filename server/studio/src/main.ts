@@ -1,12 +1,18 @@
 /** Puts the page together: the header, the places to drop songs, a card a song, the keyboard. */
 
+import { Account } from "./account";
+import { AccountApi } from "./account-api";
+import { AccountView } from "./account-view";
+import { AllSongs } from "./all-songs";
 import { Announcer } from "./announcer";
-import { Api } from "./api";
 import { Card } from "./card";
 import { h, icon, say } from "./dom";
 import { DropZone } from "./drop-zone";
 import { clock } from "./format";
+import { Places } from "./places";
 import { Shortcuts } from "./shortcuts";
+import { SplitSongs } from "./split";
+import { ChoiceForm } from "./split-choice";
 import type { State } from "./state";
 import { Studio } from "./studio";
 import { ThemeSwitch } from "./theme";
@@ -18,14 +24,20 @@ class Page {
   private readonly list = h("div", { class: "songs" });
   private readonly banner = h("p", { class: "banner", role: "status", hidden: true });
   private readonly lock: HTMLFormElement;
-  private readonly api = new Api();
+  private readonly accountApi = new AccountApi();
+  private readonly api = new AllSongs(new SplitSongs(this.accountApi));
   private readonly studio = new Studio(this.api, () => this.dirty());
   private readonly drop = new DropZone({
-    files: (files) => this.studio.addFiles(files),
+    files: (files) => this.take([...files]),
     demo: () => void this.studio.addDemo(),
   });
+  private readonly choice = new ChoiceForm();
+  private readonly account = new Account(this.accountApi, (key) => this.onAccount(key));
+  private readonly accountView = new AccountView(this.account);
+  private readonly places = new Places((account) => this.show(account));
   private readonly shortcuts = new Shortcuts(this.studio, () => this.body);
   private readonly announcer: Announcer;
+  private accountKey = "";
   private painting = false;
 
   constructor(root: HTMLElement) {
@@ -36,9 +48,10 @@ class Page {
     this.lock = keyForm((key) => this.unlock(key));
     root.replaceChildren(
       h("header", { class: "top" }, h("h1", {}, "stembox"),
-        h("a", { class: "chip", href: "docs" }, "API"), theme),
-      h("main", {}, this.banner, this.lock, this.drop.element, this.list),
+        this.places.links, theme),
+      h("main", {}, this.banner, this.lock, this.drop.element, this.list, this.accountView.element),
       this.shortcuts.dialog, region);
+    this.drop.element.append(this.choice.element);
     new ThemeSwitch(theme, () => this.repaint());
     this.listen(root);
   }
@@ -48,7 +61,9 @@ class Page {
     this.studio.store.subscribe((state) => this.update(state));
     this.update(this.studio.store.value);
     this.dirty();
+    this.account.start();
     void this.studio.start();
+    this.places.show();
     setInterval(() => this.update(this.studio.store.value), 1000); // what is left, in seconds
   }
 
@@ -84,6 +99,33 @@ class Page {
     });
   }
 
+  private show(account: boolean): void {
+    this.drop.element.hidden = this.list.hidden = account;
+    this.accountView.show(account);
+    this.account.show(account);
+  }
+
+  private take(files: File[]): void {
+    const choice = this.choice.value;
+    if (choice !== null) for (const file of files) this.api.choose(file, choice);
+    this.studio.addFiles(files);
+    if (files.length > 0 && !this.accountView.element.hidden) location.hash = "#/";
+  }
+
+  /** A server that wants a key for everything takes the account's; the two go together. */
+  private onAccount(key: string): void {
+    const before = this.accountKey;
+    this.accountKey = key;
+    this.choice.update(key !== "");
+    if (key !== "") {
+      this.studio.welcome();
+      if (this.studio.store.value.locked) this.unlock(key);
+    } else {
+      this.studio.farewell();
+      if (this.api.key === before) this.unlock("");
+    }
+  }
+
   /** The player has moved: its position for whoever follows it, a picture at the next frame. */
   private dirty(): void {
     document.documentElement.dataset.clock = String(Math.round(this.studio.player.clock.position));
@@ -102,7 +144,8 @@ class Page {
 
   private unlock(key: string): void {
     try {
-      sessionStorage.setItem(KEY_PLACE, key);
+      if (key === "") sessionStorage.removeItem(KEY_PLACE);
+      else sessionStorage.setItem(KEY_PLACE, key);
     } catch {
       // it holds for this page
     }
@@ -116,7 +159,8 @@ class Page {
     });
     root.addEventListener("click", (event) => {
       const link = (event.target as HTMLElement).closest("a[download]");
-      if (!(link instanceof HTMLAnchorElement) || !this.studio.keyed || link.href.startsWith("blob:")) return;
+      if (!(link instanceof HTMLAnchorElement) || link.href.startsWith("blob:")) return;
+      if (!this.studio.indirect(link.href)) return;
       event.preventDefault();
       void this.save(link.href);
     });

@@ -23,6 +23,10 @@ export interface Song {
   /** Why the server did not take it, and what to do next. */
   refused?: string;
   job?: Job;
+  /** It is an account's StemSplit job. */
+  split?: boolean;
+  /** The account has too few credits for it: where there are more, "" if nobody says. */
+  purchase?: string;
   /** Its files are gone. */
   gone?: boolean;
   markers: Marker[];

@@ -3,7 +3,9 @@
  * The only one that changes the state; views call it and never the network.
  */
 
-import { ApiError, type Api, type Job, type MixFormat } from "./api";
+import { AccountError } from "./account-api";
+import type { AllSongs } from "./all-songs";
+import { ApiError, type Job, type MixFormat } from "./api";
 import { STRAIGHT } from "./bend";
 import { JobEvents } from "./events";
 import type { Marker } from "./markers";
@@ -12,19 +14,23 @@ import { PeakFeed } from "./peak-feed";
 import { OtherTabs } from "./other-tabs";
 import { Player } from "./player";
 import { SongList, type KeptSong } from "./songs";
+import { SplitList } from "./split-list";
 import { EMPTY, finalsOf, phaseOf, type Song, type State } from "./state";
 import { refusalOf } from "./status";
 import { Store } from "./store";
-import { kindOf, PIPELINE_TRACKS } from "./tracks";
+import { ACCOUNT } from "./places";
+import { kindOf, ORIGINAL, PIPELINE_TRACKS } from "./tracks";
 import { Uploads } from "./uploads";
 import type { FetchWindow } from "./window-feed";
 
+const NO_KEY = "This job is an account's: sign in with its key under Account.";
 const RETRY = 2500; // milliseconds between two looks for a server that is away
 
 export class Studio {
   readonly store = new Store<State>(EMPTY);
   readonly player: Player;
   private readonly list: SongList;
+  private readonly splits = new SplitList();
   private readonly uploads: Uploads;
   private readonly files = new Map<string, File>();
   private readonly jobs = new Map<string, JobEvents>();
@@ -33,7 +39,7 @@ export class Studio {
   private keys = 0;
 
   /** `moved` hears of the player's position, some forty times a second while it plays. */
-  constructor(private readonly api: Api, private readonly moved: () => void) {
+  constructor(private readonly api: AllSongs, private readonly moved: () => void) {
     this.list = new SongList((songs) => this.meet(songs));
     this.player = new Player({ moved, failed: (error) => this.onWindowError(error),
       unbent: () => this.straighten() });
@@ -49,6 +55,7 @@ export class Studio {
 
   async start(): Promise<void> {
     this.meet(this.list.load());
+    for (const song of this.splits.load()) this.insert(song, false, true);
     window.addEventListener("hashchange", () => this.visit());
     this.visit();
     await this.configure();
@@ -133,7 +140,7 @@ export class Studio {
     if (song === undefined) return;
     const markers = change(song.markers);
     this.change(key, { markers });
-    this.list.mark(song.id, markers);
+    this.listOf(song).mark(song.id, markers);
     this.moved();
   }
 
@@ -155,27 +162,38 @@ export class Studio {
     void this.configure();
   }
 
+  /** Looks again at the songs of the account that has just signed in. */
+  welcome(): void {
+    if (this.store.value.notice === NO_KEY) this.store.update({ notice: "" });
+    for (const song of this.store.value.songs) if (song.split) this.follow(song);
+  }
+
+  /** The account's songs go with its key. */
+  farewell(): void {
+    for (const song of this.store.value.songs) if (song.split) this.forget(song.key);
+  }
+
   /** Reads samples of a song, wherever its job has got to. */
   windows(key: string): FetchWindow {
     return (names, start, frames, signal) =>
       this.api.window(this.song(key)?.id ?? "", names, start, frames, signal);
   }
 
-  url(song: Song, what: "all" | "stem" | string): string {
+  url(song: Song, what: "all" | "stem" | string): string | null {
     return this.api.trackUrl(song.id, what === "stem" ? "stems.stem.m4a" : what);
   }
 
-  mixUrl(song: Song, format: MixFormat): string {
+  mixUrl(song: Song, format: MixFormat): string | null {
     return this.api.mixUrl(song.id, song.mix, format);
   }
 
   /** The address to really use: with a key, a link alone is not let in. */
   async download(url: string): Promise<string> {
-    return this.api.key ? this.api.fileUrl(url) : url;
+    return this.api.indirect(url) ? this.api.fileUrl(url) : url;
   }
 
-  get keyed(): boolean {
-    return this.api.key !== "";
+  indirect(url: string): boolean {
+    return this.api.indirect(url);
   }
 
   /** Asks the server what it takes; returns whether it answers at all. */
@@ -201,10 +219,10 @@ export class Studio {
     this.files.set(key, file);
     const upload = { sent: 0, total: file.size, since: 0 };
     const song = { key, id: "", name: file.name, added: Date.now(), upload, markers: [],
-      mix: mixOf(PIPELINE_TRACKS) };
+      mix: mixOf(this.api.tracks(file)), split: this.api.chosen(file) !== undefined };
     this.store.update({ songs: [song, ...this.store.value.songs], notice: "" });
     const { limit } = this.store.value;
-    if (limit > 0 && file.size > limit * 1_048_576) {
+    if (limit > 0 && !song.split && file.size > limit * 1_048_576) {
       this.refuse(key, new ApiError(413, `This file is larger than ${limit} MB.`));
       return;
     }
@@ -217,7 +235,7 @@ export class Studio {
     if (song === undefined) return void this.api.remove(job.job_id).catch(() => undefined);
     const { upload: _, ...rest } = song;
     const added = { ...rest, id: job.job_id };
-    this.list.add({ id: added.id, name: added.name, added: added.added, markers: added.markers });
+    this.listOf(added).add({ id: added.id, name: added.name, added: added.added, markers: added.markers });
     this.put(key, added);
     this.onJob(key, job);
     this.follow(added);
@@ -226,14 +244,16 @@ export class Studio {
 
   private refuse(key: string, error: ApiError): void {
     this.change(key, { refused: refusalOf(error) });
-    if (error.status === 401) this.store.update({ locked: true });
+    if (error instanceof AccountError) {
+      if (error.code === "INSUFFICIENT_CREDITS") this.change(key, { purchase: error.purchaseUrl });
+    } else if (error.status === 401) this.store.update({ locked: true });
   }
 
   /** Songs that this browser knows, from storage or from another tab. */
   private meet(kept: KeptSong[]): void {
     const known = new Set(kept.map((song) => song.id));
     for (const song of this.store.value.songs) {
-      if (song.id !== "" && !known.has(song.id)) this.forget(song.key, false);
+      if (song.id !== "" && !song.split && !known.has(song.id)) this.forget(song.key, false);
     }
     for (const song of kept.toReversed()) {
       const known = this.store.value.songs.find((other) => other.id === song.id);
@@ -242,10 +262,11 @@ export class Studio {
     }
   }
 
-  private insert(kept: KeptSong, keep = true): void {
-    const song: Song = { ...kept, key: kept.id, markers: kept.markers ?? [],
-      mix: mixOf(PIPELINE_TRACKS) };
-    if (keep) this.list.add(kept);
+  private insert(kept: KeptSong, keep = true, split = false): void {
+    const mix = mixOf(split ? [ORIGINAL] : PIPELINE_TRACKS);
+    const song: Song = { ...kept, key: kept.id, markers: kept.markers ?? [], mix, split };
+    if (split) this.api.split.adopt(kept.id);
+    if (keep) this.listOf(song).add(kept);
     const songs = [song, ...this.store.value.songs].sort((a, b) => b.added - a.added);
     this.store.update({ songs });
     this.follow(song);
@@ -258,7 +279,7 @@ export class Studio {
     const events = new JobEvents(this.api, song.id, {
       job: (job) => this.onJob(key, job),
       gone: () => this.onGone(key),
-      locked: () => this.store.update({ locked: true }),
+      locked: () => this.store.update(song.split ? { notice: NO_KEY } : { locked: true }),
       away: () => this.onAway(),
     }, () => this.store.value.open === key);
     this.jobs.set(key, events);
@@ -353,22 +374,28 @@ export class Studio {
     this.files.delete(key);
     if (this.store.value.open === key) this.open(null);
     this.store.update({ songs: this.store.value.songs.filter((other) => other.key !== key) });
-    if (everywhere && song.id !== "") this.list.remove(song.id);
+    if (everywhere && song.id !== "") this.listOf(song).remove(song.id);
   }
 
   /** The address names the open song, and opens the one it names. */
   private address(song: Song | undefined): void {
-    const hash = song === undefined || song.id === "" ? "" : `#/job/${song.id}`;
-    if (location.hash === hash) return;
+    const kind = song?.split ? "split" : "job";
+    const hash = song === undefined || song.id === "" ? "" : `#/${kind}/${song.id}`;
+    if (location.hash === hash || location.hash === ACCOUNT) return;
     history.replaceState(null, "", hash || location.pathname + location.search);
   }
 
   private visit(): void {
-    const id = /^#\/job\/([\w-]+)$/.exec(location.hash)?.[1];
+    const [, kind, id] = /^#\/(job|split)\/([\w-]+)$/.exec(location.hash) ?? [];
     if (id === undefined) return;
     const known = this.store.value.songs.find((song) => song.id === id);
-    if (known === undefined) this.insert({ id, name: "", added: Date.now() });
+    if (known === undefined) this.insert({ id, name: "", added: Date.now() }, true, kind === "split");
     this.open(known?.key ?? id);
+  }
+
+  /** Where a song is remembered. */
+  private listOf(song: Song): SongList | SplitList {
+    return song.split ? this.splits : this.list;
   }
 
   private song(key: string): Song | undefined {

@@ -16,9 +16,10 @@ const DONE: Record<Stage["status"], string> = {
 };
 
 export interface Addresses {
-  mix(format: MixFormat): string;
-  all(): string;
-  stem(): string;
+  mix(format: MixFormat): string | null;
+  /** Null where the job has no such file. */
+  all(): string | null;
+  stem(): string | null;
 }
 
 export class TakeAway {
@@ -46,8 +47,12 @@ export class TakeAway {
     this.files.hidden = !done;
     this.stages.hidden = done;
     link(this.mix, done ? addresses.mix(this.format.value as MixFormat) : null);
-    link(this.all, done ? addresses.all() : null);
-    link(this.stem, done ? addresses.stem() : null);
+    const all = done ? addresses.all() : null;
+    const stem = done ? addresses.stem() : null;
+    link(this.all, all);
+    link(this.stem, stem);
+    this.all.hidden = done && all === null;
+    this.stem.hidden = done && stem === null;
     if (!done) this.list(song.job?.stages ?? []);
   }
 

@@ -45,3 +45,9 @@ export const PIPELINE_TRACKS = [
 export function kindOf(name: string): TrackKind {
   return KINDS.find((one) => one.name === name) ?? kind(name, name, "grey", true);
 }
+
+/** The same order everywhere; names of others come last. */
+export function inOrder(names: string[]): string[] {
+  const place = (name: string): number => (KINDS.findIndex((one) => one.name === name) + 1) || KINDS.length + 1;
+  return [...names].sort((one, other) => place(one) - place(other));
+}

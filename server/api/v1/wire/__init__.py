@@ -3,8 +3,14 @@
 Knows the jobs room's data and no HTTP. Times are ISO 8601 in UTC, durations whole seconds.
 """
 
-from server.api.v1.wire.account import BalanceResponse, balance
+from server.api.v1.wire.account import BalanceResponse, LedgerResponse, balance, ledger
 from server.api.v1.wire.common import STATUSES, DeletedResponse, timestamp
+from server.api.v1.wire.deliveries import (
+    DeliveriesListResponse,
+    DeliveryItem,
+    deliveries,
+    delivery,
+)
 from server.api.v1.wire.errors import ErrorDetail, ErrorResponse
 from server.api.v1.wire.jobs import (
     LISTENING,
@@ -26,15 +32,17 @@ from server.api.v1.wire.webhooks import (
     WebhookPayload,
     WebhooksListResponse,
     payload,
+    test_payload,
     webhook_created,
     webhook_listed,
 )
 
 __all__ = [
     "LISTENING", "MEDIA_TYPES", "STATUSES", "STUDIO", "BalanceResponse", "CreateJobRequest",
-    "CreateWebhookRequest", "DeletedResponse", "ErrorDetail", "ErrorResponse", "JobCreatedResponse",
-    "JobDetailResponse", "JobsListResponse", "MintUrl", "UploadRequest", "UploadResponse",
-    "UploadedResponse", "WebhookCreatedResponse", "WebhookPayload", "WebhooksListResponse",
-    "balance", "created", "detail", "instructions", "jobs_list", "media_type", "payload",
-    "timestamp", "webhook_created", "webhook_listed",
+    "CreateWebhookRequest", "DeletedResponse", "DeliveriesListResponse", "DeliveryItem",
+    "ErrorDetail", "ErrorResponse", "JobCreatedResponse", "JobDetailResponse", "JobsListResponse",
+    "LedgerResponse", "MintUrl", "UploadRequest", "UploadResponse", "UploadedResponse",
+    "WebhookCreatedResponse", "WebhookPayload", "WebhooksListResponse", "balance", "created",
+    "deliveries", "delivery", "detail", "instructions", "jobs_list", "ledger", "media_type",
+    "payload", "test_payload", "timestamp", "webhook_created", "webhook_listed",
 ]  # fmt: skip

@@ -1,6 +1,12 @@
-"""What an account may still spend."""
+"""What an account may still spend, and how that came about."""
 
-from server.api.v1.wire.common import Camel, Time, timestamp
+from collections.abc import Sequence
+from typing import Literal, cast
+
+from server.api.ports import Booked
+from server.api.v1.wire.common import Camel, Pagination, Time, pagination, timestamp
+
+Kind = Literal["GRANT", "HOLD", "CAPTURE", "RELEASE", "REFUND"]
 
 
 class BalanceResponse(Camel, frozen=True):
@@ -12,11 +18,47 @@ class BalanceResponse(Camel, frozen=True):
     updated_at: Time
 
 
+class LedgerEntry(Camel, frozen=True):
+    """One entry of `GET /ledger`, with the balance after it.
+
+    A HOLD takes `seconds` off the balance when a job is accepted; its RELEASE gives them back, its
+    CAPTURE leaves them taken. GRANT and REFUND add. `jobId` is null of a GRANT.
+    """
+
+    kind: Kind
+    seconds: int
+    balance_seconds: int
+    job_id: str | None
+    created_at: Time
+
+
+class LedgerResponse(Camel, frozen=True):
+    """`GET /ledger`."""
+
+    entries: list[LedgerEntry]
+    pagination: Pagination
+
+
 def balance(seconds: int, changed: float) -> BalanceResponse:
     """An account's balance."""
     return BalanceResponse(
         balance_seconds=seconds, balance_minutes=seconds // 60,
         balance_formatted=formatted(seconds), updated_at=timestamp(changed),
+    )  # fmt: skip
+
+
+def ledger(entries: Sequence[Booked], total: int, limit: int, offset: int) -> LedgerResponse:
+    """A page of an account's ledger."""
+    return LedgerResponse(
+        entries=[
+            LedgerEntry(
+                kind=cast(Kind, entry.kind.upper()), seconds=entry.seconds,
+                balance_seconds=entry.balance, job_id=entry.job_id,
+                created_at=timestamp(entry.created_at),
+            )
+            for entry in entries
+        ],
+        pagination=pagination(len(entries), total, limit, offset),
     )  # fmt: skip
 
 

@@ -24,6 +24,20 @@ class DeletedResponse(Camel, frozen=True):
     deleted: bool
 
 
+class Pagination(Camel, frozen=True):
+    """Where a page stands among all."""
+
+    total: int
+    limit: int
+    offset: int
+    has_more: bool
+
+
+def pagination(here: int, total: int, limit: int, offset: int) -> Pagination:
+    """Of a page with `here` items on it."""
+    return Pagination(total=total, limit=limit, offset=offset, has_more=offset + here < total)
+
+
 def timestamp(seconds: float) -> str:
     """Unix seconds as `2026-05-21T12:00:00.123Z`."""
     return datetime.fromtimestamp(seconds, UTC).isoformat("T", "milliseconds")[:-6] + "Z"

@@ -13,10 +13,12 @@ from server.api.v1.wire.common import (
     Camel,
     OutputFormat,
     OutputType,
+    Pagination,
     Quality,
     Status,
     Time,
     maybe,
+    pagination,
     timestamp,
 )
 from server.stems import FOUR
@@ -149,15 +151,6 @@ class JobDetailResponse(Camel, frozen=True):
     studio: Studio | None
 
 
-class Pagination(Camel, frozen=True):
-    """Where a page stands among all."""
-
-    total: int
-    limit: int
-    offset: int
-    has_more: bool
-
-
 class JobsListResponse(Camel, frozen=True):
     """`GET /jobs`."""
 
@@ -201,9 +194,7 @@ def jobs_list(
     """A page of jobs."""
     return JobsListResponse(
         jobs=[_list_item(job) for job in jobs],
-        pagination=Pagination(
-            total=total, limit=limit, offset=offset, has_more=offset + len(jobs) < total
-        ),
+        pagination=pagination(len(jobs), total, limit, offset),
     )
 
 

@@ -109,5 +109,22 @@ def payload(
     )  # fmt: skip
 
 
+def test_payload(name: str, event: str, created_at: float) -> WebhookPayload:
+    """What a webhook is told when it is tested: of a job `name` that never was, as of any other."""
+    failed = event == "job.failed"
+    return WebhookPayload(
+        event=cast(Event, event), timestamp=timestamp(created_at),
+        data=WebhookData(
+            job_id=name, status="FAILED" if failed else "COMPLETED",
+            input=Input(file_name="test.wav", duration_seconds=0, file_size_bytes=0),
+            options=JobOptions(output_type="BOTH", quality="BEST", output_format="MP3", model=""),
+            outputs=None if failed else {}, credits_charged=0,
+            error_message="This is a test" if failed else None,
+            created_at=timestamp(created_at), completed_at=timestamp(created_at),
+            audio_metadata=None, metadata={"test": True},
+        ),
+    )  # fmt: skip
+
+
 def _events(webhook: Webhook) -> list[Event]:
     return cast(list[Event], webhook.events)

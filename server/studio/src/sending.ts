@@ -1,0 +1,28 @@
+/** Sends a body and tells of each piece; `fetch` tells nothing of what has been sent. */
+
+import { ApiError } from "./api";
+
+export interface Sent {
+  status: number;
+  body: string;
+}
+
+/** `most`: of the bytes that are told of. `signal` takes it back. */
+export function send(
+  method: string, url: string, body: XMLHttpRequestBodyInit, headers: Record<string, string>,
+  most: number, sent: (bytes: number) => void, signal: AbortSignal,
+): Promise<Sent> {
+  const request = new XMLHttpRequest();
+  request.open(method, url);
+  for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+  request.upload.onprogress = (event) => sent(Math.min(event.loaded, most));
+  return new Promise((resolve, reject) => {
+    const cancelled = (): void => reject(new DOMException("cancelled", "AbortError"));
+    if (signal.aborted) return cancelled();
+    signal.addEventListener("abort", () => request.abort());
+    request.onload = () => resolve({ status: request.status, body: request.responseText });
+    request.onerror = () => reject(new ApiError(0, "The connection was lost while sending."));
+    request.onabort = cancelled;
+    request.send(body);
+  });
+}
