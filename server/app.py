@@ -29,6 +29,7 @@ from server.engine import catalog
 from server.engine.devices import devices
 from server.errors import ConfigError
 from server.jobs.accounts import Accounts
+from server.jobs.clock import Clock, machine_boot
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.fetching import Fetcher
 from server.jobs.folders import Folders, server_secret, socket_path
@@ -48,6 +49,7 @@ from server.work.pools import Host, HttpSide, PoolPlan
 from server.work.workers import Workers
 from store import (
     AccountRepository,
+    ClockRepository,
     CreditRepository,
     Database,
     JobRepository,
@@ -182,9 +184,12 @@ class Components:
         )
         service = JobService(config, jobs, intake, self.workers, self.dispatcher)
         payloads = WebhookPayloads(service, split, signer)
-        self._sender = Sender(hooks, jobs, client, payloads.write, partial(callback_secret, secret))
+        self._clock = clock = Clock(ClockRepository(database))
+        self._sender = Sender(
+            hooks, jobs, client, payloads.write, partial(callback_secret, secret), clock
+        )
         self._janitor = Janitor(
-            jobs, folders, uploads, hooks, config.jobs.retention_hours, intake.incoming
+            jobs, folders, uploads, hooks, config.jobs.retention_hours, intake.incoming, clock
         )
         for wake in (self._sender.wake, self.dispatcher.wake):
             self._fetcher.listen(wake)
@@ -210,20 +215,12 @@ class Components:
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """What runs as long as the process."""
         return [self.dispatcher.run(), self._fetcher.run(), self._sender.run(),
-                self._janitor.run()]  # fmt: skip
+                self._janitor.run(), self._clock.run()]  # fmt: skip
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def machine_boot() -> str:
-    """Names this boot of the machine (Linux's boot_id; empty where there is none)."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 def check_schema(database: Path) -> None:

@@ -80,11 +80,11 @@ class Intake:
 
         stage: `probe`, or `measure`, which decodes all of it. Each has a pool of its own, so that
         long files delay nobody's quick look. A file waits as for one that came a little later:
-        the longer, the later. Returns the stage's facts.
+        the longer, the later, by a clock that nobody sets. Returns the stage's facts.
         """
         seconds = (folder / "input").stat().st_size / LIKELY_RATE
         seconds = min(seconds, LOOK_SECONDS[stage] / 4)  # nobody is overtaken for long
-        task = Task(id=f"{stage}/{job_id}", job=job_id, stage=stage, due=time.time() + seconds,
+        task = Task(id=f"{stage}/{job_id}", job=job_id, stage=stage, due=time.monotonic() + seconds,
                     source=str(folder / "input"), scratch="", outputs="", options=options)
         deaths = 0
         try:

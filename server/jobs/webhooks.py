@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from server.errors import AddressForbidden, InvalidRequest, StemboxError, WebhookNotFound
 from server.jobs import retry
+from server.jobs.clock import Clock
 from server.jobs.signatures import new_secret, signed_headers
 from store import Job, JobRepository, WebhookRepository
 from store.webhooks import Delivery, FailedDelivery, Webhook
@@ -110,13 +111,14 @@ class Sender:
 
     def __init__(
         self, webhooks: WebhookRepository, jobs: JobRepository, client: Client,
-        write: Write, callback_secret: Callable[[str | None], str],
+        write: Write, callback_secret: Callable[[str | None], str], clock: Clock,
     ) -> None:  # fmt: skip
         self._webhooks = webhooks
         self._jobs = jobs
         self._client = client
         self._write = write
         self._callback_secret = callback_secret
+        self._clock = clock
         self._wake = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ended: set[str] = set()  # since the outbox was last looked into
@@ -149,7 +151,8 @@ class Sender:
     async def _fill(self) -> float:
         """Begins what is due; seconds until the next look, unless something wakes it before."""
         self._ended.clear()
-        due = await self._webhooks.due(time.time(), PER_ENDPOINT, PER_ACCOUNT)
+        now = await self._clock.check()
+        due = await self._webhooks.due(now, PER_ENDPOINT, PER_ACCOUNT)
         due = [delivery for delivery in due if delivery.id not in self._ended]
         for delivery in due:
             if len(self._running) >= AT_ONCE:
@@ -180,7 +183,7 @@ class Sender:
                 await self._webhooks.delivered(delivery, time.time())
                 log.info("webhook delivered", told=delivery.event, status=status)
                 return
-            now, failed = time.time(), delivery.attempt + 1
+            now, failed = await self._clock.check(), delivery.attempt + 1
             gone = status == retry.GONE
             next_at = None if gone else retry.next_attempt(failed, now, random.random())
             await self._webhooks.missed(

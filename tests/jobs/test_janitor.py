@@ -9,11 +9,13 @@ from typing import NamedTuple
 import pytest
 import structlog
 
+from server.jobs.clock import Clock
 from server.jobs.folders import Folders
 from server.jobs.janitor import Janitor
 from server.jobs.uploads import KEPT_SECONDS, Uploads
 from store import (
     AccountRepository,
+    ClockRepository,
     CreditRepository,
     Database,
     Entry,
@@ -50,7 +52,7 @@ def play(tmp_path: Path):
                 jobs, tickets = JobRepository(db), UploadRepository(db)
                 uploads = Uploads(tickets, folders, lambda: None)
                 janitor = Janitor(jobs, folders, uploads, WebhookRepository(db), HOURS,
-                                  lambda: {"arriving"})
+                                  lambda: {"arriving"}, Clock(ClockRepository(db)))
                 account = await AccountRepository(db).ensure("ann", 1.0)
                 await test(World(folders, jobs, uploads, tickets, CreditRepository(db),
                                  WebhookRepository(db), janitor, account))

@@ -13,8 +13,9 @@ import structlog
 from server.errors import Unreachable
 from server.jobs import retry
 from server.jobs import webhooks as module
+from server.jobs.clock import Clock, Reading
 from server.jobs.webhooks import Sender
-from store import AccountRepository, Database, JobRepository, WebhookRepository
+from store import AccountRepository, ClockRepository, Database, JobRepository, WebhookRepository
 from store.webhooks import Webhook
 from tests.store.conftest import PLAN, new_job
 
@@ -53,7 +54,10 @@ class World:
         self.client, self.now, self.ends = client, 1000.0, 0
         self.jobs, self.hooks = JobRepository(db), WebhookRepository(db)
         self.accounts = AccountRepository(db)
-        self.sender = Sender(self.hooks, self.jobs, client, write, lambda account: "whsec_AAAA")
+        clock = Clock(ClockRepository(db), lambda: Reading("boot", self.now, self.now))
+        self.sender = Sender(
+            self.hooks, self.jobs, client, write, lambda account: "whsec_AAAA", clock
+        )
 
     async def webhook(self, name: str) -> None:
         account = await self.accounts.ensure("ann", 1.0)

@@ -3,6 +3,7 @@
 Signed URLs and the document speak for themselves and pass without a key.
 """
 
+import math
 import time
 from typing import Final
 
@@ -42,7 +43,7 @@ class Authentication:
         except StemboxError as error:
             await self._handlers.answer(error)(scope, receive, send)
             return
-        verdict = self._limit.count(key.hash, time.time())
+        verdict = self._limit.count(key.hash, time.monotonic())
         send = _with_headers(send, verdict)
         if not verdict.allowed:
             sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
@@ -53,10 +54,11 @@ class Authentication:
 
 
 def _with_headers(send: Send, verdict: Verdict) -> Send:
+    ends = math.ceil(round(time.time() + verdict.reset - time.monotonic(), 3))
     headers = [
         (b"x-ratelimit-limit", b"%d" % verdict.limit),
         (b"x-ratelimit-remaining", b"%d" % verdict.remaining),
-        (b"x-ratelimit-reset", b"%d" % verdict.reset),
+        (b"x-ratelimit-reset", b"%d" % ends),
     ]
 
     async def sending(message: Message) -> None:
