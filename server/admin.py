@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -21,19 +21,27 @@ from server.errors import StemboxError
 from server.jobs import keys
 from server.jobs.folders import Folders, server_secret, socket_path
 from server.jobs.signatures import callback_secret
+from server.once import Unanswered, named
 from store import AccountRepository, CreditRepository, Database, Entry
+from store.accounts import NewKey
+from store.credits import BookedBefore
 
 log = structlog.get_logger()
 LONGEST = 1 << 20  # bytes of a command or an answer
 SHOWN_ENTRIES = 1000  # of a ledger, the last ones
 PATIENCE_S = 30.0
+UNKNOWN = "it may have been done; given again, the command grants nothing twice"
 
 
 class CreateKey(Struct, frozen=True, tag=True):
-    """A new key for the account, which is made if need be; with credits, if there are any."""
+    """A new key for the account, which is made if need be; with credits, if there are any.
+
+    reference: names the credits, which are given once under it.
+    """
 
     account: str
     minutes: float
+    reference: str = ""
 
 
 class ListKeys(Struct, frozen=True, tag=True):
@@ -47,10 +55,11 @@ class RevokeKeys(Struct, frozen=True, tag=True):
 
 
 class Grant(Struct, frozen=True, tag=True):
-    """Gives credits to an account."""
+    """Gives credits to an account. reference: names them: they are given once under it."""
 
     account: str
     minutes: float
+    reference: str = ""
 
 
 class ShowCredits(Struct, frozen=True, tag=True):
@@ -77,6 +86,12 @@ class Refused(Struct, frozen=True, tag=True):
     reason: str
 
 
+class Unsure(Struct, frozen=True, tag=True):
+    """Nobody knows whether the command was carried out."""
+
+    reason: str
+
+
 Command = CreateKey | ListKeys | RevokeKeys | Grant | ShowCredits | ShowSecret
 
 
@@ -92,31 +107,29 @@ class AdminServer:
     async def run(self, command: Command) -> str:
         """What is to be printed. Raises StemboxError."""
         match command:
-            case CreateKey(account, minutes):
-                return await self._create_key(account, minutes)
+            case CreateKey(account, minutes, reference):
+                return await self._create_key(account, minutes, reference)
             case ListKeys():
                 return await self._list_keys()
             case RevokeKeys(prefix):
                 return await self._revoke(prefix)
-            case Grant(account, minutes):
-                return await self._grant(await self._find(account), minutes)
+            case Grant(account, minutes, reference):
+                return await self._grant(await self._find(account), minutes, reference)
             case ShowCredits(account):
                 return await self._show(await self._find(account))
             case ShowSecret(account):
                 found = await self._find(account) if account else None
                 return callback_secret(self._secret, found)
 
-    async def _create_key(self, name: str, minutes: float) -> str:
+    async def _create_key(self, name: str, minutes: float, reference: str) -> str:
         if not name.strip():
             raise StemboxError("an account needs a name")
-        if minutes:
-            seconds_of(minutes)
-        account = await self._accounts.ensure(name, time.time())
-        if minutes:
-            await self._grant(account, minutes)
+        seconds = seconds_of(minutes) if minutes else 0
         key = keys.new_key()
-        await self._accounts.add_key(account, keys.hash_of(key), keys.shown(key), time.time())
-        log.info("key created", account=account, key=keys.shown(key))
+        account = await self._accounts.create_key(NewKey(
+            name, keys.hash_of(key), keys.shown(key), seconds, reference or None, time.time()
+        ))  # fmt: skip
+        log.info("key created", account=account, key=keys.shown(key), seconds=seconds)
         return key
 
     async def _list_keys(self) -> str:
@@ -136,11 +149,24 @@ class AdminServer:
         log.info("keys revoked", prefix=prefix[: keys.SHOWN], count=revoked)
         return f"{revoked} key(s) revoked"
 
-    async def _grant(self, account: str, minutes: float) -> str:
+    async def _grant(self, account: str, minutes: float, reference: str) -> str:
         seconds = seconds_of(minutes)
-        await self._credits.add(Entry(account, "grant", seconds, time.time()))
+        entry = Entry(account, "grant", seconds, time.time(), reference=reference or None)
+        try:
+            await self._credits.add(entry)
+        except BookedBefore:
+            return await self._granted_before(account, seconds, reference)
         log.info("credits granted", account=account, seconds=seconds)
         return await self._show(account, ledger=False)
+
+    async def _granted_before(self, account: str, seconds: int, reference: str) -> str:
+        before = await self._credits.referred(account, reference)
+        assert before is not None
+        when = f"at {_day(before.created_at)}, reference {reference}"
+        if before.seconds != seconds:
+            raise StemboxError(f"{before.seconds} seconds were granted {when}: not {seconds}")
+        balance = await self._show(account, ledger=False)
+        return f"{balance}\nnothing was added: this was granted already, {when}"
 
     async def _show(self, account: str, ledger: bool = True) -> str:
         balance, _ = await self._credits.balance(account)
@@ -171,16 +197,19 @@ class AdminServer:
             path.unlink(missing_ok=True)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answer: Done | Refused
+        answer: Done | Refused | Unsure
         try:
             async with asyncio.timeout(PATIENCE_S):
                 command = msgspec.json.decode(await reader.readline(), type=Command)
                 answer = Done(await self.run(command))
         except StemboxError as error:
             answer = Refused(error.message)
+        except TimeoutError:
+            log.exception("command not answered in time")
+            answer = Unsure(f"the server could not do it within {PATIENCE_S:g} seconds")
         except Exception as error:
             log.exception("command failed")
-            answer = Refused(f"the server failed: {type(error).__name__}")
+            answer = Unsure(f"the server failed: {type(error).__name__}")
         writer.write(msgspec.json.encode(answer) + b"\n")
         await writer.drain()
         writer.close()
@@ -198,15 +227,32 @@ def carry_out(command: Command, data_dir: Path) -> str:
 
     Raises:
         StemboxError: it was refused.
+        Unanswered: it may have been carried out. Given again, it pays no second time.
     """
     os.umask(0o077)
     Folders(data_dir).create()
-    with open(data_dir / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    if not isinstance(command, CreateKey | Grant) or command.reference:
+        return _carry_out(command, data_dir)
+    with named(data_dir, msgspec.json.encode(command).decode()) as reference:
+        return _carry_out(msgspec.structs.replace(command, reference=reference), data_dir)
+
+
+def _carry_out(command: Command, data_dir: Path) -> str:
+    """Asks again and again: a server may start just now, another command may end just now."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with open(data_dir / "lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                pass
+            else:
+                return asyncio.run(_here(command, data_dir))
+        with suppress(OSError):
             return asyncio.run(_ask(command, socket_path(data_dir, "admin.sock")))
-        return asyncio.run(_here(command, data_dir))
+        if time.monotonic() > deadline:
+            raise Unanswered("the server on this data directory is silent")
+        time.sleep(0.1)
 
 
 async def _here(command: Command, data_dir: Path) -> str:
@@ -215,24 +261,21 @@ async def _here(command: Command, data_dir: Path) -> str:
 
 
 async def _ask(command: Command, path: Path) -> str:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST)
-            break
-        except OSError:  # it starts just now
-            if time.monotonic() > deadline:
-                raise StemboxError("the server on this data directory is silent") from None
-            await asyncio.sleep(0.1)
-    writer.write(msgspec.json.encode(command) + b"\n")
-    await writer.drain()
+    """Raises OSError: nobody was asked."""
+    reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST)
     try:
-        answer = msgspec.json.decode(await reader.readline(), type=Done | Refused)
-    except (msgspec.DecodeError, ValueError):
-        raise StemboxError("the server's answer cannot be read") from None
-    writer.close()
+        async with asyncio.timeout(2 * PATIENCE_S):
+            writer.write(msgspec.json.encode(command) + b"\n")
+            await writer.drain()
+            answer = msgspec.json.decode(await reader.readline(), type=Done | Refused | Unsure)
+    except (msgspec.DecodeError, ValueError, OSError):
+        raise Unanswered(f"the server has not answered: {UNKNOWN}") from None
+    finally:
+        writer.close()
     if isinstance(answer, Refused):
         raise StemboxError(answer.reason)
+    if isinstance(answer, Unsure):
+        raise Unanswered(f"{answer.reason}: {UNKNOWN}")
     return answer.text
 
 

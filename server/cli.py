@@ -127,6 +127,8 @@ def build_parser() -> argparse.ArgumentParser:
         "grant": (grant, "give credits to an account", [
             ("--account", dict(required=True, metavar="NAME")),
             ("--minutes", dict(type=float, required=True, metavar="N")),
+            ("--reference", dict(default="", metavar="NAME",
+                                 help="a name that these credits are given once under")),
         ]),
         "show": (show_credits, "an account's balance and ledger", [
             ("--account", dict(required=True, metavar="NAME")),
@@ -261,7 +263,7 @@ def grant(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox credits grant`."""
     from server.admin import Grant
 
-    return carry_out(Grant(arguments.account, arguments.minutes), config)
+    return carry_out(Grant(arguments.account, arguments.minutes, arguments.reference), config)
 
 
 def show_credits(arguments: argparse.Namespace, config: Config) -> int:

@@ -17,7 +17,7 @@ from store.webhooks import WebhookRepository
 
 __all__ = [
     "FETCH", "AccountRepository", "AnsweredBefore", "Claim", "ClockRepository", "CreditRepository",
-    "Database", "DatabaseError", "Entry", "IdempotencyRecord", "InsufficientCredits", "Job", "JobRepository",
-    "LeaseLost", "NewJob", "Stage", "StagePlan", "StageRepository", "Track", "UploadRepository",
-    "WebhookRepository",
+    "Database", "DatabaseError", "Entry", "IdempotencyRecord", "InsufficientCredits", "Job",
+    "JobRepository", "LeaseLost", "NewJob", "Stage", "StagePlan", "StageRepository", "Track",
+    "UploadRepository", "WebhookRepository",
 ]
