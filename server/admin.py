@@ -22,6 +22,7 @@ from server.jobs import keys
 from server.jobs.folders import Folders, server_secret, socket_path
 from server.jobs.signatures import callback_secret
 from server.once import Unanswered, named
+from server.upkeep.snapshots import take_snapshot
 from store import AccountRepository, CreditRepository, Database, Entry
 from store.accounts import NewKey
 from store.credits import BookedBefore
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 LONGEST = 1 << 20  # bytes of a command or an answer
 SHOWN_ENTRIES = 1000  # of a ledger, the last ones
 PATIENCE_S = 30.0
+SNAPSHOT_S = 1800.0  # a large database on a slow disk
 UNKNOWN = "it may have been done; given again, the command grants nothing twice"
 
 
@@ -74,6 +76,10 @@ class ShowSecret(Struct, frozen=True, tag=True):
     account: str
 
 
+class Snapshot(Struct, frozen=True, tag=True):
+    """Copies the database as it is at one moment; answers with the copy's path."""
+
+
 class Done(Struct, frozen=True, tag=True):
     """`text` is for standard output."""
 
@@ -92,7 +98,7 @@ class Unsure(Struct, frozen=True, tag=True):
     reason: str
 
 
-Command = CreateKey | ListKeys | RevokeKeys | Grant | ShowCredits | ShowSecret
+Command = CreateKey | ListKeys | RevokeKeys | Grant | ShowCredits | ShowSecret | Snapshot
 
 
 class AdminServer:
@@ -101,6 +107,7 @@ class AdminServer:
     def __init__(self, database: Database, secret: bytes, revoked: Callable[[], None]) -> None:
         self._accounts = AccountRepository(database)
         self._credits = CreditRepository(database)
+        self._data_dir = database.path.parent
         self._secret = secret
         self._revoked = revoked
 
@@ -120,6 +127,8 @@ class AdminServer:
             case ShowSecret(account):
                 found = await self._find(account) if account else None
                 return callback_secret(self._secret, found)
+            case Snapshot():
+                return str(await asyncio.to_thread(take_snapshot, self._data_dir))
 
     async def _create_key(self, name: str, minutes: float, reference: str) -> str:
         if not name.strip():
@@ -199,14 +208,15 @@ class AdminServer:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answer: Done | Refused | Unsure
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S) as patience:
                 command = msgspec.json.decode(await reader.readline(), type=Command)
+                patience.reschedule(asyncio.get_running_loop().time() + patience_for(command))
                 answer = Done(await self.run(command))
         except StemboxError as error:
             answer = Refused(error.message)
         except TimeoutError:
             log.exception("command not answered in time")
-            answer = Unsure(f"the server could not do it within {PATIENCE_S:g} seconds")
+            answer = Unsure("the server could not do it in time")
         except Exception as error:
             log.exception("command failed")
             answer = Unsure(f"the server failed: {type(error).__name__}")
@@ -220,6 +230,11 @@ def seconds_of(minutes: float) -> int:
     if not (math.isfinite(minutes) and 0 < minutes <= 1e7):
         raise StemboxError("minutes must be a number above 0, at most 10000000")
     return round(60 * minutes)
+
+
+def patience_for(command: Command) -> float:
+    """Seconds that a command may take."""
+    return SNAPSHOT_S if isinstance(command, Snapshot) else PATIENCE_S
 
 
 def carry_out(command: Command, data_dir: Path) -> str:
@@ -256,6 +271,8 @@ def _carry_out(command: Command, data_dir: Path) -> str:
 
 
 async def _here(command: Command, data_dir: Path) -> str:
+    if isinstance(command, Snapshot):  # of the schema that it is
+        return str(take_snapshot(data_dir))
     async with Database(data_dir / "stembox.db") as database:
         return await AdminServer(database, server_secret(data_dir), lambda: None).run(command)
 
@@ -264,7 +281,7 @@ async def _ask(command: Command, path: Path) -> str:
     """Raises OSError: nobody was asked."""
     reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST)
     try:
-        async with asyncio.timeout(2 * PATIENCE_S):
+        async with asyncio.timeout(2 * patience_for(command)):
             writer.write(msgspec.json.encode(command) + b"\n")
             await writer.drain()
             answer = msgspec.json.decode(await reader.readline(), type=Done | Refused | Unsure)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from server import __version__
+from server.bar import Bar
 from server.config import SPIN_COUNT, Config, load
 from server.errors import StemboxError
 from server.stems import OUTPUTS
@@ -21,7 +22,6 @@ from server.stems import OUTPUTS
 if TYPE_CHECKING:
     from server import admin
 
-BAR_SECONDS = 0.2  # a bar is drawn no more often than this
 Command = Callable[[argparse.Namespace, Config], int]
 
 
@@ -135,6 +135,18 @@ def build_parser() -> argparse.ArgumentParser:
         ]),
     })
 
+    sub = add("backup", backup, "keep database and secret in a file, while the server runs")
+    sub.add_argument("file", type=Path, metavar="FILE")
+    sub.add_argument("--outputs", action="store_true", help="and all files of jobs, and uploads")
+    sub.add_argument("--data-dir", metavar="DIR")
+
+    sub = add("restore", restore, "make an empty data directory from a backup")
+    sub.add_argument("file", type=Path, metavar="FILE")
+    sub.add_argument("--data-dir", metavar="DIR")
+
+    sub = add("audit", audit, "hold ledger, jobs, deliveries and files against their promises")
+    sub.add_argument("--data-dir", metavar="DIR")
+
     add("bench", bench, "measure this machine; writes loadtests/bench.json")
     return parser
 
@@ -224,11 +236,17 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
 def carry_out(command: "admin.Command", config: Config) -> int:
     """Has a command on accounts carried out, and prints what it says."""
     from server import admin
+
+    quiet(config)
+    print(admin.carry_out(command, config.data_dir))
+    return 0
+
+
+def quiet(config: Config) -> None:
+    """Errors alone are logged: a command says itself what it has done."""
     from server.logs import set_up_logs
 
     set_up_logs(msgspec.structs.replace(config.log, level="error"))
-    print(admin.carry_out(command, config.data_dir))
-    return 0
 
 
 def create_key(arguments: argparse.Namespace, config: Config) -> int:
@@ -273,6 +291,30 @@ def show_credits(arguments: argparse.Namespace, config: Config) -> int:
     return carry_out(ShowCredits(arguments.account), config)
 
 
+def backup(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox backup`."""
+    from server.upkeep import commands
+
+    quiet(config)
+    return commands.backup(arguments, config)
+
+
+def restore(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox restore`."""
+    from server.upkeep import commands
+
+    quiet(config)
+    return commands.restore(arguments, config)
+
+
+def audit(_: argparse.Namespace, config: Config) -> int:
+    """`stembox audit`."""
+    from server.upkeep import commands
+
+    quiet(config)
+    return commands.audit(config)
+
+
 def bench(_: argparse.Namespace, config: Config) -> int:
     """`stembox bench`."""
     try:
@@ -280,32 +322,6 @@ def bench(_: argparse.Namespace, config: Config) -> int:
     except ModuleNotFoundError as error:
         raise StemboxError(f"{error.name} is missing: pip install 'stembox[dev]'") from None
     return run()
-
-
-class Bar:
-    """A progress bar over the stages of one song, on standard error."""
-
-    def __init__(self, name: str) -> None:
-        from tqdm import tqdm
-
-        self._next = 0.0
-        self._bar = tqdm(total=100, desc=name, unit="%", leave=False, bar_format=(
-            "{desc}: {bar} {n:3.0f} % {postfix} [{elapsed}]"))
-
-    def __call__(self, stage: str, done: float) -> None:
-        now = time.monotonic()
-        if now < self._next and done < 1:
-            return
-        self._next = now + BAR_SECONDS
-        self._bar.set_postfix_str(stage, refresh=False)
-        self._bar.n = 100 * done
-        self._bar.refresh()
-
-    def __enter__(self) -> "Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
 
 
 if __name__ == "__main__":
