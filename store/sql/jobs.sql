@@ -73,7 +73,9 @@ UPDATE jobs SET state = 'expired', completed_at = coalesce(completed_at, :now),
 WHERE id = :id;
 
 -- name: forget_expired
-DELETE FROM jobs WHERE state = 'expired' AND api = 'pipeline' AND completed_at < :before;
+-- Not while somebody is still to be told of it: deliveries go with their jobs.
+DELETE FROM jobs WHERE state = 'expired' AND api = 'pipeline' AND completed_at < :before
+  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND state = 'waiting');
 
 -- name: select_live_ids
 -- A failed StemSplit job has nothing to download.

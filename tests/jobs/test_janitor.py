@@ -24,6 +24,7 @@ from store import (
     UploadRepository,
     WebhookRepository,
 )
+from store.webhooks import FailedDelivery
 from tests.store.conftest import PLAN, new_job
 
 HOURS = 2.0
@@ -123,5 +124,50 @@ def test_jobs_whose_time_is_over(play) -> None:
         assert (await world.credits.balance(world.account))[0] == 90, "released, unstarted"
         await world.janitor.sweep(time.time())
         assert len(await world.credits.entries(world.account)) == 1 + 3 + 3
+
+    play(test)
+
+
+async def ended_pipeline_job(world: World, name: str, fail: bool) -> float:
+    """With a callback, long ago; returns when its files and its row are past their time."""
+    await world.jobs.create(new_job(name, NOW, ONE, callback_url="https://a.example"))
+    stage = (await world.jobs.stages.claim("audio", f"b/{name}", NOW)).stage
+    if fail:
+        await world.jobs.stages.fail(stage, "broken", NOW)
+    else:
+        await world.jobs.stages.finish(stage, {}, {"vocals": Track("vocals.wav")}, NOW)
+    return NOW + 3600 * HOURS + 1
+
+
+@pytest.mark.parametrize("fail", [False, True])
+@pytest.mark.parametrize("delivered", [False, True])
+def test_a_row_stays_while_a_delivery_waits(play, fail: bool, delivered: bool) -> None:
+    """The schedule of deliveries takes ten hours; retention may be shorter."""
+    async def test(world: World) -> None:
+        later = await ended_pipeline_job(world, "j", fail)
+        for _ in range(3):
+            await world.janitor.sweep(later)
+        (delivery,) = await world.hooks.due(later, 9, 9)
+        failure = FailedDelivery("HTTP 500", later + 5, False, 20)
+        await world.hooks.missed(delivery, failure, later)
+        await world.janitor.sweep(later + 1)
+        (delivery,) = await world.hooks.due(later + 6, 9, 9)
+        assert (await world.jobs.get("j")).error == ("broken" if fail else None)
+        if delivered:
+            await world.hooks.delivered(delivery, later + 6)
+        else:
+            await world.hooks.missed(delivery, FailedDelivery("x", None, False, 20), later + 6)
+        await world.janitor.sweep(later + 7)
+        assert await world.jobs.get("j") is None, "and not a moment longer"
+
+    play(test)
+
+
+def test_a_job_that_its_owner_removes_is_told_of_all_the_same(play) -> None:
+    async def test(world: World) -> None:
+        later = await ended_pipeline_job(world, "j", False)
+        await world.jobs.expire("j", later)
+        await world.janitor.sweep(later + 1)
+        assert len(await world.hooks.due(later + 2, 9, 9)) == 1
 
     play(test)
