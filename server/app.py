@@ -189,8 +189,9 @@ class Components:
             hooks, jobs, client, payloads.write, partial(callback_secret, secret), clock
         )
         self._janitor = Janitor(
-            jobs, folders, uploads, hooks, config.jobs.retention_hours, intake.incoming, clock
-        )
+            jobs, folders, uploads, hooks, config.jobs.retention_hours, intake.incoming, clock,
+            config.jobs.history_days,
+        )  # fmt: skip
         for wake in (self._sender.wake, self.dispatcher.wake):
             self._fetcher.listen(wake)
         self.dispatcher.listen(self._sender.wake)

@@ -109,6 +109,7 @@ class Audio(Section, frozen=True):
 
 class Jobs(Section, frozen=True):
     retention_hours: Positive
+    history_days: Annotated[float, Meta(ge=1)]  # as long as an Idempotency-Key names a job
     max_attempts: Count
     stall_seconds: Annotated[float, Meta(ge=1)]
 

@@ -110,6 +110,10 @@ class JobRepository:
         """Deletes the rows of expired pipeline jobs, once their files are gone."""
         await self._db.write(_change, "forget_expired", {"before": before})
 
+    async def forget_history(self, before: float) -> None:
+        """Deletes the rows of StemSplit jobs that ended before this time and have no files."""
+        await self._db.write(_change, "forget_history", {"before": before})
+
     async def forget_answers(self, before: float) -> None:
         """Deletes answers to Idempotency-Keys of before this time."""
         await self._db.write(idempotency.forget, before)

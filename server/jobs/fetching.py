@@ -148,7 +148,7 @@ class Fetcher:
         folder = self._intake.folders.scratch / claim.job.id
         if (folder / "input").exists():  # of an attempt that ended after it
             size = (folder / "input").stat().st_size
-            fetched = msgspec.structs.replace(request, size_bytes=size)
+            fetched = msgspec.structs.replace(request, size_bytes=size, source_url=None)
         else:
             fetched = await self._sources.fetch(claim.job.id, request, folder)
             await self._stages.set_request(claim.job.id, msgspec.json.encode(fetched).decode())

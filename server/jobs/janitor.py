@@ -32,6 +32,7 @@ class Janitor:
         retention_hours: float,
         incoming: Callable[[], set[str]],
         clock: Clock,
+        history_days: float,
     ) -> None:
         self._jobs = jobs
         self._folders = folders
@@ -40,6 +41,7 @@ class Janitor:
         self._retention = retention_hours * 3600
         self._incoming = incoming
         self._clock = clock
+        self._history = history_days * 86400
 
     async def run(self) -> None:
         """Sweeps at once and then every minute, until cancelled."""
@@ -62,6 +64,7 @@ class Janitor:
             (VALID_SECONDS + KEPT_SECONDS, lambda: self._uploads.sweep(now)),
             (self._retention, lambda: self._expire(before)),
             (self._retention, lambda: self._jobs.forget(before)),
+            (self._history, lambda: self._jobs.forget_history(now - self._history)),
             (answers, lambda: self._jobs.forget_answers(now - answers)),
             (DELIVERIES_KEPT, lambda: self._webhooks.forget(now - DELIVERIES_KEPT)),
         )

@@ -77,6 +77,12 @@ WHERE id = :id;
 DELETE FROM jobs WHERE state = 'expired' AND api = 'pipeline' AND completed_at < :before
   AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND state = 'waiting');
 
+-- name: forget_history
+-- What an account was told of its jobs, once their files are gone. The ledger stays.
+DELETE FROM jobs WHERE state IN ('failed', 'expired') AND api = 'stemsplit'
+  AND completed_at < :before
+  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND state = 'waiting');
+
 -- name: select_live_ids
 -- A failed StemSplit job has nothing to download.
 SELECT id FROM jobs

@@ -58,7 +58,8 @@ class Machine:
                            lambda: Reading(self.boot, self.wall, self.steady))
         self.jobs, hooks = JobRepository(db), WebhookRepository(db)
         self.uploads = Uploads(UploadRepository(db), self.folders, lambda: None)
-        self.janitor = Janitor(self.jobs, self.folders, self.uploads, hooks, KEPT, set, self.clock)
+        self.janitor = Janitor(self.jobs, self.folders, self.uploads, hooks, KEPT, set, self.clock,
+                               90.0)
         self.sender = Sender(hooks, self.jobs, self, lambda *_: b"{}", lambda _: "whsec_AAAA",
                              self.clock)
         self.hooks, self.account = hooks, await AccountRepository(db).ensure("ann", 1.0)

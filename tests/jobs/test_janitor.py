@@ -28,6 +28,7 @@ from store.webhooks import FailedDelivery
 from tests.store.conftest import PLAN, new_job
 
 HOURS = 2.0
+DAYS = 30.0
 NOW = 1_000_000.0
 ONE = PLAN[:1]
 
@@ -53,7 +54,7 @@ def play(tmp_path: Path):
                 jobs, tickets = JobRepository(db), UploadRepository(db)
                 uploads = Uploads(tickets, folders, lambda: None)
                 janitor = Janitor(jobs, folders, uploads, WebhookRepository(db), HOURS,
-                                  lambda: {"arriving"}, Clock(ClockRepository(db)))
+                                  lambda: {"arriving"}, Clock(ClockRepository(db)), DAYS)
                 account = await AccountRepository(db).ensure("ann", 1.0)
                 await test(World(folders, jobs, uploads, tickets, CreditRepository(db),
                                  WebhookRepository(db), janitor, account))
@@ -159,6 +160,37 @@ def test_a_row_stays_while_a_delivery_waits(play, fail: bool, delivered: bool) -
             await world.hooks.missed(delivery, FailedDelivery("x", None, False, 20), later + 6)
         await world.janitor.sweep(later + 7)
         assert await world.jobs.get("j") is None, "and not a moment longer"
+
+    play(test)
+
+
+def test_jobs_of_an_account_are_forgotten_in_time_and_their_credits_never(play) -> None:
+    """Once their files are gone, and everybody has been told."""
+    async def test(world: World) -> None:
+        await world.credits.add(Entry(world.account, "grant", 100, 1.0))
+        for number, name in enumerate(("expired", "failed", "told", "kept")):
+            await world.jobs.create(new_job(
+                name, NOW + number, ONE, api="stemsplit", account_id=world.account, seconds=10,
+                callback_url="https://a.example" if name == "told" else None))
+            (world.folders.outputs / name).mkdir()
+            stage = (await world.jobs.stages.claim("audio", f"b/{name}", NOW)).stage
+            if name == "failed":
+                await world.jobs.stages.fail(stage, "broken", NOW)
+            else:
+                later = NOW + 86400 if name == "kept" else NOW
+                await world.jobs.stages.finish(stage, {}, {}, later)
+        over = NOW + DAYS * 86400
+        await world.janitor.sweep(over)
+        assert (await world.jobs.page(world.account, None, 9, 0))[1] == 4, "to the second"
+        await world.janitor.sweep(over + 1)
+        left = (await world.jobs.page(world.account, None, 9, 0))[0]
+        assert [job.id for job in left] == ["kept", "told"]
+        (delivery,) = await world.hooks.due(over, 9, 9)
+        await world.hooks.delivered(delivery, over)
+        await world.janitor.sweep(over + 2)
+        assert [job.id for job in (await world.jobs.page(world.account, None, 9, 0))[0]] == ["kept"]
+        assert len(await world.credits.entries(world.account)) == 1 + 4 + 4
+        assert (await world.credits.balance(world.account))[0] == 70
 
     play(test)
 
