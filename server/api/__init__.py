@@ -13,8 +13,10 @@ from server.api.auth import PipelineGuard
 from server.api.http import AddressLimit, with_middlewares
 from server.api.pipeline import Pipeline
 from server.api.ports import JobService, Services
+from server.api.proxies import TrustedProxies
 from server.api.signing import BASE, Signer
 from server.config import Config
+from server.net.addresses import parse_networks
 from server.studio import routes as studio_routes
 
 __all__ = ["create_app"]
@@ -33,7 +35,9 @@ def create_app(config: Config, jobs: JobService, services: Services, signer: Sig
     )
     own.router.redirect_slashes = False  # a redirect is no answer that the contract has
     app = by_path(v1.create_app(config, services, signer), own)
-    return with_middlewares(app, config.server.cors_origins)
+    app = with_middlewares(app, config.server.cors_origins)
+    proxies = parse_networks(config.server.trusted_proxies, "server.trusted_proxies")
+    return TrustedProxies(app, proxies) if proxies else app
 
 
 def by_path(below: ASGIApp, rest: ASGIApp) -> ASGIApp:

@@ -60,6 +60,14 @@ def _last_four(address: IPv6Address) -> IPv4Address:
     return IPv4Address(int(address) & 0xFFFFFFFF)
 
 
+def parse_networks(texts: Sequence[str], setting: str) -> tuple[Network, ...]:
+    """Networks and single addresses of a setting. Raises ConfigError for what is none."""
+    try:
+        return tuple(ip_network(text, strict=False) for text in texts)
+    except ValueError as error:
+        raise ConfigError(f"settings: {setting}: {error}") from None
+
+
 class Guard(Struct, frozen=True):
     """Which addresses may be called: ordinary public ones, and those in `allowed` networks.
 
@@ -73,11 +81,7 @@ class Guard(Struct, frozen=True):
     @classmethod
     def of(cls, networks: Sequence[str], *own_ports: int) -> Self:
         """From the settings. Raises ConfigError for what is no network."""
-        try:
-            parsed = tuple(ip_network(text, strict=False) for text in networks)
-        except ValueError as error:
-            raise ConfigError(f"settings: fetch.allow_networks: {error}") from None
-        return cls(parsed, own_ports)
+        return cls(parse_networks(networks, "fetch.allow_networks"), own_ports)
 
     def forbids(self, address: Address) -> bool:
         """Whether the server must not connect to this address, whatever the port."""
