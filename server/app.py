@@ -75,7 +75,7 @@ def serve(config: Config) -> None:
         _lock(lock.fileno(), config.data_dir)
         set_up_logs(config.log)
         # What cannot work is said before anything starts.
-        Guard.of(config.fetch.allow_networks, config.server.port)
+        guard_of(config)
         server_secret(config.data_dir)
         check_schema(config.data_dir / "stembox.db")
         catalog.serving(config.pipeline.quality, config)
@@ -85,6 +85,12 @@ def serve(config: Config) -> None:
         print(banner(config, plans), flush=True)
         http = HttpSide(Application(config, path), BoundedProtocol, path)
         Host(http, plans, config).serve()
+
+
+def guard_of(config: Config) -> Guard:
+    """Which addresses source URLs and webhooks may reach. Raises ConfigError."""
+    fetch = config.fetch
+    return Guard.of(fetch.allow_networks, config.server.port, denied=fetch.deny_networks)
 
 
 def pool_plans(config: Config) -> list[PoolPlan]:
@@ -170,7 +176,7 @@ class Components:
         self._folders = folders = Folders(config.data_dir, config.scratch_dir)
         secret = server_secret(config.data_dir)
         signer = Signer(secret)
-        client = GuardedClient(Guard.of(config.fetch.allow_networks, config.server.port))
+        client = GuardedClient(guard_of(config))
         self._jobs = jobs = JobRepository(database)
         hooks = WebhookRepository(database)
         self.workers = Workers(config.jobs.stall_seconds)

@@ -118,6 +118,7 @@ class Jobs(Section, frozen=True):
 
 class Fetch(Section, frozen=True):
     allow_networks: list[str]
+    deny_networks: list[str]
     timeout_s: Positive
     total_timeout_s: Positive
 
