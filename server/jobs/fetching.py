@@ -54,6 +54,7 @@ class Fetcher:
         self._leases = 0
         self._wake = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._fetching: set[str] = set()  # those of them whose source still comes
         self._settled: list[Callable[[], None]] = []
 
     def listen(self, callback: Callable[[], None]) -> None:
@@ -98,17 +99,23 @@ class Fetcher:
             await self._sources.stop_all()
 
     async def _fill(self) -> None:
-        while len(self._running) < AT_ONCE:
+        while len(self._fetching) < AT_ONCE:
             self._leases += 1
             claim = await self._stages.claim(FETCH, f"{self._boot}/f{self._leases}", time.time())
             if claim is None:
                 return
             task = asyncio.create_task(self._attempt(claim), name=f"fetch-{claim.job.id}")
             self._running[claim.job.id] = task
+            self._fetching.add(claim.job.id)
             task.add_done_callback(partial(self._forget, claim.job.id))
 
     def _forget(self, job_id: str, _: object) -> None:
         self._running.pop(job_id, None)
+        self._fetched(job_id)
+
+    def _fetched(self, job_id: str) -> None:
+        """The next source may come: what follows waits for workers, and not for anybody's line."""
+        self._fetching.discard(job_id)
         self.wake()
 
     async def _attempt(self, claim: Claim) -> None:
@@ -152,8 +159,10 @@ class Fetcher:
         else:
             fetched = await self._sources.fetch(claim.job.id, request, folder)
             await self._stages.set_request(claim.job.id, msgspec.json.encode(fetched).decode())
+        self._fetched(claim.job.id)
         options = msgspec.structs.replace(options, file_name=fetched.file_name)
-        facts = await self._intake.look(claim.job.id, folder, options, "measure")
+        account = claim.job.account_id or ""
+        facts = await self._intake.measure(account, claim.job.id, folder, options)
         known = with_length(fetched, facts["frames"], self._config)
         credits = math.ceil(known.seconds)
         try:

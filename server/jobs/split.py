@@ -37,7 +37,7 @@ from store import (
 )
 
 log = structlog.get_logger()
-AT_ONCE = 2  # sources of one account that are brought in and measured at the same time
+AT_ONCE = 2  # sources of one account that are brought in at the same time
 MOST_FETCHING = 20  # jobs of one account that wait for their sources
 FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has told
 UNNAMED = "input"  # a file that nobody has named
@@ -164,12 +164,13 @@ class SplitService:
         job_id, folder = await self._intake.reserve()
         try:
             request = self._request(order)
-            async with self._turn(order.account_id):
+            async with self._turns.enter(order.account_id):
                 found = await self._bring_in(order, request, job_id, folder)
-                options = self._options(order, found or request)
-                if found is not None:
-                    facts = await self._intake.look(job_id, folder, options, "measure")
-                    request = with_length(found, facts["frames"], self._config)
+            options = self._options(order, found or request)
+            if found is not None:
+                account = order.account_id
+                facts = await self._intake.measure(account, job_id, folder, options)
+                request = with_length(found, facts["frames"], self._config)
             return await self._accept(order, job_id, request, options, render, once)
         except BaseException:
             await self._fetcher.cancel(job_id)
@@ -188,12 +189,6 @@ class SplitService:
             raise NotEnoughCredits(least)
         if await self._jobs.count_fetching(order.account_id) >= MOST_FETCHING:
             raise ServerBusy("Too many of your sources are still being fetched")
-
-    @asynccontextmanager
-    async def _turn(self, account_id: str) -> AsyncIterator[None]:
-        """An account's sources are looked at two at a time: nobody else waits for all of them."""
-        async with self._turns.enter(account_id):
-            yield
 
     async def _bring_in(
         self, order: Order, request: Request, job_id: str, folder: Path

@@ -19,15 +19,15 @@ from server.jobs import retry
 from server.jobs.clock import Clock
 from server.jobs.signatures import new_secret, signed_headers
 from store import Job, JobRepository, WebhookRepository
-from store.webhooks import Delivery, FailedDelivery, Webhook
+from store.webhooks import Delivery, FailedDelivery, Shares, Webhook
 
 __all__ = ["Delivery", "Job", "Sender", "Webhook", "Webhooks"]
 
 log = structlog.get_logger()
 TIMEOUT_S = 10.0  # of one attempt
 PER_ENDPOINT = 4  # attempts at one endpoint at once
-PER_ACCOUNT = 16  # attempts at once at the endpoints of one account
 AT_ONCE = 512  # attempts at once in all
+SHARES = Shares(PER_ENDPOINT, per_host=8, per_account=16, of_nobody=AT_ONCE // 2)
 LONGEST_PAUSE = 60.0  # seconds: a clock that was set back does no harm
 MOST_WEBHOOKS = 20  # of one account
 
@@ -152,7 +152,7 @@ class Sender:
         """Begins what is due; seconds until the next look, unless something wakes it before."""
         self._ended.clear()
         now = await self._clock.check()
-        due = await self._webhooks.due(now, PER_ENDPOINT, PER_ACCOUNT)
+        due = await self._webhooks.due(now, SHARES)
         due = [delivery for delivery in due if delivery.id not in self._ended]
         for delivery in due:
             if len(self._running) >= AT_ONCE:

@@ -13,6 +13,7 @@ from server.jobs.clock import Clock
 from server.jobs.folders import Folders
 from server.jobs.janitor import Janitor
 from server.jobs.uploads import KEPT_SECONDS, Uploads
+from server.jobs.webhooks import SHARES
 from store import (
     AccountRepository,
     ClockRepository,
@@ -148,11 +149,11 @@ def test_a_row_stays_while_a_delivery_waits(play, fail: bool, delivered: bool) -
         later = await ended_pipeline_job(world, "j", fail)
         for _ in range(3):
             await world.janitor.sweep(later)
-        (delivery,) = await world.hooks.due(later, 9, 9)
+        (delivery,) = await world.hooks.due(later, SHARES)
         failure = FailedDelivery("HTTP 500", later + 5, False, 20)
         await world.hooks.missed(delivery, failure, later)
         await world.janitor.sweep(later + 1)
-        (delivery,) = await world.hooks.due(later + 6, 9, 9)
+        (delivery,) = await world.hooks.due(later + 6, SHARES)
         assert (await world.jobs.get("j")).error == ("broken" if fail else None)
         if delivered:
             await world.hooks.delivered(delivery, later + 6)
@@ -185,7 +186,7 @@ def test_jobs_of_an_account_are_forgotten_in_time_and_their_credits_never(play) 
         await world.janitor.sweep(over + 1)
         left = (await world.jobs.page(world.account, None, 9, 0))[0]
         assert [job.id for job in left] == ["kept", "told"]
-        (delivery,) = await world.hooks.due(over, 9, 9)
+        (delivery,) = await world.hooks.due(over, SHARES)
         await world.hooks.delivered(delivery, over)
         await world.janitor.sweep(over + 2)
         assert [job.id for job in (await world.jobs.page(world.account, None, 9, 0))[0]] == ["kept"]
@@ -200,6 +201,6 @@ def test_a_job_that_its_owner_removes_is_told_of_all_the_same(play) -> None:
         later = await ended_pipeline_job(world, "j", False)
         await world.jobs.expire("j", later)
         await world.janitor.sweep(later + 1)
-        assert len(await world.hooks.due(later + 2, 9, 9)) == 1
+        assert len(await world.hooks.due(later + 2, SHARES)) == 1
 
     play(test)

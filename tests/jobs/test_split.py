@@ -20,7 +20,7 @@ from server.errors import (
     NotEnoughCredits,
     Unreachable,
 )
-from server.jobs import sources
+from server.jobs import fetching, sources
 from server.jobs.accounts import Accounts
 from server.jobs.fetching import Fetcher
 from server.jobs.idempotency import Idempotency, meaning
@@ -408,6 +408,61 @@ def test_one_key_and_one_meaning_make_one_job(play) -> None:
         assert (await world.credits.balance(world.account))[0] == 1000 - SECONDS
 
     play(test, plain())
+
+
+class Measuring:
+    """Measures take as long as the test says."""
+
+    def __init__(self, world: World) -> None:
+        self.go, self.begun, self.most, self.now = asyncio.Event(), 0, 0, 0
+        self._look = world.intake.look
+        world.intake.look = self.look  # type: ignore[method-assign]
+
+    async def look(self, *arguments: Any) -> dict[str, Any]:
+        self.begun, self.now = self.begun + 1, self.now + 1
+        self.most = max(self.most, self.now)
+        await self.go.wait()
+        self.now -= 1
+        return await self._look(*arguments)
+
+
+def test_places_to_fetch_are_given_back_before_measuring(play) -> None:
+    """A queue at the measures holds up nobody's answer that the source is too slow."""
+    async def test(world: World) -> None:
+        await world.grant(1000)
+        measuring = Measuring(world)
+        made = [asyncio.create_task(world.create()) for _ in range(6)]
+        await world.until(lambda: is_true(len(world.server.calls) == 6 and measuring.begun > 0))
+        measuring.go.set()
+        assert len(await asyncio.gather(*made)) == 6
+        assert measuring.most == 2, "an account's files are measured two at a time"
+
+    play(test, plain())
+
+
+async def is_true(value: bool) -> bool:
+    return value
+
+
+def test_sources_in_the_background_wait_for_no_measures(play, monkeypatch) -> None:
+    """Those of one account must not stand before everybody else's."""
+    monkeypatch.setattr(fetching, "AT_ONCE", 2)
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(1000)
+        measuring = Measuring(world)
+        made = [await world.create() for _ in range(5)]
+        go.set()
+        await world.until(lambda: is_true(len(world.fetcher._running) == 5
+                                          and not world.fetcher._sources._downloads))
+        assert measuring.begun <= 2, "all sources are here, and no more than two are measured"
+        measuring.go.set()
+        for job in made:
+            assert (await world.settled(job["id"])).seconds == SECONDS
+        assert measuring.most == 2
+
+    play(test, slowly(go), now_s=0.05)
 
 
 async def stored(world: World) -> str:
