@@ -24,12 +24,14 @@ from server.jobs.signatures import callback_secret
 from server.once import Unanswered, named
 from server.upkeep.snapshots import take_snapshot
 from store import AccountRepository, CreditRepository, Database, Entry
-from store.accounts import NewKey
+from store.accounts import ListedKey, NewKey
 from store.credits import BookedBefore
 
 log = structlog.get_logger()
 LONGEST = 1 << 20  # bytes of a command or an answer
 SHOWN_ENTRIES = 1000  # of a ledger, the last ones
+BOTH_APIS = ("pipeline", "stemsplit")
+MOST_REQUESTS = 1_000_000  # a minute
 PATIENCE_S = 30.0
 SNAPSHOT_S = 1800.0  # a large database on a slow disk
 UNKNOWN = "it may have been done; given again, the command grants nothing twice"
@@ -38,12 +40,16 @@ UNKNOWN = "it may have been done; given again, the command grants nothing twice"
 class CreateKey(Struct, frozen=True, tag=True):
     """A new key for the account, which is made if need be; with credits, if there are any.
 
-    reference: names the credits, which are given once under it.
+    reference: names the credits, which are given once under it. scopes: what the key opens, of
+    keys.SCOPES. requests_per_minute: its own limit. test: a test key.
     """
 
     account: str
     minutes: float
     reference: str = ""
+    scopes: tuple[str, ...] = BOTH_APIS
+    requests_per_minute: int | None = None
+    test: bool = False
 
 
 class ListKeys(Struct, frozen=True, tag=True):
@@ -114,8 +120,8 @@ class AdminServer:
     async def run(self, command: Command) -> str:
         """What is to be printed. Raises StemboxError."""
         match command:
-            case CreateKey(account, minutes, reference):
-                return await self._create_key(account, minutes, reference)
+            case CreateKey():
+                return await self._create_key(command)
             case ListKeys():
                 return await self._list_keys()
             case RevokeKeys(prefix):
@@ -130,22 +136,30 @@ class AdminServer:
             case Snapshot():
                 return str(await asyncio.to_thread(take_snapshot, self._data_dir))
 
-    async def _create_key(self, name: str, minutes: float, reference: str) -> str:
-        if not name.strip():
+    async def _create_key(self, command: CreateKey) -> str:
+        if not command.account.strip():
             raise StemboxError("an account needs a name")
-        seconds = seconds_of(minutes) if minutes else 0
-        key = keys.new_key()
+        scopes, limit = ",".join(dict.fromkeys(command.scopes)), command.requests_per_minute
+        if not scopes or not set(command.scopes) <= set(keys.SCOPES):
+            raise StemboxError(f"scopes are some of {', '.join(keys.SCOPES)}")
+        if limit is not None and not 0 < limit <= MOST_REQUESTS:
+            raise StemboxError(f"a limit is a number from 1 to {MOST_REQUESTS}")
+        seconds = seconds_of(command.minutes) if command.minutes else 0
+        key = keys.new_key(command.test)
         account = await self._accounts.create_key(NewKey(
-            name, keys.hash_of(key), keys.shown(key), seconds, reference or None, time.time()
+            command.account, keys.hash_of(key), keys.shown(key), seconds,
+            command.reference or None, time.time(), scopes, limit,
         ))  # fmt: skip
         log.info("key created", account=account, key=keys.shown(key), seconds=seconds)
         return key
 
     async def _list_keys(self) -> str:
-        lines = [f"{'KEY':<18} {'ACCOUNT':<24} {'CREATED':<20} REVOKED"]
+        lines = [f"{'KEY':<18} {'ACCOUNT':<24} {'CREATED':<20} {'REVOKED':<20} ONLY"]
         for key in await self._accounts.keys():
             revoked = "" if key.revoked_at is None else _day(key.revoked_at)
-            lines.append(f"{key.prefix:<18} {key.account:<24} {_day(key.created_at):<20} {revoked}")
+            special = _special(key)
+            lines.append(f"{key.prefix:<18} {key.account:<24} {_day(key.created_at):<20} "
+                         f"{revoked:<20} {special}")
         return "\n".join(line.rstrip() for line in lines)
 
     async def _revoke(self, prefix: str) -> str:
@@ -294,6 +308,13 @@ async def _ask(command: Command, path: Path) -> str:
     if isinstance(answer, Unsure):
         raise Unanswered(f"{answer.reason}: {UNKNOWN}")
     return answer.text
+
+
+def _special(key: ListedKey) -> str:
+    """What makes a key another one than most: what it opens, and how often."""
+    scopes = key.scopes.replace(",", " ") if key.scopes != ",".join(BOTH_APIS) else ""
+    limit = "" if key.requests_per_minute is None else f"{key.requests_per_minute} a minute"
+    return " ".join(filter(None, (scopes, limit)))
 
 
 def _day(seconds: float) -> str:

@@ -113,6 +113,11 @@ def build_parser() -> argparse.ArgumentParser:
         "create": (create_key, "make a key, which is shown this once", [
             ("--account", dict(required=True, metavar="NAME")),
             ("--minutes", dict(type=float, default=0.0, metavar="N", help="credits to begin with")),
+            ("--scopes", dict(default="pipeline,stemsplit", metavar="LIST",
+                              help="what it opens: pipeline, stemsplit, admin")),
+            ("--requests-per-minute", dict(type=int, metavar="N", help="a limit of its own")),
+            ("--test", dict(action="store_true",
+                            help="a test key: the starter serves it, and it costs nothing")),
         ]),
         "list": (list_keys, "all keys by their first characters", []),
         "revoke": (revoke_keys, "revoke the keys that begin so", [
@@ -253,7 +258,11 @@ def create_key(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox keys create`."""
     from server.admin import CreateKey
 
-    return carry_out(CreateKey(arguments.account, arguments.minutes), config)
+    scopes = tuple(part.strip() for part in arguments.scopes.split(",") if part.strip())
+    return carry_out(CreateKey(
+        arguments.account, arguments.minutes, scopes=scopes,
+        requests_per_minute=arguments.requests_per_minute, test=arguments.test,
+    ), config)  # fmt: skip
 
 
 def list_keys(_: argparse.Namespace, config: Config) -> int:

@@ -14,13 +14,16 @@ SQL = load("accounts")
 
 
 class Key(Struct, frozen=True):
-    """A key as it is stored. `prefix`: its first characters. Times are unix seconds."""
+    """A key as it is stored. `prefix`: its first characters; `scopes`: what it opens, separated
+    by commas; `requests_per_minute`: its own limit, if it has one. Times are unix seconds."""
 
     hash: str
     prefix: str
     account_id: str
     created_at: float
     revoked_at: float | None
+    scopes: str
+    requests_per_minute: int | None
 
 
 class ListedKey(Struct, frozen=True):
@@ -30,6 +33,8 @@ class ListedKey(Struct, frozen=True):
     account: str
     created_at: float
     revoked_at: float | None
+    scopes: str
+    requests_per_minute: int | None
 
 
 class NewKey(Struct, frozen=True):
@@ -44,6 +49,8 @@ class NewKey(Struct, frozen=True):
     seconds: int
     reference: str | None
     created_at: float
+    scopes: str = "pipeline,stemsplit"
+    requests_per_minute: int | None = None
 
 
 class AccountRepository:
@@ -89,20 +96,16 @@ def _ensure(db: sqlite3.Connection, name: str, now: float) -> str:
     return account_id
 
 
-def _add_key(
-    db: sqlite3.Connection, account_id: str, key_hash: str, prefix: str, now: float
-) -> None:
-    values = {"hash": key_hash, "prefix": prefix, "account_id": account_id, "now": now}
-    db.execute(SQL["insert_key"], values)
-
-
 def _create_key(db: sqlite3.Connection, new: NewKey) -> str:
     account_id = _ensure(db, new.account, new.created_at)
     if new.seconds:
         grant = Entry(account_id, "grant", new.seconds, new.created_at, reference=new.reference)
         with suppress(BookedBefore):
             book(db, grant)
-    _add_key(db, account_id, new.hash, new.prefix, new.created_at)
+    db.execute(SQL["insert_key"], {
+        "hash": new.hash, "prefix": new.prefix, "account_id": account_id, "now": new.created_at,
+        "scopes": new.scopes, "requests_per_minute": new.requests_per_minute,
+    })  # fmt: skip
     return account_id
 
 

@@ -274,3 +274,27 @@ def test_commands_at_the_same_time_wait_for_each_other(data: Path) -> None:
         assert process.returncode == 0, error
     assert balance(data) == 1800, "these are three grants, and not one three times"
     wait_for(lambda: not list((data / "pending").iterdir()), 5)
+
+
+def test_what_a_key_opens_is_listed(data: Path) -> None:
+    admin.carry_out(CreateKey("ann", 0), data)
+    admin.carry_out(CreateKey("bob", 0, scopes=("stemsplit", "stemsplit")), data)
+    key = admin.carry_out(CreateKey("eve", 0, scopes=("pipeline",), requests_per_minute=7,
+                                    test=True), data)
+    assert key.startswith("sk_test_")
+    ann, bob, eve = admin.carry_out(ListKeys(), data).splitlines()[1:]
+    assert len(ann.split()) == 4
+    assert bob.endswith(" stemsplit") and eve.endswith(" pipeline 7 a minute")
+    assert admin.carry_out(RevokeKeys(key[:16]), data) == "1 key(s) revoked"
+
+
+@pytest.mark.parametrize(("more", "reason"), [
+    ({"scopes": ()}, "scopes are some of"), ({"scopes": ("pipeline", "all")}, "scopes are some of"),
+    ({"scopes": ("pipeline,admin",)}, "scopes are some of"),
+    ({"requests_per_minute": 0}, "a limit is a number"),
+    ({"requests_per_minute": 10**9}, "a limit is a number"),
+])
+def test_keys_that_are_not_made(data: Path, more: dict, reason: str) -> None:
+    with pytest.raises(StemboxError, match=reason):
+        admin.carry_out(CreateKey("ann", 0, **more), data)
+    assert len(admin.carry_out(ListKeys(), data).splitlines()) == 1

@@ -11,6 +11,7 @@ from server.api import openapi, v1
 from server.api.answers import HANDLERS
 from server.api.auth import PipelineGuard
 from server.api.http import AddressLimit, with_middlewares
+from server.api.limits import RateLimit
 from server.api.pipeline import Pipeline
 from server.api.ports import JobService, Services
 from server.api.proxies import TrustedProxies
@@ -24,7 +25,8 @@ __all__ = ["create_app"]
 
 def create_app(config: Config, jobs: JobService, services: Services, signer: Signer) -> ASGIApp:
     """The app: both APIs, their documents and the middlewares. It has no lifespan."""
-    guard = PipelineGuard(config.pipeline.auth, services.accounts)
+    keys = RateLimit(config.limits.requests_per_minute)
+    guard = PipelineGuard(config.pipeline.auth, services.accounts, keys)
     pipeline = Pipeline(config, jobs, guard, services)
     limit = config.pipeline.requests_per_minute
     page = studio_routes() if config.studio.enabled else []
@@ -34,7 +36,7 @@ def create_app(config: Config, jobs: JobService, services: Services, signer: Sig
         middleware=[Middleware(AddressLimit, limit=limit)] if limit else [],
     )
     own.router.redirect_slashes = False  # a redirect is no answer that the contract has
-    app = by_path(v1.create_app(config, services, signer), own)
+    app = by_path(v1.create_app(config, services, signer, keys), own)
     app = with_middlewares(app, config.server.cors_origins)
     proxies = parse_networks(config.server.trusted_proxies, "server.trusted_proxies")
     return TrustedProxies(app, proxies) if proxies else app

@@ -19,14 +19,15 @@ class Verdict(NamedTuple):
 
 
 class RateLimit:
-    """`limit` requests in a window for each caller."""
+    """`limit` requests in a window for each caller, unless he has a limit of his own."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._windows: dict[str, tuple[float, int]] = {}  # caller: when it began, requests so far
 
-    def count(self, caller: str, now: float) -> Verdict:
-        """Counts one request of this caller."""
+    def count(self, caller: str, now: float, own: int | None = None) -> Verdict:
+        """Counts one request of this caller; `own`: his own limit."""
+        limit = self._limit if own is None else own
         began, used = self._windows.get(caller, (now, 0))
         if not 0 <= now - began < WINDOW:  # over, or another clock
             began, used = now, 0
@@ -35,8 +36,7 @@ class RateLimit:
             self._drop_old(now)
         self._windows[caller] = (began, used)
         wait = max(1, math.ceil(began + WINDOW - now))
-        left = max(0, self._limit - used)
-        return Verdict(used <= self._limit, self._limit, left, began + WINDOW, wait)
+        return Verdict(used <= limit, limit, max(0, limit - used), began + WINDOW, wait)
 
     def _drop_old(self, now: float) -> None:
         self._windows = {

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 from server.audio.heard import Heard
 from server.jobs.accounts import Accounts
 from server.jobs.idempotency import Idempotency, meaning
+from server.jobs.keys import is_test
 from server.jobs.listening import Audible, Listening, TrackPeaks, Window
 from server.jobs.mixing import MixOrder
 from server.jobs.orders import Created, Order, Request, SplitJob
@@ -22,7 +23,7 @@ __all__ = [
     "Accounts", "Audible", "Created", "Delivery", "Heard", "Idempotency", "Job", "JobService",
     "JobView", "Listening", "MixOrder", "Order", "Outlook", "Outlooks", "Renders", "Request",
     "Services", "SplitJob", "SplitService", "StageView", "TrackFile", "TrackPeaks", "Upload",
-    "Uploads", "Webhook", "Webhooks", "Window", "meaning",
+    "Uploads", "Webhook", "Webhooks", "Window", "is_test", "meaning",
 ]
 
 

@@ -109,7 +109,7 @@ ORDER BY t.job_id, t.path;
 -- name: select_kept_inputs
 -- Jobs whose source must be there: accepted, and not still to be fetched.
 SELECT id FROM jobs WHERE state = 'processing' AND NOT EXISTS (
-    SELECT 1 FROM stages WHERE job_id = jobs.id AND pool = 'fetch' AND state <> 'completed');
+    SELECT 1 FROM stages WHERE job_id = jobs.id AND name = 'fetch' AND state <> 'completed');
 
 -- name: select_kept_uploads
 SELECT key, size, sha256 FROM uploads WHERE size IS NOT NULL AND expires_at > :now;

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.api.answers import Json
 from server.api.auth import bearer_key
 from server.api.limits import RateLimit, Verdict
-from server.api.ports import Accounts
+from server.api.ports import Accounts, is_test
 from server.api.v1.errors import Handlers, error_body
 from server.errors import StemboxError
 
@@ -22,7 +22,7 @@ OPEN: Final = ("/uploads/", "/downloads/", "/openapi")
 class Authentication:
     """Asks for the key, counts the request, and adds the limit's headers to its answer.
 
-    The account's id is `request.state.account` behind it.
+    The account's id is `request.state.account` behind it; `request.state.test`: a test key.
     """
 
     def __init__(
@@ -39,17 +39,18 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         try:
-            key = await self._accounts.authenticate(bearer_key(scope))
+            key = await self._accounts.authenticate(bearer_key(scope), "stemsplit")
         except StemboxError as error:
             await self._handlers.answer(error)(scope, receive, send)
             return
-        verdict = self._limit.count(key.hash, time.monotonic())
+        verdict = self._limit.count(key.hash, time.monotonic(), key.requests_per_minute)
         send = _with_headers(send, verdict)
         if not verdict.allowed:
             sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
             await Json(error_body("RATE_LIMIT_EXCEEDED", sentence), 429)(scope, receive, send)
             return
-        scope.setdefault("state", {})["account"] = key.account_id
+        state = scope.setdefault("state", {})
+        state["account"], state["test"] = key.account_id, is_test(key.prefix)
         await self._app(scope, receive, send)
 
 
