@@ -15,8 +15,21 @@ from pathlib import Path
 
 import msgspec
 import structlog
-from msgspec import Struct
 
+from server.admin_commands import (
+    BOTH_APIS,
+    Command,
+    CreateKey,
+    Done,
+    Grant,
+    ListKeys,
+    Refused,
+    RevokeKeys,
+    ShowCredits,
+    ShowSecret,
+    Snapshot,
+    Unsure,
+)
 from server.errors import StemboxError
 from server.jobs import keys
 from server.jobs.folders import Folders, server_secret, socket_path
@@ -30,81 +43,9 @@ from store.credits import BookedBefore
 log = structlog.get_logger()
 LONGEST = 1 << 20  # bytes of a command or an answer
 SHOWN_ENTRIES = 1000  # of a ledger, the last ones
-BOTH_APIS = ("pipeline", "stemsplit")
 MOST_REQUESTS = 1_000_000  # a minute
 PATIENCE_S = 30.0
 SNAPSHOT_S = 1800.0  # a large database on a slow disk
-UNKNOWN = "it may have been done; given again, the command grants nothing twice"
-
-
-class CreateKey(Struct, frozen=True, tag=True):
-    """A new key for the account, which is made if need be; with credits, if there are any.
-
-    reference: names the credits, which are given once under it. scopes: what the key opens, of
-    keys.SCOPES. requests_per_minute: its own limit. test: a test key.
-    """
-
-    account: str
-    minutes: float
-    reference: str = ""
-    scopes: tuple[str, ...] = BOTH_APIS
-    requests_per_minute: int | None = None
-    test: bool = False
-
-
-class ListKeys(Struct, frozen=True, tag=True):
-    """All keys."""
-
-
-class RevokeKeys(Struct, frozen=True, tag=True):
-    """Revokes the keys that begin so."""
-
-    prefix: str
-
-
-class Grant(Struct, frozen=True, tag=True):
-    """Gives credits to an account. reference: names them: they are given once under it."""
-
-    account: str
-    minutes: float
-    reference: str = ""
-
-
-class ShowCredits(Struct, frozen=True, tag=True):
-    """An account's balance and ledger."""
-
-    account: str
-
-
-class ShowSecret(Struct, frozen=True, tag=True):
-    """What signs `callback_url` calls: of an account's jobs, or ("") of jobs of nobody's."""
-
-    account: str
-
-
-class Snapshot(Struct, frozen=True, tag=True):
-    """Copies the database as it is at one moment; answers with the copy's path."""
-
-
-class Done(Struct, frozen=True, tag=True):
-    """`text` is for standard output."""
-
-    text: str
-
-
-class Refused(Struct, frozen=True, tag=True):
-    """`reason` is for standard error."""
-
-    reason: str
-
-
-class Unsure(Struct, frozen=True, tag=True):
-    """Nobody knows whether the command was carried out."""
-
-    reason: str
-
-
-Command = CreateKey | ListKeys | RevokeKeys | Grant | ShowCredits | ShowSecret | Snapshot
 
 
 class AdminServer:
@@ -251,6 +192,13 @@ def patience_for(command: Command) -> float:
     return SNAPSHOT_S if isinstance(command, Snapshot) else PATIENCE_S
 
 
+def unknown(command: Command) -> str:
+    """What is to be said of a command that may have changed something."""
+    if isinstance(command, CreateKey | Grant):
+        return ": it may have been done; given again, the command grants nothing twice"
+    return ": it may have been done" if isinstance(command, RevokeKeys) else ""
+
+
 def carry_out(command: Command, data_dir: Path) -> str:
     """Runs a command by the server that runs on `data_dir`, or here if there is none.
 
@@ -300,13 +248,13 @@ async def _ask(command: Command, path: Path) -> str:
             await writer.drain()
             answer = msgspec.json.decode(await reader.readline(), type=Done | Refused | Unsure)
     except (msgspec.DecodeError, ValueError, OSError):
-        raise Unanswered(f"the server has not answered: {UNKNOWN}") from None
+        raise Unanswered(f"the server has not answered{unknown(command)}") from None
     finally:
         writer.close()
     if isinstance(answer, Refused):
         raise StemboxError(answer.reason)
     if isinstance(answer, Unsure):
-        raise Unanswered(f"{answer.reason}: {UNKNOWN}")
+        raise Unanswered(f"{answer.reason}{unknown(command)}")
     return answer.text
 
 

@@ -20,7 +20,7 @@ from server.errors import StemboxError
 from server.stems import OUTPUTS
 
 if TYPE_CHECKING:
-    from server import admin
+    from server import admin_commands
 
 Command = Callable[[argparse.Namespace, Config], int]
 
@@ -238,7 +238,7 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-def carry_out(command: "admin.Command", config: Config) -> int:
+def carry_out(command: "admin_commands.Command", config: Config) -> int:
     """Has a command on accounts carried out, and prints what it says."""
     from server import admin
 
@@ -256,7 +256,7 @@ def quiet(config: Config) -> None:
 
 def create_key(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox keys create`."""
-    from server.admin import CreateKey
+    from server.admin_commands import CreateKey
 
     scopes = tuple(part.strip() for part in arguments.scopes.split(",") if part.strip())
     return carry_out(CreateKey(
@@ -267,35 +267,35 @@ def create_key(arguments: argparse.Namespace, config: Config) -> int:
 
 def list_keys(_: argparse.Namespace, config: Config) -> int:
     """`stembox keys list`."""
-    from server.admin import ListKeys
+    from server.admin_commands import ListKeys
 
     return carry_out(ListKeys(), config)
 
 
 def revoke_keys(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox keys revoke`."""
-    from server.admin import RevokeKeys
+    from server.admin_commands import RevokeKeys
 
     return carry_out(RevokeKeys(arguments.prefix), config)
 
 
 def show_secret(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox keys secret`."""
-    from server.admin import ShowSecret
+    from server.admin_commands import ShowSecret
 
     return carry_out(ShowSecret(arguments.account), config)
 
 
 def grant(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox credits grant`."""
-    from server.admin import Grant
+    from server.admin_commands import Grant
 
     return carry_out(Grant(arguments.account, arguments.minutes, arguments.reference), config)
 
 
 def show_credits(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox credits show`."""
-    from server.admin import ShowCredits
+    from server.admin_commands import ShowCredits
 
     return carry_out(ShowCredits(arguments.account), config)
 

@@ -1,5 +1,6 @@
 """Makes a backup: the database as it is at one moment, the server's secret, and what jobs hold."""
 
+import errno
 import fcntl
 import os
 import time
@@ -20,6 +21,8 @@ from store.audit import Expected, expected_files
 from store.copying import opened_copy
 
 DATABASE = "stembox.db"
+BEGUN = ".stembox-backup."
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 SECRETS = ("secret",)  # what signs URLs and callbacks: files of the data directory
 
 
@@ -81,7 +84,8 @@ def _appearing(target: Path) -> Iterator[BinaryIO]:
     """A new file that gets its name, and stays, when all of it has been written and synced."""
     if target.exists():
         raise StemboxError(f"{target} exists already")
-    part = target.with_name(f".{target.name}{PART}")
+    _sweep(target.absolute().parent)
+    part = target.with_name(f"{BEGUN}{target.name}{PART}")
     with open(os.open(part, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,13 +96,30 @@ def _appearing(target: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            try:
-                os.link(part, target)
-            except FileExistsError:
-                raise StemboxError(f"{target} exists already") from None
+            _give_name(part, target)
         finally:
             part.unlink(missing_ok=True)
     sync_folder(target.absolute().parent)
+
+
+def _give_name(part: Path, target: Path) -> None:
+    """By a link, which overwrites nothing; by a rename where the file system has no links."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise StemboxError(f"{target} exists already") from None
+    except OSError as error:
+        if error.errno not in NO_LINKS or target.exists():
+            raise
+        os.rename(part, target)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what backups that were killed have left in a folder."""
+    for left in folder.glob(f"{BEGUN}*{PART}"):
+        with suppress(OSError), open(left, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails: it is being written
+            left.unlink()
 
 
 def _size(path: Path) -> int:

@@ -274,6 +274,36 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     backup(data, place / "b.tar")
 
 
+def test_a_file_system_without_links(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    place = tmp_path / "place"
+    place.mkdir()
+    backup(data, place / "b.tar")
+    assert [path.name for path in place.iterdir()] == ["b.tar"]
+    restore(place / "b.tar", tmp_path / "new", silent)
+
+
+def test_what_killed_backups_leave_goes_with_the_next_of_another_name(
+    data: Path, tmp_path: Path
+) -> None:
+    """And what another one is writing just now stays."""
+    place = tmp_path / "place"
+    place.mkdir()
+    for name in ("dead.tar", "alive.tar"):
+        (place / f".stembox-backup.{name}.part").write_bytes(b"half")
+    with open(place / ".stembox-backup.alive.tar.part") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        backup(data, place / "b.tar")
+        with pytest.raises(StemboxError, match=r"another backup .* runs"):
+            backup(data, place / "alive.tar")
+    assert {path.name for path in place.iterdir()} == {"b.tar", ".stembox-backup.alive.tar.part"}
+
+
 STEPS = ("fsync", "rename", "link", "unlink", "rmdir", "mkdir")
 
 
