@@ -75,6 +75,11 @@ class JobRepository:
         values = {"account_id": account_id}
         return (await self._db.read(_all, "count_fetching", values))[0][0]
 
+    async def count_tests(self, account_id: str) -> int:
+        """How many of an account's unfinished jobs are test keys'."""
+        values = {"account_id": account_id}
+        return (await self._db.read(_all, "count_tests", values))[0][0]
+
     async def count_before(self, job_id: str) -> int:
         """How many jobs that wait for a separation worker are due before this one."""
         rows = await self._db.read(_all, "count_before", {"job_id": job_id})

@@ -40,6 +40,7 @@ from store import (
 log = structlog.get_logger()
 AT_ONCE = 2  # sources of one account that are brought in at the same time
 MOST_FETCHING = 20  # jobs of one account that wait for their sources
+MOST_TESTS = 5  # unfinished test jobs of one account: they cost it nothing
 FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has told
 UNNAMED = "input"  # a file that nobody has named
 CANCELLED = "The job was cancelled"
@@ -180,10 +181,13 @@ class SplitService:
             raise
 
     async def _check_account(self, order: Order) -> None:
-        """Before a source is asked for it: can the account pay for any, does it hoard?
+        """Before any work: does the account hoard? And where a source is asked for: can it pay for
+        any?
 
         An upload is here, and its length is found out: what it needs can be told to the second.
         """
+        if order.test and await self._jobs.count_tests(order.account_id) >= MOST_TESTS:
+            raise ServerBusy("Too many of your test jobs are under way")
         if order.source_url is None:
             return
         if await self._jobs.count_fetching(order.account_id) >= MOST_FETCHING:

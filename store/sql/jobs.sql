@@ -49,6 +49,10 @@ SELECT count(*) FROM stages s JOIN jobs j ON j.id = s.job_id
 WHERE s.pool = 'fetch' AND s.state IN ('pending', 'processing') AND j.state = 'processing'
   AND j.account_id = :account_id;
 
+-- name: count_tests
+SELECT count(*) FROM jobs WHERE account_id = :account_id AND state = 'processing'
+  AND json_extract(request, '$.test');
+
 -- name: sum_up_track
 -- Only what nobody knew: how a file was written is not changed by how it is found.
 UPDATE tracks SET size = :size, crc = :crc

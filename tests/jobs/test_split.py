@@ -20,9 +20,10 @@ from server.errors import (
     IdempotencyConflict,
     InvalidRequest,
     NotEnoughCredits,
+    ServerBusy,
     Unreachable,
 )
-from server.jobs import fetching, sources, webhooks
+from server.jobs import fetching, sources, split, webhooks
 from server.jobs.accounts import Accounts
 from server.jobs.fetching import Fetcher
 from server.jobs.idempotency import Idempotency, meaning
@@ -617,6 +618,21 @@ def test_a_test_job_is_slow_when_it_is_told_to_and_in_nobodys_way(play, monkeypa
         pause.set()
         for _ in slow:
             await world.until(lambda: claimed(world))
+
+    play(test, plain())
+
+
+def test_what_costs_nothing_is_not_to_be_had_without_end(play, monkeypatch) -> None:
+    monkeypatch.setattr(split, "MOST_TESTS", 2)
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        made = [await world.create(test=True) for _ in range(2)]
+        with pytest.raises(ServerBusy, match="test jobs"):
+            await world.create(test=True)
+        await world.create()
+        await world.split.delete(world.account, made[0]["id"])
+        await world.create(test=True)
 
     play(test, plain())
 
