@@ -9,18 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from server import __version__
+from server import __version__, account_commands
 from server.bar import Bar
 from server.config import SPIN_COUNT, Config, load
 from server.errors import StemboxError
 from server.stems import OUTPUTS
-
-if TYPE_CHECKING:
-    from server import admin_commands
 
 Command = Callable[[argparse.Namespace, Config], int]
 
@@ -110,7 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = group("keys", "API keys: create, list, revoke")
     add_actions(sub, {
-        "create": (create_key, "make a key, which is shown this once", [
+        "create": (account_commands.create_key, "make a key, which is shown this once", [
             ("--account", dict(required=True, metavar="NAME")),
             ("--minutes", dict(type=float, default=0.0, metavar="N", help="credits to begin with")),
             ("--scopes", dict(default="pipeline,stemsplit", metavar="LIST",
@@ -119,23 +116,23 @@ def build_parser() -> argparse.ArgumentParser:
             ("--test", dict(action="store_true",
                             help="a test key: the starter serves it, and it costs nothing")),
         ]),
-        "list": (list_keys, "all keys by their first characters", []),
-        "revoke": (revoke_keys, "revoke the keys that begin so", [
+        "list": (account_commands.list_keys, "all keys by their first characters", []),
+        "revoke": (account_commands.revoke_keys, "revoke the keys that begin so", [
             ("prefix", dict(metavar="PREFIX")),
         ]),
-        "secret": (show_secret, "what signs calls to callback_url", [
+        "secret": (account_commands.show_secret, "what signs calls to callback_url", [
             ("--account", dict(default="", metavar="NAME", help="of an account's jobs")),
         ]),
     })
     sub = group("credits", "credits: grant, show")
     add_actions(sub, {
-        "grant": (grant, "give credits to an account", [
+        "grant": (account_commands.grant, "give credits to an account", [
             ("--account", dict(required=True, metavar="NAME")),
             ("--minutes", dict(type=float, required=True, metavar="N")),
             ("--reference", dict(default="", metavar="NAME",
                                  help="a name that these credits are given once under")),
         ]),
-        "show": (show_credits, "an account's balance and ledger", [
+        "show": (account_commands.show_credits, "an account's balance and ledger", [
             ("--account", dict(required=True, metavar="NAME")),
         ]),
     })
@@ -238,66 +235,11 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-def carry_out(command: "admin_commands.Command", config: Config) -> int:
-    """Has a command on accounts carried out, and prints what it says."""
-    from server import admin
-
-    quiet(config)
-    print(admin.carry_out(command, config.data_dir))
-    return 0
-
-
 def quiet(config: Config) -> None:
     """Errors alone are logged: a command says itself what it has done."""
     from server.logs import set_up_logs
 
     set_up_logs(msgspec.structs.replace(config.log, level="error"))
-
-
-def create_key(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox keys create`."""
-    from server.admin_commands import CreateKey
-
-    scopes = tuple(part.strip() for part in arguments.scopes.split(",") if part.strip())
-    return carry_out(CreateKey(
-        arguments.account, arguments.minutes, scopes=scopes,
-        requests_per_minute=arguments.requests_per_minute, test=arguments.test,
-    ), config)  # fmt: skip
-
-
-def list_keys(_: argparse.Namespace, config: Config) -> int:
-    """`stembox keys list`."""
-    from server.admin_commands import ListKeys
-
-    return carry_out(ListKeys(), config)
-
-
-def revoke_keys(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox keys revoke`."""
-    from server.admin_commands import RevokeKeys
-
-    return carry_out(RevokeKeys(arguments.prefix), config)
-
-
-def show_secret(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox keys secret`."""
-    from server.admin_commands import ShowSecret
-
-    return carry_out(ShowSecret(arguments.account), config)
-
-
-def grant(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox credits grant`."""
-    from server.admin_commands import Grant
-
-    return carry_out(Grant(arguments.account, arguments.minutes, arguments.reference), config)
-
-
-def show_credits(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox credits show`."""
-    from server.admin_commands import ShowCredits
-
-    return carry_out(ShowCredits(arguments.account), config)
 
 
 def backup(arguments: argparse.Namespace, config: Config) -> int:
