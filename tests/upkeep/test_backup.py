@@ -11,6 +11,8 @@ import random
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from server import admin, cli
+from server import admin
 from server.errors import ConfigError, DiskFull, StemboxError
 from server.upkeep import archive, commands
 from server.upkeep.backup import back_up
@@ -388,14 +390,21 @@ def test_an_audit_that_is_killed_has_changed_nothing(data: Path) -> None:
     assert look(data) == [] and files(data) == before and step > 0
 
 
-def test_the_commands(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    target, new = str(tmp_path / "b.tar"), str(tmp_path / "new")
-    assert cli.main(["backup", target, "--outputs", "--data-dir", str(data)]) == 0
-    assert cli.main(["backup", target, "--data-dir", str(data)]) == 1
-    assert cli.main(["restore", target, "--data-dir", new]) == 0
-    assert cli.main(["audit", "--data-dir", new]) == 0
-    said = capsys.readouterr()
-    assert "is as it was at" in said.out and "exists already" in said.err
-    (tmp_path / "new" / "secret").write_bytes(b"x")
-    assert cli.main(["audit", "--data-dir", new]) == 1
-    assert "secrets_are_kept: secret: 1 bytes" in capsys.readouterr().out
+def stembox(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "server.cli", *map(str, arguments)],
+                          capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_commands(data: Path, tmp_path: Path) -> None:
+    target, new = tmp_path / "b.tar", tmp_path / "new"
+    assert stembox("backup", target, "--outputs", "--data-dir", data).returncode == 0
+    again = stembox("backup", target, "--data-dir", data)
+    assert (again.returncode, again.stdout) == (1, "") and "exists already" in again.stderr
+    restored = stembox("restore", target, "--data-dir", new)
+    assert restored.returncode == 0 and "is as it was at" in restored.stdout
+    sound = stembox("audit", "--data-dir", new)
+    assert (sound.returncode, sound.stdout) == (0, ""), sound.stdout
+    (new / "secret").write_bytes(b"x")
+    broken = stembox("audit", "--data-dir", new)
+    assert (broken.returncode, broken.stdout) == (
+        1, "secrets_are_kept: secret: 1 bytes, not 32\n"), broken.stderr
