@@ -123,14 +123,16 @@ async def _fill(folder: Path) -> None:
     from server.jobs import keys
     from server.jobs.orders import Request
     from store import AccountRepository, Database, JobRepository, NewJob, StagePlan, Track
+    from store.accounts import NewKey
 
     now, key = time.time(), keys.new_key()
     request = Request(output_type="FOUR_STEMS", quality="BEST", output_format="MP3",
                       model="starter", file_name="a.mp3", seconds=180.0, size_bytes=1)  # fmt: skip
     async with Database(folder / "stembox.db") as database:
         accounts, jobs = AccountRepository(database), JobRepository(database)
-        account = await accounts.ensure("ann", now)
-        await accounts.add_key(account, keys.hash_of(key), keys.shown(key), now)
+        account = await accounts.create_key(
+            NewKey("ann", keys.hash_of(key), keys.shown(key), 0, None, now)
+        )
         await jobs.create(NewJob(
             id="job", api="stemsplit", options="{}", plan=(StagePlan("encode", "audio"),),
             created_at=now, request=msgspec.json.encode(request).decode(), account_id=account,

@@ -10,74 +10,42 @@ import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import structlog
-from msgspec import Struct
 
+from server.admin_commands import (
+    BOTH_APIS,
+    Command,
+    CreateKey,
+    Done,
+    Grant,
+    ListKeys,
+    Refused,
+    RevokeKeys,
+    ShowCredits,
+    ShowSecret,
+    Snapshot,
+    Unsure,
+)
 from server.errors import StemboxError
 from server.jobs import keys
 from server.jobs.folders import Folders, server_secret, socket_path
 from server.jobs.signatures import callback_secret
+from server.once import Unanswered, named
+from server.upkeep.snapshots import take_snapshot
 from store import AccountRepository, CreditRepository, Database, Entry
+from store.accounts import ListedKey, NewKey
+from store.credits import BookedBefore
 
 log = structlog.get_logger()
 LONGEST = 1 << 20  # bytes of a command or an answer
 SHOWN_ENTRIES = 1000  # of a ledger, the last ones
+MOST_REQUESTS = 1_000_000  # a minute
 PATIENCE_S = 30.0
-
-
-class CreateKey(Struct, frozen=True, tag=True):
-    """A new key for the account, which is made if need be; with credits, if there are any."""
-
-    account: str
-    minutes: float
-
-
-class ListKeys(Struct, frozen=True, tag=True):
-    """All keys."""
-
-
-class RevokeKeys(Struct, frozen=True, tag=True):
-    """Revokes the keys that begin so."""
-
-    prefix: str
-
-
-class Grant(Struct, frozen=True, tag=True):
-    """Gives credits to an account."""
-
-    account: str
-    minutes: float
-
-
-class ShowCredits(Struct, frozen=True, tag=True):
-    """An account's balance and ledger."""
-
-    account: str
-
-
-class ShowSecret(Struct, frozen=True, tag=True):
-    """What signs `callback_url` calls: of an account's jobs, or ("") of jobs of nobody's."""
-
-    account: str
-
-
-class Done(Struct, frozen=True, tag=True):
-    """`text` is for standard output."""
-
-    text: str
-
-
-class Refused(Struct, frozen=True, tag=True):
-    """`reason` is for standard error."""
-
-    reason: str
-
-
-Command = CreateKey | ListKeys | RevokeKeys | Grant | ShowCredits | ShowSecret
+SNAPSHOT_S = 1800.0  # a large database on a slow disk
 
 
 class AdminServer:
@@ -86,44 +54,53 @@ class AdminServer:
     def __init__(self, database: Database, secret: bytes, revoked: Callable[[], None]) -> None:
         self._accounts = AccountRepository(database)
         self._credits = CreditRepository(database)
+        self._data_dir = database.path.parent
         self._secret = secret
         self._revoked = revoked
 
     async def run(self, command: Command) -> str:
         """What is to be printed. Raises StemboxError."""
         match command:
-            case CreateKey(account, minutes):
-                return await self._create_key(account, minutes)
+            case CreateKey():
+                return await self._create_key(command)
             case ListKeys():
                 return await self._list_keys()
             case RevokeKeys(prefix):
                 return await self._revoke(prefix)
-            case Grant(account, minutes):
-                return await self._grant(await self._find(account), minutes)
+            case Grant(account, minutes, reference):
+                return await self._grant(await self._find(account), minutes, reference)
             case ShowCredits(account):
                 return await self._show(await self._find(account))
             case ShowSecret(account):
                 found = await self._find(account) if account else None
                 return callback_secret(self._secret, found)
+            case Snapshot():
+                return str(await asyncio.to_thread(take_snapshot, self._data_dir))
 
-    async def _create_key(self, name: str, minutes: float) -> str:
-        if not name.strip():
+    async def _create_key(self, command: CreateKey) -> str:
+        if not command.account.strip():
             raise StemboxError("an account needs a name")
-        if minutes:
-            seconds_of(minutes)
-        account = await self._accounts.ensure(name, time.time())
-        if minutes:
-            await self._grant(account, minutes)
-        key = keys.new_key()
-        await self._accounts.add_key(account, keys.hash_of(key), keys.shown(key), time.time())
-        log.info("key created", account=account, key=keys.shown(key))
+        scopes, limit = ",".join(dict.fromkeys(command.scopes)), command.requests_per_minute
+        if not scopes or not set(command.scopes) <= set(keys.SCOPES):
+            raise StemboxError(f"scopes are some of {', '.join(keys.SCOPES)}")
+        if limit is not None and not 0 < limit <= MOST_REQUESTS:
+            raise StemboxError(f"a limit is a number from 1 to {MOST_REQUESTS}")
+        seconds = seconds_of(command.minutes) if command.minutes else 0
+        key = keys.new_key(command.test)
+        account = await self._accounts.create_key(NewKey(
+            command.account, keys.hash_of(key), keys.shown(key), seconds,
+            command.reference or None, time.time(), scopes, limit,
+        ))  # fmt: skip
+        log.info("key created", account=account, key=keys.shown(key), seconds=seconds)
         return key
 
     async def _list_keys(self) -> str:
-        lines = [f"{'KEY':<18} {'ACCOUNT':<24} {'CREATED':<20} REVOKED"]
+        lines = [f"{'KEY':<18} {'ACCOUNT':<24} {'CREATED':<20} {'REVOKED':<20} ONLY"]
         for key in await self._accounts.keys():
             revoked = "" if key.revoked_at is None else _day(key.revoked_at)
-            lines.append(f"{key.prefix:<18} {key.account:<24} {_day(key.created_at):<20} {revoked}")
+            special = _special(key)
+            lines.append(f"{key.prefix:<18} {key.account:<24} {_day(key.created_at):<20} "
+                         f"{revoked:<20} {special}")
         return "\n".join(line.rstrip() for line in lines)
 
     async def _revoke(self, prefix: str) -> str:
@@ -136,11 +113,24 @@ class AdminServer:
         log.info("keys revoked", prefix=prefix[: keys.SHOWN], count=revoked)
         return f"{revoked} key(s) revoked"
 
-    async def _grant(self, account: str, minutes: float) -> str:
+    async def _grant(self, account: str, minutes: float, reference: str) -> str:
         seconds = seconds_of(minutes)
-        await self._credits.add(Entry(account, "grant", seconds, time.time()))
+        entry = Entry(account, "grant", seconds, time.time(), reference=reference or None)
+        try:
+            await self._credits.add(entry)
+        except BookedBefore:
+            return await self._granted_before(account, seconds, reference)
         log.info("credits granted", account=account, seconds=seconds)
         return await self._show(account, ledger=False)
+
+    async def _granted_before(self, account: str, seconds: int, reference: str) -> str:
+        before = await self._credits.referred(account, reference)
+        assert before is not None
+        when = f"at {_day(before.created_at)}, reference {reference}"
+        if before.seconds != seconds:
+            raise StemboxError(f"{before.seconds} seconds were granted {when}: not {seconds}")
+        balance = await self._show(account, ledger=False)
+        return f"{balance}\nnothing was added: this was granted already, {when}"
 
     async def _show(self, account: str, ledger: bool = True) -> str:
         balance, _ = await self._credits.balance(account)
@@ -171,16 +161,20 @@ class AdminServer:
             path.unlink(missing_ok=True)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answer: Done | Refused
+        answer: Done | Refused | Unsure
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S) as patience:
                 command = msgspec.json.decode(await reader.readline(), type=Command)
+                patience.reschedule(asyncio.get_running_loop().time() + patience_for(command))
                 answer = Done(await self.run(command))
         except StemboxError as error:
             answer = Refused(error.message)
+        except TimeoutError:
+            log.exception("command not answered in time")
+            answer = Unsure("the server could not do it in time")
         except Exception as error:
             log.exception("command failed")
-            answer = Refused(f"the server failed: {type(error).__name__}")
+            answer = Unsure(f"the server failed: {type(error).__name__}")
         writer.write(msgspec.json.encode(answer) + b"\n")
         await writer.drain()
         writer.close()
@@ -193,47 +187,82 @@ def seconds_of(minutes: float) -> int:
     return round(60 * minutes)
 
 
+def patience_for(command: Command) -> float:
+    """Seconds that a command may take."""
+    return SNAPSHOT_S if isinstance(command, Snapshot) else PATIENCE_S
+
+
+def unknown(command: Command) -> str:
+    """What is to be said of a command that may have changed something."""
+    if isinstance(command, CreateKey | Grant):
+        return ": it may have been done; given again, the command grants nothing twice"
+    return ": it may have been done" if isinstance(command, RevokeKeys) else ""
+
+
 def carry_out(command: Command, data_dir: Path) -> str:
     """Runs a command by the server that runs on `data_dir`, or here if there is none.
 
     Raises:
         StemboxError: it was refused.
+        Unanswered: it may have been carried out. Given again, it pays no second time.
     """
     os.umask(0o077)
     Folders(data_dir).create()
-    with open(data_dir / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    if not isinstance(command, CreateKey | Grant) or command.reference:
+        return _carry_out(command, data_dir)
+    with named(data_dir, msgspec.json.encode(command).decode()) as reference:
+        return _carry_out(msgspec.structs.replace(command, reference=reference), data_dir)
+
+
+def _carry_out(command: Command, data_dir: Path) -> str:
+    """Asks again and again: a server may start just now, another command may end just now."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with open(data_dir / "lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                pass
+            else:
+                return asyncio.run(_here(command, data_dir))
+        with suppress(OSError):
             return asyncio.run(_ask(command, socket_path(data_dir, "admin.sock")))
-        return asyncio.run(_here(command, data_dir))
+        if time.monotonic() > deadline:
+            raise Unanswered("the server on this data directory is silent")
+        time.sleep(0.1)
 
 
 async def _here(command: Command, data_dir: Path) -> str:
+    if isinstance(command, Snapshot):  # of the schema that it is
+        return str(take_snapshot(data_dir))
     async with Database(data_dir / "stembox.db") as database:
         return await AdminServer(database, server_secret(data_dir), lambda: None).run(command)
 
 
 async def _ask(command: Command, path: Path) -> str:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST)
-            break
-        except OSError:  # it starts just now
-            if time.monotonic() > deadline:
-                raise StemboxError("the server on this data directory is silent") from None
-            await asyncio.sleep(0.1)
-    writer.write(msgspec.json.encode(command) + b"\n")
-    await writer.drain()
+    """Raises OSError: nobody was asked."""
+    reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST)
     try:
-        answer = msgspec.json.decode(await reader.readline(), type=Done | Refused)
-    except (msgspec.DecodeError, ValueError):
-        raise StemboxError("the server's answer cannot be read") from None
-    writer.close()
+        async with asyncio.timeout(2 * patience_for(command)):
+            writer.write(msgspec.json.encode(command) + b"\n")
+            await writer.drain()
+            answer = msgspec.json.decode(await reader.readline(), type=Done | Refused | Unsure)
+    except (msgspec.DecodeError, ValueError, OSError):
+        raise Unanswered(f"the server has not answered{unknown(command)}") from None
+    finally:
+        writer.close()
     if isinstance(answer, Refused):
         raise StemboxError(answer.reason)
+    if isinstance(answer, Unsure):
+        raise Unanswered(f"{answer.reason}{unknown(command)}")
     return answer.text
+
+
+def _special(key: ListedKey) -> str:
+    """What makes a key another one than most: what it opens, and how often."""
+    scopes = key.scopes.replace(",", " ") if key.scopes != ",".join(BOTH_APIS) else ""
+    limit = "" if key.requests_per_minute is None else f"{key.requests_per_minute} a minute"
+    return " ".join(filter(None, (scopes, limit)))
 
 
 def _day(seconds: float) -> str:

@@ -29,6 +29,7 @@ from server.engine import catalog
 from server.engine.devices import devices
 from server.errors import ConfigError
 from server.jobs.accounts import Accounts
+from server.jobs.clock import Clock, machine_boot
 from server.jobs.deliveries import Deliveries
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.fetching import Fetcher
@@ -49,6 +50,7 @@ from server.work.pools import Host, HttpSide, PoolPlan
 from server.work.workers import Workers
 from store import (
     AccountRepository,
+    ClockRepository,
     CreditRepository,
     Database,
     DeliveryRepository,
@@ -75,7 +77,7 @@ def serve(config: Config) -> None:
         _lock(lock.fileno(), config.data_dir)
         set_up_logs(config.log)
         # What cannot work is said before anything starts.
-        Guard.of(config.fetch.allow_networks, config.server.port)
+        guard_of(config)
         server_secret(config.data_dir)
         check_schema(config.data_dir / "stembox.db")
         catalog.serving(config.pipeline.quality, config)
@@ -85,6 +87,12 @@ def serve(config: Config) -> None:
         print(banner(config, plans), flush=True)
         http = HttpSide(Application(config, path), BoundedProtocol, path)
         Host(http, plans, config).serve()
+
+
+def guard_of(config: Config) -> Guard:
+    """Which addresses source URLs and webhooks may reach. Raises ConfigError."""
+    fetch = config.fetch
+    return Guard.of(fetch.allow_networks, config.server.port, denied=fetch.deny_networks)
 
 
 def pool_plans(config: Config) -> list[PoolPlan]:
@@ -170,7 +178,7 @@ class Components:
         self._folders = folders = Folders(config.data_dir, config.scratch_dir)
         secret = server_secret(config.data_dir)
         signer = Signer(secret)
-        client = GuardedClient(Guard.of(config.fetch.allow_networks, config.server.port))
+        client = GuardedClient(guard_of(config))
         self._jobs = jobs = JobRepository(database)
         hooks = WebhookRepository(database)
         self.workers = Workers(config.jobs.stall_seconds)
@@ -184,10 +192,14 @@ class Components:
         )
         service = JobService(config, jobs, intake, self.workers, self.dispatcher)
         payloads = WebhookPayloads(service, split, signer)
-        self._sender = Sender(hooks, jobs, client, payloads.write, partial(callback_secret, secret))
-        self._janitor = Janitor(
-            jobs, folders, uploads, hooks, config.jobs.retention_hours, intake.incoming
+        self._clock = clock = Clock(ClockRepository(database))
+        self._sender = Sender(
+            hooks, jobs, client, payloads.write, partial(callback_secret, secret), clock
         )
+        self._janitor = Janitor(
+            jobs, folders, uploads, hooks, config.jobs.retention_hours, intake.incoming, clock,
+            config.jobs.history_days,
+        )  # fmt: skip
         for wake in (self._sender.wake, self.dispatcher.wake):
             self._fetcher.listen(wake)
         self.dispatcher.listen(self._sender.wake)
@@ -213,20 +225,12 @@ class Components:
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """What runs as long as the process."""
         return [self.dispatcher.run(), self._fetcher.run(), self._sender.run(),
-                self._janitor.run()]  # fmt: skip
+                self._janitor.run(), self._clock.run()]  # fmt: skip
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def machine_boot() -> str:
-    """Names this boot of the machine (Linux's boot_id; empty where there is none)."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 def check_schema(database: Path) -> None:

@@ -9,19 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from server import __version__
+from server import __version__, account_commands
+from server.bar import Bar
 from server.config import SPIN_COUNT, Config, load
 from server.errors import StemboxError
 from server.stems import OUTPUTS
 
-if TYPE_CHECKING:
-    from server import admin
-
-BAR_SECONDS = 0.2  # a bar is drawn no more often than this
 Command = Callable[[argparse.Namespace, Config], int]
 
 
@@ -110,28 +107,47 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = group("keys", "API keys: create, list, revoke")
     add_actions(sub, {
-        "create": (create_key, "make a key, which is shown this once", [
+        "create": (account_commands.create_key, "make a key, which is shown this once", [
             ("--account", dict(required=True, metavar="NAME")),
             ("--minutes", dict(type=float, default=0.0, metavar="N", help="credits to begin with")),
+            ("--scopes", dict(default="pipeline,stemsplit", metavar="LIST",
+                              help="what it opens: pipeline, stemsplit, admin")),
+            ("--requests-per-minute", dict(type=int, metavar="N", help="a limit of its own")),
+            ("--test", dict(action="store_true",
+                            help="a test key: the starter serves it, and it costs nothing")),
         ]),
-        "list": (list_keys, "all keys by their first characters", []),
-        "revoke": (revoke_keys, "revoke the keys that begin so", [
+        "list": (account_commands.list_keys, "all keys by their first characters", []),
+        "revoke": (account_commands.revoke_keys, "revoke the keys that begin so", [
             ("prefix", dict(metavar="PREFIX")),
         ]),
-        "secret": (show_secret, "what signs calls to callback_url", [
+        "secret": (account_commands.show_secret, "what signs calls to callback_url", [
             ("--account", dict(default="", metavar="NAME", help="of an account's jobs")),
         ]),
     })
     sub = group("credits", "credits: grant, show")
     add_actions(sub, {
-        "grant": (grant, "give credits to an account", [
+        "grant": (account_commands.grant, "give credits to an account", [
             ("--account", dict(required=True, metavar="NAME")),
             ("--minutes", dict(type=float, required=True, metavar="N")),
+            ("--reference", dict(default="", metavar="NAME",
+                                 help="a name that these credits are given once under")),
         ]),
-        "show": (show_credits, "an account's balance and ledger", [
+        "show": (account_commands.show_credits, "an account's balance and ledger", [
             ("--account", dict(required=True, metavar="NAME")),
         ]),
     })
+
+    sub = add("backup", backup, "keep database and secret in a file, while the server runs")
+    sub.add_argument("file", type=Path, metavar="FILE")
+    sub.add_argument("--outputs", action="store_true", help="and all files of jobs, and uploads")
+    sub.add_argument("--data-dir", metavar="DIR")
+
+    sub = add("restore", restore, "make an empty data directory from a backup")
+    sub.add_argument("file", type=Path, metavar="FILE")
+    sub.add_argument("--data-dir", metavar="DIR")
+
+    sub = add("audit", audit, "hold ledger, jobs, deliveries and files against their promises")
+    sub.add_argument("--data-dir", metavar="DIR")
 
     add("bench", bench, "measure this machine; writes loadtests/bench.json")
     return parser
@@ -219,56 +235,35 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-def carry_out(command: "admin.Command", config: Config) -> int:
-    """Has a command on accounts carried out, and prints what it says."""
-    from server import admin
+def quiet(config: Config) -> None:
+    """Errors alone are logged: a command says itself what it has done."""
     from server.logs import set_up_logs
 
     set_up_logs(msgspec.structs.replace(config.log, level="error"))
-    print(admin.carry_out(command, config.data_dir))
-    return 0
 
 
-def create_key(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox keys create`."""
-    from server.admin import CreateKey
+def backup(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox backup`."""
+    from server.upkeep import commands
 
-    return carry_out(CreateKey(arguments.account, arguments.minutes), config)
-
-
-def list_keys(_: argparse.Namespace, config: Config) -> int:
-    """`stembox keys list`."""
-    from server.admin import ListKeys
-
-    return carry_out(ListKeys(), config)
+    quiet(config)
+    return commands.backup(arguments, config)
 
 
-def revoke_keys(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox keys revoke`."""
-    from server.admin import RevokeKeys
+def restore(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox restore`."""
+    from server.upkeep import commands
 
-    return carry_out(RevokeKeys(arguments.prefix), config)
-
-
-def show_secret(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox keys secret`."""
-    from server.admin import ShowSecret
-
-    return carry_out(ShowSecret(arguments.account), config)
+    quiet(config)
+    return commands.restore(arguments, config)
 
 
-def grant(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox credits grant`."""
-    from server.admin import Grant
+def audit(_: argparse.Namespace, config: Config) -> int:
+    """`stembox audit`."""
+    from server.upkeep import commands
 
-    return carry_out(Grant(arguments.account, arguments.minutes), config)
-
-
-def show_credits(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox credits show`."""
-    from server.admin import ShowCredits
-
-    return carry_out(ShowCredits(arguments.account), config)
+    quiet(config)
+    return commands.audit(config)
 
 
 def bench(_: argparse.Namespace, config: Config) -> int:
@@ -278,32 +273,6 @@ def bench(_: argparse.Namespace, config: Config) -> int:
     except ModuleNotFoundError as error:
         raise StemboxError(f"{error.name} is missing: pip install 'stembox[dev]'") from None
     return run()
-
-
-class Bar:
-    """A progress bar over the stages of one song, on standard error."""
-
-    def __init__(self, name: str) -> None:
-        from tqdm import tqdm
-
-        self._next = 0.0
-        self._bar = tqdm(total=100, desc=name, unit="%", leave=False, bar_format=(
-            "{desc}: {bar} {n:3.0f} % {postfix} [{elapsed}]"))
-
-    def __call__(self, stage: str, done: float) -> None:
-        now = time.monotonic()
-        if now < self._next and done < 1:
-            return
-        self._next = now + BAR_SECONDS
-        self._bar.set_postfix_str(stage, refresh=False)
-        self._bar.n = 100 * done
-        self._bar.refresh()
-
-    def __enter__(self) -> "Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
 
 
 if __name__ == "__main__":

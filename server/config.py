@@ -6,6 +6,7 @@ Unknown keys and bad values stop the start with their name and what is allowed.
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -37,6 +38,7 @@ class Server(Section, frozen=True):
     data_dir: str
     scratch_dir: str
     public_url: str
+    trusted_proxies: list[str]
     cors_origins: list[str]
     grace_seconds: Annotated[int, Meta(ge=0)]
     min_free_percent: Annotated[float, Meta(ge=0, lt=100)]
@@ -109,12 +111,14 @@ class Audio(Section, frozen=True):
 
 class Jobs(Section, frozen=True):
     retention_hours: Positive
+    history_days: Annotated[float, Meta(ge=1)]  # as long as an Idempotency-Key names a job
     max_attempts: Count
     stall_seconds: Annotated[float, Meta(ge=1)]
 
 
 class Fetch(Section, frozen=True):
     allow_networks: list[str]
+    deny_networks: list[str]
     timeout_s: Positive
     total_timeout_s: Positive
 
@@ -198,6 +202,7 @@ def load(
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error)) from None
     _check_address(config)
+    _check_proxies(config)
     return config
 
 
@@ -256,3 +261,11 @@ def _check_address(config: Config) -> None:
             f"settings: server.host {config.server.host} would offer the pipeline API to the "
             "network without a key; pipeline.allow_anonymous = true says that this is meant"
         )
+
+
+def _check_proxies(config: Config) -> None:
+    for text in config.server.trusted_proxies:
+        try:
+            ip_network(text, strict=False)
+        except ValueError as error:
+            raise ConfigError(f"settings: server.trusted_proxies: {error}") from None

@@ -119,6 +119,18 @@ class RevokedKey(StemboxError):
     """An API key that is not valid any more."""
 
 
+class KeyNotAllowed(StemboxError):
+    """An API key that does not open this API."""
+
+
+class RateLimited(StemboxError):
+    """A key that has been used too often: worth trying again after `retry_after` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Rate limit exceeded. Try again in {retry_after} seconds.")
+        self.retry_after = retry_after
+
+
 class InvalidRequest(StemboxError):
     """A request that does not say what the contract asks for."""
 

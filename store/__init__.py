@@ -5,6 +5,7 @@ answered to a client is lost.
 """
 
 from store.accounts import AccountRepository
+from store.clock import ClockRepository
 from store.connection import Database, DatabaseError
 from store.credits import CreditRepository, Entry, InsufficientCredits
 from store.deliveries import DeliveryRepository
@@ -16,8 +17,9 @@ from store.uploads import UploadRepository
 from store.webhooks import WebhookRepository
 
 __all__ = [
-    "FETCH", "AccountRepository", "AnsweredBefore", "Claim", "CreditRepository", "Database",
-    "DatabaseError", "DeliveryRepository", "Entry", "IdempotencyRecord", "InsufficientCredits",
-    "Job", "JobRepository", "LeaseLost", "NewJob", "Stage", "StagePlan", "StageRepository", "Track",
+    "FETCH", "AccountRepository", "AnsweredBefore", "Claim", "ClockRepository", "CreditRepository",
+    "Database", "DatabaseError", "DeliveryRepository", "Entry", "IdempotencyRecord",
+    "InsufficientCredits", "Job", "JobRepository", "LeaseLost", "NewJob", "Stage", "StagePlan",
+    "StageRepository", "Track",
     "UploadRepository", "WebhookRepository",
 ]

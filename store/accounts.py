@@ -2,23 +2,28 @@
 
 import sqlite3
 import uuid
+from contextlib import suppress
 
 from msgspec import Struct
 
 from store.connection import Database
+from store.credits import BookedBefore, Entry, book
 from store.statements import load
 
 SQL = load("accounts")
 
 
 class Key(Struct, frozen=True):
-    """A key as it is stored. `prefix`: its first characters. Times are unix seconds."""
+    """A key as it is stored. `prefix`: its first characters; `scopes`: what it opens, separated
+    by commas; `requests_per_minute`: its own limit, if it has one. Times are unix seconds."""
 
     hash: str
     prefix: str
     account_id: str
     created_at: float
     revoked_at: float | None
+    scopes: str
+    requests_per_minute: int | None
 
 
 class ListedKey(Struct, frozen=True):
@@ -28,6 +33,24 @@ class ListedKey(Struct, frozen=True):
     account: str
     created_at: float
     revoked_at: float | None
+    scopes: str
+    requests_per_minute: int | None
+
+
+class NewKey(Struct, frozen=True):
+    """A key to be made, for the account of this name, which is made if there is none.
+
+    seconds: credits that come with it, once for each `reference`.
+    """
+
+    account: str
+    hash: str
+    prefix: str
+    seconds: int
+    reference: str | None
+    created_at: float
+    scopes: str = "pipeline,stemsplit"
+    requests_per_minute: int | None = None
 
 
 class AccountRepository:
@@ -44,9 +67,9 @@ class AccountRepository:
         """The id of the account of this name, or None."""
         return await self._db.read(_find, name)
 
-    async def add_key(self, account_id: str, key_hash: str, prefix: str, now: float) -> None:
-        """Stores a new key."""
-        await self._db.write(_add_key, account_id, key_hash, prefix, now)
+    async def create_key(self, new: NewKey) -> str:
+        """Makes account, credits and key: all of it, or nothing. Returns the account's id."""
+        return await self._db.write(_create_key, new)
 
     async def key(self, key_hash: str) -> Key | None:
         """The key with this hash, or None."""
@@ -73,11 +96,17 @@ def _ensure(db: sqlite3.Connection, name: str, now: float) -> str:
     return account_id
 
 
-def _add_key(
-    db: sqlite3.Connection, account_id: str, key_hash: str, prefix: str, now: float
-) -> None:
-    values = {"hash": key_hash, "prefix": prefix, "account_id": account_id, "now": now}
-    db.execute(SQL["insert_key"], values)
+def _create_key(db: sqlite3.Connection, new: NewKey) -> str:
+    account_id = _ensure(db, new.account, new.created_at)
+    if new.seconds:
+        grant = Entry(account_id, "grant", new.seconds, new.created_at, reference=new.reference)
+        with suppress(BookedBefore):
+            book(db, grant)
+    db.execute(SQL["insert_key"], {
+        "hash": new.hash, "prefix": new.prefix, "account_id": account_id, "now": new.created_at,
+        "scopes": new.scopes, "requests_per_minute": new.requests_per_minute,
+    })  # fmt: skip
+    return account_id
 
 
 def _key(db: sqlite3.Connection, key_hash: str) -> Key | None:

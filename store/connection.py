@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 import aiosqlite
 
+from store.hosts import host_of
 from store.migrations import migrate
 
 T = TypeVar("T")
@@ -156,6 +157,7 @@ def _forbid_writes(connection: sqlite3.Connection) -> None:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
+    connection.create_function("host_of", 1, host_of, deterministic=True)
     for name, (value, expected) in PRAGMAS.items():
         connection.execute(f"PRAGMA {name} = {value}").fetchall()
         found = connection.execute(f"PRAGMA {name}").fetchone()[0]

@@ -15,17 +15,22 @@ class InsufficientCredits(Exception):
 
 
 class BookedBefore(Exception):
-    """The job has an entry of this kind already: nothing was added."""
+    """The job has an entry of this kind already, or the account one of this reference: nothing was
+    added."""
 
 
 class Entry(Struct, frozen=True):
-    """What is to be added: grant (no job), hold, capture, release or refund."""
+    """What is to be added: grant (no job), hold, capture, release or refund.
+
+    reference: names a grant, so that it is given once.
+    """
 
     account_id: str
     kind: str
     seconds: int
     created_at: float
     job_id: str | None = None
+    reference: str | None = None
 
 
 class Booked(Struct, frozen=True):
@@ -53,9 +58,13 @@ class CreditRepository:
 
         Raises:
             InsufficientCredits: a hold of more than the balance.
-            BookedBefore: a second entry of its kind for its job.
+            BookedBefore: a second entry of its kind for its job, or of its reference.
         """
         await self._db.write(book, entry)
+
+    async def referred(self, account_id: str, reference: str) -> Booked | None:
+        """The account's entry of this reference, or None."""
+        return await self._db.read(_referred, account_id, reference)
 
     async def entries(self, account_id: str, last: int = -1) -> list[Booked]:
         """An account's ledger, the oldest entry first: all of it, or the `last` entries."""
@@ -71,11 +80,11 @@ def book(db: sqlite3.Connection, entry: Entry) -> None:
     try:
         db.execute(SQL["book"], {
             "account_id": entry.account_id, "job_id": entry.job_id, "kind": entry.kind,
-            "seconds": entry.seconds, "now": entry.created_at,
+            "seconds": entry.seconds, "now": entry.created_at, "reference": entry.reference,
         })  # fmt: skip
     except sqlite3.IntegrityError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-            raise BookedBefore(f"{entry.kind} of {entry.job_id}") from None
+            raise BookedBefore(f"{entry.kind} of {entry.job_id or entry.reference}") from None
         if "balance" in str(error):
             raise InsufficientCredits(entry.account_id) from None
         raise
@@ -98,3 +107,9 @@ def _page(
     total: int = db.execute(SQL["count_entries"], values).fetchone()[0]
     rows = db.execute(SQL["select_ledger"], values | {"limit": limit, "offset": offset}).fetchall()
     return [Booked(**dict(row)) for row in rows], total
+
+
+def _referred(db: sqlite3.Connection, account_id: str, reference: str) -> Booked | None:
+    values = {"account_id": account_id, "reference": reference}
+    row = db.execute(SQL["select_by_reference"], values).fetchone()
+    return None if row is None else Booked(**dict(row))

@@ -75,6 +75,11 @@ class JobRepository:
         values = {"account_id": account_id}
         return (await self._db.read(_all, "count_fetching", values))[0][0]
 
+    async def count_tests(self, account_id: str) -> int:
+        """How many of an account's unfinished jobs are test keys'."""
+        values = {"account_id": account_id}
+        return (await self._db.read(_all, "count_tests", values))[0][0]
+
     async def count_before(self, job_id: str) -> int:
         """How many jobs that wait for a separation worker are due before this one."""
         rows = await self._db.read(_all, "count_before", {"job_id": job_id})
@@ -109,6 +114,10 @@ class JobRepository:
     async def forget(self, before: float) -> None:
         """Deletes the rows of expired pipeline jobs, once their files are gone."""
         await self._db.write(_change, "forget_expired", {"before": before})
+
+    async def forget_history(self, before: float) -> None:
+        """Deletes the rows of StemSplit jobs that ended before this time and have no files."""
+        await self._db.write(_change, "forget_history", {"before": before})
 
     async def forget_answers(self, before: float) -> None:
         """Deletes answers to Idempotency-Keys of before this time."""

@@ -61,8 +61,10 @@ class StageRepository:
         """
         return await self._db.write(_fail, stage, error, now)
 
-    async def settle(self, stage: Stage, request: str, seconds: int, now: float) -> Ended:
-        """Completes the stage that found out what a job costs, and holds the credits.
+    async def settle(
+        self, stage: Stage, request: str, seconds: int | None, now: float
+    ) -> Ended:
+        """Completes the stage that found out what a job costs, and holds the credits, if any.
 
         Raises:
             LeaseLost, InsufficientCredits: nothing was changed.
@@ -129,12 +131,12 @@ def _finish(
 
 
 def _settle(
-    db: sqlite3.Connection, stage: Stage, request: str, seconds: int, now: float
+    db: sqlite3.Connection, stage: Stage, request: str, seconds: int | None, now: float
 ) -> Ended:
     ended = _finish(db, stage, {}, {}, now)
     _set_request(db, stage.job_id, request)
     job = read_job(db, stage.job_id)
-    if job is not None and job.account_id is not None:
+    if seconds is not None and job is not None and job.account_id is not None:
         book(db, Entry(job.account_id, "hold", seconds, now, job.id))
     return ended
 

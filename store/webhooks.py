@@ -7,7 +7,7 @@ import json
 import sqlite3
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from store.connection import Database
 from store.deliveries import Attempt, book_attempt
@@ -57,6 +57,16 @@ class FailedDelivery(Struct, frozen=True):
     limit: int
 
 
+class Shares(Struct, frozen=True):
+    """How many deliveries may be under way at once: at one endpoint, at one host for one account,
+    for one account, and for all jobs that are nobody's."""
+
+    per_endpoint: int
+    per_host: int
+    per_account: int
+    of_nobody: int
+
+
 class WebhookRepository:
     """Webhooks and deliveries of one database."""
 
@@ -79,9 +89,10 @@ class WebhookRepository:
         """Deletes a webhook and what was still to be sent to it. False: there is none."""
         return await self._db.write(_delete, account_id, webhook_id)
 
-    async def due(self, now: float, per_endpoint: int, per_account: int) -> list[Delivery]:
-        """Deliveries whose time has come, the longest overdue first: so many for each."""
-        return await self._db.read(_due, now, per_endpoint, per_account)
+    async def due(self, now: float, shares: Shares) -> list[Delivery]:
+        """Deliveries whose time has come: every host's first one first, the longest overdue of
+        them before the others."""
+        return await self._db.read(_due, now, shares)
 
     async def next_time(self, now: float) -> float | None:
         """When after `now` the next delivery is due; None if nothing waits for its time."""
@@ -133,11 +144,8 @@ def _delete(db: sqlite3.Connection, account_id: str, webhook_id: str) -> bool:
     return db.execute(SQL["delete_webhook"], values).rowcount == 1
 
 
-def _due(
-    db: sqlite3.Connection, now: float, per_endpoint: int, per_account: int
-) -> list[Delivery]:
-    values = {"now": now, "per_endpoint": per_endpoint, "per_account": per_account}
-    rows = db.execute(SQL["select_due"], values).fetchall()
+def _due(db: sqlite3.Connection, now: float, shares: Shares) -> list[Delivery]:
+    rows = db.execute(SQL["select_due"], {"now": now} | structs.asdict(shares)).fetchall()
     return [Delivery(**dict(row)) for row in rows]
 
 

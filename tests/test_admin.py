@@ -1,6 +1,14 @@
 """Accounts, keys and credits by the command line, without a server and beside one."""
 
 import asyncio
+import multiprocessing as mp
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +26,9 @@ from server.admin import (
 from server.errors import StemboxError
 from server.jobs import keys
 from server.jobs.folders import server_secret, socket_path
+from server.once import Unanswered
 from store import Database
+from tests.harness import wait_for
 
 
 @pytest.fixture
@@ -82,3 +92,209 @@ def test_a_running_server_is_asked_through_its_socket(data: Path) -> None:
 
     asyncio.run(main())
     assert revoked == [1]
+
+
+def balance(data: Path, account: str = "ann") -> int:
+    return int(admin.carry_out(ShowCredits(account), data).split()[1])
+
+
+class Stalling:
+    """A server on a data directory, in a thread, that answers when it is told to."""
+
+    def __init__(self, data: Path) -> None:
+        self.data, self.go, self.done = data, threading.Event(), threading.Event()
+        self.silent = False
+
+    def run(self, up: threading.Event, end: threading.Event) -> None:
+        async def main() -> None:
+            async with Database(self.data / "stembox.db") as database:
+                server = AdminServer(database, server_secret(self.data), lambda: None)
+                run = server.run
+
+                async def slow(command: admin.Command) -> str:
+                    text = await run(command)
+                    self.done.set()
+                    await asyncio.to_thread(self.go.wait)
+                    return text
+
+                server.run = slow  # type: ignore[method-assign]
+                async with server.open(socket_path(self.data, "admin.sock")):
+                    up.set()
+                    await asyncio.to_thread(end.wait)
+
+        import fcntl
+
+        with open(self.data / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            asyncio.run(main())
+
+
+@contextmanager
+def stalling(data: Path) -> Iterator[Stalling]:
+    server, up, end = Stalling(data), threading.Event(), threading.Event()
+    thread = threading.Thread(target=server.run, args=(up, end))
+    thread.start()
+    try:
+        assert up.wait(60)
+        yield server
+    finally:
+        server.go.set()
+        end.set()
+        thread.join()
+
+
+@contextmanager
+def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patches:
+        patches.setattr(admin, "PATIENCE_S", 0.2)
+        yield
+
+
+@pytest.mark.parametrize("command", [Grant("ann", 10), CreateKey("ann", 10)])
+def test_credits_whose_grant_was_never_answered_come_once(
+    data: Path, monkeypatch: pytest.MonkeyPatch, command: admin.Command
+) -> None:
+    """They are booked, and the answer comes too late; the operator gives the command again."""
+    admin.carry_out(CreateKey("ann", 1), data)
+    with stalling(data) as server, hurried(monkeypatch):
+        with pytest.raises(Unanswered, match="grants nothing twice"):
+            admin.carry_out(command, data)
+        assert server.done.wait(60)
+        server.go.set()
+    again = admin.carry_out(command, data)
+    assert balance(data) == 11 * 60
+    if isinstance(command, Grant):
+        assert "granted already" in again
+    admin.carry_out(command, data)
+    assert balance(data) == 21 * 60, "once it is answered, the next is another one"
+
+
+def test_a_server_that_is_stopped_is_not_waited_for_for_ever(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the command up when it goes on: with the same command, given again."""
+    admin.carry_out(CreateKey("ann", 0), data)
+    stopped, answer = threading.Event(), AdminServer._answer
+
+    async def held(self: AdminServer, *streams: object) -> None:
+        await asyncio.to_thread(stopped.wait)
+        await answer(self, *streams)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(AdminServer, "_answer", held)
+    with stalling(data) as server:
+        server.go.set()
+        with hurried(monkeypatch), pytest.raises(Unanswered):
+            admin.carry_out(Grant("ann", 10), data)
+        stopped.set()
+        admin.carry_out(Grant("ann", 10), data)
+    assert balance(data) == 600
+
+
+def test_a_refusal_is_an_answer(data: Path) -> None:
+    admin.carry_out(ListKeys(), data)
+    with pytest.raises(StemboxError, match="no account"):
+        admin.carry_out(Grant("ann", 1), data)
+    assert list((data / "pending").iterdir()) == []
+
+
+def test_a_command_that_never_reached_a_server_forgets_nothing(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unanswered, then unreachable, then well: still one grant."""
+    admin.carry_out(CreateKey("ann", 0), data)
+    with stalling(data) as server, hurried(monkeypatch):
+        with pytest.raises(Unanswered):
+            admin.carry_out(Grant("ann", 10), data)
+        server.go.set()
+        socket_path(data, "admin.sock").unlink()
+        with pytest.raises(Unanswered, match="silent"):
+            admin.carry_out(Grant("ann", 10), data)
+    admin.carry_out(Grant("ann", 10), data)
+    assert balance(data) == 600
+
+
+def test_grants_under_one_name_come_once_for_ever(data: Path) -> None:
+    for name in ("ann", "bob"):
+        admin.carry_out(CreateKey(name, 0), data)
+    for _ in range(3):
+        admin.carry_out(Grant("ann", 10, "invoice 7"), data)
+    admin.carry_out(Grant("ann", 10, "invoice 8"), data)
+    assert balance(data) == 1200
+    admin.carry_out(Grant("bob", 10, "invoice 7"), data)
+    assert balance(data, "bob") == 600, "each account has names of its own"
+    with pytest.raises(StemboxError, match="600 seconds were granted"):
+        admin.carry_out(Grant("ann", 20, "invoice 7"), data)
+    assert balance(data) == 1200
+
+
+def _grant_and_die(data: Path, step: int, name: str) -> None:
+    """Grants, and is killed at the n-th call of a function on the way."""
+    calls = 0
+    real: Callable = getattr(os, name)
+
+    def counted(*args: object, **more: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **more)
+
+    setattr(os, name, counted)
+    admin.carry_out(Grant("ann", 10), data)
+
+
+@pytest.mark.parametrize("name", ["fsync", "unlink", "stat"])
+def test_a_command_that_is_killed_and_given_again_pays_once(data: Path, name: str) -> None:
+    """At every call, before and behind the booking."""
+    admin.carry_out(CreateKey("ann", 0), data)
+    context, step = mp.get_context("fork"), 0
+    while True:
+        before = balance(data)
+        process = context.Process(target=_grant_and_die, args=(data, step, name))
+        process.start()
+        process.join()
+        if process.exitcode == 0:
+            assert balance(data) == before + 600
+            break
+        admin.carry_out(Grant("ann", 10), data)
+        assert balance(data) == before + 600, step
+        step += 1
+    assert step > 0
+
+
+def test_commands_at_the_same_time_wait_for_each_other(data: Path) -> None:
+    """Without a server: each opens the database by itself, none is lost and none is silent."""
+    admin.carry_out(CreateKey("ann", 0), data)
+    call = [sys.executable, "-m", "server.cli", "credits", "grant", "--account", "ann",
+            "--minutes", "10", "--data-dir", str(data)]
+    running = [subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+               for _ in range(3)]
+    for process in running:
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+    assert balance(data) == 1800, "these are three grants, and not one three times"
+    wait_for(lambda: not list((data / "pending").iterdir()), 5)
+
+
+def test_what_a_key_opens_is_listed(data: Path) -> None:
+    admin.carry_out(CreateKey("ann", 0), data)
+    admin.carry_out(CreateKey("bob", 0, scopes=("stemsplit", "stemsplit")), data)
+    key = admin.carry_out(CreateKey("eve", 0, scopes=("pipeline",), requests_per_minute=7,
+                                    test=True), data)
+    assert key.startswith("sk_test_")
+    ann, bob, eve = admin.carry_out(ListKeys(), data).splitlines()[1:]
+    assert len(ann.split()) == 4
+    assert bob.endswith(" stemsplit") and eve.endswith(" pipeline 7 a minute")
+    assert admin.carry_out(RevokeKeys(key[:16]), data) == "1 key(s) revoked"
+
+
+@pytest.mark.parametrize(("more", "reason"), [
+    ({"scopes": ()}, "scopes are some of"), ({"scopes": ("pipeline", "all")}, "scopes are some of"),
+    ({"scopes": ("pipeline,admin",)}, "scopes are some of"),
+    ({"requests_per_minute": 0}, "a limit is a number"),
+    ({"requests_per_minute": 10**9}, "a limit is a number"),
+])
+def test_keys_that_are_not_made(data: Path, more: dict, reason: str) -> None:
+    with pytest.raises(StemboxError, match=reason):
+        admin.carry_out(CreateKey("ann", 0, **more), data)
+    assert len(admin.carry_out(ListKeys(), data).splitlines()) == 1

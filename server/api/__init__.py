@@ -11,10 +11,13 @@ from server.api import openapi, v1
 from server.api.answers import HANDLERS
 from server.api.auth import PipelineGuard
 from server.api.http import AddressLimit, with_middlewares
+from server.api.limits import RateLimit
 from server.api.pipeline import Pipeline
 from server.api.ports import JobService, Services
+from server.api.proxies import TrustedProxies
 from server.api.signing import BASE, Signer
 from server.config import Config
+from server.net.addresses import parse_networks
 from server.studio import routes as studio_routes
 
 __all__ = ["create_app"]
@@ -22,7 +25,8 @@ __all__ = ["create_app"]
 
 def create_app(config: Config, jobs: JobService, services: Services, signer: Signer) -> ASGIApp:
     """The app: both APIs, their documents and the middlewares. It has no lifespan."""
-    guard = PipelineGuard(config.pipeline.auth, services.accounts)
+    keys = RateLimit(config.limits.requests_per_minute)
+    guard = PipelineGuard(config.pipeline.auth, services.accounts, keys)
     pipeline = Pipeline(config, jobs, guard, services)
     limit = config.pipeline.requests_per_minute
     page = studio_routes() if config.studio.enabled else []
@@ -32,8 +36,10 @@ def create_app(config: Config, jobs: JobService, services: Services, signer: Sig
         middleware=[Middleware(AddressLimit, limit=limit)] if limit else [],
     )
     own.router.redirect_slashes = False  # a redirect is no answer that the contract has
-    app = by_path(v1.create_app(config, services, signer), own)
-    return with_middlewares(app, config.server.cors_origins)
+    app = by_path(v1.create_app(config, services, signer, keys), own)
+    app = with_middlewares(app, config.server.cors_origins)
+    proxies = parse_networks(config.server.trusted_proxies, "server.trusted_proxies")
+    return TrustedProxies(app, proxies) if proxies else app
 
 
 def by_path(below: ASGIApp, rest: ASGIApp) -> ASGIApp:

@@ -19,7 +19,9 @@ from server.errors import (
     InvalidRequest,
     JobNotCompleted,
     JobNotFound,
+    KeyNotAllowed,
     MissingKey,
+    RateLimited,
     RevokedKey,
     ServerBusy,
     StageFailed,
@@ -55,12 +57,14 @@ STATUSES: Final[Mapping[type, int]] = MappingProxyType(
         MissingKey: 401,
         InvalidKey: 401,
         RevokedKey: 403,
+        KeyNotAllowed: 403,
         JobNotFound: 404,
         TrackNotFound: 404,
         UploadStalled: 408,
         JobNotCompleted: 409,
         FileTooLarge: 413,
         RangeNotSatisfiable: 416,
+        RateLimited: 429,
         ServerBusy: 503,
         DiskFull: 507,
         StemboxError: 500,
@@ -124,7 +128,7 @@ HANDLERS: Final[Mapping[Any, Any]] = MappingProxyType(
 
 
 def _headers(error: StemboxError) -> dict[str, str] | None:
-    if isinstance(error, ServerBusy):
+    if isinstance(error, ServerBusy | RateLimited):
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}"}

@@ -1,9 +1,14 @@
 """Who calls: finding the key in a request, and the pipeline API's two modes."""
 
+import time
+from typing import NamedTuple
+
 from starlette.requests import Request
 from starlette.types import Scope
 
-from server.api.ports import Accounts
+from server.api.limits import RateLimit
+from server.api.ports import Accounts, is_test
+from server.errors import RateLimited
 
 
 def bearer_key(scope: Scope) -> str | None:
@@ -15,16 +20,36 @@ def bearer_key(scope: Scope) -> str | None:
     return None
 
 
-class PipelineGuard:
-    """The account behind a pipeline request: None where everybody may call."""
+class Caller(NamedTuple):
+    """Whose request it is, and whether it is only a test."""
 
-    def __init__(self, auth: str, accounts: Accounts) -> None:
+    account_id: str | None
+    test: bool
+
+
+class PipelineGuard:
+    """Who is behind a pipeline request: nobody in particular where everybody may call.
+
+    limit: counts the requests of keys that have a limit of their own, of both APIs together.
+    """
+
+    def __init__(self, auth: str, accounts: Accounts, limit: RateLimit) -> None:
         self._open = auth == "none"
         self._accounts = accounts
+        self._limit = limit
 
     async def account(self, request: Request) -> str | None:
-        """Raises MissingKey, InvalidKey, RevokedKey."""
+        """The account; None where everybody may call. Raises as `caller`."""
+        return (await self.caller(request)).account_id
+
+    async def caller(self, request: Request) -> Caller:
+        """Raises MissingKey, InvalidKey, RevokedKey, KeyNotAllowed, RateLimited."""
         if self._open:
-            return None
-        key = request.headers.get("x-api-key") or bearer_key(request.scope)
-        return (await self._accounts.authenticate(key)).account_id
+            return Caller(None, False)
+        text = request.headers.get("x-api-key") or bearer_key(request.scope)
+        key = await self._accounts.authenticate(text, "pipeline")
+        if key.requests_per_minute is not None:
+            verdict = self._limit.count(key.hash, time.monotonic(), key.requests_per_minute)
+            if not verdict.allowed:
+                raise RateLimited(verdict.wait)
+        return Caller(key.account_id, is_test(key.prefix))

@@ -52,7 +52,7 @@ class AddressLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] != "/health":
-            verdict = self._limit.count((scope.get("client") or ("",))[0], time.time())
+            verdict = self._limit.count((scope.get("client") or ("",))[0], time.monotonic())
             if not verdict.allowed:
                 sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
                 headers = {"Retry-After": str(verdict.wait)}

@@ -1,5 +1,5 @@
 """How many requests a caller may make: fixed windows of a minute. Exact, because one process
-answers all of them. Pure: the clock is an argument."""
+answers all of them. Pure: the clock is an argument, and is one that only goes forward."""
 
 import math
 from typing import Final, NamedTuple
@@ -9,34 +9,34 @@ MOST_CALLERS: Final = 100_000  # remembered at once; beyond, windows that are ov
 
 
 class Verdict(NamedTuple):
-    """`reset`: the unix time at which the window ends; `wait`: seconds until then."""
+    """`reset`: when the window ends, by the clock that counts; `wait`: seconds until then."""
 
     allowed: bool
     limit: int
     remaining: int
-    reset: int
+    reset: float
     wait: int
 
 
 class RateLimit:
-    """`limit` requests in a window for each caller."""
+    """`limit` requests in a window for each caller, unless he has a limit of his own."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._windows: dict[str, tuple[float, int]] = {}  # caller: when it began, requests so far
 
-    def count(self, caller: str, now: float) -> Verdict:
-        """Counts one request of this caller."""
+    def count(self, caller: str, now: float, own: int | None = None) -> Verdict:
+        """Counts one request of this caller; `own`: his own limit."""
+        limit = self._limit if own is None else own
         began, used = self._windows.get(caller, (now, 0))
-        if not 0 <= now - began < WINDOW:  # over, or the clock was set back
+        if not 0 <= now - began < WINDOW:  # over, or another clock
             began, used = now, 0
         used += 1
         if caller not in self._windows and len(self._windows) >= MOST_CALLERS:
             self._drop_old(now)
         self._windows[caller] = (began, used)
         wait = max(1, math.ceil(began + WINDOW - now))
-        reset = math.ceil(began + WINDOW)
-        return Verdict(used <= self._limit, self._limit, max(0, self._limit - used), reset, wait)
+        return Verdict(used <= limit, limit, max(0, limit - used), began + WINDOW, wait)
 
     def _drop_old(self, now: float) -> None:
         self._windows = {

@@ -25,7 +25,7 @@ STRUCTS: Final = (
 ERRORS: Final = (
     (400, "No usable file: none sent, malformed, or no audio; or a parameter that is not allowed"),
     (401, "No API key, or an unknown one, where keys are asked for"),
-    (403, "The API key has been revoked"),
+    (403, "The API key has been revoked, or is not for this API"),
     (404, "Job or track not found"),
     (408, "The upload stalled"),
     (409, "Job not completed"),

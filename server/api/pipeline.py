@@ -76,7 +76,7 @@ class Pipeline:
 
     async def process(self, request: Request) -> Response:
         """Takes one file and starts its job."""
-        account = await self._guard.account(request)
+        caller = await self._guard.caller(request)
         boundary = multipart.boundary_of(request.headers.get("content-type"))
         multipart.check_length(int(request.headers.get("content-length", 0)), self._max_bytes)
         job_id, folder = await self._jobs.reserve()
@@ -90,20 +90,23 @@ class Pipeline:
             raise
         # From here on the jobs room cleans up: it may finish what the client has left.
         view = await self._jobs.submit(Upload(
-            job_id, folder, form.file_name, form.size_bytes, account, callback_url
+            job_id, folder, form.file_name, form.size_bytes, caller.account_id, callback_url,
+            caller.test,
         ))  # fmt: skip
         return Json(wire.job_answer(view))
 
     async def demo(self, request: Request) -> Response:
         """Starts a job with the song that comes with the server."""
-        account = await self._guard.account(request)
+        caller = await self._guard.caller(request)
         job_id, folder = await self._jobs.reserve()
         try:
             size = await asyncio.to_thread(demo_song.copy_to, folder / "input")
         except BaseException:
             await asyncio.shield(self._jobs.discard(job_id))
             raise
-        view = await self._jobs.submit(Upload(job_id, folder, demo_song.NAME, size, account))
+        view = await self._jobs.submit(Upload(
+            job_id, folder, demo_song.NAME, size, caller.account_id, test=caller.test
+        ))  # fmt: skip
         return Json(wire.job_answer(view))
 
     async def job(self, request: Request) -> Response:

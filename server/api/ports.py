@@ -7,6 +7,7 @@ from server.audio.heard import Heard
 from server.jobs.accounts import Accounts, Booked
 from server.jobs.deliveries import Attempt, Deliveries, SentEvent
 from server.jobs.idempotency import Idempotency, meaning, meaning_of
+from server.jobs.keys import is_test
 from server.jobs.listening import Audible, Listening, TrackPeaks, Window
 from server.jobs.mixing import MixOrder
 from server.jobs.orders import Created, Order, Request, SplitJob
@@ -24,7 +25,7 @@ __all__ = [
     "Idempotency", "Job", "JobService", "JobView", "Listening", "MixOrder", "Order", "Outlook",
     "Outlooks", "Renders", "Request", "SentEvent", "Services", "SplitJob", "SplitService",
     "StageView", "TrackFile", "TrackPeaks", "Upload", "Uploads", "Webhook", "Webhooks", "Window",
-    "meaning", "meaning_of",
+    "is_test", "meaning", "meaning_of",
 ]  # fmt: skip
 
 

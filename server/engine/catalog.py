@@ -59,6 +59,14 @@ def _weights(folder: Path, signature: str) -> Path:
     raise FileNotFoundError(signature)
 
 
+def starter(config: Config) -> ModelFiles:
+    """The model that ships. Raises ModelError: somebody has removed it."""
+    found = find("starter", config)
+    if found is None:
+        raise ModelError("the starter model is not on this machine")
+    return found
+
+
 def serving(quality: Quality, config: Config, stems: Sequence[str] = FOUR) -> ModelFiles:
     """The model that makes `stems` in a quality: the first of its tier's list that is here.
 

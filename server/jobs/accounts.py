@@ -4,7 +4,7 @@ import hmac
 import time
 from collections import OrderedDict
 
-from server.errors import InvalidKey, MissingKey, RevokedKey
+from server.errors import InvalidKey, KeyNotAllowed, MissingKey, RevokedKey
 from server.jobs import keys
 from store import AccountRepository, CreditRepository
 from store.accounts import Key
@@ -24,11 +24,11 @@ class Accounts:
         self._credits = credits
         self._cache: OrderedDict[str, tuple[float, Key]] = OrderedDict()
 
-    async def authenticate(self, key: str | None) -> Key:
-        """The stored key that this text is.
+    async def authenticate(self, key: str | None, scope: str) -> Key:
+        """The stored key that this text is, if it opens `scope` (one of keys.SCOPES).
 
         Raises:
-            MissingKey, InvalidKey, RevokedKey.
+            MissingKey, InvalidKey, RevokedKey, KeyNotAllowed.
         """
         if not key:
             raise MissingKey("Missing API key. Include 'Authorization: Bearer sk_live_xxx' header.")
@@ -40,6 +40,8 @@ class Accounts:
             raise InvalidKey("Invalid API key.")
         if found.revoked_at is not None:
             raise RevokedKey("This API key has been revoked.")
+        if scope not in found.scopes.split(","):
+            raise KeyNotAllowed(f"This API key is not for the {scope} API.")
         return found
 
     async def balance(self, account_id: str) -> tuple[int, float]:

@@ -27,6 +27,8 @@ from server.errors import (
 from server.jobs.folders import Folders
 from server.jobs.intake import Intake
 from server.jobs.orders import Request, with_length
+from server.jobs.plan import SIMULATE
+from server.jobs.simulating import Simulated, simulate
 from server.jobs.sources import Client, Sources, stop_tasks
 from server.work.messages import Options
 from store import FETCH, Claim, InsufficientCredits, LeaseLost, StageRepository
@@ -37,7 +39,7 @@ PAUSE = 5.0  # seconds, where the server itself is in the way
 
 
 # What is to be told of the source; all else is the server's own affair.
-SAID = (AddressForbidden, AudioError, FileTooLarge, Unreachable)
+SAID = (AddressForbidden, AudioError, FileTooLarge, Simulated, Unreachable)
 
 
 class Fetcher:
@@ -54,6 +56,7 @@ class Fetcher:
         self._leases = 0
         self._wake = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._fetching: set[str] = set()  # those of them whose source still comes
         self._settled: list[Callable[[], None]] = []
 
     def listen(self, callback: Callable[[], None]) -> None:
@@ -98,23 +101,31 @@ class Fetcher:
             await self._sources.stop_all()
 
     async def _fill(self) -> None:
-        while len(self._running) < AT_ONCE:
+        while len(self._fetching) < AT_ONCE:
             self._leases += 1
             claim = await self._stages.claim(FETCH, f"{self._boot}/f{self._leases}", time.time())
             if claim is None:
                 return
             task = asyncio.create_task(self._attempt(claim), name=f"fetch-{claim.job.id}")
             self._running[claim.job.id] = task
+            self._fetching.add(claim.job.id)
             task.add_done_callback(partial(self._forget, claim.job.id))
 
-    def _forget(self, job_id: str, _: object) -> None:
-        self._running.pop(job_id, None)
+    def _forget(self, job_id: str, task: asyncio.Task[None]) -> None:
+        if self._running.get(job_id) is task:  # and not the job's next stage already
+            del self._running[job_id]
+            self._fetching.discard(job_id)
+        self.wake()
+
+    def _fetched(self, job_id: str) -> None:
+        """The next source may come: what follows waits for workers, and not for anybody's line."""
+        self._fetching.discard(job_id)
         self.wake()
 
     async def _attempt(self, claim: Claim) -> None:
         structlog.contextvars.bind_contextvars(job=claim.job.id, stage=claim.stage.name)
         try:
-            await self._run(claim)
+            await (self._simulate if claim.stage.name == SIMULATE else self._run)(claim)
         except LeaseLost:
             log.info("the job has ended meanwhile")
         except asyncio.CancelledError:
@@ -148,21 +159,30 @@ class Fetcher:
         folder = self._intake.folders.scratch / claim.job.id
         if (folder / "input").exists():  # of an attempt that ended after it
             size = (folder / "input").stat().st_size
-            fetched = msgspec.structs.replace(request, size_bytes=size)
+            fetched = msgspec.structs.replace(request, size_bytes=size, source_url=None)
         else:
             fetched = await self._sources.fetch(claim.job.id, request, folder)
             await self._stages.set_request(claim.job.id, msgspec.json.encode(fetched).decode())
+        self._fetched(claim.job.id)
         options = msgspec.structs.replace(options, file_name=fetched.file_name)
-        facts = await self._intake.look(claim.job.id, folder, options, "measure")
+        account = claim.job.account_id or ""
+        facts = await self._intake.measure(account, claim.job.id, folder, options)
         known = with_length(fetched, facts["frames"], self._config)
-        credits = math.ceil(known.seconds)
+        credits = None if known.test else math.ceil(known.seconds)
         try:
             await self._stages.settle(
                 claim.stage, msgspec.json.encode(known).decode(), credits, time.time()
             )
         except InsufficientCredits:
-            raise NotEnoughCredits(credits) from None
+            raise NotEnoughCredits(math.ceil(known.seconds)) from None
         log.info("source fetched", bytes=known.size_bytes, seconds=round(known.seconds, 1))
+        self._tell()
+
+    async def _simulate(self, claim: Claim) -> None:
+        """What comes before a test job's own work. It is not in anybody's way."""
+        self._fetched(claim.job.id)
+        await simulate(msgspec.json.decode(claim.job.request, type=Request))
+        await self._stages.finish(claim.stage, {}, {}, time.time())
         self._tell()
 
     async def _fail(self, claim: Claim, sentence: str) -> None:

@@ -15,6 +15,7 @@ from server.work.scratch import PART
 
 SECRET_BYTES = 32
 PEAKS_FOLDER = "peaks"  # below a job's outputs: a file for each finished track
+RESTORING = ".restoring"  # below a data directory that is only half restored
 SOCKET_PATH_MAX = 100  # the kernel's limit for a unix socket's path is 108
 
 
@@ -39,7 +40,12 @@ class Folders:
             self._fast_id = self.fast.with_suffix(".id")
 
     def create(self) -> None:
-        """Makes what is missing, for this user alone."""
+        """Makes what is missing, for this user alone.
+
+        Raises ConfigError: a restore into this data directory was cut off.
+        """
+        if (self.data_dir / RESTORING).exists():
+            raise ConfigError(f"a restore into {self.data_dir} was cut off: give it again")
         for folder in (self.data_dir, self.spool, self.uploads, self.scratch, self.outputs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.fast is not None:

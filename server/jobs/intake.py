@@ -14,6 +14,7 @@ import structlog
 from server.config import Config
 from server.errors import AudioError, DiskFull, ServerBusy, WorkerGone, WorkerLost
 from server.jobs.folders import Folders, free_percent, full_disk_is_said
+from server.jobs.keyed import KeyedSemaphore
 from server.work.messages import Options, Task
 from server.work.workers import Workers
 from store import Job, JobRepository, NewJob
@@ -21,6 +22,7 @@ from store import Job, JobRepository, NewJob
 log = structlog.get_logger()
 
 LOOK_SECONDS = {"probe": 30.0, "measure": 600.0}  # waiting for a worker included
+MEASURED_AT_ONCE = 2  # files of one account
 LIKELY_RATE = 16_000  # bytes a second of song, before anybody has looked at it
 UNREADY_SECONDS = 300.0  # without a separation worker, until no more work is accepted
 RETRY_AFTER = 30  # seconds, told to clients that found the queue full
@@ -36,6 +38,7 @@ class Intake:
         self.folders = Folders(config.data_dir, config.scratch_dir)
         self._incoming: set[str] = set()
         self._last_ready = time.monotonic()
+        self._turns: KeyedSemaphore[str] = KeyedSemaphore(MEASURED_AT_ONCE)
 
     async def reserve(self) -> tuple[str, Path]:
         """Admits new work: its job's id and an empty folder for its bytes.
@@ -73,6 +76,14 @@ class Intake:
         self._incoming.discard(new.id)
         return job
 
+    async def measure(
+        self, account_id: str, job_id: str, folder: Path, options: Options
+    ) -> dict[str, Any]:
+        """Has all of `folder/input` decoded, a few of an account's files at a time: nobody else
+        waits for all of them. Raises as `look`."""
+        async with self._turns.enter(account_id):
+            return await self.look(job_id, folder, options, "measure")
+
     async def look(
         self, job_id: str, folder: Path, options: Options, stage: str = "probe"
     ) -> dict[str, Any]:
@@ -80,11 +91,11 @@ class Intake:
 
         stage: `probe`, or `measure`, which decodes all of it. Each has a pool of its own, so that
         long files delay nobody's quick look. A file waits as for one that came a little later:
-        the longer, the later. Returns the stage's facts.
+        the longer, the later, by a clock that nobody sets. Returns the stage's facts.
         """
         seconds = (folder / "input").stat().st_size / LIKELY_RATE
         seconds = min(seconds, LOOK_SECONDS[stage] / 4)  # nobody is overtaken for long
-        task = Task(id=f"{stage}/{job_id}", job=job_id, stage=stage, due=time.time() + seconds,
+        task = Task(id=f"{stage}/{job_id}", job=job_id, stage=stage, due=time.monotonic() + seconds,
                     source=str(folder / "input"), scratch="", outputs="", options=options)
         deaths = 0
         try:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import structlog
 
+from server.jobs.clock import Clock
 from server.jobs.folders import Folders
 from server.jobs.idempotency import ANSWER_HOURS
-from server.jobs.uploads import Uploads
+from server.jobs.uploads import KEPT_SECONDS, VALID_SECONDS, Uploads
 from store import JobRepository, WebhookRepository
 
 log = structlog.get_logger()
@@ -17,7 +18,10 @@ DELIVERIES_KEPT = 7 * 86400.0  # seconds: what became of them, for who asks
 
 
 class Janitor:
-    """Removes files and rows whose time is over. `run()` is its whole life."""
+    """Removes files and rows whose time is over, by a clock that goes evenly.
+
+    `run()` is its whole life.
+    """
 
     def __init__(
         self,
@@ -27,6 +31,8 @@ class Janitor:
         webhooks: WebhookRepository,
         retention_hours: float,
         incoming: Callable[[], set[str]],
+        clock: Clock,
+        history_days: float,
     ) -> None:
         self._jobs = jobs
         self._folders = folders
@@ -34,26 +40,37 @@ class Janitor:
         self._webhooks = webhooks
         self._retention = retention_hours * 3600
         self._incoming = incoming
+        self._clock = clock
+        self._history = history_days * 86400
 
     async def run(self) -> None:
         """Sweeps at once and then every minute, until cancelled."""
         while True:
-            await self.sweep(time.time())
+            try:
+                now = await self._clock.check()
+            except Exception:  # a full disk: what goes by no clock makes room
+                log.exception("the clock cannot be checked")
+                now = time.time()
+            await self.sweep(now)
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep(self, now: float) -> None:
         """One sweep. Each part by itself, and files before rows: on a full disk the database
         refuses until something is gone."""
-        before = now - self._retention
+        before, answers = now - self._retention, ANSWER_HOURS * 3600
+        # Each with the age that it goes by: none of it is removed before the clock can tell that.
         parts = (
-            self._sweep_folders,
-            lambda: self._uploads.sweep(now),
-            lambda: self._expire(before),
-            lambda: self._jobs.forget(before),
-            lambda: self._jobs.forget_answers(now - ANSWER_HOURS * 3600),
-            lambda: self._webhooks.forget(now - DELIVERIES_KEPT),
+            (0.0, self._sweep_folders),
+            (VALID_SECONDS + KEPT_SECONDS, lambda: self._uploads.sweep(now)),
+            (self._retention, lambda: self._expire(before)),
+            (self._retention, lambda: self._jobs.forget(before)),
+            (self._history, lambda: self._jobs.forget_history(now - self._history)),
+            (answers, lambda: self._jobs.forget_answers(now - answers)),
+            (DELIVERIES_KEPT, lambda: self._webhooks.forget(now - DELIVERIES_KEPT)),
         )
-        for part in parts:
+        for age, part in parts:
+            if age and not self._clock.even_for(age):
+                continue
             try:
                 await part()
             except Exception:

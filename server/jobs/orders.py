@@ -15,7 +15,8 @@ from store import Job
 class Order(Struct, frozen=True, kw_only=True):
     """What an account asks for: exactly one of `upload_key` and `source_url` is given.
 
-    `base_url`: how the account called this server, and so how it can download.
+    `base_url`: how the account called this server, and so how it can download. `test`: by a test
+    key, so that it costs nothing; `metadata.simulate` says how it is to end.
     """
 
     account_id: str
@@ -28,12 +29,14 @@ class Order(Struct, frozen=True, kw_only=True):
     file_name: str | None = None
     metadata: dict[str, Any] | None = None
     callback_url: str | None = None
+    test: bool = False
 
 
 class Request(Struct, frozen=True, kw_only=True):
     """What is kept of an order, and known of its source.
 
-    `seconds` of audio, 0: not yet known. `named`: the file has its name by the order.
+    `seconds` of audio, 0: not yet known. `named`: the file has its name by the order. `test`: by a
+    test key.
     """
 
     output_type: str
@@ -47,6 +50,7 @@ class Request(Struct, frozen=True, kw_only=True):
     source_url: str | None = None
     metadata: dict[str, Any] | None = None
     named: bool = False
+    test: bool = False
 
 
 class SplitJob(Struct, frozen=True):

@@ -8,6 +8,8 @@ from msgspec import Struct
 from server.audio.heard import Heard
 from store import FETCH, Stage, StagePlan
 
+SIMULATE = "simulate"  # needs no worker, as fetching does not
+
 # What runs for the pipeline API: each stage as soon as the ones it needs are done.
 PIPELINE: tuple[StagePlan, ...] = (
     StagePlan("decode", "audio"),
@@ -27,15 +29,21 @@ SHOWN: dict[str, tuple[str, ...]] = {
 }
 
 
-def split_plan(stems: Sequence[str], fetched: bool) -> tuple[StagePlan, ...]:
+def split_plan(
+    stems: Sequence[str], fetched: bool, simulated: bool = False
+) -> tuple[StagePlan, ...]:
     """The stages of a StemSplit job: tracks are encoded side by side, tempo and key come late.
 
-    fetched: False where the source has to be fetched first.
+    fetched: False where the source has to be fetched first. simulated: a test job is told how to
+    go, before any of its own work.
     """
     first = () if fetched else (StagePlan("fetch", FETCH),)
+    needs = tuple(stage.name for stage in first)
+    if simulated:
+        first, needs = (*first, StagePlan(SIMULATE, FETCH, needs)), (SIMULATE,)
     return (
         *first,
-        StagePlan("decode", "audio", needs=tuple(stage.name for stage in first)),
+        StagePlan("decode", "audio", needs=needs),
         StagePlan("separate", "separation", needs=("decode",)),
         *(StagePlan(f"encode/{stem}", "audio", needs=("separate",)) for stem in stems),
         StagePlan("describe", "audio", needs=("decode",), late=True),

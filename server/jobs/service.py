@@ -28,7 +28,7 @@ CANCELLED = "The job was cancelled"
 
 
 class Upload(Struct, frozen=True):
-    """A complete upload: `folder/input` holds its bytes, synced."""
+    """A complete upload: `folder/input` holds its bytes, synced. `test`: by a test key."""
 
     job_id: str
     folder: Path
@@ -36,6 +36,7 @@ class Upload(Struct, frozen=True):
     size_bytes: int
     account_id: str | None = None
     callback_url: str | None = None
+    test: bool = False
 
 
 class JobView(Struct, frozen=True):
@@ -147,9 +148,11 @@ class JobService:
 
     def _options(self, upload: Upload) -> Options:
         pipeline, models = self._config.pipeline, self._config.models
+        model = catalog.starter(self._config) if upload.test else \
+            catalog.serving(pipeline.quality, self._config)  # fmt: skip
         return Options(
             file_name=upload.file_name,
-            model=catalog.serving(pipeline.quality, self._config).name,
+            model=model.name,
             overlap=models.tier(pipeline.quality)[1],
             wav_format=pipeline.wav_format,
             target_lufs=pipeline.target_lufs,

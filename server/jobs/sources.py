@@ -12,6 +12,7 @@ import msgspec
 
 from server.audio.sources.sniffing import suffix_of
 from server.config import Config
+from server.errors import Unreachable
 from server.jobs.folders import full_disk_is_said, sync_folder
 from server.jobs.orders import Request
 from server.net import DownloadLimits
@@ -64,7 +65,7 @@ class Sources:
     async def fetch(self, job_id: str, request: Request, folder: Path) -> Request:
         """Fetches the source to `folder/input`, or waits for what has begun to.
 
-        Returns what is known then. If it is cancelled, so is the download.
+        Returns what is known then, without its URL. If it is cancelled, so is the download.
 
         Raises:
             AddressForbidden, Unreachable, FileTooLarge, DiskFull.
@@ -81,7 +82,10 @@ class Sources:
         finally:
             self._downloads.pop(job_id, None)
         name = request.file_name if request.named else _name(request.file_name, found)
-        return msgspec.structs.replace(request, size_bytes=found.size_bytes, file_name=name)
+        # Where it came from may hold a secret, and nobody needs it any more.
+        return msgspec.structs.replace(
+            request, size_bytes=found.size_bytes, file_name=name, source_url=None
+        )
 
     async def stop(self, job_id: str) -> None:
         """Stops a job's download, if there is one."""
@@ -94,7 +98,8 @@ class Sources:
         self._downloads.clear()
 
     def _begin(self, job_id: str, request: Request, folder: Path) -> asyncio.Task[Downloaded]:
-        assert request.source_url is not None
+        if request.source_url is None:  # it was fetched, and its file is gone
+            raise Unreachable("The source is not known any more")
         part = part_of(folder / "input")
         task = asyncio.create_task(
             self._client.download(request.source_url, part, self._limits),

@@ -22,6 +22,7 @@ from server.jobs.intake import Intake
 from server.jobs.keyed import KeyedSemaphore
 from server.jobs.orders import Created, Order, Request, SplitJob, with_length
 from server.jobs.plan import heard_of, split_plan
+from server.jobs.simulating import check_simulation, simulation
 from server.jobs.track_files import TrackFile
 from server.jobs.uploads import Uploads
 from server.names import name_in_url
@@ -37,8 +38,9 @@ from store import (
 )
 
 log = structlog.get_logger()
-AT_ONCE = 2  # sources of one account that are brought in and measured at the same time
+AT_ONCE = 2  # sources of one account that are brought in at the same time
 MOST_FETCHING = 20  # jobs of one account that wait for their sources
+MOST_TESTS = 5  # unfinished test jobs of one account: they cost it nothing
 FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has told
 UNNAMED = "input"  # a file that nobody has named
 CANCELLED = "The job was cancelled"
@@ -160,16 +162,18 @@ class SplitService:
     async def _create(
         self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None
     ) -> bytes:
+        check_simulation(order)
         await self._check_account(order)
         job_id, folder = await self._intake.reserve()
         try:
             request = self._request(order)
-            async with self._turn(order.account_id):
+            async with self._turns.enter(order.account_id):
                 found = await self._bring_in(order, request, job_id, folder)
-                options = self._options(order, found or request)
-                if found is not None:
-                    facts = await self._intake.look(job_id, folder, options, "measure")
-                    request = with_length(found, facts["frames"], self._config)
+            options = self._options(order, found or request)
+            if found is not None:
+                account = order.account_id
+                facts = await self._intake.measure(account, job_id, folder, options)
+                request = with_length(found, facts["frames"], self._config)
             return await self._accept(order, job_id, request, options, render, once)
         except BaseException:
             await self._fetcher.cancel(job_id)
@@ -177,23 +181,22 @@ class SplitService:
             raise
 
     async def _check_account(self, order: Order) -> None:
-        """Before a source is asked for it: can the account pay for any, does it hoard?
+        """Before any work: does the account hoard? And where a source is asked for: can it pay for
+        any?
 
         An upload is here, and its length is found out: what it needs can be told to the second.
         """
+        if order.test and await self._jobs.count_tests(order.account_id) >= MOST_TESTS:
+            raise ServerBusy("Too many of your test jobs are under way")
         if order.source_url is None:
+            return
+        if await self._jobs.count_fetching(order.account_id) >= MOST_FETCHING:
+            raise ServerBusy("Too many of your sources are still being fetched")
+        if order.test:
             return
         least = max(1, math.ceil(self._config.limits.min_audio_seconds))
         if (await self._accounts.balance(order.account_id))[0] < least:
             raise NotEnoughCredits(least)
-        if await self._jobs.count_fetching(order.account_id) >= MOST_FETCHING:
-            raise ServerBusy("Too many of your sources are still being fetched")
-
-    @asynccontextmanager
-    async def _turn(self, account_id: str) -> AsyncIterator[None]:
-        """An account's sources are looked at two at a time: nobody else waits for all of them."""
-        async with self._turns.enter(account_id):
-            yield
 
     async def _bring_in(
         self, order: Order, request: Request, job_id: str, folder: Path
@@ -211,16 +214,18 @@ class SplitService:
         render: Callable[[Created], bytes], once: Idempotency | None,
     ) -> bytes:  # fmt: skip
         now, known = time.time(), request.seconds > 0
-        credits = math.ceil(request.seconds)
+        credits = 0 if order.test else math.ceil(request.seconds)
         pace, waiting = await self._jobs.forecast()
         estimate = math.ceil((pace or FIRST_PACE) * (waiting + request.seconds))
         answer = render(Created(job_id, now, request, credits, estimate))
         try:
             await self._intake.accept(NewJob(
                 id=job_id, api="stemsplit", options=msgspec.json.encode(options).decode(),
-                plan=split_plan(OUTPUTS[order.output_type], known), created_at=now,
+                plan=split_plan(OUTPUTS[order.output_type], known, bool(simulation(request))),
+                created_at=now,
                 request=msgspec.json.encode(request).decode(), account_id=order.account_id,
-                callback_url=order.callback_url, seconds=credits if known else None,
+                callback_url=order.callback_url,
+                seconds=credits if known and not order.test else None,
                 idempotency_record=once
                 and IdempotencyRecord(*once, answer.decode(), _remembered()),
             ))  # fmt: skip
@@ -228,7 +233,8 @@ class SplitService:
             raise NotEnoughCredits(credits) from None
         log.info("job accepted", job=job_id, account=order.account_id, file=request.file_name,
                  seconds=round(request.seconds, 1), model=request.model)  # fmt: skip
-        (self._dispatcher if known else self._fetcher).wake()
+        self._fetcher.wake()
+        self._dispatcher.wake()
         return answer
 
     def _request(self, order: Order) -> Request:
@@ -237,8 +243,10 @@ class SplitService:
             output_type=order.output_type, quality=order.quality,
             output_format=order.output_format, named=order.file_name is not None,
             file_name=order.file_name or name_in_url(order.source_url or "") or UNNAMED,
-            model=catalog.serving(order.quality, self._config, stems).name,
+            model=(catalog.starter(self._config) if order.test
+                   else catalog.serving(order.quality, self._config, stems)).name,
             base_url=order.base_url, source_url=order.source_url, metadata=order.metadata,
+            test=order.test,
         )  # fmt: skip
 
     def _options(self, order: Order, request: Request) -> Options:

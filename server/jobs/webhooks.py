@@ -16,18 +16,19 @@ from msgspec import Struct
 
 from server.errors import AddressForbidden, InvalidRequest, StemboxError, WebhookNotFound
 from server.jobs import retry
+from server.jobs.clock import Clock
 from server.jobs.signatures import new_secret, signed_headers
 from store import Job, JobRepository, WebhookRepository
 from store.deliveries import Attempt
-from store.webhooks import Delivery, FailedDelivery, Webhook
+from store.webhooks import Delivery, FailedDelivery, Shares, Webhook
 
 __all__ = ["Delivery", "Job", "Sender", "Webhook", "Webhooks"]
 
 log = structlog.get_logger()
 TIMEOUT_S = 10.0  # of one attempt
 PER_ENDPOINT = 4  # attempts at one endpoint at once
-PER_ACCOUNT = 16  # attempts at once at the endpoints of one account
 AT_ONCE = 512  # attempts at once in all
+SHARES = Shares(PER_ENDPOINT, per_host=8, per_account=16, of_nobody=AT_ONCE // 2)
 LONGEST_PAUSE = 60.0  # seconds: a clock that was set back does no harm
 MOST_WEBHOOKS = 20  # of one account
 
@@ -111,13 +112,14 @@ class Sender:
 
     def __init__(
         self, webhooks: WebhookRepository, jobs: JobRepository, client: Client,
-        write: Write, callback_secret: Callable[[str | None], str],
+        write: Write, callback_secret: Callable[[str | None], str], clock: Clock,
     ) -> None:  # fmt: skip
         self._webhooks = webhooks
         self._jobs = jobs
         self._client = client
         self._write = write
         self._callback_secret = callback_secret
+        self._clock = clock
         self._wake = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._ended: set[str] = set()  # since the outbox was last looked into
@@ -150,7 +152,8 @@ class Sender:
     async def _fill(self) -> float:
         """Begins what is due; seconds until the next look, unless something wakes it before."""
         self._ended.clear()
-        due = await self._webhooks.due(time.time(), PER_ENDPOINT, PER_ACCOUNT)
+        now = await self._clock.check()
+        due = await self._webhooks.due(now, SHARES)
         due = [delivery for delivery in due if delivery.id not in self._ended]
         for delivery in due:
             if len(self._running) >= AT_ONCE:
@@ -183,7 +186,7 @@ class Sender:
                 await self._webhooks.delivered(delivery, attempt, time.time())
                 log.info("webhook delivered", told=delivery.event, status=status)
                 return
-            now = time.time()
+            now = await self._clock.check()
             failure = _failure(delivery, error, status == retry.GONE, now)
             await self._webhooks.missed(delivery, attempt, failure, now)
             following = None if failure.next_at is None else round(failure.next_at - now, 1)

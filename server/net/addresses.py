@@ -56,12 +56,38 @@ def forbidden(address: Address) -> bool:
     return any(address in network for network in SPECIAL_V6)
 
 
+def ends_of(address: Address) -> tuple[Address, ...]:
+    """The address itself, and the IPv4 address that a translator or a tunnel would lead to."""
+    address = plain(address)
+    if isinstance(address, IPv4Address):
+        return (address,)
+    tunnelled = int(address) >> 32 & 0xFFFFFFFF in ISATAP
+    return (address, _last_four(address)) if address in NAT64 or tunnelled else (address,)
+
+
 def _last_four(address: IPv6Address) -> IPv4Address:
     return IPv4Address(int(address) & 0xFFFFFFFF)
 
 
+def parse_networks(texts: Sequence[str], setting: str) -> tuple[Network, ...]:
+    """Networks and single addresses of a setting. Raises ConfigError for what is none."""
+    try:
+        return tuple(_plain_network(ip_network(text, strict=False)) for text in texts)
+    except ValueError as error:
+        raise ConfigError(f"settings: {setting}: {error}") from None
+
+
+def _plain_network(network: Network) -> Network:
+    """As addresses are compared: of IPv4-mapped ones the IPv4 network that they spell."""
+    inner = plain(network.network_address)
+    if isinstance(network, IPv4Network) or isinstance(inner, IPv6Address) or network.prefixlen < 96:
+        return network
+    return IPv4Network((inner, network.prefixlen - 96))
+
+
 class Guard(Struct, frozen=True):
-    """Which addresses may be called: ordinary public ones, and those in `allowed` networks.
+    """Which addresses may be called: ordinary public ones, and those in `allowed` networks; none
+    in `denied` ones, and none of this machine's own unless they are allowed by name.
 
     own_ports: where this server listens; called on none of this machine's addresses, allowed or
         not.
@@ -69,21 +95,31 @@ class Guard(Struct, frozen=True):
 
     allowed: tuple[Network, ...] = ()
     own_ports: tuple[int, ...] = ()
+    denied: tuple[Network, ...] = ()
 
     @classmethod
-    def of(cls, networks: Sequence[str], *own_ports: int) -> Self:
+    def of(
+        cls, networks: Sequence[str], *own_ports: int, denied: Sequence[str] = ()
+    ) -> Self:
         """From the settings. Raises ConfigError for what is no network."""
-        try:
-            parsed = tuple(ip_network(text, strict=False) for text in networks)
-        except ValueError as error:
-            raise ConfigError(f"settings: fetch.allow_networks: {error}") from None
-        return cls(parsed, own_ports)
+        return cls(
+            parse_networks(networks, "fetch.allow_networks"), own_ports,
+            parse_networks(denied, "fetch.deny_networks"),
+        )  # fmt: skip
+
+    def allows(self, address: Address) -> bool:
+        """Whether the settings name this address as one that may be called."""
+        return _within(address, self.allowed)
 
     def forbids(self, address: Address) -> bool:
-        """Whether the server must not connect to this address, whatever the port."""
-        address = plain(address)
+        """Whether the server must not connect to this address, whatever the port and whosever."""
         if isinstance(address, IPv6Address) and address.scope_id is not None:
             return True
-        if any(address in network for network in self.allowed):
-            return False
-        return forbidden(address)
+        if any(_within(end, self.denied) for end in ends_of(address)):
+            return True
+        return not self.allows(address) and forbidden(address)
+
+
+def _within(address: Address, networks: Sequence[Network]) -> bool:
+    address = plain(address)
+    return any(address in network for network in networks)

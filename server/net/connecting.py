@@ -15,8 +15,10 @@ from typing import Any, Final
 import httpcore
 
 from server.errors import AddressForbidden, Unreachable
-from server.net.addresses import Address, Guard, plain
+from server.net.addresses import Address, Guard, ends_of, plain
 
+NOBODYS_V4: Final = ip_address("198.51.100.1")  # RFC 5737: for documentation, on no machine
+NOBODYS_V6: Final = ip_address("3fff::1")  # RFC 9637
 CONNECT_S: Final = 4.0  # for one address: then comes the host's next one
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -24,21 +26,52 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 def check_address(guard: Guard, address: Address, port: int) -> None:
-    """Raises AddressForbidden: the server must not connect there."""
-    if guard.forbids(address) or (port in guard.own_ports and is_own(address)):
+    """Raises AddressForbidden: the server must not connect there.
+
+    What listens on this machine takes callers from itself for friends, on every port.
+    """
+    shut = port in guard.own_ports or not guard.allows(address)
+    if guard.forbids(address) or (shut and any(is_own(end) for end in ends_of(address))):
         raise AddressForbidden("This address may not be called")
 
 
 def is_own(address: Address) -> bool:
-    """Whether the address is one of this machine's: a socket can be bound to no other."""
+    """Whether the address is one of this machine's: a socket can be bound to no other.
+
+    Unless the kernel lets sockets be bound to anything (ip_nonlocal_bind, on machines that share
+    an address): then an address is its own that this machine would call from itself.
+    """
     address = plain(address)
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    if address.is_multicast or not _can_bind(address):  # groups can be bound to, and are nobody's
+        return False
+    nobodys = NOBODYS_V4 if address.version == 4 else NOBODYS_V6
+    return not _can_bind(nobodys) or _calls_itself(address)
+
+
+def _can_bind(address: Address) -> bool:
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        with _datagrams(address) as probe:
             probe.bind((str(address), 0))
     except OSError as error:
         return error.errno != errno.EADDRNOTAVAIL
     return True
+
+
+def _calls_itself(address: Address) -> bool:
+    """Whether the kernel would call an address from that very address. Sends nothing."""
+    if address.is_loopback or address.is_unspecified:
+        return True
+    try:
+        with _datagrams(address) as probe:
+            probe.connect((str(address), 9))
+            return ip_address(probe.getsockname()[0]) == address
+    except OSError:
+        return False
+
+
+def _datagrams(address: Address) -> socket.socket:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return socket.socket(family, socket.SOCK_DGRAM)
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):

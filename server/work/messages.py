@@ -27,10 +27,10 @@ class Options(Struct, frozen=True, kw_only=True):
 class Task(Struct, frozen=True, kw_only=True, tag="task"):
     """One attempt at one stage of one job.
 
-    `due` (unix seconds) says which of a worker's tasks is the most urgent. `source` is the file
-    that came in; `scratch` holds the F32 files; finished tracks go below `outputs`, and
-    what their waveforms are drawn from into the folder `peaks`, unless that is empty. `facts` is
-    what earlier stages of the job found out (their results, merged).
+    `due` (seconds, by one clock for each pool) says which of a worker's tasks is the most urgent.
+    `source` is the file that came in; `scratch` holds the F32 files; finished tracks go below
+    `outputs`, and what their waveforms are drawn from into the folder `peaks`, unless that is
+    empty. `facts` is what earlier stages of the job found out (their results, merged).
     """
 
     id: str

@@ -184,6 +184,7 @@ class Host(litserve.LitServer):
                 host=server.host, port=server.port, num_api_servers=1, log_level="warning",
                 generate_client_file=False, log_config=None, access_log=False,
                 server_header=False, timeout_keep_alive=75, http=self._http.protocol, ws="none",
+                proxy_headers=False,  # the app knows which proxies to believe
             )
         finally:
             for process in mp.active_children():

@@ -6,14 +6,14 @@ ON CONFLICT (name) DO NOTHING;
 SELECT id, name, created_at FROM accounts WHERE name = :name;
 
 -- name: insert_key
-INSERT INTO keys (hash, prefix, account_id, created_at)
-VALUES (:hash, :prefix, :account_id, :now);
+INSERT INTO keys (hash, prefix, account_id, created_at, scopes, requests_per_minute)
+VALUES (:hash, :prefix, :account_id, :now, :scopes, :requests_per_minute);
 
 -- name: select_key
-SELECT hash, prefix, account_id, created_at, revoked_at FROM keys WHERE hash = :hash;
+SELECT hash, prefix, account_id, created_at, revoked_at, scopes, requests_per_minute FROM keys WHERE hash = :hash;
 
 -- name: select_keys
-SELECT k.prefix, a.name AS account, k.created_at, k.revoked_at
+SELECT k.prefix, a.name AS account, k.created_at, k.revoked_at, k.scopes, k.requests_per_minute
 FROM keys k JOIN accounts a ON a.id = k.account_id
 ORDER BY k.created_at, k.prefix;
 

@@ -1,7 +1,7 @@
 -- name: book
 -- One entry, with the balance after it. A balance below zero is refused by the table.
-INSERT INTO ledger (account_id, job_id, kind, seconds, balance, created_at)
-SELECT :account_id, :job_id, :kind, :seconds,
+INSERT INTO ledger (account_id, job_id, kind, seconds, reference, balance, created_at)
+SELECT :account_id, :job_id, :kind, :seconds, :reference,
        coalesce((SELECT balance FROM ledger WHERE account_id = :account_id
                  ORDER BY id DESC LIMIT 1), 0)
        + CASE :kind WHEN 'hold' THEN -:seconds WHEN 'capture' THEN 0 ELSE :seconds END,
@@ -21,3 +21,7 @@ WHERE account_id = :account_id ORDER BY id DESC LIMIT :limit OFFSET :offset;
 
 -- name: count_entries
 SELECT count(*) FROM ledger WHERE account_id = :account_id;
+
+-- name: select_by_reference
+SELECT kind, seconds, balance, job_id, created_at FROM ledger
+WHERE account_id = :account_id AND reference = :reference;

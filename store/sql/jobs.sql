@@ -49,6 +49,10 @@ SELECT count(*) FROM stages s JOIN jobs j ON j.id = s.job_id
 WHERE s.pool = 'fetch' AND s.state IN ('pending', 'processing') AND j.state = 'processing'
   AND j.account_id = :account_id;
 
+-- name: count_tests
+SELECT count(*) FROM jobs WHERE account_id = :account_id AND state = 'processing'
+  AND json_extract(request, '$.test');
+
 -- name: sum_up_track
 -- Only what nobody knew: how a file was written is not changed by how it is found.
 UPDATE tracks SET size = :size, crc = :crc
@@ -73,7 +77,15 @@ UPDATE jobs SET state = 'expired', completed_at = coalesce(completed_at, :now),
 WHERE id = :id;
 
 -- name: forget_expired
-DELETE FROM jobs WHERE state = 'expired' AND api = 'pipeline' AND completed_at < :before;
+-- Not while somebody is still to be told of it: deliveries go with their jobs.
+DELETE FROM jobs WHERE state = 'expired' AND api = 'pipeline' AND completed_at < :before
+  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND state = 'waiting');
+
+-- name: forget_history
+-- What an account was told of its jobs, once their files are gone. The ledger stays.
+DELETE FROM jobs WHERE state IN ('failed', 'expired') AND api = 'stemsplit'
+  AND completed_at < :before
+  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND state = 'waiting');
 
 -- name: select_live_ids
 -- A failed StemSplit job has nothing to download.

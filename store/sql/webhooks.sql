@@ -19,21 +19,26 @@ FROM webhooks WHERE id = :id;
 DELETE FROM webhooks WHERE id = :id AND account_id = :account_id;
 
 -- name: select_due
--- What is to be sent now, the longest overdue first: a few for each endpoint and for each account,
--- so that those who are slow keep nobody else waiting; to webhooks that were disabled only what is
--- sent by hand.
+-- What is to be sent now: a few for each endpoint, for each host that an account calls, and for each
+-- account, so that those who are slow keep nobody else waiting; to webhooks that were disabled only
+-- what is sent by hand. Jobs of nobody's have no account: there each host stands for itself, and all
+-- of them together get no more than a part. One of every host comes before the second of any.
 SELECT id, job_id, webhook_id, event, attempt, created_at, by_hand
-FROM (SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY next_at, id) AS of_account
-      FROM (SELECT d.*,
-                   row_number() OVER (PARTITION BY coalesce(d.webhook_id, j.callback_url)
-                                      ORDER BY d.next_at, d.id) AS of_endpoint
-            FROM deliveries d LEFT JOIN jobs j ON j.id = d.job_id
-                 LEFT JOIN webhooks w ON w.id = d.webhook_id
-            WHERE d.state = 'waiting' AND d.next_at <= :now
-              AND (w.id IS NULL OR w.is_active OR d.by_hand))
-      WHERE of_endpoint <= :per_endpoint)
-WHERE of_account <= :per_account
-ORDER BY next_at, id;
+FROM (SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY next_at, id) AS of_account,
+             row_number() OVER (PARTITION BY account_id ORDER BY of_host, next_at, id) AS of_nobody
+      FROM (SELECT *, row_number() OVER (PARTITION BY account_id, host ORDER BY next_at, id) AS of_host
+            FROM (SELECT d.*, host_of(coalesce(w.url, j.callback_url)) AS host,
+                         row_number() OVER (
+                             PARTITION BY d.account_id, coalesce(d.webhook_id, j.callback_url)
+                             ORDER BY d.next_at, d.id) AS of_endpoint
+                  FROM deliveries d LEFT JOIN jobs j ON j.id = d.job_id
+                       LEFT JOIN webhooks w ON w.id = d.webhook_id
+                  WHERE d.state = 'waiting' AND d.next_at <= :now
+                    AND (w.id IS NULL OR w.is_active OR d.by_hand))
+            WHERE of_endpoint <= :per_endpoint)
+      WHERE of_host <= :per_host)
+WHERE iif(account_id IS NULL, of_nobody <= :of_nobody, of_account <= :per_account)
+ORDER BY of_host, next_at, id;
 
 -- name: select_next_time
 SELECT min(d.next_at) FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id

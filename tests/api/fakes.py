@@ -22,6 +22,7 @@ from server.api.signing import Signer
 from server.api.wire import PROCESSORS
 from server.config import Config
 from server.errors import AddressForbidden, InvalidKey, JobNotFound, MissingKey
+from store.accounts import Key
 
 CREATED_AT = 1705314645.123456  # 2024-01-15T10:30:45.123456 UTC
 STEMS = ("vocals", "drums", "bass", "other")
@@ -36,12 +37,12 @@ TRACKS = (
 class FakeAccounts:
     """One key, and no database."""
 
-    async def authenticate(self, key: str | None) -> Any:
+    async def authenticate(self, key: str | None, scope: str) -> Any:
         if not key:
             raise MissingKey("Missing API key")
         if key != "good":
             raise InvalidKey("Invalid API key")
-        return type("Key", (), {"hash": "h", "account_id": "ann"})
+        return Key("h", "sk_live_x", "ann", 1.0, None, scope, None)
 
 
 class FakeWebhooks:

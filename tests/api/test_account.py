@@ -27,8 +27,9 @@ from store import (
     JobRepository,
     WebhookRepository,
 )
+from store.accounts import NewKey
 from store.deliveries import KEPT_ATTEMPTS, Attempt
-from store.webhooks import FailedDelivery, Webhook
+from store.webhooks import FailedDelivery, Shares, Webhook
 from tests.store.conftest import PLAN, new_job
 
 from .fakes import FakeJobs, fake_services
@@ -60,7 +61,9 @@ class World:
     async def customer(self, name: str) -> tuple[str, dict[str, str]]:
         """A new account: its id, and the header with its key."""
         account, key = await self.accounts.ensure(name, 1.0), keys.new_key()
-        await self.accounts.add_key(account, keys.hash_of(key), keys.shown(key), 1.0)
+        await self.accounts.create_key(
+            NewKey(name, keys.hash_of(key), keys.shown(key), 0, None, 1.0)
+        )
         return account, {"Authorization": f"Bearer {key}"}
 
     async def hook(self, account: str, name: str, events: list[str] = BOTH) -> str:
@@ -77,7 +80,7 @@ class World:
 
     async def fails(self, times: int = 1) -> None:
         """Attempts at all that is due, in vain and for good."""
-        for delivery in await self.hooks.due(1e12, 99, 99):
+        for delivery in await self.hooks.due(1e12, Shares(99, 99, 99, 99)):
             for _ in range(times):
                 await self.hooks.missed(delivery, BROKEN, GIVEN_UP, 6.0)
 
@@ -194,7 +197,7 @@ def test_nobody_sees_or_sends_what_is_anothers(play) -> None:
         for name in (delivery, "never", "%00", "a%2Fb"):
             assert error(await world.post(f"/deliveries/{name}/resend", bob)) in (
                 (404, "DELIVERY_NOT_FOUND"), (404, "NOT_FOUND"))
-        assert await world.hooks.due(1e12, 9, 9) == []
+        assert await world.hooks.due(1e12, Shares(99, 99, 99, 99)) == []
         assert world.woken == 0
         for path in ("/ledger", "/deliveries"):
             assert error(await world.http.get(path)) == (401, "MISSING_API_KEY")
@@ -223,7 +226,7 @@ def test_a_failed_delivery_is_due_again_under_its_id(play) -> None:
         assert (answer.status_code, answer.json()["id"], answer.json()["state"]) == (
             202, delivery, "WAITING")  # fmt: skip
         assert len(answer.json()["attempts"]) == 1, "what was, is not forgotten"
-        [due] = await world.hooks.due(1e12, 9, 9)
+        [due] = await world.hooks.due(1e12, Shares(99, 99, 99, 99))
         assert (due.id, due.attempt, world.woken) == (delivery, 0, 1)
         await world.hooks.delivered(due, Attempt(7.0, 0.1, 204, None), 7.0)
         answer = await world.post(f"/deliveries/{delivery}/resend", ann)
@@ -247,12 +250,12 @@ def test_a_repeated_key_sends_nothing_again(play) -> None:
         assert len({answer.content for answer in answers}) == 1
         await world.fails()
         assert (await world.post(path, ann, "k")).content == answers[0].content
-        assert await world.hooks.due(1e12, 9, 9) == []
+        assert await world.hooks.due(1e12, Shares(99, 99, 99, 99)) == []
         assert error(await world.post("/webhooks/one/test", ann, "k")) == \
             (409, "IDEMPOTENCY_CONFLICT")  # fmt: skip
         tests = [await world.post("/webhooks/one/test", ann, "t") for _ in range(2)]
         assert tests[0].json() == tests[1].json()
-        assert len(await world.hooks.due(1e12, 9, 9)) == 1
+        assert len(await world.hooks.due(1e12, Shares(99, 99, 99, 99))) == 1
         account, bob = await world.customer("bob")
         await world.hook(account, "bobs")
         assert (await world.post("/webhooks/bobs/test", bob, "k")).status_code == 202

@@ -18,6 +18,7 @@ from server.jobs import uploads as module
 from server.jobs.folders import Folders
 from server.jobs.uploads import Uploads
 from store import AccountRepository, Database, UploadRepository
+from store.accounts import Key
 
 from .fakes import FakeJobs, fake_services
 
@@ -32,10 +33,10 @@ class OneAccount:
     def __init__(self, account: str) -> None:
         self._account = account
 
-    async def authenticate(self, key: str | None) -> Any:
+    async def authenticate(self, key: str | None, scope: str) -> Key:
         if key is None:
             raise MissingKey("Missing API key")
-        return type("Key", (), {"hash": "h", "account_id": self._account})
+        return Key("h", "sk_live_x", self._account, 1.0, None, scope, None)
 
 
 class World:

@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from server.upkeep import commands
 from tests.harness import Server, serving, wait_for
 
 
@@ -68,6 +69,7 @@ def chaos(data: Path, song: Path, kills: int, seed: int) -> None:
         left = {path.name for path in (data / "outputs").iterdir()}
         assert left == {*accepted, reference}
         assert not [p for p in server.processes() if p.status() == psutil.STATUS_ZOMBIE]
+        assert commands.findings(data, lambda name, done: None) == []
 
 
 def test_a_few_kills(tmp_path: Path, songs: dict[str, Path]) -> None:

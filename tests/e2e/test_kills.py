@@ -1,11 +1,15 @@
 """The StemSplit side of a crash: after kills every job has ended, its credits are settled once, and
-every event has arrived, with a receiver that fails at random."""
+every event has arrived, with a receiver that fails at random. Backups that were taken meanwhile are
+whole or not there, and no audit finds anything."""
 
 import json
 import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +17,8 @@ import httpx
 import pytest
 from stemsplit_python import webhooks as published
 
+from server.upkeep import commands
+from server.upkeep.restore import restore
 from tests.e2e.test_stemsplit import Caller, new_key
 from tests.harness import Server, serving, wait_for
 from tests.receiver import receiving
@@ -37,8 +43,8 @@ def kill_all(server: Server) -> None:
     wait_for(server.healthy)
 
 
-def ledger(server: Server) -> list[sqlite3.Row]:
-    with sqlite3.connect(f"file:{server.data}/stembox.db?mode=ro", uri=True) as db:
+def ledger(data: Path) -> list[sqlite3.Row]:
+    with sqlite3.connect(f"file:{data}/stembox.db?mode=ro", uri=True) as db:
         db.row_factory = sqlite3.Row
         return db.execute("SELECT * FROM ledger ORDER BY id").fetchall()
 
@@ -54,6 +60,30 @@ def check_ledger(entries: list[sqlite3.Row], jobs: dict[str, str]) -> None:
     assert min(e["balance"] for e in entries) >= 0
 
 
+def back_up(server: Server, target: Path) -> subprocess.Popen[bytes]:
+    """Begins a backup: the server may die before it answers."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "server.cli", "backup", str(target), "--outputs",
+         "--data-dir", str(server.data)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def check_backup(process: subprocess.Popen[bytes], target: Path, seconds: int) -> None:
+    """It is there if it says so, and restored it keeps all promises; if not, it says why."""
+    _, said = process.communicate(timeout=240)
+    assert target.exists() == (process.returncode == 0), said
+    if process.returncode != 0:
+        assert said.strip().splitlines()[-1].startswith(b"stembox: "), said
+        return
+    data = target.with_suffix("")
+    restored = restore(target, data, silent)
+    assert restored.findings == [] and commands.look(data, silent) == []
+    granted = [e["seconds"] for e in ledger(data) if e["kind"] == "grant"]
+    assert sum(granted) == seconds
+
+
+def silent(name: str, done: float) -> None: ...
+
+
 @pytest.mark.timeout(600)
 def test_kills_lose_no_job_no_credit_and_no_event(tmp_path: Path, songs: dict[str, Path]) -> None:
     chance = random.Random(SEED)
@@ -67,10 +97,14 @@ def test_kills_lose_no_job_no_credit_and_no_event(tmp_path: Path, songs: dict[st
         key = caller.upload(songs["wav"])
         accepted = [job for _ in range(3) if (job := post(caller, key))]
         caller.http.delete(f"/jobs/{accepted[-1]}")
-        for _ in range(3):
+        backups = []
+        for turn in range(3):
             wait_for(lambda: caller.http.get("/jobs").status_code == 200)
             if job := post(caller, key):
                 accepted.append(job)
+            target = tmp_path / f"backup{turn}.tar"
+            backups.append((back_up(server, target), target))
+            time.sleep(chance.uniform(0.5, 2.5))  # it takes about so long to begin
             chance.choice((lambda: kill_all(server),
                            lambda: os.kill(server.api_pid(), signal.SIGKILL)))()  # fmt: skip
             wait_for(lambda: server.process.poll() is not None or server.healthy())
@@ -79,7 +113,7 @@ def test_kills_lose_no_job_no_credit_and_no_event(tmp_path: Path, songs: dict[st
                 wait_for(server.healthy)
         ends = {job: caller.end_of(job)["status"] for job in accepted}
         assert Counter(ends.values()) == {"COMPLETED": len(accepted) - 1, "FAILED": 1}
-        check_ledger(ledger(server), ends)
+        check_ledger(ledger(server.data), ends)
         assert caller.balance() == 3600 - 6 * (len(accepted) - 1)
 
         def told() -> set[tuple[str, str]]:
@@ -97,6 +131,9 @@ def test_kills_lose_no_job_no_credit_and_no_event(tmp_path: Path, songs: dict[st
             names.setdefault(body["data"]["jobId"], set()).add(got.headers["X-Webhook-Id"])
         assert all(len(found) == 1 for found in names.values()), "one id over all attempts"
         wait_for(lambda: not list((server.data / "scratch").iterdir()))
+        assert commands.findings(server.data, silent) == []
+        for process, target in backups:
+            check_backup(process, target, 3600)
 
 
 def test_the_check_of_the_ledger_can_fail() -> None:

@@ -275,6 +275,32 @@ def test_without_credits_no_work_is_done(box: Server, songs: dict[str, Path]) ->
     assert answer.json()["error"]["requiredSeconds"] == 6
 
 
+def test_a_test_key_costs_nothing_and_fails_on_demand(
+    box: Server, songs: dict[str, Path]
+) -> None:
+    key = command(box, "keys", "create", "--account", "trial", "--test")
+    assert key.startswith("sk_test_")
+    trial = Caller(box, key)
+    upload = trial.upload(songs["wav"])
+    good = trial.create(uploadKey=upload, outputType="VOCALS").json()
+    assert (good["creditsRequired"], good["options"]["model"]) == (0, "starter")
+    bad = trial.create(uploadKey=upload, metadata={"simulate": "failed"}).json()
+    assert error(trial.create(uploadKey=upload, metadata={"simulate": "?"})) == (
+        400, "INVALID_REQUEST")
+    ended = trial.end_of(bad["id"])
+    assert (ended["status"], ended["creditsCharged"], ended["outputs"]) == ("FAILED", 0, None)
+    assert "metadata asked for it" in ended["errorMessage"]
+    done = trial.end_of(good["id"])
+    assert (done["status"], done["creditsCharged"]) == ("COMPLETED", 0)
+    assert len(httpx.get(done["outputs"]["vocals"]["url"], timeout=60).content) > 1000
+    assert trial.balance() == 0
+
+
+def test_a_key_of_one_api_is_refused_by_the_other(box: Server) -> None:
+    key = command(box, "keys", "create", "--account", "page", "--scopes", "pipeline")
+    assert error(Caller(box, key).http.get("/balance")) == (403, "INSUFFICIENT_SCOPE")
+
+
 def test_accounts_are_strangers(ann: Caller, bob: Caller, songs: dict[str, Path]) -> None:
     """K3: whatever is one account's is a 404 to the other."""
     upload = ann.upload(songs["wav"])

@@ -9,11 +9,14 @@ from typing import NamedTuple
 import pytest
 import structlog
 
+from server.jobs.clock import Clock
 from server.jobs.folders import Folders
 from server.jobs.janitor import Janitor
 from server.jobs.uploads import KEPT_SECONDS, Uploads
+from server.jobs.webhooks import SHARES
 from store import (
     AccountRepository,
+    ClockRepository,
     CreditRepository,
     Database,
     Entry,
@@ -22,9 +25,13 @@ from store import (
     UploadRepository,
     WebhookRepository,
 )
+from store.deliveries import Attempt
+from store.webhooks import FailedDelivery
 from tests.store.conftest import PLAN, new_job
 
+BROKEN, TAKEN = Attempt(1.0, 0.1, 500, "HTTP 500"), Attempt(1.0, 0.1, 200, None)
 HOURS = 2.0
+DAYS = 30.0
 NOW = 1_000_000.0
 ONE = PLAN[:1]
 
@@ -50,7 +57,7 @@ def play(tmp_path: Path):
                 jobs, tickets = JobRepository(db), UploadRepository(db)
                 uploads = Uploads(tickets, folders, lambda: None)
                 janitor = Janitor(jobs, folders, uploads, WebhookRepository(db), HOURS,
-                                  lambda: {"arriving"})
+                                  lambda: {"arriving"}, Clock(ClockRepository(db)), DAYS)
                 account = await AccountRepository(db).ensure("ann", 1.0)
                 await test(World(folders, jobs, uploads, tickets, CreditRepository(db),
                                  WebhookRepository(db), janitor, account))
@@ -121,5 +128,82 @@ def test_jobs_whose_time_is_over(play) -> None:
         assert (await world.credits.balance(world.account))[0] == 90, "released, unstarted"
         await world.janitor.sweep(time.time())
         assert len(await world.credits.entries(world.account)) == 1 + 3 + 3
+
+    play(test)
+
+
+async def ended_pipeline_job(world: World, name: str, fail: bool) -> float:
+    """With a callback, long ago; returns when its files and its row are past their time."""
+    await world.jobs.create(new_job(name, NOW, ONE, callback_url="https://a.example"))
+    stage = (await world.jobs.stages.claim("audio", f"b/{name}", NOW)).stage
+    if fail:
+        await world.jobs.stages.fail(stage, "broken", NOW)
+    else:
+        await world.jobs.stages.finish(stage, {}, {"vocals": Track("vocals.wav")}, NOW)
+    return NOW + 3600 * HOURS + 1
+
+
+@pytest.mark.parametrize("fail", [False, True])
+@pytest.mark.parametrize("delivered", [False, True])
+def test_a_row_stays_while_a_delivery_waits(play, fail: bool, delivered: bool) -> None:
+    """The schedule of deliveries takes ten hours; retention may be shorter."""
+    async def test(world: World) -> None:
+        later = await ended_pipeline_job(world, "j", fail)
+        for _ in range(3):
+            await world.janitor.sweep(later)
+        (delivery,) = await world.hooks.due(later, SHARES)
+        failure = FailedDelivery("HTTP 500", later + 5, False, 20)
+        await world.hooks.missed(delivery, BROKEN, failure, later)
+        await world.janitor.sweep(later + 1)
+        (delivery,) = await world.hooks.due(later + 6, SHARES)
+        assert (await world.jobs.get("j")).error == ("broken" if fail else None)
+        if delivered:
+            await world.hooks.delivered(delivery, TAKEN, later + 6)
+        else:
+            given_up = FailedDelivery("x", None, False, 20)
+            await world.hooks.missed(delivery, BROKEN, given_up, later + 6)
+        await world.janitor.sweep(later + 7)
+        assert await world.jobs.get("j") is None, "and not a moment longer"
+
+    play(test)
+
+
+def test_jobs_of_an_account_are_forgotten_in_time_and_their_credits_never(play) -> None:
+    """Once their files are gone, and everybody has been told."""
+    async def test(world: World) -> None:
+        await world.credits.add(Entry(world.account, "grant", 100, 1.0))
+        for number, name in enumerate(("expired", "failed", "told", "kept")):
+            await world.jobs.create(new_job(
+                name, NOW + number, ONE, api="stemsplit", account_id=world.account, seconds=10,
+                callback_url="https://a.example" if name == "told" else None))
+            (world.folders.outputs / name).mkdir()
+            stage = (await world.jobs.stages.claim("audio", f"b/{name}", NOW)).stage
+            if name == "failed":
+                await world.jobs.stages.fail(stage, "broken", NOW)
+            else:
+                later = NOW + 86400 if name == "kept" else NOW
+                await world.jobs.stages.finish(stage, {}, {}, later)
+        over = NOW + DAYS * 86400
+        await world.janitor.sweep(over)
+        assert (await world.jobs.page(world.account, None, 9, 0))[1] == 4, "to the second"
+        await world.janitor.sweep(over + 1)
+        left = (await world.jobs.page(world.account, None, 9, 0))[0]
+        assert [job.id for job in left] == ["kept", "told"]
+        (delivery,) = await world.hooks.due(over, SHARES)
+        await world.hooks.delivered(delivery, TAKEN, over)
+        await world.janitor.sweep(over + 2)
+        assert [job.id for job in (await world.jobs.page(world.account, None, 9, 0))[0]] == ["kept"]
+        assert len(await world.credits.entries(world.account)) == 1 + 4 + 4
+        assert (await world.credits.balance(world.account))[0] == 70
+
+    play(test)
+
+
+def test_a_job_that_its_owner_removes_is_told_of_all_the_same(play) -> None:
+    async def test(world: World) -> None:
+        later = await ended_pipeline_job(world, "j", False)
+        await world.jobs.expire("j", later)
+        await world.janitor.sweep(later + 1)
+        assert len(await world.hooks.due(later + 2, SHARES)) == 1
 
     play(test)

@@ -37,6 +37,15 @@ def test_a_changed_character_is_told_without_the_database() -> None:
     assert not any(map(keys.well_formed, ("", "sk_live_", key + "a", key[:-1])))
 
 
+def test_test_keys_look_like_others_but_for_their_beginning() -> None:
+    key = keys.new_key(test=True)
+    assert key.startswith("sk_test_") and keys.well_formed(key) and keys.is_test(keys.shown(key))
+    live = keys.new_key()
+    assert not keys.is_test(live) and len(live) == len(key)
+    assert keys.hash_of(live) != keys.hash_of(live.replace("sk_live_", "sk_test_")), "not one key"
+    assert not keys.well_formed(key.replace("sk_test_", "sk_prod_"))
+
+
 def test_the_schedule() -> None:
     times = [0.0]
     while (after := retry.next_attempt(len(times), times[-1], 0.5)) is not None:

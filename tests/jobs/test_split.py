@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sqlite3
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ from server.errors import (
     AudioError,
     FileTooLarge,
     IdempotencyConflict,
+    InvalidRequest,
     NotEnoughCredits,
+    ServerBusy,
     Unreachable,
 )
-from server.jobs import sources
+from server.jobs import fetching, sources, split, webhooks
 from server.jobs.accounts import Accounts
 from server.jobs.fetching import Fetcher
 from server.jobs.idempotency import Idempotency, meaning
@@ -37,7 +41,9 @@ from store import (
     Job,
     JobRepository,
     UploadRepository,
+    WebhookRepository,
 )
+from store.migrations import available, migrate
 from tests.net.places import Behave, Call, Server, drips, guarded, ok, serving
 
 SECONDS = 57
@@ -404,5 +410,255 @@ def test_one_key_and_one_meaning_make_one_job(play) -> None:
         with pytest.raises(IdempotencyConflict):
             await world.create(**once(metadata={"b": [2], "a": True}))
         assert (await world.credits.balance(world.account))[0] == 1000 - SECONDS
+
+    play(test, plain())
+
+
+class Measuring:
+    """Measures take as long as the test says."""
+
+    def __init__(self, world: World) -> None:
+        self.go, self.begun, self.most, self.now = asyncio.Event(), 0, 0, 0
+        self._look = world.intake.look
+        world.intake.look = self.look  # type: ignore[method-assign]
+
+    async def look(self, *arguments: Any) -> dict[str, Any]:
+        self.begun, self.now = self.begun + 1, self.now + 1
+        self.most = max(self.most, self.now)
+        await self.go.wait()
+        self.now -= 1
+        return await self._look(*arguments)
+
+
+def test_places_to_fetch_are_given_back_before_measuring(play) -> None:
+    """A queue at the measures holds up nobody's answer that the source is too slow."""
+    async def test(world: World) -> None:
+        await world.grant(1000)
+        measuring = Measuring(world)
+        made = [asyncio.create_task(world.create()) for _ in range(6)]
+        await world.until(lambda: is_true(len(world.server.calls) == 6 and measuring.begun > 0))
+        measuring.go.set()
+        assert len(await asyncio.gather(*made)) == 6
+        assert measuring.most == 2, "an account's files are measured two at a time"
+
+    play(test, plain())
+
+
+async def is_true(value: bool) -> bool:
+    return value
+
+
+def test_sources_in_the_background_wait_for_no_measures(play, monkeypatch) -> None:
+    """Those of one account must not stand before everybody else's."""
+    monkeypatch.setattr(fetching, "AT_ONCE", 2)
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(1000)
+        measuring = Measuring(world)
+        made = [await world.create() for _ in range(5)]
+        go.set()
+        await world.until(lambda: is_true(len(world.fetcher._running) == 5
+                                          and not world.fetcher._sources._downloads))
+        assert measuring.begun <= 2, "all sources are here, and no more than two are measured"
+        measuring.go.set()
+        for job in made:
+            assert (await world.settled(job["id"])).seconds == SECONDS
+        assert measuring.most == 2
+
+    play(test, slowly(go), now_s=0.05)
+
+
+async def stored(world: World) -> str:
+    """All that the database says of jobs."""
+    def rows(db: sqlite3.Connection) -> str:
+        return "\n".join(str(tuple(row)) for row in db.execute("SELECT * FROM jobs"))
+
+    return await world.jobs._db.read(rows)
+
+
+SIGNED = "/song.wav?X-Amz-Signature=c0ffee"
+
+
+def test_the_url_of_a_source_is_forgotten_when_it_is_here_at_once(play) -> None:
+    async def test(world: World) -> None:
+        await world.grant(100)
+        await world.create(source_url=world.server.url + SIGNED)
+        assert "c0ffee" not in await stored(world)
+
+    play(test, plain())
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_url_of_a_source_is_forgotten_when_it_is_here_later(play, broken: bool) -> None:
+    """Before its length is measured: that may take long."""
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        made = await world.create(source_url=world.server.url + SIGNED)
+        assert "c0ffee" in await stored(world), "a restart would need it"
+        world.broken, look, told = broken, world.intake.look, []
+
+        async def looking(*arguments: Any) -> Any:
+            told.append(await stored(world))
+            return await look(*arguments)
+
+        world.intake.look = looking  # type: ignore[method-assign]
+        go.set()
+        await world.settled(made["id"])
+        assert "c0ffee" not in told[0]
+        assert "c0ffee" not in await stored(world)
+
+    play(test, slowly(go), now_s=0.2)
+
+
+@pytest.mark.parametrize("way", ["fails", "cancelled", "expires"])
+def test_the_url_of_a_source_is_forgotten_when_its_job_ends_without_it(play, way: str) -> None:
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        made = await world.create(source_url=world.server.url + SIGNED)
+        if way == "fails":
+            go.set()
+            await world.settled(made["id"])
+        elif way == "cancelled":
+            await world.split.delete(world.account, made["id"])
+        else:
+            await world.jobs.expire(made["id"], 2.0)
+            await world.fetcher.cancel(made["id"])
+        assert (await world.job(made["id"])).state in ("failed", "expired")
+        assert "c0ffee" not in await stored(world)
+        assert (await world.request(made["id"])).file_name == "song.wav"
+
+    play(test, slowly(go, end=b""), now_s=0.2)
+
+
+def test_urls_that_were_kept_before_are_dropped_by_the_migration(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "old.db", isolation_level=None)
+    old = [(number, sql) for number, sql in available() if number < 9]
+    for number, sql in old:
+        db.executescript(f"{sql}\nPRAGMA user_version = {number};")
+    request = json.dumps({"seconds": 1.5, "source_url": "https://a/?c0ffee", "metadata": None})
+    for name, state in (("done", "completed"), ("fetched", "processing"), ("waits", "processing")):
+        db.execute("INSERT INTO jobs (id, api, state, options, created_at, request)"
+                   " VALUES (?, 'stemsplit', ?, '{}', 1.0, ?)", (name, state, request))
+        db.execute("INSERT INTO stages (job_id, name, position, pool, state)"
+                   " VALUES (?, 'fetch', 0, 'fetch', ?)",
+                   (name, "pending" if name == "waits" else "completed"))
+    migrate(db)
+    left = dict(db.execute("SELECT id, json_extract(request, '$.source_url') FROM jobs"))
+    assert left == {"done": None, "fetched": None, "waits": "https://a/?c0ffee"}
+    assert db.execute("SELECT json_extract(request, '$.seconds') FROM jobs").fetchone() == (1.5,)
+    db.close()
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_jobs_of_test_keys_cost_nothing_and_run_on_the_starter(play, slow: bool) -> None:
+    """With not a second of credits, whether their length is known at once or later."""
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        if not slow:
+            go.set()
+        made = await world.create(test=True, quality="BEST", output_type="SIX_STEMS")
+        assert made["credits"] == 0
+        go.set()
+        request = await world.settled(made["id"])
+        assert (request.model, request.seconds, request.test) == ("starter", SECONDS, True)
+        assert await world.credits.entries(world.account) == []
+        job = await world.job(made["id"])
+        assert [stage.name for stage in job.stages][-1] == "describe"
+        assert "simulate" not in {stage.name for stage in job.stages}
+
+    play(test, slowly(go), now_s=0.2 if slow else 30.0)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_test_job_fails_when_it_is_told_to(play, slow: bool) -> None:
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        if not slow:
+            go.set()
+        made = await world.create(test=True, metadata={"simulate": "failed", "mine": 1},
+                                  callback_url="https://a.example")
+        go.set()
+        await world.until(lambda: ended(world, made["id"]))
+        job = await world.job(made["id"])
+        assert (job.state, job.error) == (
+            "failed", "This job failed because its metadata asked for it")
+        hooks = WebhookRepository(world.jobs._db)
+        assert [d.event for d in await hooks.due(2e9, webhooks.SHARES)] == ["job.failed"]
+        assert (await world.request(made["id"])).metadata == {"simulate": "failed", "mine": 1}
+        await world.until(lambda: asyncio.sleep(0, not world.left()))
+
+    play(test, slowly(go), now_s=0.2 if slow else 30.0)
+
+
+async def ended(world: World, job_id: str) -> bool:
+    return (await world.job(job_id)).state == "failed"
+
+
+def test_a_test_job_is_slow_when_it_is_told_to_and_in_nobodys_way(play, monkeypatch) -> None:
+    monkeypatch.setattr(fetching, "AT_ONCE", 1)
+    pause = asyncio.Event()
+
+    async def sleeping(_: object) -> None:
+        await pause.wait()
+
+    monkeypatch.setattr(fetching, "simulate", sleeping)
+
+    async def test(world: World) -> None:
+        slow = [await world.create(test=True, metadata={"simulate": "slow"}) for _ in range(3)]
+        await world.until(lambda: is_true(len(world.fetcher._running) == 3))
+        assert not world.fetcher._fetching
+        assert await world.jobs.stages.claim("audio", "b/1", 2e9) is None, "nothing of it runs"
+        pause.set()
+        for _ in slow:
+            await world.until(lambda: claimed(world))
+
+    play(test, plain())
+
+
+def test_what_costs_nothing_is_not_to_be_had_without_end(play, monkeypatch) -> None:
+    monkeypatch.setattr(split, "MOST_TESTS", 2)
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        made = [await world.create(test=True) for _ in range(2)]
+        with pytest.raises(ServerBusy, match="test jobs"):
+            await world.create(test=True)
+        await world.create()
+        await world.split.delete(world.account, made[0]["id"])
+        await world.create(test=True)
+
+    play(test, plain())
+
+
+async def claimed(world: World) -> bool:
+    return await world.jobs.stages.claim("audio", f"b/{uuid.uuid4()}", 2e9) is not None
+
+
+def test_what_a_live_job_says_of_simulating_is_metadata(play) -> None:
+    async def test(world: World) -> None:
+        await world.grant(100)
+        made = await world.create(metadata={"simulate": "failed"})
+        stages = {stage.name for stage in (await world.job(made["id"])).stages}
+        assert "simulate" not in stages and made["credits"] == SECONDS
+        for wish in ("nonsense", 7, ["failed"], {}):
+            with pytest.raises(InvalidRequest, match=r"metadata\.simulate"):
+                await world.create(test=True, metadata={"simulate": wish})
+        assert len(world.left()) == 1, "what is refused leaves nothing"
+
+    play(test, plain())
+
+
+def test_a_test_job_is_no_repetition_of_a_live_one(play) -> None:
+    async def test(world: World) -> None:
+        await world.grant(100)
+        live, trial = (world.order(source_url="http://a", test=test) for test in (False, True))
+        assert meaning(live) != meaning(trial)
 
     play(test, plain())

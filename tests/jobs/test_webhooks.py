@@ -9,19 +9,23 @@ from typing import NamedTuple
 
 import pytest
 import structlog
+from msgspec import structs
 
 from server.errors import Unreachable
 from server.jobs import retry
 from server.jobs import webhooks as module
+from server.jobs.clock import Clock, Reading
 from server.jobs.webhooks import Sender
 from store import (
     AccountRepository,
+    ClockRepository,
     Database,
     DeliveryRepository,
     JobRepository,
     WebhookRepository,
 )
 from store.deliveries import Attempt, SentEvent
+from store.hosts import host_of
 from store.webhooks import Webhook
 from tests.store.conftest import PLAN, new_job
 
@@ -60,18 +64,24 @@ class World:
         self.client, self.now, self.ends = client, 1000.0, 0
         self.jobs, self.hooks = JobRepository(db), WebhookRepository(db)
         self.accounts, self.sent = AccountRepository(db), DeliveryRepository(db)
-        self.sender = Sender(self.hooks, self.jobs, client, write, lambda account: "whsec_AAAA")
+        clock = Clock(ClockRepository(db), lambda: Reading("boot", self.now, self.now))
+        self.sender = Sender(
+            self.hooks, self.jobs, client, write, lambda account: "whsec_AAAA", clock
+        )
 
     async def webhook(self, name: str) -> None:
         account = await self.accounts.ensure("ann", 1.0)
         hook = Webhook(name, account, f"http://{name}", BOTH, "whsec_AAAA", 1.0)
         assert await self.hooks.add(hook, 99)
 
-    async def job_ends(self, fail: bool = False, callback: str | None = None) -> str:
-        account = await self.accounts.ensure("ann", 1.0)
+    async def job_ends(
+        self, fail: bool = False, callback: str | None = None, name: str | None = "ann"
+    ) -> str:
+        """Of the account of this name; None: a pipeline job, which is nobody's."""
+        account = None if name is None else await self.accounts.ensure(name, 1.0)
         self.ends += 1
-        job = new_job(f"j{self.ends}", self.now, ONE, api="stemsplit", account_id=account,
-                      callback_url=callback)
+        job = new_job(f"j{self.ends}", self.now, ONE, account_id=account, callback_url=callback,
+                      api="pipeline" if account is None else "stemsplit")
         await self.jobs.create(job)
         stage = (await self.jobs.stages.claim("audio", f"b/{self.ends}", self.now)).stage
         if fail:
@@ -88,7 +98,7 @@ class World:
                 await asyncio.sleep(0.01)
                 if until is not None and until():
                     break
-                due = await self.hooks.due(self.now, 99, 99)
+                due = await self.hooks.due(self.now, module.SHARES)
                 if until is None and not due and not self.sender._running:
                     break
         loop.cancel()
@@ -265,6 +275,71 @@ def test_a_slow_endpoint_delays_nobody(play) -> None:
     play(test, lambda url, number: asyncio.Event().wait() if url == "http://slow" else 200)
 
 
+HANGS = "http://hostile"
+
+
+def hanging(url: str, number: int) -> int | Awaitable:
+    return asyncio.Event().wait() if HANGS in url else 200
+
+
+def test_hostile_callbacks_of_nobody_delay_no_honest_ones(play) -> None:
+    """Each to an address of its own, which the limit for one endpoint does not see."""
+    async def test(world: World) -> None:
+        for number in range(60):
+            await world.job_ends(callback=f"{HANGS}:{number}/{number}", name=None)
+        for number in range(20):
+            await world.job_ends(callback=f"http://honest/{number}", name=None)
+        calls = world.client.calls
+        await world.settle(lambda: sum("honest" in url for url, _, _ in calls) == 20)
+        assert sum(HANGS in url for url, _, _ in calls) == module.SHARES.per_host
+
+    play(test, hanging)
+
+
+def test_hostile_hosts_without_number_delay_no_account(play, monkeypatch) -> None:
+    """And an honest one of nobody's is among the first of them."""
+    monkeypatch.setattr(module, "AT_ONCE", 40)
+    monkeypatch.setattr(module, "SHARES", structs.replace(module.SHARES, of_nobody=20))
+
+    async def test(world: World) -> None:
+        await world.webhook("quick")
+        for number in range(15):
+            for turn in range(3):
+                await world.job_ends(callback=f"{HANGS}-{number}.example/{turn}", name=None)
+        await world.job_ends(callback="http://honest/", name=None)
+        for _ in range(10):
+            await world.job_ends()
+        calls = world.client.calls
+        await world.settle(lambda: sum(url == "http://quick" for url, _, _ in calls) == 10
+                           and any("honest" in url for url, _, _ in calls))
+        assert sum(HANGS in url for url, _, _ in calls) <= 20
+
+    play(test, hanging)
+
+
+def test_a_host_that_hangs_for_one_account_delays_neither_others_nor_its_own_rest(play) -> None:
+    async def test(world: World) -> None:
+        for number in range(30):
+            await world.job_ends(callback=f"{HANGS}/{number}", name="bob")
+        await world.job_ends(callback="http://other/", name="bob")
+        await world.job_ends(callback=f"{HANGS}/ann", name="ann")
+        calls = world.client.calls
+        wanted = {"http://other/", f"{HANGS}/ann"}
+        await world.settle(lambda: wanted <= {url for url, _, _ in calls})
+        assert sum(HANGS in url for url, _, _ in calls) == module.SHARES.per_host + 1
+
+    play(test, hanging)
+
+
+@pytest.mark.parametrize("url", [
+    "http://Host/a", "https://host:8443/b", "http://host./c", "HTTP://HOST:1", "http://host?d",
+])
+def test_spellings_of_one_host(url: str) -> None:
+    assert host_of(url) == "host"
+    assert host_of("http://[::1]:80/") == "::1"
+    assert host_of("http://[") == "http://[" and host_of(None) == ""
+
+
 def test_what_was_under_way_at_the_end_is_sent_again(play) -> None:
     async def test(world: World) -> None:
         await world.webhook("a")
@@ -375,7 +450,7 @@ def test_a_webhook_that_goes_takes_its_attempts_with_it(play) -> None:
     async def test(world: World) -> None:
         await world.webhook("a")
         await world.job_ends()
-        [due] = await world.hooks.due(world.now, 9, 9)
+        [due] = await world.hooks.due(world.now, module.SHARES)
         await world.settle()
         assert await world.hooks.delete(await world.accounts.ensure("ann", 1.0), "a")
         await world.hooks.delivered(due, Attempt(1.0, 0.1, 200, None), world.now)  # too late

@@ -58,6 +58,12 @@ def test_allowed_networks_open_what_they_name_and_no_more() -> None:
         assert guard.forbids(ip_address(text)), text
 
 
+def test_a_mapped_network_is_the_one_that_it_spells() -> None:
+    guard = Guard.of(["::ffff:10.1.0.0/112", "::ffff:127.0.0.1"])
+    assert not guard.forbids(ip_address("10.1.2.3")) and guard.forbids(ip_address("10.2.0.1"))
+    assert not guard.forbids(ip_address("::ffff:127.0.0.1"))
+
+
 def test_a_zone_is_refused_even_in_an_allowed_network() -> None:
     guard = Guard.of(["fe80::/10"])
     assert not guard.forbids(ip_address("fe80::1"))

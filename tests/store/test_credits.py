@@ -20,7 +20,7 @@ from store import (
 )
 from store.connection import Database
 from store.credits import BookedBefore
-from store.webhooks import Webhook, WebhookRepository
+from store.webhooks import Shares, Webhook, WebhookRepository
 from tests.store.conftest import PLAN, new_job
 
 ONE = PLAN[:1]
@@ -126,15 +126,15 @@ def test_a_job_that_ends_fills_the_outbox(open_store) -> None:
             ):
                 assert await hooks.add(Webhook(name, account, "http://x", events, "s", 1.0), 9)
             await jobs.create(ours("a", ann, None, callback_url="http://y"))
-            assert await hooks.due(99.0, 10, 10) == []
+            assert await hooks.due(99.0, Shares(10, 10, 10, 10)) == []
             await run_to_end(jobs, fail=False)
-            due = await hooks.due(99.0, 10, 10)
+            due = await hooks.due(99.0, Shares(10, 10, 10, 10))
             assert {(d.webhook_id, d.event) for d in due} == {
                 ("w1", "job.completed"), (None, "job.completed")}
             await jobs.create(ours("b", ann, None, 5.0))
             assert await jobs.cancel("b", "Cancelled", 6.0)
             assert not await jobs.cancel("b", "Cancelled", 6.0)
-            due = await hooks.due(99.0, 10, 10)
+            due = await hooks.due(99.0, Shares(10, 10, 10, 10))
             told = {(d.webhook_id, d.event) for d in due if d.job_id == "b"}
             assert told == {("w1", "job.failed"), ("w2", "job.failed")}
 

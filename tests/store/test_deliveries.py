@@ -8,6 +8,7 @@ import pytest
 
 from store import Database, DeliveryRepository, WebhookRepository
 from store.migrations import available
+from store.webhooks import Shares
 
 OLD = """
 INSERT INTO accounts VALUES ('ann', 'ann', 1);
@@ -36,7 +37,7 @@ def test_what_was_to_be_sent_is_still_to_be_sent(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with Database(tmp_path / "t.db") as db:
-            due = await WebhookRepository(db).due(9.0, 9, 9)
+            due = await WebhookRepository(db).due(9.0, Shares(9, 9, 9, 9))
             assert sorted((d.job_id, d.webhook_id, d.attempt) for d in due if d.webhook_id) == [
                 ("a", "w", 3)]  # fmt: skip
             assert sorted(d.job_id for d in due if d.webhook_id is None) == ["a", "p"]

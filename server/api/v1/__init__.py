@@ -16,13 +16,14 @@ from server.config import Config
 __all__ = ["create_app"]
 
 
-def create_app(config: Config, services: Services, signer: Signer) -> ASGIApp:
-    """The app, to be mounted at `/api/v1`. It has no lifespan."""
+def create_app(
+    config: Config, services: Services, signer: Signer, limit: RateLimit
+) -> ASGIApp:
+    """The app, to be mounted at `/api/v1`. It has no lifespan. limit: for each key."""
     handlers = Handlers(config.stemsplit.purchase_url)
     routes = all_routes(config, services, signer)
     app = Starlette(routes=routes, exception_handlers=handlers.table())
     app.router.redirect_slashes = False  # a redirect is no answer that the contract has
-    limit = RateLimit(config.limits.requests_per_minute)
     return Authentication(app, services.accounts, limit, handlers)
 
 

@@ -3,6 +3,7 @@
 Signed URLs and the document speak for themselves and pass without a key.
 """
 
+import math
 import time
 from typing import Final
 
@@ -11,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.api.answers import Json
 from server.api.auth import bearer_key
 from server.api.limits import RateLimit, Verdict
-from server.api.ports import Accounts
+from server.api.ports import Accounts, is_test
 from server.api.v1.errors import Handlers, error_body
 from server.errors import StemboxError
 
@@ -21,7 +22,7 @@ OPEN: Final = ("/uploads/", "/downloads/", "/openapi")
 class Authentication:
     """Asks for the key, counts the request, and adds the limit's headers to its answer.
 
-    The account's id is `request.state.account` behind it.
+    The account's id is `request.state.account` behind it; `request.state.test`: a test key.
     """
 
     def __init__(
@@ -38,25 +39,27 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         try:
-            key = await self._accounts.authenticate(bearer_key(scope))
+            key = await self._accounts.authenticate(bearer_key(scope), "stemsplit")
         except StemboxError as error:
             await self._handlers.answer(error)(scope, receive, send)
             return
-        verdict = self._limit.count(key.hash, time.time())
+        verdict = self._limit.count(key.hash, time.monotonic(), key.requests_per_minute)
         send = _with_headers(send, verdict)
         if not verdict.allowed:
             sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
             await Json(error_body("RATE_LIMIT_EXCEEDED", sentence), 429)(scope, receive, send)
             return
-        scope.setdefault("state", {})["account"] = key.account_id
+        state = scope.setdefault("state", {})
+        state["account"], state["test"] = key.account_id, is_test(key.prefix)
         await self._app(scope, receive, send)
 
 
 def _with_headers(send: Send, verdict: Verdict) -> Send:
+    ends = math.ceil(round(time.time() + verdict.reset - time.monotonic(), 3))
     headers = [
         (b"x-ratelimit-limit", b"%d" % verdict.limit),
         (b"x-ratelimit-remaining", b"%d" % verdict.remaining),
-        (b"x-ratelimit-reset", b"%d" % verdict.reset),
+        (b"x-ratelimit-reset", b"%d" % ends),
     ]
 
     async def sending(message: Message) -> None:

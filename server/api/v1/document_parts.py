@@ -15,7 +15,8 @@ SENTENCES: Final = {
     400: "The request, or the audio, cannot be taken: `error.code` says why",
     401: "No API key, or one that this server never made",
     402: "Too few credits: `requiredSeconds` says how many it takes",
-    403: "The API key has been revoked, or the signed URL is not valid any more",
+    403: "The API key has been revoked or is not for this API, or the signed URL is not valid "
+    "any more",
     404: "Not found, or another account's",
     405: "Method not allowed: `Allow` names those that are",
     408: "The body came too slowly",

@@ -36,6 +36,7 @@ CODES: Final[Mapping[type[Exception], tuple[int, str]]] = MappingProxyType(
         tree.InvalidKey: (401, "INVALID_API_KEY"),
         tree.NotEnoughCredits: (402, "INSUFFICIENT_CREDITS"),
         tree.RevokedKey: (403, "API_KEY_REVOKED"),
+        tree.KeyNotAllowed: (403, "INSUFFICIENT_SCOPE"),
         BadSignature: (403, "INVALID_SIGNATURE"),
         UrlExpired: (403, "URL_EXPIRED"),
         tree.JobNotFound: (404, "JOB_NOT_FOUND"),

@@ -64,7 +64,10 @@ class Routes:
         fields = {name: getattr(body, name) for name in body.__struct_fields__}
         if body.file_name is not None:
             fields["file_name"] = _file_name(body.file_name)
-        order = Order(account_id=account_of(request), base_url=self.base_url(request), **fields)
+        order = Order(
+            account_id=account_of(request), base_url=self.base_url(request),
+            test=request.state.test, **fields,
+        )  # fmt: skip
         answer = await self._services.jobs.create(order, _render, _once(request, order))
         return Response(answer, 201, media_type="application/json")
 

@@ -1,0 +1,129 @@
+"""Makes a backup: the database as it is at one moment, the server's secret, and what jobs hold."""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from msgspec import Struct
+
+from server import __version__
+from server.errors import StemboxError
+from server.jobs.folders import Folders, full_disk_is_said, sync_folder
+from server.upkeep.archive import ArchiveWriter, Manifest
+from server.upkeep.reporting import Meter, Report
+from server.work.scratch import PART
+from store.audit import Expected, expected_files
+from store.copying import opened_copy
+
+DATABASE = "stembox.db"
+BEGUN = ".stembox-backup."
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+SECRETS = ("secret",)  # what signs URLs and callbacks: files of the data directory
+
+
+class Contents(Struct, frozen=True):
+    """What goes into a backup: files by their names in it. Those of jobs may be gone by then."""
+
+    needed: dict[str, Path]
+    jobs: dict[str, Path]
+
+
+def back_up(data_dir: Path, copy: Path, target: Path, outputs: bool, report: Report) -> Manifest:
+    """Writes a backup of a data directory to the file `target`, which appears when it is whole.
+
+    copy: of the database. outputs: with the files of jobs, finished and unfinished, and uploads.
+
+    Raises:
+        StemboxError: there is such a file, or another backup to it runs.
+        OSError, DiskFull: it cannot be written.
+    """
+    contents = _contents(data_dir, copy, outputs)
+    paths = [*contents.needed.values(), *contents.jobs.values()]
+    meter = Meter("backup", sum(_size(path) for path in paths), report)
+    with full_disk_is_said(), _appearing(target) as file:
+        writer = ArchiveWriter(file, meter.add)
+        for name, path in contents.needed.items():
+            writer.add(name, path)
+        for name, path in contents.jobs.items():
+            with suppress(FileNotFoundError):  # its job was removed meanwhile
+                writer.add(name, path)
+        manifest = writer.close(__version__, time.time(), outputs)
+    meter.end()
+    return manifest
+
+
+def _contents(data_dir: Path, copy: Path, outputs: bool) -> Contents:
+    needed = {DATABASE: copy} | {name: data_dir / name for name in SECRETS}
+    if not outputs:
+        return Contents(needed, {})
+    with opened_copy(copy) as database:
+        expected = expected_files(database, time.time())
+    found = _job_files(Folders(data_dir), expected)
+    return Contents(needed, {str(path.relative_to(data_dir)): path for path in found})
+
+
+def _job_files(folders: Folders, expected: Expected) -> list[Path]:
+    """Outputs of jobs that have ended, inputs of those that have not, uploads."""
+    ended = {job_id for job_id, _ in expected.tracks}
+    made = [
+        path for job_id in sorted(ended) for path in sorted((folders.outputs / job_id).rglob("*"))
+        if path.is_file() and not path.name.endswith(PART)
+    ]  # fmt: skip
+    inputs = [folders.scratch / job_id / "input" for job_id in sorted(expected.inputs)]
+    uploads = [folders.uploads / upload.key.split("/")[2] for upload in expected.uploads]
+    return [*made, *(path for path in (*inputs, *uploads) if path.is_file())]
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[BinaryIO]:
+    """A new file that gets its name, and stays, when all of it has been written and synced."""
+    if target.exists():
+        raise StemboxError(f"{target} exists already")
+    _sweep(target.absolute().parent)
+    part = target.with_name(f"{BEGUN}{target.name}{PART}")
+    with open(os.open(part, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StemboxError(f"another backup to {target} runs") from None
+        file.truncate(0)  # of one that was killed
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            _give_name(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+    sync_folder(target.absolute().parent)
+
+
+def _give_name(part: Path, target: Path) -> None:
+    """By a link, which overwrites nothing; by a rename where the file system has no links."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise StemboxError(f"{target} exists already") from None
+    except OSError as error:
+        if error.errno not in NO_LINKS or target.exists():
+            raise
+        os.rename(part, target)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what backups that were killed have left in a folder."""
+    for left in folder.glob(f"{BEGUN}*{PART}"):
+        with suppress(OSError), open(left, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails: it is being written
+            left.unlink()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
