@@ -34,6 +34,7 @@ from store import (
     JobRepository,
     WebhookRepository,
 )
+from store.accounts import NewKey
 from store.webhooks import Webhook
 from tests.api.fakes import fake_services
 from tests.store.conftest import PLAN, new_job
@@ -76,7 +77,9 @@ class AccountServer:
         """A new account with credits: its id, and a key."""
         async def make() -> tuple[str, str]:
             account, key = await self.accounts.ensure(name, time.time()), keys.new_key()
-            await self.accounts.add_key(account, keys.hash_of(key), keys.shown(key), time.time())
+            await self.accounts.create_key(
+                NewKey(name, keys.hash_of(key), keys.shown(key), 0, None, time.time())
+            )
             if minutes:
                 await self.credits.add(Entry(account, "grant", 60 * minutes, time.time()))
             return account, key
