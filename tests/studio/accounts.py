@@ -15,11 +15,13 @@ from typing import Any
 import msgspec
 
 from server.api import by_path, v1
+from server.api.limits import RateLimit
 from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads
 from server.config import load
 from server.jobs import keys
 from server.jobs.accounts import Accounts
+from server.jobs.clock import Clock
 from server.jobs.deliveries import Deliveries
 from server.jobs.orders import Request
 from server.jobs.split import SplitService
@@ -27,6 +29,7 @@ from server.jobs.webhooks import Sender, Webhooks
 from server.net import Guard, GuardedClient
 from store import (
     AccountRepository,
+    ClockRepository,
     CreditRepository,
     Database,
     DeliveryRepository,
@@ -124,7 +127,8 @@ class AccountServer:
         split = SplitService(config, self.jobs, None, accounts, None, None, None)
         client, signer = GuardedClient(Guard.of(["127.0.0.0/8"], 1)), Signer(b"s" * 32)
         payloads = WebhookPayloads(None, split, signer)
-        self._sender = Sender(self.hooks, self.jobs, client, payloads.write, lambda _: "whsec_AAAA")
+        self._sender = Sender(self.hooks, self.jobs, client, payloads.write,
+                              lambda _: "whsec_AAAA", Clock(ClockRepository(db)))  # fmt: skip
         task = asyncio.create_task(self._sender.run())
         self._stack.push_async_callback(_stop, task)
         deliveries = Deliveries(DeliveryRepository(db), self.hooks, self._sender.wake)
@@ -132,7 +136,7 @@ class AccountServer:
             jobs=split, accounts=accounts, webhooks=Webhooks(self.hooks, client),
             deliveries=deliveries)  # fmt: skip
         self.songs = FakeServer()
-        return by_path(v1.create_app(config, services, signer), self.songs)
+        return by_path(v1.create_app(config, services, signer, RateLimit(self.limit)), self.songs)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
