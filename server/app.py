@@ -174,9 +174,12 @@ class Components:
         self._jobs = jobs = JobRepository(database)
         hooks = WebhookRepository(database)
         self.workers = Workers(config.jobs.stall_seconds)
-        self.dispatcher = Dispatcher(jobs.stages, self.workers, folders, config.jobs.max_attempts)
         intake = Intake(config, jobs, self.workers)
-        uploads = Uploads(UploadRepository(database), folders, intake.check_room)
+        rooms = intake.rooms
+        self.dispatcher = Dispatcher(
+            jobs.stages, self.workers, folders, rooms, config.jobs.max_attempts
+        )
+        uploads = Uploads(UploadRepository(database), folders, rooms)
         accounts = Accounts(AccountRepository(database), CreditRepository(database))
         self._fetcher = Fetcher(config, jobs.stages, intake, client, self.dispatcher.boot)
         split = SplitService(
@@ -197,7 +200,7 @@ class Components:
             split, accounts, uploads, Webhooks(hooks, client),
             Deliveries(DeliveryRepository(database), hooks, self._sender.wake), listening,
             Outlooks(jobs, listening, config.jobs.retention_hours),
-            Renders(config, jobs, folders, self.workers, intake.check_room),
+            Renders(config, jobs, folders, self.workers, rooms),
         )
         self.http = create_app(config, service, services, signer)
 

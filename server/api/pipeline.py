@@ -79,7 +79,8 @@ class Pipeline:
         account = await self._guard.account(request)
         boundary = multipart.boundary_of(request.headers.get("content-type"))
         multipart.check_length(int(request.headers.get("content-length", 0)), self._max_bytes)
-        job_id, folder = await self._jobs.reserve()
+        size = uploads.announced(request, self._max_bytes)
+        job_id, folder = await self._jobs.reserve(size)
         try:
             form = await uploads.receive_form(request, boundary, folder / "input", self._max_bytes)
             callback_url = form.fields.get("callback_url") or None
@@ -97,7 +98,7 @@ class Pipeline:
     async def demo(self, request: Request) -> Response:
         """Starts a job with the song that comes with the server."""
         account = await self._guard.account(request)
-        job_id, folder = await self._jobs.reserve()
+        job_id, folder = await self._jobs.reserve(demo_song.size())
         try:
             size = await asyncio.to_thread(demo_song.copy_to, folder / "input")
         except BaseException:

@@ -43,6 +43,11 @@ class Body(Struct, frozen=True):
     sha256: str
 
 
+def announced(request: Request, max_bytes: int) -> int:
+    """How many bytes a body will have at the most, by its own word or by the limit."""
+    return min(int(request.headers.get("content-length", max_bytes)), max_bytes)
+
+
 async def receive_form(request: Request, boundary: bytes, target: Path, max_bytes: int) -> Received:
     """Streams the form's file to `target`.
 

@@ -150,12 +150,14 @@ class Fetcher:
             size = (folder / "input").stat().st_size
             fetched = msgspec.structs.replace(request, size_bytes=size)
         else:
+            await self._intake.rooms.check()
             fetched = await self._sources.fetch(claim.job.id, request, folder)
             await self._stages.set_request(claim.job.id, msgspec.json.encode(fetched).decode())
         options = msgspec.structs.replace(options, file_name=fetched.file_name)
         facts = await self._intake.look(claim.job.id, folder, options, "measure")
         known = with_length(fetched, facts["frames"], self._config)
         credits = math.ceil(known.seconds)
+        await self._intake.keep_room(claim.job, options, known.seconds)
         try:
             await self._stages.settle(
                 claim.stage, msgspec.json.encode(known).decode(), credits, time.time()

@@ -12,8 +12,9 @@ from typing import Any
 import structlog
 
 from server.config import Config
-from server.errors import AudioError, DiskFull, ServerBusy, WorkerGone, WorkerLost
-from server.jobs.folders import Folders, free_percent, full_disk_is_said
+from server.errors import AudioError, ServerBusy, WorkerGone, WorkerLost
+from server.jobs.folders import Folders, full_disk_is_said
+from server.jobs.room import DiskRoom, room_of
 from server.work.messages import Options, Task
 from server.work.workers import Workers
 from store import Job, JobRepository, NewJob
@@ -34,34 +35,39 @@ class Intake:
         self._jobs = jobs
         self._workers = workers
         self.folders = Folders(config.data_dir, config.scratch_dir)
+        self.rooms = DiskRoom(jobs.rooms, self.folders, config.server.min_free_percent)
         self._incoming: set[str] = set()
         self._last_ready = time.monotonic()
 
-    async def reserve(self) -> tuple[str, Path]:
-        """Admits new work: its job's id and an empty folder for its bytes.
+    async def reserve(self, size: int = 0) -> tuple[str, Path]:
+        """Admits new work of so many bytes: its job's id and an empty folder for them.
 
         Raises:
             ServerBusy: too many jobs wait.
             DiskFull: the disk has too little room.
         """
-        job_id = await self._admit()
+        job_id = await self._admit(size)
         folder = self.folders.spool / job_id
         try:
             with full_disk_is_said():
                 await asyncio.to_thread(folder.mkdir, mode=0o700)
         except BaseException:
-            self._incoming.discard(job_id)
+            self._forget(job_id)
             raise
         return job_id, folder
 
     async def discard(self, job_id: str) -> None:
         """Forgets what came in and removes its bytes."""
-        self._incoming.discard(job_id)
+        self._forget(job_id)
         await asyncio.to_thread(self.folders.remove, self.folders.spool, job_id)
 
     async def accept(self, new: NewJob) -> Job:
-        """Moves the files and stores the job: both, or neither. Raises as the store does."""
+        """Moves the files and stores the job: both, or neither.
+
+        Raises DiskFull: what the job will write has no room; and as the store does.
+        """
         try:
+            await self.rooms.promise(new.id, job=new.room)
             with full_disk_is_said():
                 await asyncio.to_thread(self.folders.accept, new.id)
                 job = await self._jobs.create(new)
@@ -70,7 +76,7 @@ class Intake:
             for folder in (self.folders.scratch, self.folders.outputs):
                 await asyncio.to_thread(self.folders.remove, folder, new.id)
             raise
-        self._incoming.discard(new.id)
+        self._forget(new.id)
         return job
 
     async def look(
@@ -102,16 +108,22 @@ class Intake:
                 raise ServerBusy("The server cannot look at the file now", RETRY_AFTER) from None
         raise AudioError("The file cannot be read: the decoder failed on it")
 
+    async def keep_room(self, job: Job, options: Options, seconds: float) -> None:
+        """Counts what an accepted job takes, now that its length is known. Raises DiskFull."""
+        room = room_of(job.api, options, seconds)
+        await self.rooms.promise(job.id, job=room)
+        try:
+            await self._jobs.rooms.set(job.id, room)
+        finally:
+            self.rooms.forget(job.id)
+
     def incoming(self) -> set[str]:
         """Ids of what is still on its way in."""
         return set(self._incoming)
 
-    def check_room(self) -> None:
-        """Raises DiskFull: the disk has too little room for new work."""
-        free = free_percent(self.folders.data_dir)
-        if free < self._config.server.min_free_percent:
-            log.warning("work refused: the disk is almost full", free_percent=free)
-            raise DiskFull("The server's disk is almost full; no new work is accepted")
+    def _forget(self, job_id: str) -> None:
+        self._incoming.discard(job_id)
+        self.rooms.forget(job_id)
 
     def _check_ready(self) -> None:
         """A pool that restarts is back in seconds; one that cannot start must not gather jobs."""
@@ -121,9 +133,8 @@ class Intake:
         elif now - self._last_ready > UNREADY_SECONDS:
             raise ServerBusy("No separation worker is ready", RETRY_AFTER)
 
-    async def _admit(self) -> str:
+    async def _admit(self, size: int) -> str:
         """The id of new work that may come in; from now on it counts."""
-        self.check_room()
         self._check_ready()
         arriving = set(self._incoming)  # what becomes a job meanwhile is counted twice
         unfinished = await self._jobs.count_unfinished()
@@ -131,4 +142,9 @@ class Intake:
             raise ServerBusy("Too many jobs are waiting; try again later", RETRY_AFTER)
         job_id = str(uuid.uuid4())
         self._incoming.add(job_id)  # in the same step as the count
+        try:
+            await self.rooms.promise(job_id, size)
+        except BaseException:
+            self._incoming.discard(job_id)
+            raise
         return job_id

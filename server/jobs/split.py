@@ -22,6 +22,7 @@ from server.jobs.intake import Intake
 from server.jobs.keyed import KeyedSemaphore
 from server.jobs.orders import Created, Order, Request, SplitJob, with_length
 from server.jobs.plan import heard_of, split_plan
+from server.jobs.room import with_room
 from server.jobs.track_files import TrackFile
 from server.jobs.uploads import Uploads
 from server.names import name_in_url
@@ -161,7 +162,8 @@ class SplitService:
         self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None
     ) -> bytes:
         await self._check_account(order)
-        job_id, folder = await self._intake.reserve()
+        fetched = 0 if order.source_url is None else self._config.limits.max_upload_mb << 20
+        job_id, folder = await self._intake.reserve(fetched)
         try:
             request = self._request(order)
             async with self._turn(order.account_id):
@@ -216,14 +218,14 @@ class SplitService:
         estimate = math.ceil((pace or FIRST_PACE) * (waiting + request.seconds))
         answer = render(Created(job_id, now, request, credits, estimate))
         try:
-            await self._intake.accept(NewJob(
+            await self._intake.accept(with_room(NewJob(
                 id=job_id, api="stemsplit", options=msgspec.json.encode(options).decode(),
                 plan=split_plan(OUTPUTS[order.output_type], known), created_at=now,
                 request=msgspec.json.encode(request).decode(), account_id=order.account_id,
                 callback_url=order.callback_url, seconds=credits if known else None,
                 idempotency_record=once
                 and IdempotencyRecord(*once, answer.decode(), _remembered()),
-            ))  # fmt: skip
+            ), request.seconds))  # fmt: skip
         except InsufficientCredits:
             raise NotEnoughCredits(credits) from None
         log.info("job accepted", job=job_id, account=order.account_id, file=request.file_name,

@@ -4,8 +4,8 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -14,6 +14,7 @@ from server.audio.sources.sniffing import suffix_of
 from server.errors import ServerBusy, UploadNotFound, UploadTaken
 from server.jobs.folders import Folders, full_disk_is_said, sync_folder
 from server.jobs.keyed import KeyedSemaphore
+from server.jobs.room import DiskRoom
 from store import UploadRepository
 from store.uploads import Ticket
 
@@ -27,43 +28,50 @@ RETRY_AFTER = 30  # seconds, after which a PUT that hangs has been given up
 class Uploads:
     """The uploads of one server. `<uploads>/<random>` holds the bytes of one.
 
-    `check_room()` raises DiskFull while the disk has too little room.
+    rooms: the disk that they go to.
     """
 
     def __init__(
-        self, uploads: UploadRepository, folders: Folders, check_room: Callable[[], None]
+        self, uploads: UploadRepository, folders: Folders, rooms: DiskRoom
     ) -> None:
         self._uploads = uploads
         self._folders = folders
-        self.check_room = check_room
+        self._rooms = rooms
         self._arriving: dict[str, str] = {}  # names in the spool folder: keys
         self._locks: KeyedSemaphore[str] = KeyedSemaphore(1)
 
     async def ticket(self, account_id: str, file_name: str) -> Ticket:
-        """A new key for one file, valid for 15 minutes."""
+        """A new key for one file, valid for 15 minutes. Raises DiskFull."""
+        await self._rooms.check()
         name = f"input{suffix_of(file_name) or '.audio'}"
         key = f"uploads/{account_id}/{secrets.token_urlsafe(18)}/{name}"
         ticket = Ticket(key, account_id, file_name, float(int(time.time()) + VALID_SECONDS))
         await self._uploads.add(ticket)
         return ticket
 
-    @contextmanager
-    def arriving(self, key: str) -> Iterator[Path]:
-        """Where the bytes of a PUT go while they come in; removed however it ends.
+    @asynccontextmanager
+    async def arriving(self, key: str, size: int) -> AsyncIterator[Path | None]:
+        """Where the bytes of a PUT go, at most `size`, while they come in; removed however it
+        ends. None: they came before, and are only to be compared.
 
         Several may come at once: a client whose connection died repeats what still seems to run.
 
         Raises:
             ServerBusy: too many PUTs to this key run.
+            UploadNotFound, DiskFull.
         """
         if sum(key == other for other in self._arriving.values()) >= AT_ONCE:
             raise ServerBusy("Too many PUTs to this upload URL run", RETRY_AFTER)
         part = self._folders.spool / f"upload-{_name(key)}-{secrets.token_hex(4)}"
         self._arriving[part.name] = key
         try:
-            yield part
+            first = await self.find(key)
+            if first.size is None:
+                await self._rooms.promise(part.name, size)
+            yield part if first.size is None else None
         finally:
             part.unlink(missing_ok=True)
+            self._rooms.forget(part.name)
             del self._arriving[part.name]
 
     async def find(self, key: str) -> Ticket:
@@ -73,7 +81,7 @@ class Uploads:
             raise _unknown()
         return ticket
 
-    async def receive(self, key: str, part: Path, size: int, sha256: str) -> None:
+    async def receive(self, key: str, part: Path | None, size: int, sha256: str) -> None:
         """Keeps the complete, synced file `part`, unless the same bytes came before.
 
         Those stay as they are: jobs may have been made of them.
@@ -89,6 +97,8 @@ class Uploads:
                     raise UploadTaken("This upload URL was used already, for another file")
                 log.info("upload repeated", key=key)
                 return
+            if part is None:
+                raise _unknown()
             with full_disk_is_said():
                 await asyncio.to_thread(self._keep, part, self._path(key))
                 if not await self._uploads.receive(key, size, sha256):

@@ -44,8 +44,8 @@ class World:
     def __init__(self, root: Path, db: Database, account: str) -> None:
         self.folders, self.full = Folders(root), False
         self.folders.create()
-        self.account = account
-        self.uploads = Uploads(UploadRepository(db), self.folders, self._check_room)
+        self.account, self.promised = account, {}
+        self.uploads = Uploads(UploadRepository(db), self.folders, self)  # type: ignore[arg-type]
         config = load(environ={}, flags={"limits.max_upload_mb": 4,
                                          "limits.requests_per_minute": 100_000})
         services = fake_services()._replace(accounts=OneAccount(account), uploads=self.uploads)
@@ -54,9 +54,16 @@ class World:
                                       headers={"Authorization": "Bearer k"})
         self.app = app
 
-    def _check_room(self) -> None:
+    async def check(self) -> None:
         if self.full:
             raise DiskFull("full")
+
+    async def promise(self, name: str, wanted: int) -> None:
+        await self.check()
+        self.promised[name] = wanted
+
+    def forget(self, name: str) -> None:
+        self.promised.pop(name, None)
 
     async def ticket(self, **body: str) -> dict[str, Any]:
         answer = await self.http.post(f"{BASE}/upload", json={"filename": "a.mp3"} | body)

@@ -1,23 +1,24 @@
 """What the way in refuses before it takes a byte."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
 
 from server.config import load
 from server.errors import DiskFull
-from server.jobs import intake as intake_module
 from server.jobs.intake import Intake
 from server.work.workers import Workers
 from store import Database, JobRepository
+from tests.jobs.test_places import Usage
 
 
 @pytest.mark.parametrize(("free", "refused"), [(4.9, True), (5.0, False)])
 def test_work_is_refused_below_the_share_of_free_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, refused: bool
 ) -> None:
-    monkeypatch.setattr(intake_module, "free_percent", lambda folder: free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1000, 0, 10 * free))
     config = load(environ={}, flags={"server.data_dir": str(tmp_path)})
     assert config.server.min_free_percent == 5
 

@@ -100,7 +100,6 @@ class Routes:
     async def create_upload(self, request: Request) -> Response:
         """A signed URL to PUT one file to."""
         body = await decode(request, wire.UploadRequest)
-        self._services.uploads.check_room()
         name, chosen = _file_name(body.filename), (body.content_type or "").strip()
         ticket = await self._services.uploads.ticket(account_of(request), name)
         grant = UploadGrant(
@@ -122,13 +121,9 @@ class Routes:
         grant = self._signer.check_upload(key, query, time.time())
         upload_headers.check(request.headers, grant)
         store = self._services.uploads
-        with store.arriving(key) as part:
-            first = await store.find(key)
-            if first.size is None:
-                store.check_room()
-            body = await uploads.receive_body(
-                request, part if first.size is None else None, grant.max_bytes
-            )
+        size = uploads.announced(request, grant.max_bytes)
+        async with store.arriving(key, size) as part:
+            body = await uploads.receive_body(request, part, grant.max_bytes)
             if body.size_bytes == 0:
                 raise InvalidRequest("The file is empty")
             await asyncio.shield(store.receive(key, part, body.size_bytes, body.sha256))
