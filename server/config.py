@@ -49,6 +49,7 @@ class Limits(Section, frozen=True):
     max_audio_seconds: Annotated[float, Meta(gt=0, le=86400)]
     requests_per_minute: Count
     max_queued_jobs: Count
+    max_uploads: Annotated[int, Meta(ge=2)]
 
 
 class Pipeline(Section, frozen=True):

@@ -13,6 +13,7 @@ from server.api.auth import PipelineGuard
 from server.api.http import AddressLimit, with_middlewares
 from server.api.pipeline import Pipeline
 from server.api.ports import JobService, Services
+from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, Signer
 from server.config import Config
 from server.studio import routes as studio_routes
@@ -23,7 +24,8 @@ __all__ = ["create_app"]
 def create_app(config: Config, jobs: JobService, services: Services, signer: Signer) -> ASGIApp:
     """The app: both APIs, their documents and the middlewares. It has no lifespan."""
     guard = PipelineGuard(config.pipeline.auth, services.accounts)
-    pipeline = Pipeline(config, jobs, guard, services)
+    uploading = SharedPlaces(config.limits.max_uploads, "uploads are on their way in")
+    pipeline = Pipeline(config, jobs, guard, services, uploading)
     limit = config.pipeline.requests_per_minute
     page = studio_routes() if config.studio.enabled else []
     own = Starlette(
@@ -32,7 +34,7 @@ def create_app(config: Config, jobs: JobService, services: Services, signer: Sig
         middleware=[Middleware(AddressLimit, limit=limit)] if limit else [],
     )
     own.router.redirect_slashes = False  # a redirect is no answer that the contract has
-    app = by_path(v1.create_app(config, services, signer), own)
+    app = by_path(v1.create_app(config, services, signer, uploading), own)
     return with_middlewares(app, config.server.cors_origins)
 
 

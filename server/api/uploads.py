@@ -24,6 +24,9 @@ CHUNK: Final = 1 << 20  # bytes: fewer, larger writes, each one hop to a thread
 # A slow phone sends 16 KiB in a few seconds; who needs longer than this only holds the place.
 PATIENCE_S: Final = 30.0
 PATIENCE_BYTES: Final = 16 << 10
+# What every upload has to bring on average, beyond its first half minute: who needs hours for a
+# song holds a place that somebody else waits for.
+LEAST_RATE: Final = 4 << 10  # bytes a second
 # Many clients read no answer before they have sent their body. They get this long to do so.
 LINGER_S: Final = 5.0
 
@@ -56,7 +59,7 @@ async def receive_form(request: Request, boundary: bytes, target: Path, max_byte
     Raises:
         UploadRejected: not one valid form with one file.
         FileTooLarge: more than `max_bytes`, noticed as they arrive.
-        UploadStalled: fewer than 16 KiB came in 30 seconds of waiting.
+        UploadStalled: fewer than 16 KiB came in 30 seconds of waiting, or on average too few.
         ClientDisconnect: the client hung up.
         DiskFull: no room for the file.
     """
@@ -114,17 +117,20 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
     """
     now = asyncio.get_running_loop().time
     patience, got, more = PATIENCE_S, 0, True
+    left = PATIENCE_S  # of what is allowed on average
     while more:
         began = now()
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(min(patience, left)):
                 message = await receive()
         except TimeoutError:
             raise UploadStalled("The upload stalled") from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         piece, more = message.get("body", b""), message.get("more_body", False)
-        patience, got = patience - (now() - began), got + len(piece)
+        waited = now() - began
+        patience, got = patience - waited, got + len(piece)
+        left += len(piece) / LEAST_RATE - waited
         if got >= PATIENCE_BYTES:
             patience, got = PATIENCE_S, 0
         yield piece

@@ -37,10 +37,12 @@ class Intake:
         self.folders = Folders(config.data_dir, config.scratch_dir)
         self.rooms = DiskRoom(jobs.rooms, self.folders, config.server.min_free_percent)
         self._incoming: set[str] = set()
+        self._entered: set[str] = set()  # of those: complete, and jobs unless they are refused
         self._last_ready = time.monotonic()
 
     async def reserve(self, size: int = 0) -> tuple[str, Path]:
-        """Admits new work of so many bytes: its job's id and an empty folder for them.
+        """Admits new work of so many bytes: its job's id and an empty folder for them. While they
+        come in they are no job yet, and take no place in the queue.
 
         Raises:
             ServerBusy: too many jobs wait.
@@ -55,6 +57,11 @@ class Intake:
             self._forget(job_id)
             raise
         return job_id, folder
+
+    async def enter(self, job_id: str) -> None:
+        """Work that has come in takes its place in the queue. Raises ServerBusy: there is none."""
+        await self._check_queue()
+        self._entered.add(job_id)  # in the same step as the count
 
     async def discard(self, job_id: str) -> None:
         """Forgets what came in and removes its bytes."""
@@ -123,6 +130,7 @@ class Intake:
 
     def _forget(self, job_id: str) -> None:
         self._incoming.discard(job_id)
+        self._entered.discard(job_id)
         self.rooms.forget(job_id)
 
     def _check_ready(self) -> None:
@@ -133,15 +141,18 @@ class Intake:
         elif now - self._last_ready > UNREADY_SECONDS:
             raise ServerBusy("No separation worker is ready", RETRY_AFTER)
 
-    async def _admit(self, size: int) -> str:
-        """The id of new work that may come in; from now on it counts."""
-        self._check_ready()
-        arriving = set(self._incoming)  # what becomes a job meanwhile is counted twice
+    async def _check_queue(self) -> None:
+        entered = set(self._entered)  # what becomes a job meanwhile is counted twice
         unfinished = await self._jobs.count_unfinished()
-        if unfinished + len(arriving | self._incoming) >= self._config.limits.max_queued_jobs:
+        if unfinished + len(entered | self._entered) >= self._config.limits.max_queued_jobs:
             raise ServerBusy("Too many jobs are waiting; try again later", RETRY_AFTER)
+
+    async def _admit(self, size: int) -> str:
+        """The id of new work that may come in."""
+        self._check_ready()
+        await self._check_queue()
         job_id = str(uuid.uuid4())
-        self._incoming.add(job_id)  # in the same step as the count
+        self._incoming.add(job_id)
         try:
             await self.rooms.promise(job_id, size)
         except BaseException:

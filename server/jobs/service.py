@@ -84,9 +84,11 @@ class JobService:
 
         Raises:
             UnsupportedFormat, AudioError: its bytes are no audio; nothing is left of it.
+            ServerBusy, DiskFull: it came in, and there is no room for its job.
         """
         try:
             options = self._options(upload)
+            await self._intake.enter(upload.job_id)
             facts = await self._intake.look(upload.job_id, upload.folder, options)
         except BaseException:
             await asyncio.shield(self.discard(upload.job_id))

@@ -165,6 +165,7 @@ class SplitService:
         fetched = 0 if order.source_url is None else self._config.limits.max_upload_mb << 20
         job_id, folder = await self._intake.reserve(fetched)
         try:
+            await self._intake.enter(job_id)
             request = self._request(order)
             async with self._turn(order.account_id):
                 found = await self._bring_in(order, request, job_id, folder)

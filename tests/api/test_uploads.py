@@ -304,10 +304,12 @@ def body_at(pace: list[tuple[float, int]], between_s: float = 0.0) -> int:
 
 
 def test_patience_is_for_honest_clients_only() -> None:
-    assert body_at([(9, 6 << 10)] * 100) == 600 << 10  # slow, but it comes
+    assert body_at([(9, 36 << 10)] * 100) == 3600 << 10  # slow, but it comes
     assert body_at([(29, 100)]) == 100
     assert body_at([(1, 1 << 10)] * 20, between_s=1000) == 20 << 10  # our disk is slow
-    for pace in ([(31.0, 100)], [(1.0, 1)] * 40, [(29.0, 20 << 10), (31.0, 1)]):
+    assert body_at([(1, 120 << 10), *[(9, 6 << 10)] * 4]) == 144 << 10  # it was fast before
+    for pace in ([(31.0, 100)], [(1.0, 1)] * 40, [(29.0, 20 << 10), (31.0, 1)],
+                 [(9.0, 6 << 10)] * 100, [(1.0, 1000)] * 100):
         with pytest.raises(UploadStalled):
             body_at(pace)
 

@@ -13,6 +13,7 @@ from server.api import downloads, media_types, uploads
 from server.api.answers import Json
 from server.api.file_names import song_of
 from server.api.ports import Idempotency, Order, Services, SplitJob, meaning
+from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant
 from server.api.v1 import openapi, upload_headers, wire
 from server.api.v1.account import AccountRoutes
@@ -30,7 +31,10 @@ MOST_METADATA: Final = 16 << 10  # bytes of a job's metadata
 class Routes:
     """The endpoints, bound to the settings and to the jobs room."""
 
-    def __init__(self, config: Config, services: Services, signer: Signer) -> None:
+    def __init__(
+        self, config: Config, services: Services, signer: Signer, uploading: SharedPlaces
+    ) -> None:
+        self._uploading = uploading
         self._config = config
         self._services = services
         self._signer = signer
@@ -122,11 +126,12 @@ class Routes:
         upload_headers.check(request.headers, grant)
         store = self._services.uploads
         size = uploads.announced(request, grant.max_bytes)
-        async with store.arriving(key, size) as part:
-            body = await uploads.receive_body(request, part, grant.max_bytes)
-            if body.size_bytes == 0:
-                raise InvalidRequest("The file is empty")
-            await asyncio.shield(store.receive(key, part, body.size_bytes, body.sha256))
+        with self._uploading.taken(request.path_params["account"]):
+            async with store.arriving(key, size) as part:
+                body = await uploads.receive_body(request, part, grant.max_bytes)
+                if body.size_bytes == 0:
+                    raise InvalidRequest("The file is empty")
+                await asyncio.shield(store.receive(key, part, body.size_bytes, body.sha256))
         return Json(wire.UploadedResponse(upload_key=key, file_size_bytes=body.size_bytes))
 
     async def download(self, request: Request) -> Response:
