@@ -4,11 +4,10 @@ Knows neither jobs nor where the spool lies. Holds about 1 MiB of a file, howeve
 """
 
 import asyncio
-import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import UploadStalled
 from server.api.multipart import Form
-from server.errors import DiskFull, FileTooLarge, InvalidRequest
+from server.errors import FileTooLarge, InvalidRequest
 
 CHUNK: Final = 1 << 20  # bytes: fewer, larger writes, each one hop to a thread
 # A slow phone sends 16 KiB in a few seconds; who needs longer than this only holds the place.
@@ -64,7 +63,7 @@ async def receive_form(request: Request, boundary: bytes, target: Path, max_byte
         DiskFull: no room for the file.
     """
     form = Form(boundary, max_bytes)
-    with _full_disk_is_said(), target.open("wb") as file:
+    with target.open("wb") as file:
         async for piece in _body(request.receive):
             form.feed(piece)
             if len(form.pending) >= CHUNK:
@@ -80,7 +79,7 @@ async def receive_body(request: Request, target: Path | None, max_bytes: int) ->
     What it leaves in `target` after an error is the caller's to remove. Raises as `receive_form`.
     """
     sha256, size, pending = hashlib.sha256(), 0, bytearray()
-    with _full_disk_is_said(), nullcontext() if target is None else target.open("wb") as file:
+    with nullcontext() if target is None else target.open("wb") as file:
         async for piece in _body(request.receive):
             size += len(piece)
             if size > max_bytes:
@@ -134,16 +133,6 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
         if got >= PATIENCE_BYTES:
             patience, got = PATIENCE_S, 0
         yield piece
-
-
-@contextmanager
-def _full_disk_is_said() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull("The server has no room for this file") from error
-        raise
 
 
 def _take(data: bytearray, sha256: "hashlib._Hash", file: BinaryIO | None) -> None:

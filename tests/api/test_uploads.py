@@ -241,7 +241,7 @@ def test_a_full_disk_is_507(client: httpx.Client, jobs: FakeJobs) -> None:
     jobs.reserve = reserve_on_a_full_disk  # type: ignore[method-assign]
     answer = client.post("/process", files={"file": ("song.wav", bytes(3 * MB))})
     assert answer.status_code == 507
-    assert answer.json() == {"detail": "The server has no room for this file"}
+    assert answer.json() == {"detail": "The server's disk is full; try again later"}
     assert jobs.spooled() == []
 
 

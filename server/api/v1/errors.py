@@ -12,9 +12,11 @@ from starlette.responses import Response
 
 from server import errors as tree
 from server.api.answers import (
+    DISK_RETRY,
     Json,
     RangeNotSatisfiable,
     UploadStalled,
+    of_storage,
     on_disconnect,
 )
 from server.api.signing import BadSignature, UrlExpired
@@ -54,7 +56,6 @@ CODES: Final[Mapping[type[Exception], tuple[int, str]]] = MappingProxyType(
         tree.StemboxError: (500, "INTERNAL_ERROR"),
     }
 )
-DISK_RETRY: Final = 300  # seconds, told where a person has to do something first
 SORRY: Final = "Something went wrong on our side."
 ROUTER: Final = MappingProxyType({404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"})
 
@@ -74,6 +75,7 @@ class Handlers:
         """For Starlette."""
         return {
             tree.StemboxError: self.on_stembox_error,
+            OSError: self.on_os_error,
             HTTPException: on_http_error,
             ClientDisconnect: on_disconnect,
             Exception: on_defect,
@@ -82,6 +84,14 @@ class Handlers:
     async def on_stembox_error(self, _: Request, error: Exception) -> Response:
         """The status and code of the nearest class in the table."""
         return self.answer(error)
+
+    async def on_os_error(self, _: Request, error: Exception) -> Response:
+        """A full or failing disk, whoever has found it; what else the system says is a defect."""
+        assert isinstance(error, OSError)
+        said = of_storage(error)
+        if said is None:
+            raise error
+        return self.answer(said)
 
     def answer(self, error: Exception) -> Response:
         """The answer that tells of an error of the tree."""
