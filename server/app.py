@@ -179,7 +179,11 @@ class Components:
         self.dispatcher = Dispatcher(
             jobs.stages, self.workers, folders, rooms, config.jobs.max_attempts
         )
-        uploads = Uploads(UploadRepository(database), folders, rooms)
+        limits = config.limits
+        uploads = Uploads(
+            UploadRepository(database), folders, rooms, limits.max_account_tickets,
+            limits.max_account_upload_mb << 20,
+        )  # fmt: skip
         accounts = Accounts(AccountRepository(database), CreditRepository(database))
         self._fetcher = Fetcher(config, jobs.stages, intake, client, self.dispatcher.boot)
         split = SplitService(

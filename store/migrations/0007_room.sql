@@ -6,3 +6,8 @@ UPDATE jobs SET
     scratch_bytes = CAST(44100 * 7 * 8 * coalesce(json_extract(request, '$.seconds'), 0) AS INTEGER),
     output_bytes = CAST(44100 * 9 * 4 * coalesce(json_extract(request, '$.seconds'), 0) AS INTEGER)
 WHERE state = 'processing';
+
+-- Uploads of which a job was made, and those whose bytes were removed to make room for others.
+ALTER TABLE uploads ADD COLUMN used_at REAL;
+ALTER TABLE uploads ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX uploads_by_account ON uploads (account_id);

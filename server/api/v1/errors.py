@@ -50,6 +50,7 @@ CODES: Final[Mapping[type[Exception], tuple[int, str]]] = MappingProxyType(
         tree.AlreadyDelivered: (409, "ALREADY_DELIVERED"),
         tree.UploadTaken: (409, "UPLOAD_ALREADY_USED"),
         RangeNotSatisfiable: (416, "RANGE_NOT_SATISFIABLE"),
+        tree.TooManyUploads: (429, "RATE_LIMIT_EXCEEDED"),
         tree.ServerBusy: (503, "SERVER_BUSY"),
         tree.DiskFull: (503, "SERVER_BUSY"),
         tree.ModelError: (503, "SERVER_BUSY"),
@@ -120,7 +121,7 @@ async def on_defect(_: Request, __: Exception) -> Response:
 
 
 def _headers(error: tree.StemboxError) -> dict[str, str] | None:
-    if isinstance(error, tree.ServerBusy):
+    if isinstance(error, tree.ServerBusy | tree.TooManyUploads):
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, tree.DiskFull | tree.ModelError):
         return {"Retry-After": str(DISK_RETRY)}
