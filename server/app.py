@@ -61,6 +61,7 @@ from store.migrations import schema_of
 log = structlog.get_logger()
 Scope = dict[str, Any]
 LOCK_SECONDS = 3.0
+PROBES = 2  # a file that keeps one of them busy delays nobody
 
 
 def serve(config: Config) -> None:
@@ -93,7 +94,7 @@ def pool_plans(config: Config) -> list[PoolPlan]:
         PoolPlan("separation", "server.engine.worker:SeparationWorker",
                  devices(config.separation.device)),
         PoolPlan("audio", "server.audio.worker:AudioWorker", ("cpu",) * config.audio_workers),
-        PoolPlan("probe", "server.audio.worker:ProbeWorker", ("cpu",)),
+        PoolPlan("probe", "server.audio.worker:ProbeWorker", ("cpu",) * PROBES),
         PoolPlan("measure", "server.audio.worker:MeasureWorker", ("cpu",) * (1 + cores() // 4)),
     ]
 

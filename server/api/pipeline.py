@@ -83,7 +83,8 @@ class Pipeline:
         boundary = multipart.boundary_of(request.headers.get("content-type"))
         multipart.check_length(int(request.headers.get("content-length", 0)), self._max_bytes)
         size = uploads.announced(request, self._max_bytes)
-        with self._uploading.taken(caller_of(request.scope, account)):
+        caller = caller_of(request.scope, account)
+        with self._uploading.taken(caller):
             job_id, folder = await self._jobs.reserve(size)
             try:
                 target = folder / "input"
@@ -96,7 +97,7 @@ class Pipeline:
                 raise
         # From here on the jobs room cleans up: it may finish what the client has left.
         view = await self._jobs.submit(Upload(
-            job_id, folder, form.file_name, form.size_bytes, account, callback_url
+            job_id, folder, form.file_name, form.size_bytes, account, callback_url, caller
         ))  # fmt: skip
         return Json(wire.job_answer(view))
 

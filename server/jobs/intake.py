@@ -14,6 +14,7 @@ import structlog
 from server.config import Config
 from server.errors import AudioError, ServerBusy, WorkerGone, WorkerLost
 from server.jobs.folders import Folders, full_disk_is_said
+from server.jobs.keyed import KeyedSemaphore
 from server.jobs.room import DiskRoom, room_of
 from server.work.messages import Options, Task
 from server.work.workers import Workers
@@ -22,6 +23,7 @@ from store import Job, JobRepository, NewJob
 log = structlog.get_logger()
 
 LOOK_SECONDS = {"probe": 30.0, "measure": 600.0}  # waiting for a worker included
+LOOKS = 1  # of one caller, at a time
 LIKELY_RATE = 16_000  # bytes a second of song, before anybody has looked at it
 UNREADY_SECONDS = 300.0  # without a separation worker, until no more work is accepted
 RETRY_AFTER = 30  # seconds, told to clients that found the queue full
@@ -37,6 +39,7 @@ class Intake:
         self.folders = Folders(config.data_dir, config.scratch_dir)
         self.rooms = DiskRoom(jobs.rooms, self.folders, config.server.min_free_percent)
         self._incoming: set[str] = set()
+        self._looks: KeyedSemaphore[str] = KeyedSemaphore(LOOKS)
         self._entered: set[str] = set()  # of those: complete, and jobs unless they are refused
         self._last_ready = time.monotonic()
 
@@ -87,13 +90,14 @@ class Intake:
         return job
 
     async def look(
-        self, job_id: str, folder: Path, options: Options, stage: str = "probe"
+        self, job_id: str, folder: Path, options: Options, stage: str = "probe", caller: str = ""
     ) -> dict[str, Any]:
         """Has a worker process look at `folder/input`: a crash there is the file's fault.
 
         stage: `probe`, or `measure`, which decodes all of it. Each has a pool of its own, so that
         long files delay nobody's quick look. A file waits as for one that came a little later:
-        the longer, the later. Returns the stage's facts.
+        the longer, the later; of one `caller`'s files one at a time is looked at. Returns the
+        stage's facts.
         """
         seconds = (folder / "input").stat().st_size / LIKELY_RATE
         seconds = min(seconds, LOOK_SECONDS[stage] / 4)  # nobody is overtaken for long
@@ -101,7 +105,10 @@ class Intake:
                     source=str(folder / "input"), scratch="", outputs="", options=options)
         deaths = 0
         try:
-            async with asyncio.timeout(LOOK_SECONDS[stage]):
+            async with (
+                asyncio.timeout(LOOK_SECONDS[stage]),
+                self._looks.enter(caller or job_id, task.due),
+            ):
                 while deaths < 2:  # once may be the worker's own fault, twice is the file's
                     slot = await self._workers.reserve(stage, task.due)
                     try:

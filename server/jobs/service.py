@@ -37,6 +37,7 @@ class Upload(Struct, frozen=True):
     size_bytes: int
     account_id: str | None = None
     callback_url: str | None = None
+    caller: str = ""  # whose turn it takes
 
 
 class JobView(Struct, frozen=True):
@@ -89,7 +90,9 @@ class JobService:
         try:
             options = self._options(upload)
             await self._intake.enter(upload.job_id)
-            facts = await self._intake.look(upload.job_id, upload.folder, options)
+            facts = await self._intake.look(
+                upload.job_id, upload.folder, options, caller=upload.caller
+            )
         except BaseException:
             await asyncio.shield(self.discard(upload.job_id))
             raise
