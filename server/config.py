@@ -50,6 +50,7 @@ class Limits(Section, frozen=True):
     requests_per_minute: Count
     max_queued_jobs: Count
     max_uploads: Annotated[int, Meta(ge=2)]
+    max_connections: Annotated[int, Meta(ge=2)]
     max_account_tickets: Count
     max_account_upload_mb: Count
 

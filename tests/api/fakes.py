@@ -197,7 +197,7 @@ def ask(app: ASGIApp, method: str, path: str, **kwargs: Any) -> httpx.Response:
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp, http: str = "httptools") -> Iterator[int]:
+def serving(app: ASGIApp, http: Any = "httptools") -> Iterator[int]:
     """A real server for `app` on a random port of the loopback interface; yields the port."""
     config = uvicorn.Config(app, log_level="warning", access_log=False, http=http, lifespan="off")
     server = uvicorn.Server(config)

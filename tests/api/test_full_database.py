@@ -78,7 +78,7 @@ class World:
 
 @pytest.fixture
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    async def look(*_: object) -> dict[str, Any]:
+    async def look(*_: object, **__: object) -> dict[str, Any]:
         return {"frames": 10 * 44_100, "seconds": 10.0}
 
     monkeypatch.setattr(Intake, "look", look)
