@@ -74,4 +74,5 @@ def _give_way(db: sqlite3.Connection, stage: Stage) -> bool:
         return False
     fenced(db, "release_stage", stage, {"error": None, "charge": 0})
     db.execute(SQL["rewind_job"], values)
+    db.execute(SQL["forget_tracks"], values)
     return True

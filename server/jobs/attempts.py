@@ -203,7 +203,9 @@ class Attempts:
         if first:  # what waits for its turn holds no room
             await asyncio.to_thread(self._places.start_over, job_id)
         await asyncio.sleep(DISK_PAUSE)
-        if not first and place.parent == self._folders.fast:
+        if (moved := self._moves.get(job_id)) is not None:
+            await asyncio.wait([moved])  # another of its stages sees to it, and stops this one
+        elif not first and place.parent == self._folders.fast:
             async with self._held(job_id):
                 with suppress(OSError):  # the disk is full too: the next attempt tries again
                     await asyncio.to_thread(self._places.to_disk, job_id)
@@ -220,6 +222,7 @@ class Attempts:
             log.warning("the job gives its room to one that is due earlier")
             await self._stop(claim.job.id)
             await asyncio.to_thread(self._places.clear, claim.job.id)
+            await asyncio.to_thread(self._folders.empty, self._folders.outputs / claim.job.id)
         return True
 
     @asynccontextmanager

@@ -35,6 +35,9 @@ SELECT NOT EXISTS (
     WHERE j.state = 'processing' AND s.state <> 'pending' AND j.id <> :id
       AND (j.due, j.id) < (SELECT due, id FROM jobs WHERE id = :id));
 
+-- name: forget_tracks
+DELETE FROM tracks WHERE job_id = :id;
+
 -- name: rewind_job
 -- From its input again: it gives up what it has decoded, and is charged nothing.
 UPDATE stages SET state = 'pending', lease = NULL, started_at = NULL, completed_at = NULL,

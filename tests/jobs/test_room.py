@@ -94,7 +94,7 @@ class World:
         loop = asyncio.create_task(self.dispatcher.run())
         self.dispatcher.wake()
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(30):
                 while not await until():
                     await asyncio.sleep(0.01)
         finally:
@@ -211,7 +211,7 @@ def test_where_all_wait_for_room_one_gets_it(play) -> None:
         def behave(task: Task, run: int) -> Result | Exception:
             result = attempt(disk, task)
             if len(list(disk.root.glob("scratch/*/mix.f32"))) == 3 and disk.size > 2 * NEEDED:
-                disk.size = disk.used() + NEEDED // 4
+                disk.size = max(disk.used(), int(1.05 * NEEDED))  # one fits, alone
             return result
         return behave
 
