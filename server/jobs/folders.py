@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.errors import ConfigError, DiskFull
+from server.work.durable import sync_folder, sync_names
 from server.work.scratch import PART
 
 SECRET_BYTES = 32
@@ -43,6 +44,7 @@ class Folders:
         """Makes what is missing, for this user alone."""
         for folder in (self.data_dir, self.spool, self.uploads, self.scratch, self.outputs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_names(self.spool)  # and with it those of the others
         if self.fast is not None:
             make_private(self._private)
             for name in set(os.listdir(self._private)) - {self.fast.name, self._fast_id.name}:
@@ -89,15 +91,6 @@ def free_percent(folder: Path) -> float:
     """Share of a folder's disk that is free."""
     usage = shutil.disk_usage(folder)
     return 100 * usage.free / usage.total
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames within a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
