@@ -153,6 +153,7 @@ class BoundedProtocol(HttpToolsProtocol):
         headers = (
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
             f"x-request-id: {uuid.uuid4().hex}\r\nx-api-version: {API_VERSION}\r\n"
+            "x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n"
             f"{more}connection: close\r\n\r\n"
         )
         self.logger.warning(
