@@ -32,7 +32,7 @@ from server.admin_commands import (
 )
 from server.errors import StemboxError
 from server.jobs import keys
-from server.jobs.folders import Folders, server_secret, socket_path
+from server.jobs.folders import Folders, full_disk_is_said, server_secret, socket_path
 from server.jobs.signatures import callback_secret
 from server.once import Unanswered, named
 from server.upkeep.snapshots import take_snapshot
@@ -207,7 +207,8 @@ def carry_out(command: Command, data_dir: Path) -> str:
         Unanswered: it may have been carried out. Given again, it pays no second time.
     """
     os.umask(0o077)
-    Folders(data_dir).create()
+    with full_disk_is_said():
+        Folders(data_dir).create()
     if not isinstance(command, CreateKey | Grant) or command.reference:
         return _carry_out(command, data_dir)
     with named(data_dir, msgspec.json.encode(command).decode()) as reference:

@@ -6,6 +6,7 @@ Imports everything; nothing imports it but the command line.
 import asyncio
 import fcntl
 import os
+import resource
 import socket
 import sqlite3
 import time
@@ -21,7 +22,7 @@ from server import __version__
 from server.admin import AdminServer
 from server.api import create_app
 from server.api.ports import Services
-from server.api.protocol import BoundedProtocol
+from server.api.protocol import bounded_protocol
 from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads
 from server.config import Config, cores
@@ -63,6 +64,9 @@ from store.migrations import schema_of
 log = structlog.get_logger()
 Scope = dict[str, Any]
 LOCK_SECONDS = 3.0
+MOST_FILES = 1 << 16  # open at once; more are of no use, and some programs walk through all
+OWN_FILES = 512  # of them for what is no connection: windows, database, workers
+PROBES = 2  # a file that keeps one of them busy delays nobody
 
 
 def serve(config: Config) -> None:
@@ -85,7 +89,8 @@ def serve(config: Config) -> None:
         plans = pool_plans(config)
         path = socket_path(config.data_dir, "workers.sock")
         print(banner(config, plans), flush=True)
-        http = HttpSide(Application(config, path), BoundedProtocol, path)
+        most = most_connections(config.limits.max_connections, raise_file_limit())
+        http = HttpSide(Application(config, path), bounded_protocol(most), path)
         Host(http, plans, config).serve()
 
 
@@ -101,7 +106,7 @@ def pool_plans(config: Config) -> list[PoolPlan]:
         PoolPlan("separation", "server.engine.worker:SeparationWorker",
                  devices(config.separation.device)),
         PoolPlan("audio", "server.audio.worker:AudioWorker", ("cpu",) * config.audio_workers),
-        PoolPlan("probe", "server.audio.worker:ProbeWorker", ("cpu",)),
+        PoolPlan("probe", "server.audio.worker:ProbeWorker", ("cpu",) * PROBES),
         PoolPlan("measure", "server.audio.worker:MeasureWorker", ("cpu",) * (1 + cores() // 4)),
     ]
 
@@ -182,9 +187,16 @@ class Components:
         self._jobs = jobs = JobRepository(database)
         hooks = WebhookRepository(database)
         self.workers = Workers(config.jobs.stall_seconds)
-        self.dispatcher = Dispatcher(jobs.stages, self.workers, folders, config.jobs.max_attempts)
         intake = Intake(config, jobs, self.workers)
-        uploads = Uploads(UploadRepository(database), folders, intake.check_room)
+        rooms = intake.rooms
+        self.dispatcher = Dispatcher(
+            jobs.stages, self.workers, folders, rooms, config.jobs.max_attempts
+        )
+        limits = config.limits
+        uploads = Uploads(
+            UploadRepository(database), folders, rooms, limits.max_account_tickets,
+            limits.max_account_upload_mb << 20,
+        )  # fmt: skip
         accounts = Accounts(AccountRepository(database), CreditRepository(database))
         self._fetcher = Fetcher(config, jobs.stages, intake, client, self.dispatcher.boot)
         split = SplitService(
@@ -209,7 +221,7 @@ class Components:
             split, accounts, uploads, Webhooks(hooks, client),
             Deliveries(DeliveryRepository(database), hooks, self._sender.wake), listening,
             Outlooks(jobs, listening, config.jobs.retention_hours),
-            Renders(config, jobs, folders, self.workers, intake.check_room),
+            Renders(config, jobs, folders, self.workers, rooms),
         )
         self.http = create_app(config, service, services, signer)
 
@@ -231,6 +243,25 @@ class Components:
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def raise_file_limit() -> int:
+    """Lets this process, and those that it starts, open as many files as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def most_connections(wanted: int, files: int) -> int:
+    """As many as wanted, if each may have a file open and enough are left for the server."""
+    most = max(2, min(wanted, (files - OWN_FILES) // 2))
+    if most < wanted:
+        log.warning("the system's limit of open files bounds connections", connections=most,
+                    wanted=wanted, open_files=files)
+    return most
 
 
 def check_schema(database: Path) -> None:

@@ -51,6 +51,10 @@ class Limits(Section, frozen=True):
     max_audio_seconds: Annotated[float, Meta(gt=0, le=86400)]
     requests_per_minute: Count
     max_queued_jobs: Count
+    max_uploads: Annotated[int, Meta(ge=2)]
+    max_connections: Annotated[int, Meta(ge=2)]
+    max_account_tickets: Count
+    max_account_upload_mb: Count
 
 
 class Pipeline(Section, frozen=True):

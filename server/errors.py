@@ -60,6 +60,14 @@ class ServerBusy(StemboxError):
         self.retry_after = retry_after
 
 
+class TooManyUploads(StemboxError):
+    """An account has more uploads that wait than it may: come back after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class DiskFull(StemboxError):
     """The disk has too little room for new work."""
 

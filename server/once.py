@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from server.errors import StemboxError
-from server.jobs.folders import sync_folder
+from server.work.durable import sync_folder
 
 FOLDER = "pending"
 

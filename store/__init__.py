@@ -11,7 +11,8 @@ from store.credits import CreditRepository, Entry, InsufficientCredits
 from store.deliveries import DeliveryRepository
 from store.idempotency import AnsweredBefore, IdempotencyRecord
 from store.jobs import JobRepository
-from store.records import Claim, Job, NewJob, Stage, StagePlan, Track
+from store.records import Claim, Job, NewJob, Room, Stage, StagePlan, Track
+from store.rooms import RoomRepository, Unfinished
 from store.stages import FETCH, LeaseLost, StageRepository
 from store.uploads import UploadRepository
 from store.webhooks import WebhookRepository
@@ -19,7 +20,7 @@ from store.webhooks import WebhookRepository
 __all__ = [
     "FETCH", "AccountRepository", "AnsweredBefore", "Claim", "ClockRepository", "CreditRepository",
     "Database", "DatabaseError", "DeliveryRepository", "Entry", "IdempotencyRecord",
-    "InsufficientCredits", "Job", "JobRepository", "LeaseLost", "NewJob", "Stage", "StagePlan",
-    "StageRepository", "Track",
-    "UploadRepository", "WebhookRepository",
+    "InsufficientCredits", "Job", "JobRepository", "LeaseLost", "NewJob", "Room", "RoomRepository",
+    "Stage", "StagePlan", "StageRepository", "Track", "Unfinished", "UploadRepository",
+    "WebhookRepository",
 ]

@@ -33,6 +33,18 @@ PRAGMAS: dict[str, tuple[str, object]] = {
 }
 
 
+# What is no defect of ours: SQLite's primary result codes, and how the system calls the same.
+ERRNOS: dict[int, int] = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_CANTOPEN: errno.EIO,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_BUSY: errno.EBUSY,
+    sqlite3.SQLITE_LOCKED: errno.EBUSY,
+}
+PRIMARY = 0xFF  # the bits of an extended result code that are the primary one
+
+
 class DatabaseError(Exception):
     """The database cannot be opened or does not keep its promises."""
 
@@ -80,8 +92,8 @@ class Database:
         """Runs `function(connection, *args)` as one transaction; returns once it is on disk.
 
         Whatever it raises rolls back this function's changes alone and is raised here. If the
-        caller is cancelled the transaction is still carried out. A full disk is an OSError
-        with ENOSPC.
+        caller is cancelled the transaction is still carried out. Where the disk is in the way, that
+        is an OSError (ERRNOS).
         """
         return await self._writer.run(function, args)
 
@@ -118,8 +130,6 @@ class Batches:
             work = [(function, args) for function, args, _ in batch]
             try:
                 outcomes = await _call(self._connection, self._run_all, work)
-            except sqlite3.OperationalError as error:
-                outcomes = [(None, _no_room(error))] * len(batch)
             except Exception as error:
                 outcomes = [(None, error)] * len(batch)
             self._done()
@@ -129,12 +139,16 @@ class Batches:
                 if problem is None:
                     future.set_result(result)
                 else:
-                    future.set_exception(problem)
+                    future.set_exception(_said(problem))
 
 
-def _no_room(error: sqlite3.OperationalError) -> Exception:
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        return OSError(errno.ENOSPC, "the database's disk is full")
+def _said(error: Exception) -> Exception:
+    """The error as the system would say it, where it is the disk's: new for everybody who waits."""
+    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
+    if code in ERRNOS:
+        said = OSError(ERRNOS[code], f"the database: {error}")
+        said.__cause__ = error
+        return said
     return error
 
 

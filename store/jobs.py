@@ -11,6 +11,7 @@ from store import idempotency
 from store.connection import Database
 from store.credits import Entry, book
 from store.records import Job, NewJob, read_job
+from store.rooms import RoomRepository
 from store.stages import StageRepository
 from store.statements import load
 
@@ -23,11 +24,13 @@ class JobRepository:
 
     Attributes:
         stages: attempts at these jobs' stages.
+        rooms: what these jobs' files take on the disk.
     """
 
     def __init__(self, database: Database) -> None:
         self._db = database
         self.stages = StageRepository(database)
+        self.rooms = RoomRepository(database)
         self._known: dict[str, Job] = {}
         self._known_at = database.version
 
@@ -152,6 +155,7 @@ def _create(db: sqlite3.Connection, new: NewJob) -> Job:
     db.execute(SQL["insert_job"], {
         "id": new.id, "api": new.api, "options": new.options, "now": new.created_at,
         "account_id": new.account_id, "request": new.request, "callback_url": new.callback_url,
+        "scratch_bytes": new.room.scratch, "output_bytes": new.room.outputs,
     })  # fmt: skip
     for position, stage in enumerate(new.plan):
         db.execute(SQL["insert_stage"], {

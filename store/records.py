@@ -23,6 +23,13 @@ class StagePlan(Struct, frozen=True):
     late: bool = False
 
 
+class Room(NamedTuple):
+    """Bytes that a job's files take at the most: while it runs, and of its tracks."""
+
+    scratch: int = 0
+    outputs: int = 0
+
+
 class NewJob(Struct, frozen=True, kw_only=True):
     """What is stored of a job when it is accepted. `options` and `request` are JSON.
 
@@ -39,6 +46,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     callback_url: str | None = None
     seconds: int | None = None
     idempotency_record: IdempotencyRecord | None = None
+    room: Room = Room()
 
 
 class Stage(Struct, frozen=True):

@@ -32,13 +32,15 @@ class StageRepository:
         self._db = database
 
     async def claim(
-        self, pool: str, lease: str, now: float, before: float = math.inf
-    ) -> Claim | None:
+        self, pool: str, lease: str, now: float, before: float = math.inf,
+        decode: str | None = None,
+    ) -> Claim | None:  # fmt: skip
         """Takes the stage that is due first of those ready for this pool, or None.
 
-        before: only one that is due earlier than that.
+        before: only one that is due earlier than that. decode: the only job that may be decoded
+        now, "" for none; None for all.
         """
-        return await self._db.write(_claim, pool, lease, now, before)
+        return await self._db.write(_claim, pool, lease, now, before, decode)
 
     async def finish(
         self, stage: Stage, facts: dict[str, Any], tracks: dict[str, Track], now: float
@@ -90,9 +92,9 @@ class StageRepository:
 
 
 def _claim(
-    db: sqlite3.Connection, pool: str, lease: str, now: float, before: float
+    db: sqlite3.Connection, pool: str, lease: str, now: float, before: float, decode: str | None
 ) -> Claim | None:
-    values = {"pool": pool, "lease": lease, "now": now, "before": before}
+    values = {"pool": pool, "lease": lease, "now": now, "before": before, "decode": decode}
     rows = db.execute(SQL["claim"], values).fetchall()
     if not rows:
         return None
@@ -109,7 +111,7 @@ def _claim(
     return Claim(job, stage, facts, due)
 
 
-def _fenced(db: sqlite3.Connection, name: str, stage: Stage, values: dict[str, Any]) -> None:
+def fenced(db: sqlite3.Connection, name: str, stage: Stage, values: dict[str, Any]) -> None:
     key = {"job_id": stage.job_id, "name": stage.name, "lease": stage.lease}
     if db.execute(SQL[name], key | values).rowcount != 1:
         raise LeaseLost(f"{stage.name} of {stage.job_id}")
@@ -122,7 +124,7 @@ def _finish(
     tracks: dict[str, Track],
     now: float,
 ) -> Ended:
-    _fenced(db, "finish_stage", stage, {"now": now, "facts": json.dumps(facts)})
+    fenced(db, "finish_stage", stage, {"now": now, "facts": json.dumps(facts)})
     for name, track in tracks.items():
         values = {"job_id": stage.job_id, "name": name}
         db.execute(SQL["upsert_track"], values | structs.asdict(track))
@@ -146,11 +148,11 @@ def _set_request(db: sqlite3.Connection, job_id: str, request: str) -> None:
 
 
 def _release(db: sqlite3.Connection, stage: Stage, error: str | None, charge: bool) -> None:
-    _fenced(db, "release_stage", stage, {"error": error, "charge": int(charge)})
+    fenced(db, "release_stage", stage, {"error": error, "charge": int(charge)})
 
 
 def _fail(db: sqlite3.Connection, stage: Stage, error: str, now: float) -> bool:
-    _fenced(db, "fail_stage", stage, {"now": now, "error": error})
+    fenced(db, "fail_stage", stage, {"now": now, "error": error})
     if stage.late:
         return _is_over(db, stage.job_id)
     db.execute(SQL["stop_siblings"], {"job_id": stage.job_id, "now": now})

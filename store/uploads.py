@@ -1,7 +1,7 @@
 """Signed uploads: which keys were handed out, and whether their bytes have come."""
 
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -22,6 +22,13 @@ class Ticket(Struct, frozen=True):
     sha256: str | None = None
 
 
+class Outstanding(NamedTuple):
+    """What an account has: tickets that nothing was sent for yet, and bytes that lie here."""
+
+    tickets: int
+    bytes: int
+
+
 class UploadRepository:
     """Uploads of one database."""
 
@@ -39,6 +46,20 @@ class UploadRepository:
     async def receive(self, key: str, size: int, sha256: str) -> bool:
         """Books that the bytes are here. False: they were before, or nobody waits for them."""
         return await self._db.write(_receive, key, size, sha256)
+
+    async def outstanding(self, account_id: str, now: float) -> Outstanding:
+        """What an account has asked for, and sent."""
+        return await self._db.read(_outstanding, account_id, now)
+
+    async def use(self, key: str, now: float) -> None:
+        """A job is made of an upload."""
+        await self._db.write(_names, "use_upload", {"key": key, "now": now})
+
+    async def drop_oldest_used(self, account_id: str) -> str | None:
+        """The key of the account's upload of which a job was made the longest ago, and whose bytes
+        are to go; None where there is none."""
+        names = await self._db.write(_names, "drop_oldest_used", {"account_id": account_id})
+        return names[0] if names else None
 
     async def stale(self, before: float) -> list[str]:
         """Keys that expired before this time."""
@@ -58,6 +79,11 @@ def _add(db: sqlite3.Connection, ticket: Ticket) -> None:
         "key": ticket.key, "account_id": ticket.account_id, "file_name": ticket.file_name,
         "expires_at": ticket.expires_at,
     })  # fmt: skip
+
+
+def _outstanding(db: sqlite3.Connection, account_id: str, now: float) -> Outstanding:
+    row = db.execute(SQL["outstanding"], {"account_id": account_id, "now": now}).fetchone()
+    return Outstanding(row["tickets"], row["bytes"])
 
 
 def _get(db: sqlite3.Connection, key: str) -> Ticket | None:

@@ -15,6 +15,7 @@ from server.api.limits import RateLimit
 from server.api.pipeline import Pipeline
 from server.api.ports import JobService, Services
 from server.api.proxies import TrustedProxies
+from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, Signer
 from server.config import Config
 from server.net.addresses import parse_networks
@@ -27,7 +28,8 @@ def create_app(config: Config, jobs: JobService, services: Services, signer: Sig
     """The app: both APIs, their documents and the middlewares. It has no lifespan."""
     keys = RateLimit(config.limits.requests_per_minute)
     guard = PipelineGuard(config.pipeline.auth, services.accounts, keys)
-    pipeline = Pipeline(config, jobs, guard, services)
+    uploading = SharedPlaces(config.limits.max_uploads, "uploads are on their way in")
+    pipeline = Pipeline(config, jobs, guard, services, uploading)
     limit = config.pipeline.requests_per_minute
     page = studio_routes() if config.studio.enabled else []
     own = Starlette(
@@ -36,7 +38,7 @@ def create_app(config: Config, jobs: JobService, services: Services, signer: Sig
         middleware=[Middleware(AddressLimit, limit=limit)] if limit else [],
     )
     own.router.redirect_slashes = False  # a redirect is no answer that the contract has
-    app = by_path(v1.create_app(config, services, signer, keys), own)
+    app = by_path(v1.create_app(config, services, signer, keys, uploading), own)
     app = with_middlewares(app, config.server.cors_origins)
     proxies = parse_networks(config.server.trusted_proxies, "server.trusted_proxies")
     return TrustedProxies(app, proxies) if proxies else app

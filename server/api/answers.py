@@ -1,5 +1,6 @@
 """JSON answers, and the table of errors: which status and body each error of the tree gets."""
 
+import errno
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -78,6 +79,21 @@ SENTENCES: Final[Mapping[type[StemboxError], str]] = MappingProxyType(
 )
 
 
+STORAGE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EBUSY})
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+DISK_RETRY: Final = 300  # seconds, told where a person has to do something first
+
+
+def of_storage(error: OSError) -> StemboxError | None:
+    """What is to be said of an error of the disk, or of the database on it; None: a defect."""
+    if error.errno not in STORAGE:
+        return None
+    log.error("the storage fails", reason=str(error))
+    if error.errno in NO_ROOM:
+        return DiskFull("The server's disk is full; try again later")
+    return ServerBusy("The server's storage does not answer; try again later", DISK_RETRY)
+
+
 class Json(Response):
     """An answer whose content is a Struct or plain data, encoded by the one shared encoder."""
 
@@ -96,6 +112,15 @@ async def on_stembox_error(_: Request, error: Exception) -> Response:
         log.error("request failed", exc_info=error)
     detail = SENTENCES.get(type(error), error.message)
     return Json(ErrorAnswer(detail), status, _headers(error))
+
+
+async def on_os_error(request: Request, error: Exception) -> Response:
+    """A full or failing disk, whoever has found it; what else the system says is a defect."""
+    assert isinstance(error, OSError)
+    said = of_storage(error)
+    if said is None:
+        raise error
+    return await on_stembox_error(request, said)
 
 
 async def on_http_error(_: Request, error: Exception) -> Response:
@@ -120,6 +145,7 @@ async def on_defect(_: Request, __: Exception) -> Response:
 HANDLERS: Final[Mapping[Any, Any]] = MappingProxyType(
     {
         StemboxError: on_stembox_error,
+        OSError: on_os_error,
         HTTPException: on_http_error,
         ClientDisconnect: on_disconnect,
         Exception: on_defect,
@@ -130,6 +156,8 @@ HANDLERS: Final[Mapping[Any, Any]] = MappingProxyType(
 def _headers(error: StemboxError) -> dict[str, str] | None:
     if isinstance(error, ServerBusy | RateLimited):
         return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, DiskFull):
+        return {"Retry-After": str(DISK_RETRY)}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}"}
     return None

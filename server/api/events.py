@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from server.errors import ServerBusy, StemboxError
+from server.api.sharing import SharedPlaces, caller_of
+from server.errors import StemboxError
 
 PAUSE: Final = 0.25  # seconds between two looks
 QUIET_SECONDS: Final = 15.0  # after which a comment keeps proxies from closing the connection
@@ -32,7 +33,7 @@ class EventStreams:
     """All streams of one API."""
 
     def __init__(self) -> None:
-        self._open = 0
+        self._places = SharedPlaces(MOST_STREAMS, "event streams are open")
 
     async def answer(self, request: Request, look: Looking) -> Response:
         """The stream of one job. `look` raises StemboxError where it is gone.
@@ -44,17 +45,10 @@ class EventStreams:
             return Response(status_code=204, headers=HEADERS)  # which ends an EventSource
         if request.method == "HEAD":
             return Response(headers=HEADERS, media_type="text/event-stream")
-        if self._open >= MOST_STREAMS:
-            raise ServerBusy("Too many event streams are open", retry_after=5)
+        caller = caller_of(request.scope)
+        self._places.take(caller)
         request.state.endless = True  # a server that stops does not wait for it
-        return self._stream(look, first)
-
-    def _stream(self, look: Looking, first: Look) -> Response:
-        self._open += 1
-        return _Stream(_events(look, first), self._closed)
-
-    def _closed(self) -> None:
-        self._open -= 1
+        return _Stream(_events(look, first), lambda: self._places.leave(caller))
 
 
 class _Stream(StreamingResponse):

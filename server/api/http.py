@@ -6,7 +6,7 @@ Pure ASGI, because a request costs less than a middleware with tasks of its own 
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.api.answers import DownloadCut, Json
 from server.api.limits import RateLimit
 from server.api.listening import WINDOW_HEADERS
+from server.api.signing import BASE
 from server.api.wire import API_VERSION, ErrorAnswer
 from server.logs import AccessLog
 
@@ -26,6 +27,11 @@ EXPOSED: Final = (*WINDOW_HEADERS, "Content-Disposition", "Content-Range", "ETag
                   "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
                   "X-Request-Id")
 VERSION: Final = API_VERSION.encode()
+# Of every answer that does not say so itself: it is what it says, and where its URL leads nobody
+# is told whence, since a query may sign.
+GUARDS: Final = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+# Of what a key, or a signature in its place, has opened: it is kept by nobody on the way.
+UNKEPT: Final = (b"cache-control", b"no-store")
 LONGEST_PATH: Final = 200  # characters of it in the access log
 CLIENT_GONE: Final = 499  # in the access log only: nobody was left to answer
 
@@ -76,7 +82,7 @@ class Requests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send, _request_id(scope))
+        answer = _Answer(send, _request_id(scope), _is_opened_by_key(scope))
         # Never unbound: each request runs in its own task, whose context ends with it.
         structlog.contextvars.bind_contextvars(request_id=answer.request_id)
         try:
@@ -101,8 +107,9 @@ class Requests:
 class _Answer:
     """One answer on its way out: adds the headers, counts the bytes."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, opened_by_key: bool) -> None:
         self._send = send
+        self._opened_by_key = opened_by_key
         self._began = time.perf_counter()
         self.request_id = request_id
         self.status = 0
@@ -112,14 +119,22 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own = ((b"x-request-id", self.request_id.encode()), (b"x-api-version", VERSION))
-            message = {**message, "headers": [*message.get("headers", ()), *own]}
+            message = {**message, "headers": self._headers(message.get("headers", ()))}
         else:
             body = message.get("body", b"")
             self.bytes += len(body)
             if self.status >= 400 and body:
                 self.sentence = body[:LONGEST_PATH].decode(errors="replace")
         await self._send(message)
+
+    def _headers(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        headers = [pair for pair in given if not (self._opened_by_key and pair[0] == UNKEPT[0])]
+        names = {name for name, _ in headers}
+        headers += [guard for guard in GUARDS if guard[0] not in names]
+        if self._opened_by_key:
+            headers.append(UNKEPT)
+        own = ((b"x-request-id", self.request_id.encode()), (b"x-api-version", VERSION))
+        return [*headers, *own]
 
     def figures(self) -> dict[str, Any]:
         """What the access line tells of this answer; of an error, its body as well."""
@@ -129,6 +144,14 @@ class _Answer:
             "ms": round((time.perf_counter() - self._began) * 1000, 1),
             "bytes": self.bytes,
         }
+
+
+def _is_opened_by_key(scope: Scope) -> bool:
+    """Whether a key is shown, or the StemSplit API asked, where all but the document needs one."""
+    if any(name in (b"authorization", b"x-api-key") for name, _ in scope["headers"]):
+        return True
+    path: str = scope["path"]
+    return path.startswith(f"{BASE}/") and path != f"{BASE}/openapi"
 
 
 def _request_id(scope: Scope) -> str:

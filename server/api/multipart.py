@@ -58,7 +58,7 @@ class Form:
 
     def __init__(self, boundary: bytes, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._received = 0
+        self._received = self._fields_begun = 0
         self._ended = False
         self._header_name, self._header_value = bytearray(), bytearray()
         self._disposition = b""
@@ -93,11 +93,12 @@ class Form:
             FileTooLarge: the file, or what surrounds it, is over its limit.
         """
         self._received += len(data)
-        check_length(self._received, self._max_bytes)
         try:
             self._parser.write(data)
         except FormParserError as error:
             raise UploadRejected("The body is not valid multipart/form-data") from error
+        if self._received - self.file_bytes > MAX_OVERHEAD:
+            raise FileTooLarge(f"The form has more than {MAX_OVERHEAD >> 20} MB beside its file")
 
     def take(self) -> bytearray:
         """The pending bytes of the file; they are the caller's then."""
@@ -134,7 +135,8 @@ class Form:
             self._field, self.file_name = None, file_name
         else:
             self._field = field
-            if len(self.fields) == MAX_FIELDS:
+            self._fields_begun += 1  # whatever their names: each costs more than its bytes
+            if self._fields_begun > MAX_FIELDS:
                 raise UploadRejected(f"More than {MAX_FIELDS} form fields")
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:

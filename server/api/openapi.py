@@ -66,6 +66,9 @@ def document() -> dict[str, Any]:
     }
 
 
+STORED = (503, 507)  # of all that reads or writes the database
+
+
 def _paths() -> dict[str, Any]:
     health, job = _ref("HealthAnswer"), _json("The job", _ref("JobAnswer"))
     paths = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -82,29 +85,34 @@ def _paths() -> dict[str, Any]:
         },
         "/demo": {"post": _operation("demo", job, _errors(500, 503, 507))},
         "/job/{job_id}": {
-            "get": _operation("job", _json("The job", _ref("JobDetails")), _errors(404)),
+            "get": _operation("job", _json("The job", _ref("JobDetails")), _errors(404, *STORED)),
             "delete": _operation(
-                "delete", _json("It is stopped and removed", _ref("DeletedAnswer")), _errors(404)
+                "delete", _json("It is stopped and removed", _ref("DeletedAnswer")),
+                _errors(404, *STORED),
             ),
             **ids,
         },
         "/job/{job_id}/window": {
-            "get": {"operationId": "window", **listening_document.window(_errors(400, 404, 503))},
+            "get": {
+                "operationId": "window", **listening_document.window(_errors(400, 404, *STORED))
+            },
             **ids,
         },
         "/job/{job_id}/peaks": {
             "get": {
                 "operationId": "peaks",
-                **listening_document.peaks(_ref("PeaksAnswer"), _errors(400, 404)),
+                **listening_document.peaks(_ref("PeaksAnswer"), _errors(400, 404, *STORED)),
             },
             **ids,
         },
         "/job/{job_id}/events": {
-            "get": {"operationId": "events", **listening_document.events(_errors(404, 503))},
+            "get": {"operationId": "events", **listening_document.events(_errors(404, *STORED))},
             **ids,
         },
         "/job/{job_id}/outputs": {
-            "get": _operation("outputs", _json("Paths of the tracks", paths), _errors(404)),
+            "get": _operation(
+                "outputs", _json("Paths of the tracks", paths), _errors(404, *STORED)
+            ),
             **ids,
         },
         "/job/{job_id}/mix": {
@@ -118,11 +126,11 @@ def _paths() -> dict[str, Any]:
             **ids,
         },
         "/download/{job_id}/all": {
-            "get": _download("download_all", ["application/zip"], 404, 409, 416, 500),
+            "get": _download("download_all", ["application/zip"], 404, 409, 416, 500, *STORED),
             **ids,
         },
         "/download/{job_id}/{track_name}": {
-            "get": _download("download", ["audio/wav"], 404, 416, 500),
+            "get": _download("download", ["audio/wav"], 404, 416, 500, *STORED),
             **track,
         },
         PATH: {"get": _operation("openapi", _json("This document", {"type": "object"}))},

@@ -16,6 +16,7 @@ from server.api.file_names import song_of
 from server.api.listening import Listen
 from server.api.mixing import Mixing
 from server.api.ports import JobService, JobView, Services, Upload
+from server.api.sharing import SharedPlaces, caller_of
 from server.audio.sources.sniffing import SUPPORTED_FORMATS
 from server.config import Config
 from server.errors import JobNotCompleted, StemboxError, TrackNotFound, UploadRejected
@@ -26,9 +27,11 @@ class Pipeline:
     """The endpoints, bound to the settings and to the jobs room."""
 
     def __init__(
-        self, config: Config, jobs: JobService, guard: PipelineGuard, services: Services
-    ) -> None:
+        self, config: Config, jobs: JobService, guard: PipelineGuard, services: Services,
+        uploading: SharedPlaces,
+    ) -> None:  # fmt: skip
         self._guard = guard
+        self._uploading = uploading
         self._services = services
         self._listen = Listen(services.listening)
         self._mixing = Mixing(services.renders)
@@ -79,26 +82,30 @@ class Pipeline:
         caller = await self._guard.caller(request)
         boundary = multipart.boundary_of(request.headers.get("content-type"))
         multipart.check_length(int(request.headers.get("content-length", 0)), self._max_bytes)
-        job_id, folder = await self._jobs.reserve()
-        try:
-            form = await uploads.receive_form(request, boundary, folder / "input", self._max_bytes)
-            callback_url = form.fields.get("callback_url") or None
-            if callback_url is not None:
-                self._check_callback(callback_url)
-        except BaseException:
-            await asyncio.shield(self._jobs.discard(job_id))  # a cancelled request's as well
-            raise
+        size = uploads.announced(request, self._max_bytes)
+        turn = caller_of(request.scope, caller.account_id)
+        with self._uploading.taken(turn):
+            job_id, folder = await self._jobs.reserve(size)
+            try:
+                target = folder / "input"
+                form = await uploads.receive_form(request, boundary, target, self._max_bytes)
+                callback_url = form.fields.get("callback_url") or None
+                if callback_url is not None:
+                    self._check_callback(callback_url)
+            except BaseException:
+                await asyncio.shield(self._jobs.discard(job_id))  # a cancelled request's as well
+                raise
         # From here on the jobs room cleans up: it may finish what the client has left.
         view = await self._jobs.submit(Upload(
             job_id, folder, form.file_name, form.size_bytes, caller.account_id, callback_url,
-            caller.test,
+            turn, caller.test,
         ))  # fmt: skip
         return Json(wire.job_answer(view))
 
     async def demo(self, request: Request) -> Response:
         """Starts a job with the song that comes with the server."""
         caller = await self._guard.caller(request)
-        job_id, folder = await self._jobs.reserve()
+        job_id, folder = await self._jobs.reserve(demo_song.size())
         try:
             size = await asyncio.to_thread(demo_song.copy_to, folder / "input")
         except BaseException:

@@ -45,8 +45,8 @@ class Services(NamedTuple):
 class JobService(Protocol):
     """The jobs room, seen from here: `server.jobs.service.JobService`, or a fake in the tests."""
 
-    async def reserve(self) -> tuple[str, Path]:
-        """A new job's id and its existing, empty spool folder.
+    async def reserve(self, size: int) -> tuple[str, Path]:
+        """A new job's id and its existing, empty spool folder, for at most `size` bytes.
 
         Raises:
             ServerBusy: too many jobs wait.

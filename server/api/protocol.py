@@ -1,37 +1,90 @@
-"""HTTP on one connection: uvicorn's own protocol, with bounds on what comes before a request.
+"""HTTP on one connection: uvicorn's own protocol, with bounds on what comes before a request, on
+how long an answer may wait for its reader, and on how many connections there are.
 
-Without them one client could send headers for ever, or none at all, and hold the connection and
-the memory. Its own refusals get this API's form.
+Without them one client could send headers for ever, or none at all, or read nothing, and hold the
+connection and the memory. Its own refusals get this API's form.
 """
 
 import asyncio
+import socket
+import struct
 import uuid
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from server.api.sharing import SharedPlaces, network_of
 from server.api.wire import API_VERSION, ENCODER, ErrorAnswer
+from server.errors import ServerBusy
 
 HEADER_BYTES: Final = 64 << 10  # of request line and headers; ordinary requests have under 2 KiB
+CHUNK_BYTES: Final = 32  # of the lines around a chunk of a body: its size, at times a word more
+WRITE_SECONDS: Final = 120.0  # in which a client takes some of what waits for it: players may pause
+NO_LINGER: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
+LOOKS: Final = 8  # at an answer's progress, in that time
 HEADER_SECONDS: Final = 30.0  # from a connection's first moment, or a request's first byte
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses headers that are too large (431) or too slow (408)."""
+    """Refuses headers that are too large (431) or too slow (408), and one connection too many
+    (503); cuts off who does not read."""
+
+    places: ClassVar[SharedPlaces | None] = None  # of all connections; None: as many as come
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
         self._header_bytes = 0
+        self._caller: str | None = None  # who holds a place
+        self._look: asyncio.TimerHandle | None = None
+        self._unread, self._stuck_looks, self._resumed = 0, 0, False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._watch_reader()
         self._await_headers()
+        if self.places is None:
+            return
+        caller = network_of(self.client[0] if self.client else "")
+        try:
+            self.places.take(caller)
+        except ServerBusy as busy:
+            self._refuse(503, busy.message, f"retry-after: {busy.retry_after}\r\n")
+        else:
+            self._caller = caller
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_are_here()
+        if self._look is not None:
+            self._look.cancel()
+        if self.places is not None and self._caller is not None:
+            self.places.leave(self._caller)
+            self._caller = None
         super().connection_lost(exc)
+
+    def _reset(self) -> None:
+        """Ends the connection at once; else the kernel would go on to keep what it has of it."""
+        own = self.transport.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+        self.transport.abort()
+
+    def resume_writing(self) -> None:
+        self._resumed = True
+        super().resume_writing()
+
+    def _watch_reader(self) -> None:
+        """Looks whether the client takes what is written for it, also behind the end of an answer
+        or of the connection: what is closed still waits for its last bytes to be read."""
+        unread = self.transport.get_write_buffer_size()
+        stuck = unread >= self._unread > 0 and not self._resumed
+        self._stuck_looks = self._stuck_looks + 1 if stuck else 0
+        self._unread, self._resumed = unread, False
+        if self._stuck_looks >= LOOKS:
+            self.logger.warning("cut off: nothing is read, by %s", self.client)
+            self._reset()
+            return
+        self._look = self.loop.call_later(WRITE_SECONDS / LOOKS, self._watch_reader)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():  # refused already
@@ -50,7 +103,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_body(self, body: bytes) -> None:
-        self._header_bytes = max(0, self._header_bytes - len(body))
+        lines = min(len(body), CHUNK_BYTES)  # any number of chunks is fine, but not of crumbs
+        self._header_bytes = max(0, self._header_bytes - len(body) - lines)
         super().on_body(body)
 
     def _at_rest(self) -> bool:
@@ -89,7 +143,7 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _refuse(self, status: int, sentence: str) -> None:
+    def _refuse(self, status: int, sentence: str, more: str = "") -> None:
         self._headers_are_here()
         if not self._at_rest():  # nothing may be written into the middle of an answer
             self.transport.close()
@@ -99,10 +153,20 @@ class BoundedProtocol(HttpToolsProtocol):
         headers = (
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
             f"x-request-id: {uuid.uuid4().hex}\r\nx-api-version: {API_VERSION}\r\n"
-            "connection: close\r\n\r\n"
+            "x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n"
+            f"{more}connection: close\r\n\r\n"
         )
         self.logger.warning(
             "refused: %s %s, from %s", status, HTTPStatus(status).phrase, self.client
         )
         self.transport.write(STATUS_LINE[status] + headers.encode() + body)
         self.transport.close()
+
+
+def bounded_protocol(most: int) -> type[BoundedProtocol]:
+    """The protocol of one server's connections, of which there are so many at the most."""
+
+    class Limited(BoundedProtocol):
+        places = SharedPlaces(most, "connections are open")
+
+    return Limited

@@ -4,11 +4,10 @@ Knows neither jobs nor where the spool lies. Holds about 1 MiB of a file, howeve
 """
 
 import asyncio
-import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,12 +17,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import UploadStalled
 from server.api.multipart import Form
-from server.errors import DiskFull, FileTooLarge, InvalidRequest
+from server.errors import FileTooLarge, InvalidRequest
 
 CHUNK: Final = 1 << 20  # bytes: fewer, larger writes, each one hop to a thread
 # A slow phone sends 16 KiB in a few seconds; who needs longer than this only holds the place.
 PATIENCE_S: Final = 30.0
 PATIENCE_BYTES: Final = 16 << 10
+# What every upload has to bring on average, beyond its first half minute: who needs hours for a
+# song holds a place that somebody else waits for.
+LEAST_RATE: Final = 4 << 10  # bytes a second
 # Many clients read no answer before they have sent their body. They get this long to do so.
 LINGER_S: Final = 5.0
 
@@ -43,6 +45,11 @@ class Body(Struct, frozen=True):
     sha256: str
 
 
+def announced(request: Request, max_bytes: int) -> int:
+    """How many bytes a body will have at the most, by its own word or by the limit."""
+    return min(int(request.headers.get("content-length", max_bytes)), max_bytes)
+
+
 async def receive_form(request: Request, boundary: bytes, target: Path, max_bytes: int) -> Received:
     """Streams the form's file to `target`.
 
@@ -51,12 +58,12 @@ async def receive_form(request: Request, boundary: bytes, target: Path, max_byte
     Raises:
         UploadRejected: not one valid form with one file.
         FileTooLarge: more than `max_bytes`, noticed as they arrive.
-        UploadStalled: fewer than 16 KiB came in 30 seconds of waiting.
+        UploadStalled: fewer than 16 KiB came in 30 seconds of waiting, or on average too few.
         ClientDisconnect: the client hung up.
         DiskFull: no room for the file.
     """
     form = Form(boundary, max_bytes)
-    with _full_disk_is_said(), target.open("wb") as file:
+    with target.open("wb") as file:
         async for piece in _body(request.receive):
             form.feed(piece)
             if len(form.pending) >= CHUNK:
@@ -72,7 +79,7 @@ async def receive_body(request: Request, target: Path | None, max_bytes: int) ->
     What it leaves in `target` after an error is the caller's to remove. Raises as `receive_form`.
     """
     sha256, size, pending = hashlib.sha256(), 0, bytearray()
-    with _full_disk_is_said(), nullcontext() if target is None else target.open("wb") as file:
+    with nullcontext() if target is None else target.open("wb") as file:
         async for piece in _body(request.receive):
             size += len(piece)
             if size > max_bytes:
@@ -109,30 +116,23 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
     """
     now = asyncio.get_running_loop().time
     patience, got, more = PATIENCE_S, 0, True
+    left = PATIENCE_S  # of what is allowed on average
     while more:
         began = now()
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(min(patience, left)):
                 message = await receive()
         except TimeoutError:
             raise UploadStalled("The upload stalled") from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         piece, more = message.get("body", b""), message.get("more_body", False)
-        patience, got = patience - (now() - began), got + len(piece)
+        waited = now() - began
+        patience, got = patience - waited, got + len(piece)
+        left += len(piece) / LEAST_RATE - waited
         if got >= PATIENCE_BYTES:
             patience, got = PATIENCE_S, 0
         yield piece
-
-
-@contextmanager
-def _full_disk_is_said() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull("The server has no room for this file") from error
-        raise
 
 
 def _take(data: bytearray, sha256: "hashlib._Hash", file: BinaryIO | None) -> None:

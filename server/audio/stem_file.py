@@ -20,6 +20,7 @@ from msgspec import Struct
 from kernels import quantise
 from server.audio.encode import joint_gain
 from server.audio.mixdown import Mixer, Part, Span, highest
+from server.work.durable import sync_names
 from server.work.scratch import SAMPLE_RATE, part_of
 from server.work.steps import Steps, share
 
@@ -70,6 +71,7 @@ def stem_file(
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)
+        sync_names(target)
 
 
 def describe(stems: Sequence[StemTrack]) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from server.audio.checksum import HEAD, Checksum, Contents
+from server.work.durable import sync_names
 from server.work.scratch import part_of
 
 
@@ -66,11 +67,7 @@ class WholeFile:
         self.contents = self._checksum.finish(os.pread(self.file.fileno(), HEAD, 0))
         os.fsync(self.file.fileno())
         os.replace(self._part, self.target)
-        folder = os.open(self.target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the name too must outlive a power cut
-        finally:
-            os.close(folder)
+        sync_names(self.target)  # they too must outlive a power cut
 
     def _drop(self) -> None:
         self.file.close()

@@ -12,6 +12,7 @@ import numba
 import structlog
 
 import kernels
+from server.audio.budget import CpuBudget
 from server.audio.rendering import RENDERING
 from server.audio.stages import STAGES, Stage
 from server.config import Config
@@ -74,6 +75,11 @@ class ProbeWorker(AudioWorker):
     stages: ClassVar[Mapping[str, Stage]] = {
         "probe": STAGES["probe"]
     }
+    cpu_seconds: ClassVar[float] = 10.0  # for one file; a silent track of ten minutes takes three
+
+    def begin(self, task: Task) -> Steps[Result]:
+        """As `AudioWorker.begin`. Raises AudioError also for a file that takes too long."""
+        return (yield from CpuBudget(self.cpu_seconds).run(super().begin(task)))
 
     def warm_up(self) -> None:
         """Nothing that a probe needs is compiled."""
@@ -84,6 +90,7 @@ class MeasureWorker(ProbeWorker):
 
     pool: ClassVar[str] = "measure"
     stages: ClassVar[Mapping[str, Stage]] = {"measure": STAGES["measure"]}
+    cpu_seconds: ClassVar[float] = 300.0  # an hour of the slowest codec takes a fifth of it
 
 
 def limit_process(memory_mb: int) -> None:

@@ -6,8 +6,8 @@ try when is the dispatcher's business.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import msgspec
@@ -25,6 +25,7 @@ from server.errors import (
 from server.jobs.folders import PEAKS_FOLDER, Folders, free_percent, full_disk_is_said
 from server.jobs.places import ScratchPlaces
 from server.jobs.progress_log import ProgressLog
+from server.jobs.room import DiskRoom
 from server.work.messages import Options, Result, Task
 from server.work.workers import Slot
 from store import Claim, LeaseLost, StageRepository, Track
@@ -40,6 +41,7 @@ class Attempts:
     """Makes attempts and books their ends.
 
     stop: cancels all other attempts at a job's stages; ended: is told when a job has ended.
+    rooms: whose scratch files may lie on the disk.
 
     Attributes:
         suspects: jobs that were at a separation worker with others when it died: each runs alone
@@ -47,12 +49,13 @@ class Attempts:
     """
 
     def __init__(
-        self, stages: StageRepository, folders: Folders, max_attempts: int,
+        self, stages: StageRepository, folders: Folders, rooms: DiskRoom, max_attempts: int,
         stop: Callable[[str], Awaitable[None]], ended: Callable[[], None],
     ) -> None:  # fmt: skip
         self._stages = stages
         self._folders = folders
         self._places = ScratchPlaces(folders)
+        self._rooms = rooms
         self._max_attempts = max_attempts
         self._stop = stop
         self._ended = ended
@@ -119,8 +122,11 @@ class Attempts:
             seconds = msgspec.json.decode(claim.job.request).get("seconds", 0.0)
             await asyncio.to_thread(self._places.open, claim.job.id, seconds)
             result = await slot.run(self._task(claim), self._watch(claim))
+            frames = result.facts["frames"]
+            if not await self._rooms.settle(claim.job, frames):
+                raise DiskFull("The song is longer than it said: it waits for room")
             with full_disk_is_said():
-                await asyncio.to_thread(self._places.settle, claim.job.id, result.facts["frames"])
+                await asyncio.to_thread(self._places.settle, claim.job.id, frames)
             return result
         finally:
             slot.release()  # unless it was used: what follows may take long
@@ -190,21 +196,42 @@ class Attempts:
 
     async def _wait_for_room(self, claim: Claim, reason: str) -> None:
         """A full disk is no job's fault, and it passes. From a faster place the job goes away."""
-        place = self._places.of(claim.job.id)
-        log.error("disk full: the stage waits", place=str(place),
+        job_id, place = claim.job.id, self._places.of(claim.job.id)
+        log.error("disk full: the stage waits", place=str(place), reason=reason,
                   free_percent=free_percent(place.parent))
+        first = claim.stage.name == "decode"
+        if first:  # what waits for its turn holds no room
+            await asyncio.to_thread(self._places.start_over, job_id)
         await asyncio.sleep(DISK_PAUSE)
-        if place.parent == self._folders.fast:
-            await self._move(claim.job.id)
+        if (moved := self._moves.get(job_id)) is not None:
+            await asyncio.wait([moved])  # another of its stages sees to it, and stops this one
+        elif not first and place.parent == self._folders.fast:
+            async with self._held(job_id):
+                with suppress(OSError):  # the disk is full too: the next attempt tries again
+                    await asyncio.to_thread(self._places.to_disk, job_id)
+        elif not first and await self._give_way(claim):
+            return
         await self._book(lambda: self._stages.release(claim.stage, reason, charge=False))
 
-    async def _move(self, job_id: str) -> None:
-        """Takes a job's scratch files to the disk, while none of its stages runs."""
+    async def _give_way(self, claim: Claim) -> bool:
+        """Gives up what was made of a job's input, if another that is due earlier holds room too:
+        where all wait for room, one gets it."""
+        async with self._held(claim.job.id):
+            if not await self._book(lambda: self._rooms.give_way(claim.stage)):
+                return False
+            log.warning("the job gives its room to one that is due earlier")
+            await self._stop(claim.job.id)
+            await asyncio.to_thread(self._places.clear, claim.job.id)
+            await asyncio.to_thread(self._folders.empty, self._folders.outputs / claim.job.id)
+        return True
+
+    @asynccontextmanager
+    async def _held(self, job_id: str) -> AsyncIterator[None]:
+        """None of the job's other stages runs, or begins, meanwhile."""
         moved = self._moves[job_id] = asyncio.get_running_loop().create_future()
         try:
             await self._stop(job_id)
-            with suppress(OSError):  # the disk is full too: the next attempt tries again
-                await asyncio.to_thread(self._places.to_disk, job_id)
+            yield
         finally:
             self._moves.pop(job_id, None)
             moved.set_result(None)

@@ -12,12 +12,14 @@ import structlog
 
 from server.jobs.attempts import Attempts
 from server.jobs.folders import Folders
+from server.jobs.room import DiskRoom
 from server.work.workers import Slot, Workers
 from store import Claim, StageRepository
 
 log = structlog.get_logger()
 POOLS = ("separation", "audio")
 CLAIM_PAUSE = 2.0  # seconds between attempts to claim from a database that refuses
+ROOM_PAUSE = 5.0  # seconds until a job that waits for room on the disk is looked at again
 OFFER_SECONDS = 0.05  # the longest that an answer waits to tell of a job's first stage
 
 
@@ -25,17 +27,20 @@ class Dispatcher:
     """Runs the stages of all jobs. `run()` is its whole life; `wake()` tells of new work."""
 
     def __init__(
-        self, stages: StageRepository, workers: Workers, folders: Folders, max_attempts: int
-    ) -> None:
+        self, stages: StageRepository, workers: Workers, folders: Folders, rooms: DiskRoom,
+        max_attempts: int,
+    ) -> None:  # fmt: skip
         self._stages = stages
         self._workers = workers
-        self._attempts = Attempts(stages, folders, max_attempts, self._stop, self._tell)
+        self._rooms = rooms
+        self._attempts = Attempts(stages, folders, rooms, max_attempts, self._stop, self._tell)
         self.boot = uuid.uuid4().hex
         self._leases = 0
         self._wake = asyncio.Event()
         self._passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running: dict[str, set[asyncio.Task[None]]] = {}
         self._listeners: list[Callable[[], None]] = []
+        self._look_again: asyncio.TimerHandle | None = None
         workers.listen(self.wake)
 
     def listen(self, callback: Callable[[], None]) -> None:
@@ -81,7 +86,8 @@ class Dispatcher:
             lease = f"{self.boot}/{self._leases}"
             claim = None
             try:
-                claim = await self._stages.claim(pool, lease, time.time(), slot.before)
+                decode = await self._next_to_decode() if pool == "audio" else None
+                claim = await self._stages.claim(pool, lease, time.time(), slot.before, decode)
             finally:
                 if claim is None:
                     slot.release()
@@ -89,6 +95,17 @@ class Dispatcher:
                 return
             slot.due = claim.due
             self._start(claim, slot)
+
+    async def _next_to_decode(self) -> str | None:
+        """The job that may be decoded now. What waits for room alone is looked at again soon:
+        nobody tells of files that others remove."""
+        job_id = await self._rooms.next_to_decode()
+        if self._look_again is not None:
+            self._look_again.cancel()
+            self._look_again = None
+        if job_id == "":
+            self._look_again = asyncio.get_running_loop().call_later(ROOM_PAUSE, self.wake)
+        return job_id
 
     def _alone(self, pool: str) -> bool:
         """Whether songs must not meet at a worker, until it is known which of them kills."""

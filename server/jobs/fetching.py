@@ -161,6 +161,7 @@ class Fetcher:
             size = (folder / "input").stat().st_size
             fetched = msgspec.structs.replace(request, size_bytes=size, source_url=None)
         else:
+            await self._intake.rooms.check()
             fetched = await self._sources.fetch(claim.job.id, request, folder)
             await self._stages.set_request(claim.job.id, msgspec.json.encode(fetched).decode())
         self._fetched(claim.job.id)
@@ -169,6 +170,7 @@ class Fetcher:
         facts = await self._intake.measure(account, claim.job.id, folder, options)
         known = with_length(fetched, facts["frames"], self._config)
         credits = None if known.test else math.ceil(known.seconds)
+        await self._intake.keep_room(claim.job, options, known.seconds)
         try:
             await self._stages.settle(
                 claim.stage, msgspec.json.encode(known).decode(), credits, time.time()

@@ -5,12 +5,14 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from server.errors import ConfigError, DiskFull
+from server.work.durable import sync_folder, sync_names
 from server.work.scratch import PART
 
 SECRET_BYTES = 32
@@ -36,8 +38,8 @@ class Folders:
         self.outputs = data_dir / "outputs"
         self.fast = None
         if scratch_dir is not None:
-            self.fast = scratch_dir / f"stembox-{os.getuid()}-{_digest(data_dir)}"
-            self._fast_id = self.fast.with_suffix(".id")
+            self._private = scratch_dir / f"stembox-{os.getuid()}-{_digest(data_dir)}"
+            self.fast, self._fast_id = self._private / "jobs", self._private / "id"
 
     def create(self) -> None:
         """Makes what is missing, for this user alone.
@@ -48,8 +50,12 @@ class Folders:
             raise ConfigError(f"a restore into {self.data_dir} was cut off: give it again")
         for folder in (self.data_dir, self.spool, self.uploads, self.scratch, self.outputs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_names(self.spool)  # and with it those of the others
         if self.fast is not None:
-            make_private(self.fast)
+            make_private(self._private)
+            for name in set(os.listdir(self._private)) - {self.fast.name, self._fast_id.name}:
+                self.remove(self._private, name)  # of an older stembox, or half-written
+            self.fast.mkdir(mode=0o700, exist_ok=True)
             _write_once(self._fast_id, secrets.token_hex().encode())
 
     @property
@@ -72,6 +78,11 @@ class Folders:
         else:
             path.unlink(missing_ok=True)
 
+    def empty(self, folder: Path) -> None:
+        """Removes what lies in a folder."""
+        for name in os.listdir(folder):
+            self.remove(folder, name)
+
     def remove_parts(self, job_id: str) -> None:
         """Removes what attempts that died have left half-written among a job's outputs."""
         for part in (self.outputs / job_id).rglob(f"*{PART}"):
@@ -86,15 +97,6 @@ def free_percent(folder: Path) -> float:
     """Share of a folder's disk that is free."""
     usage = shutil.disk_usage(folder)
     return 100 * usage.free / usage.total
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames within a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -122,8 +124,9 @@ def _write_once(path: Path, data: bytes) -> None:
     """Makes a file that only this user reads, unless it is there."""
     if path.exists():
         return
-    part = path.with_suffix(f".{os.getpid()}{PART}")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PART}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW  # nobody's but ours
+    with open(os.open(part, flags, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -142,13 +145,23 @@ def socket_path(data_dir: Path, name: str) -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """A folder of this user's below one that others may write to. Raises ConfigError."""
+    """A folder that only this user may enter, below one that others may write to.
+
+    Its name can be guessed: what somebody else has put there, or may put into it, is not used.
+
+    Raises ConfigError.
+    """
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        found, above = os.lstat(folder), os.stat(folder.parent)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be made: {error.strerror}") from None
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise ConfigError(f"{folder} belongs to someone else")
+    if found.st_mode & 0o077:
+        raise ConfigError(f"{folder} is open to others: remove it, or close it (chmod 700)")
+    if above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX:
+        raise ConfigError(f"{folder.parent} lets everybody replace what lies in it (chmod +t)")
 
 
 def _digest(data_dir: Path) -> str:

@@ -37,11 +37,9 @@ class ScratchPlaces:
 
         What earlier attempts left is removed: after the machine's crash it cannot be trusted.
         """
-        for file in (self._disk / job_id).glob("*.f32*"):
-            file.unlink(missing_ok=True)
+        self.clear(job_id)
         if self._fast is None:
             return
-        shutil.rmtree(self._fast / job_id, ignore_errors=True)
         if (self._disk / job_id / STAYS).exists():
             return
         frames = math.ceil((seconds + 1) * SAMPLE_RATE)  # a claim may be rounded
@@ -51,6 +49,19 @@ class ScratchPlaces:
                 _book(self._fast / job_id, frames)
         except OSError:  # the place is gone: there is always the disk
             shutil.rmtree(self._fast / job_id, ignore_errors=True)
+
+    def clear(self, job_id: str) -> None:
+        """Removes what was decoded and made of it; the input stays."""
+        for file in (self._disk / job_id).glob("*.f32*"):
+            file.unlink(missing_ok=True)
+        if self._fast is not None:
+            shutil.rmtree(self._fast / job_id, ignore_errors=True)
+
+    def start_over(self, job_id: str) -> None:
+        """As `clear`, for a job that found no room: from then on it stays on the disk."""
+        if self.of(job_id).parent != self._disk:
+            (self._disk / job_id / STAYS).touch()
+        self.clear(job_id)
 
     def settle(self, job_id: str, frames: int) -> None:
         """The song is decoded, and `frames` long. Raises OSError, if it goes to a disk that is

@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -20,8 +20,10 @@ from server.config import Config
 from server.errors import JobNotFound, ServerBusy, StageFailed, WorkerGone, WorkerLost
 from server.jobs.folders import Folders
 from server.jobs.mixing import COLORS, MixOrder, Term, sheet, stem_sheets
+from server.jobs.room import DiskRoom
 from server.jobs.track_places import total_frames
 from server.work.messages import Options, Task
+from server.work.scratch import FRAME_BYTES
 from server.work.workers import Workers
 from store import Job, JobRepository
 
@@ -34,11 +36,11 @@ RETRY_AFTER = 10  # seconds
 
 
 class Renders:
-    """All renderings of one server. check_room: raises DiskFull."""
+    """All renderings of one server. rooms: the disk that they go to."""
 
     def __init__(
         self, config: Config, jobs: JobRepository, folders: Folders, workers: Workers,
-        check_room: Callable[[], None],
+        rooms: DiskRoom,
     ) -> None:  # fmt: skip
         self._samples = {
             "WAV": config.pipeline.wav_format, "FLAC": config.stemsplit.flac_format, "MP3": "PCM_16"
@@ -46,7 +48,7 @@ class Renders:
         self._jobs = jobs
         self._outputs = folders.outputs
         self._workers = workers
-        self._check_room = check_room
+        self._rooms = rooms
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._running: dict[Path, asyncio.Task[Path]] = {}
 
@@ -107,7 +109,6 @@ class Renders:
             return path
         running = self._running.get(path)
         if running is None:
-            self._check_room()
             if len(self._running) >= MOST_WAITING:
                 raise ServerBusy("Too many mixes are being rendered", RETRY_AFTER)
             task = Task(
@@ -129,7 +130,11 @@ class Renders:
             if await asyncio.to_thread(path.exists):  # it was made while that was looked up
                 return path
             began = time.monotonic()
-            await self._run(task)
+            await self._rooms.promise(task.id, task.facts["count"] * FRAME_BYTES)
+            try:
+                await self._run(task)
+            finally:
+                self._rooms.forget(task.id)
             log.info("rendered", job=task.job, stage=task.stage, file=path.name,
                      seconds=round(time.monotonic() - began, 3))  # fmt: skip
         await asyncio.to_thread(_forget_oldest, path)

@@ -16,8 +16,9 @@ from server.config import Config
 from server.engine import catalog
 from server.errors import JobNotFound
 from server.jobs.dispatcher import Dispatcher
-from server.jobs.intake import Intake
+from server.jobs.intake import LIKELY_RATE, Intake
 from server.jobs.plan import PIPELINE, StageView, heard_of, shown_stages
+from server.jobs.room import with_room
 from server.jobs.track_files import Checksums, TrackFile
 from server.work.messages import Options
 from server.work.workers import Workers
@@ -36,6 +37,7 @@ class Upload(Struct, frozen=True):
     size_bytes: int
     account_id: str | None = None
     callback_url: str | None = None
+    caller: str = ""  # whose turn it takes
     test: bool = False
 
 
@@ -66,14 +68,14 @@ class JobService:
         self._dispatcher = dispatcher
         self._checksums = Checksums(jobs)
 
-    async def reserve(self) -> tuple[str, Path]:
-        """Admits a new upload: its job's id and an empty folder for its bytes.
+    async def reserve(self, size: int) -> tuple[str, Path]:
+        """Admits a new upload of so many bytes: its job's id and an empty folder for them.
 
         Raises:
             ServerBusy: too many jobs wait.
             DiskFull: the disk has too little room.
         """
-        return await self._intake.reserve()
+        return await self._intake.reserve(size)
 
     async def discard(self, job_id: str) -> None:
         """Forgets an upload and removes its bytes."""
@@ -84,10 +86,14 @@ class JobService:
 
         Raises:
             UnsupportedFormat, AudioError: its bytes are no audio; nothing is left of it.
+            ServerBusy, DiskFull: it came in, and there is no room for its job.
         """
         try:
             options = self._options(upload)
-            facts = await self._intake.look(upload.job_id, upload.folder, options)
+            await self._intake.enter(upload.job_id)
+            facts = await self._intake.look(
+                upload.job_id, upload.folder, options, caller=upload.caller
+            )
         except BaseException:
             await asyncio.shield(self.discard(upload.job_id))
             raise
@@ -95,14 +101,16 @@ class JobService:
         return await asyncio.shield(self._accept(upload, options, facts["seconds"]))
 
     async def _accept(self, upload: Upload, options: Options, claimed: float | None) -> JobView:
-        # What the file says of its length decides only who goes first.
-        seconds = min(claimed, options.max_seconds) if claimed and claimed > 0 else 0.0
+        # What the file says of its length decides who goes first, and how much room is kept for
+        # it, until it is decoded; one that says nothing is taken for a lightly coded one.
+        seconds = claimed if claimed and claimed > 0 else upload.size_bytes / LIKELY_RATE
+        seconds = min(seconds, options.max_seconds)
         request = msgspec.json.encode({"seconds": seconds}).decode()
-        job = await self._intake.accept(NewJob(
+        job = await self._intake.accept(with_room(NewJob(
             id=upload.job_id, api="pipeline", options=msgspec.json.encode(options).decode(),
             plan=PIPELINE, created_at=time.time(), account_id=upload.account_id,
             callback_url=upload.callback_url, request=request,
-        ))  # fmt: skip
+        ), seconds))  # fmt: skip
         log.info("job accepted", job=job.id, file=upload.file_name, bytes=upload.size_bytes,
                  model=options.model)
         await self._dispatcher.offer()

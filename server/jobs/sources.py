@@ -13,9 +13,10 @@ import msgspec
 from server.audio.sources.sniffing import suffix_of
 from server.config import Config
 from server.errors import Unreachable
-from server.jobs.folders import full_disk_is_said, sync_folder
+from server.jobs.folders import full_disk_is_said
 from server.jobs.orders import Request
 from server.net import DownloadLimits
+from server.work.durable import sync_folder
 from server.work.scratch import part_of
 
 NOW_SECONDS: Final = 5.0  # for a source that is fetched before the answer; slower ones come later

@@ -22,6 +22,7 @@ from server.jobs.intake import Intake
 from server.jobs.keyed import KeyedSemaphore
 from server.jobs.orders import Created, Order, Request, SplitJob, with_length
 from server.jobs.plan import heard_of, split_plan
+from server.jobs.room import with_room
 from server.jobs.simulating import check_simulation, simulation
 from server.jobs.track_files import TrackFile
 from server.jobs.uploads import Uploads
@@ -164,8 +165,10 @@ class SplitService:
     ) -> bytes:
         check_simulation(order)
         await self._check_account(order)
-        job_id, folder = await self._intake.reserve()
+        fetched = 0 if order.source_url is None else self._config.limits.max_upload_mb << 20
+        job_id, folder = await self._intake.reserve(fetched)
         try:
+            await self._intake.enter(job_id)
             request = self._request(order)
             async with self._turns.enter(order.account_id):
                 found = await self._bring_in(order, request, job_id, folder)
@@ -219,7 +222,7 @@ class SplitService:
         estimate = math.ceil((pace or FIRST_PACE) * (waiting + request.seconds))
         answer = render(Created(job_id, now, request, credits, estimate))
         try:
-            await self._intake.accept(NewJob(
+            await self._intake.accept(with_room(NewJob(
                 id=job_id, api="stemsplit", options=msgspec.json.encode(options).decode(),
                 plan=split_plan(OUTPUTS[order.output_type], known, bool(simulation(request))),
                 created_at=now,
@@ -228,7 +231,7 @@ class SplitService:
                 seconds=credits if known and not order.test else None,
                 idempotency_record=once
                 and IdempotencyRecord(*once, answer.decode(), _remembered()),
-            ))  # fmt: skip
+            ), request.seconds))  # fmt: skip
         except InsufficientCredits:
             raise NotEnoughCredits(credits) from None
         log.info("job accepted", job=job_id, account=order.account_id, file=request.file_name,

@@ -11,6 +11,11 @@ FILE: Final = Path(__file__).with_name("demo.opus")
 NAME: Final = "Demo song.opus"
 
 
+def size() -> int:
+    """The file's bytes."""
+    return FILE.stat().st_size
+
+
 def copy_to(target: Path) -> int:
     """Writes the file's bytes to `target`, synced; their number. Raises OSError."""
     data = FILE.read_bytes()

@@ -13,9 +13,10 @@ from msgspec import Struct
 
 from server import __version__
 from server.errors import StemboxError
-from server.jobs.folders import Folders, full_disk_is_said, sync_folder
+from server.jobs.folders import Folders, full_disk_is_said
 from server.upkeep.archive import ArchiveWriter, Manifest
 from server.upkeep.reporting import Meter, Report
+from server.work.durable import sync_folder
 from server.work.scratch import PART
 from store.audit import Expected, expected_files
 from store.copying import opened_copy

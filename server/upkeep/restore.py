@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from server.errors import StemboxError
-from server.jobs.folders import RESTORING, Folders, full_disk_is_said, sync_folder
+from server.jobs.folders import RESTORING, Folders, full_disk_is_said
 from server.upkeep.archive import unpack
 from server.upkeep.audit import missing_files
 from server.upkeep.backup import DATABASE, SECRETS
 from server.upkeep.reporting import Meter, Report
+from server.work.durable import sync_folder
 from store.audit import Finding, check_database, expected_files
 from store.copying import opened_copy
 from store.restoring import Settled, settle

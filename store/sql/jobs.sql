@@ -1,6 +1,8 @@
 -- name: insert_job
-INSERT INTO jobs (id, api, state, options, created_at, account_id, request, callback_url)
-VALUES (:id, :api, 'processing', :options, :now, :account_id, :request, :callback_url);
+INSERT INTO jobs (id, api, state, options, created_at, account_id, request, callback_url,
+    scratch_bytes, output_bytes)
+VALUES (:id, :api, 'processing', :options, :now, :account_id, :request, :callback_url,
+    :scratch_bytes, :output_bytes);
 
 -- name: insert_stage
 INSERT INTO stages (job_id, name, position, pool, state, late)

@@ -1,6 +1,6 @@
 -- name: claim
 -- The earliest stage whose needs are all met, of the job that is due first, if it is due before
--- `before`. The attempt counts from here.
+-- `before`; to be decoded, only the job `decode`, unless that is NULL. The attempt counts from here.
 UPDATE stages
 SET state = 'processing', attempt = attempt + 1, lease = :lease,
     started_at = coalesce(started_at, :now), error = NULL
@@ -8,6 +8,7 @@ WHERE (job_id, name) IN (
     SELECT s.job_id, s.name
     FROM stages s JOIN jobs j ON j.id = s.job_id
     WHERE s.pool = :pool AND s.state = 'pending' AND j.due + s.grace < :before
+      AND (s.name <> 'decode' OR :decode IS NULL OR s.job_id = :decode)
       AND s.state IN ('pending', 'processing')  -- what lets SQLite use the index of such stages
       AND (j.state = 'processing' OR (s.late AND j.state = 'completed'))
       AND NOT EXISTS (

@@ -17,3 +17,20 @@ DELETE FROM uploads WHERE expires_at < :before;
 
 -- name: select_keys
 SELECT key FROM uploads;
+
+-- name: outstanding
+-- What an account has asked for and not sent, and bytes of it that lie here.
+SELECT count(*) FILTER (WHERE size IS NULL AND expires_at > :now) AS tickets,
+    coalesce(sum(size) FILTER (WHERE NOT gone), 0) AS bytes
+FROM uploads WHERE account_id = :account_id;
+
+-- name: use_upload
+UPDATE uploads SET used_at = :now WHERE key = :key;
+
+-- name: drop_oldest_used
+-- Of which a job was made the longest ago: its bytes go, what is known of it stays.
+UPDATE uploads SET gone = 1 WHERE key = (
+    SELECT key FROM uploads
+    WHERE account_id = :account_id AND used_at IS NOT NULL AND NOT gone
+    ORDER BY used_at LIMIT 1)
+RETURNING key;

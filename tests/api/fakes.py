@@ -94,7 +94,7 @@ class FakeJobs:
         """Everything that lies in the spool, folders as well."""
         return sorted(self.spool.rglob("*")) if self.spool.exists() else []
 
-    async def reserve(self) -> tuple[str, Path]:
+    async def reserve(self, size: int) -> tuple[str, Path]:
         if self.reserve_error:
             raise self.reserve_error
         job_id = str(uuid.uuid4())
@@ -198,7 +198,7 @@ def ask(app: ASGIApp, method: str, path: str, **kwargs: Any) -> httpx.Response:
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp, http: str = "httptools") -> Iterator[int]:
+def serving(app: ASGIApp, http: Any = "httptools") -> Iterator[int]:
     """A real server for `app` on a random port of the loopback interface; yields the port."""
     config = uvicorn.Config(app, log_level="warning", access_log=False, http=http, lifespan="off")
     server = uvicorn.Server(config)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from server.api import create_app
+from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, Signer
 from server.api.v1 import all_routes
 from server.api.v1.openapi import document
@@ -112,7 +113,7 @@ def error(answer: httpx.Response) -> tuple[int, str]:
 
 def test_the_document_has_the_routes_that_there_are() -> None:
     services = fake_services()
-    routes = all_routes(CONFIG, services, Signer(b"s" * 32))
+    routes = all_routes(CONFIG, services, Signer(b"s" * 32), SharedPlaces(2, "uploads"))
     served = {(route.path, method.lower()) for route in routes for method in route.methods or ()
               if method != "HEAD"}  # fmt: skip
     told = {(path, method) for path, item in document(CONFIG)["paths"].items()

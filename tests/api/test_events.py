@@ -81,6 +81,9 @@ class Request:
     headers: dict[str, str] = {}  # noqa: RUF012
     state = type("State", (), {})()
 
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.scope = {"client": (host, 1)}
+
 
 def play(look: Callable[[], Awaitable[Look]], monkeypatch: pytest.MonkeyPatch, count: int) -> bytes:
     """The first pieces of a stream, without the waiting."""
@@ -112,7 +115,7 @@ def test_a_quiet_stream_is_kept_open(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "MOST_STREAMS", 2)
+    monkeypatch.setattr(events, "MOST_STREAMS", 4)
 
     async def look() -> Look:
         return Look(b"{}", False)
@@ -133,6 +136,7 @@ def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         answers = [await streams.answer(Request(), look) for _ in range(2)]
         with pytest.raises(ServerBusy):
             await streams.answer(Request(), look)
+        answers.append(await streams.answer(Request("10.0.0.1"), look))  # others have theirs
         for answer in answers:
             with pytest.raises(OSError, match="gone"):
                 await answer({"type": "http"}, receive, sent)

@@ -1,5 +1,7 @@
 """The form parser: names, limits, and bodies that come in pieces of any size."""
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,3 +195,49 @@ def test_boundaries() -> None:
     assert boundary_of('Multipart/Form-Data; charset=utf-8; Boundary="a b"') == b"a b"
     with pytest.raises(UploadRejected, match="too long"):
         Form(b"B" * 1000, LIMIT)
+
+
+@pytest.mark.parametrize("name", ["same", None])
+def test_parts_are_counted_whatever_their_names(name: str | None) -> None:
+    """Four megabytes of tiny parts are forty thousand: they end at the first few."""
+    names = (name or f"n{number}" for number in range(40_000))
+    body = b"".join(part(f'name="{one}"', b"") for one in names)
+    pieces = [body[start : start + 4096] for start in range(0, len(body), 4096)]
+    fed, error = fed_until_refused(Form(b"B", LIMIT), pieces)
+    assert str(error) == f"More than {MAX_FIELDS} form fields"
+    assert fed < 8192
+
+
+def fed_until_refused(form: Form, pieces: Iterable[bytes]) -> tuple[int, Exception]:
+    """How many bytes were taken, and what refused the next piece."""
+    fed = 0
+    for piece in pieces:
+        try:
+            form.feed(piece)
+        except (UploadRejected, FileTooLarge) as error:
+            return fed, error
+        fed += len(piece)
+    raise AssertionError("nothing was refused")
+
+
+@pytest.mark.parametrize(
+    ("before", "filler"),
+    [(b"", b"\r\n"), (FILE + END, b"\r\n"), (FILE + END, b"--B\r\n"),
+     (part('name="file"; filename="a.wav"', bytes(LIMIT)) + END, b"x")],
+    ids=["line breaks first", "line breaks last", "boundaries last", "behind a large file"],
+)
+def test_what_is_no_byte_of_the_file_is_bounded_by_itself(before: bytes, filler: bytes) -> None:
+    """However large a file may be, it gives no room for more than its own bytes."""
+    form = Form(b"B", 500 * LIMIT)
+    form.feed(before)
+    pieces = [filler * (65536 // len(filler))] * 64
+    fed, error = fed_until_refused(form, pieces)
+    assert isinstance(error, FileTooLarge)
+    assert "beside its file" in str(error)
+    assert fed <= MAX_OVERHEAD
+
+
+def test_a_file_with_what_surrounds_it_passes_to_the_byte() -> None:
+    fields = b"".join(part(f'name="n{number}"', bytes(MAX_FIELD_BYTES)) for number in range(16))
+    form, data = parse(fields + part('name="file"; filename="a.wav"', bytes(LIMIT)) + END)
+    assert (len(form.fields), len(data)) == (16, LIMIT)

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp
 
 from server.api import openapi
 from server.api.pipeline import Pipeline
+from server.api.sharing import SharedPlaces
 from server.config import Config
 
 from .fakes import FakeJobs, ask, fake_services
@@ -15,7 +16,8 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
 def test_document_and_routes_are_equal(app: ASGIApp, config: Config, jobs: FakeJobs) -> None:
-    routes = [*Pipeline(config, jobs, None, fake_services()).routes(), openapi.route()]
+    pipeline = Pipeline(config, jobs, None, fake_services(), SharedPlaces(2, "uploads"))
+    routes = [*pipeline.routes(), openapi.route()]
     # HEAD comes with every GET, as the document says in its description.
     served = {(route.path, m.lower()) for route in routes for m in route.methods or ()}
     served -= {(path, "head") for path, method in served if method == "get"}
@@ -40,5 +42,5 @@ def test_errors_are_documented(app: ASGIApp) -> None:
     process = paths["/process"]["post"]["responses"]
     assert set(process) == {*("200", "400", "401", "403", "408", "413", "429", "500", "503", "507")}
     assert set(paths["/download/{job_id}/all"]["get"]["responses"]) == {
-        *("200", "206", "304", "401", "403", "404", "409", "416", "429", "500")
+        *("200", "206", "304", "401", "403", "404", "409", "416", "429", "500", "503", "507")
     }

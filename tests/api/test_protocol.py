@@ -6,16 +6,19 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api import protocol
-from server.api.protocol import BoundedProtocol
+from server.api.protocol import BoundedProtocol, bounded_protocol
 from server.config import Config
 
-from .fakes import FakeJobs, app_of
+from .fakes import FakeJobs, app_of, serving, wait_until
+
+ESTABLISHED = 1
 
 
 @pytest.fixture
@@ -153,3 +156,96 @@ def test_a_request_sent_ahead_waits_for_its_turn(bounded: int, jobs: FakeJobs) -
             answer += data
     assert answer.count(b"HTTP/1.1 ") == 2
     assert b"slowly" in answer
+
+
+def test_a_body_in_many_chunks_is_no_large_header(bounded: int) -> None:
+    """Twenty thousand chunks: their lines are more than headers may have."""
+    head = b"POST /process HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    form = b"Connection: close\r\nContent-Type: multipart/form-data; boundary=B\r\n\r\n"
+    start = b'--B\r\nContent-Disposition: form-data; name="file"; filename="song.wav"\r\n\r\n'
+    pieces = [start, *[bytes(100)] * 20_000, b"\r\n--B--\r\n"]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    assert talk(bounded, head + form, chunks + b"0\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_in_crumbs_is_refused(bounded: int) -> None:
+    head = b"POST /process HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    form = b"Content-Type: multipart/form-data; boundary=B\r\n\r\n"
+    answer = talk(bounded, head + form, *[b"1\r\nx\r\n" * 1000] * 100, pause=0.001)
+    assert not answer or b"HTTP/1.1 4" in answer
+
+
+@contextmanager
+def unread(port: int, *requests: bytes) -> Iterator[socket.socket]:
+    """A client that asks for much and reads nothing, with little room for what it does not read."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(20)
+    with client:
+        client.connect(("127.0.0.1", port))
+        for request in requests:
+            client.sendall(request)
+        yield client
+
+
+def state_of(client: socket.socket) -> int:
+    """Linux's state of a connection (the first byte of tcp_info)."""
+    return client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
+@pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
+def test_who_reads_nothing_is_cut_off(
+    bounded: int, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch, close: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 0.4)
+    job = jobs.finished(size=30_000_000)
+    ask = f"GET /download/{job.id}/vocals HTTP/1.1\r\nHost: x\r\n".encode() + close + b"\r\n"
+    with unread(bounded, ask) as client:
+        wait_until(lambda: state_of(client) != ESTABLISHED)
+        got = 0
+        with suppress(ConnectionError):
+            while data := client.recv(65536):
+                got += len(data)
+        assert got < 30_000_000
+
+
+def test_who_reads_slowly_gets_all_of_it(
+    bounded: int, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A little in every eighth of the time is enough, for as long as it takes."""
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 8.0)
+    job = jobs.finished(size=8_000_000)
+    ask = f"GET /download/{job.id}/vocals HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with unread(bounded, ask.encode()) as client:
+        got = b""
+        for _ in range(20):
+            time.sleep(0.05)
+            got += client.recv(65536)
+        while data := client.recv(1 << 20):
+            got += data
+    body = got.partition(b"\r\n\r\n")[2]
+    assert body == job.tracks["vocals"].path.read_bytes()
+
+
+def test_connections_are_shared_between_callers(config: Config, jobs: FakeJobs) -> None:
+    limited = bounded_protocol(8)
+    with serving(app_of(config, jobs), http=limited) as port:
+        clients = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(4)]
+        try:
+            wait_until(lambda: limited.places is not None and limited.places._taken.total() == 4)
+            status, sentence = refusal(talk(port))
+            assert (status, sentence) == (503, "Too many connections are open; try again later")
+            assert b"retry-after: " in talk(port)
+            clients[0].sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert clients[0].recv(4096).startswith(b"HTTP/1.1 200"), "who is in is served"
+            other = socket.create_connection(("127.0.0.1", port), timeout=10,
+                                             source_address=("127.0.0.2", 0))
+            clients.append(other)
+            other.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert other.recv(4096).startswith(b"HTTP/1.1 200"), "another one finds a place"
+            clients.pop(1).close()
+            wait_until(lambda: limited.places is not None and limited.places._taken.total() == 4)
+        finally:
+            for client in clients:
+                client.close()
+        wait_until(lambda: limited.places is not None and limited.places._taken.total() == 0)

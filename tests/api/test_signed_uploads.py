@@ -13,7 +13,7 @@ import pytest
 from server.api import create_app
 from server.api.signing import BASE, Signer
 from server.config import load
-from server.errors import DiskFull, MissingKey
+from server.errors import DiskFull, MissingKey, UploadNotFound
 from server.jobs import uploads as module
 from server.jobs.folders import Folders
 from server.jobs.uploads import Uploads
@@ -45,8 +45,8 @@ class World:
     def __init__(self, root: Path, db: Database, account: str) -> None:
         self.folders, self.full = Folders(root), False
         self.folders.create()
-        self.account = account
-        self.uploads = Uploads(UploadRepository(db), self.folders, self._check_room)
+        self.account, self.promised, self.db = account, {}, db
+        self.uploads = Uploads(UploadRepository(db), self.folders, self)  # type: ignore[arg-type]
         config = load(environ={}, flags={"limits.max_upload_mb": 4,
                                          "limits.requests_per_minute": 100_000})
         services = fake_services()._replace(accounts=OneAccount(account), uploads=self.uploads)
@@ -55,9 +55,16 @@ class World:
                                       headers={"Authorization": "Bearer k"})
         self.app = app
 
-    def _check_room(self) -> None:
+    async def check(self) -> None:
         if self.full:
             raise DiskFull("full")
+
+    async def promise(self, name: str, wanted: int) -> None:
+        await self.check()
+        self.promised[name] = wanted
+
+    def forget(self, name: str) -> None:
+        self.promised.pop(name, None)
 
     async def ticket(self, **body: str) -> dict[str, Any]:
         answer = await self.http.post(f"{BASE}/upload", json={"filename": "a.mp3"} | body)
@@ -382,5 +389,74 @@ def test_long_names_are_shortened(play, name: str) -> None:
         assert kept.endswith(".flac")
         assert name.startswith(kept.removesuffix(".flac"))
         assert ticket["uploadKey"].endswith("/input.flac")
+
+    play(test)
+
+
+def limited(world: World, tickets: int, size: int) -> None:
+    """Lets the account have so many tickets, and so many bytes."""
+    world.uploads._most_tickets, world.uploads._most_bytes = tickets, size
+
+
+def test_tickets_of_an_account_that_wait_for_their_files_are_bounded(play) -> None:
+    async def test(world: World) -> None:
+        limited(world, 3, 1 << 30)
+        asked = [world.http.post(f"{BASE}/upload", json={"filename": "a.mp3"}) for _ in range(8)]
+        answers = await asyncio.gather(*asked)
+        granted = [answer.json() for answer in answers if answer.status_code == 200]
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert (len(granted), {answer.status_code for answer in refused}) == (3, {429})
+        assert {answer.json()["error"]["code"] for answer in refused} == {"RATE_LIMIT_EXCEEDED"}
+        assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+        assert (await world.put(granted[0]["uploadUrl"]))[0] == 200
+        await world.ticket()  # the one that has its file counts no more
+
+    play(test)
+
+
+def test_bytes_of_an_account_that_wait_for_jobs_are_bounded(play) -> None:
+    async def test(world: World) -> None:
+        limited(world, 100, 3 * len(SONG))
+        urls = [(await world.ticket())["uploadUrl"] for _ in range(8)]
+        told = await asyncio.gather(*(world.put(url) for url in urls))
+        assert sorted(status for status, _ in told) == [200] * 3 + [429] * 5
+        assert len(world.lying()[0]) == 3
+        assert world.lying()[1] == []
+        answer = await world.http.post(f"{BASE}/upload", json={"filename": "a.mp3"})
+        assert answer.status_code == 429, "before anything is sent in vain"
+        assert "wait for a job" in answer.json()["error"]["message"]
+
+    play(test)
+
+
+def test_uploads_that_have_their_job_give_way_to_new_ones(play, tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        limited(world, 100, 3 * len(SONG))
+        tickets = []
+        for number in range(6):
+            ticket = await world.ticket()
+            assert (await world.put(ticket["uploadUrl"]))[0] == 200
+            folder = tmp_path / f"job{number}"
+            folder.mkdir()
+            await world.uploads.take(world.account, ticket["uploadKey"], folder)
+            tickets.append(ticket)
+        assert len(world.lying()[0]) == 3
+        for number in range(6):
+            assert (tmp_path / f"job{number}" / "input").read_bytes() == SONG, "a job's own"
+        assert (await world.put(tickets[0]["uploadUrl"]))[0] == 200, "the same again, as ever"
+        assert (await world.put(tickets[0]["uploadUrl"], b"other"))[0] == 409
+        with pytest.raises(UploadNotFound):
+            await world.uploads.take(world.account, tickets[0]["uploadKey"], tmp_path)
+
+    play(test)
+
+
+def test_accounts_do_not_share_their_bounds(play) -> None:
+    async def test(world: World) -> None:
+        limited(world, 1, len(SONG))
+        assert (await world.put((await world.ticket())["uploadUrl"]))[0] == 200
+        accounts = AccountRepository(world.db)
+        other = await accounts.ensure("bob", 1.0)
+        await world.uploads.ticket(other, "a.mp3")
 
     play(test)

@@ -233,15 +233,15 @@ def test_a_full_disk_is_507(client: httpx.Client, jobs: FakeJobs) -> None:
     """The device answers every write as a full disk does."""
     reserve = jobs.reserve
 
-    async def reserve_on_a_full_disk() -> tuple[str, Path]:
-        job_id, folder = await reserve()
+    async def reserve_on_a_full_disk(size: int) -> tuple[str, Path]:
+        job_id, folder = await reserve(size)
         (folder / "input").symlink_to("/dev/full")
         return job_id, folder
 
     jobs.reserve = reserve_on_a_full_disk  # type: ignore[method-assign]
     answer = client.post("/process", files={"file": ("song.wav", bytes(3 * MB))})
     assert answer.status_code == 507
-    assert answer.json() == {"detail": "The server has no room for this file"}
+    assert answer.json() == {"detail": "The server's disk is full; try again later"}
     assert jobs.spooled() == []
 
 
@@ -304,10 +304,12 @@ def body_at(pace: list[tuple[float, int]], between_s: float = 0.0) -> int:
 
 
 def test_patience_is_for_honest_clients_only() -> None:
-    assert body_at([(9, 6 << 10)] * 100) == 600 << 10  # slow, but it comes
+    assert body_at([(9, 36 << 10)] * 100) == 3600 << 10  # slow, but it comes
     assert body_at([(29, 100)]) == 100
     assert body_at([(1, 1 << 10)] * 20, between_s=1000) == 20 << 10  # our disk is slow
-    for pace in ([(31.0, 100)], [(1.0, 1)] * 40, [(29.0, 20 << 10), (31.0, 1)]):
+    assert body_at([(1, 120 << 10), *[(9, 6 << 10)] * 4]) == 144 << 10  # it was fast before
+    for pace in ([(31.0, 100)], [(1.0, 1)] * 40, [(29.0, 20 << 10), (31.0, 1)],
+                 [(9.0, 6 << 10)] * 100, [(1.0, 1000)] * 100):
         with pytest.raises(UploadStalled):
             body_at(pace)
 

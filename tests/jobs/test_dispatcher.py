@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -16,8 +17,10 @@ from server.jobs import dispatcher as dispatcher_module
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.folders import Folders
 from server.jobs.plan import PIPELINE, shown_stages
+from server.jobs.room import DiskRoom, with_room
 from server.work.messages import FinishedTrack, Options, Result, Task
 from store import Database, JobRepository, StageRepository, Track
+from tests.jobs.test_places import Usage
 from tests.store.conftest import new_job
 
 OPTIONS = msgspec.json.encode(Options(
@@ -84,11 +87,14 @@ def play(
         folders.create()
         async with Database(folder / "t.db") as database:
             jobs, crew = JobRepository(database), PretendedWorkers(behave)
-            dispatcher = Dispatcher(jobs.stages, crew, folders, max_attempts=3)
+            dispatcher = Dispatcher(
+                jobs.stages, crew, folders, DiskRoom(jobs.rooms, folders, 0), max_attempts=3
+            )
             for i in range(jobs_wanted):
                 (folders.scratch / f"j{i}").mkdir()
-                job = new_job(f"j{i}", float(i), PIPELINE, OPTIONS)
-                await jobs.create(msgspec.structs.replace(job, request='{"seconds": 1.0}'))
+                (folders.outputs / f"j{i}").mkdir()
+                job = new_job(f"j{i}", float(i), PIPELINE, OPTIONS, request='{"seconds": 1.0}')
+                await jobs.create(with_room(job, 1.0) if OPTIONS != "{}" else job)
             loop = asyncio.create_task(dispatcher.run())
             dispatcher.wake()
             if stop_after is None:
@@ -193,6 +199,7 @@ def test_a_job_leaves_a_faster_place_that_is_full(
     monkeypatch: pytest.MonkeyPatch, full: str
 ) -> None:
     monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1e12, 0, 1e12))
 
     def behave(task: Task, run: int):
         folder = Path(task.scratch)
@@ -276,7 +283,9 @@ def test_an_offered_job_has_begun_when_a_worker_is_free(
         async with Database(tmp_path / "t.db") as database:
             jobs = JobRepository(database)
             crew = PretendedWorkers(lambda task, run: 60.0)
-            dispatcher = Dispatcher(jobs.stages, crew, folders, max_attempts=3)
+            dispatcher = Dispatcher(
+                jobs.stages, crew, folders, DiskRoom(jobs.rooms, folders, 0), max_attempts=3
+            )
             loop = asyncio.create_task(dispatcher.run())
             for i in range(4):  # three places in the pool
                 await jobs.create(new_job(f"j{i}", float(i), PIPELINE, OPTIONS))

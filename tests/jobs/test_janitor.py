@@ -12,6 +12,7 @@ import structlog
 from server.jobs.clock import Clock
 from server.jobs.folders import Folders
 from server.jobs.janitor import Janitor
+from server.jobs.room import DiskRoom
 from server.jobs.uploads import KEPT_SECONDS, Uploads
 from server.jobs.webhooks import SHARES
 from store import (
@@ -55,7 +56,7 @@ def play(tmp_path: Path):
             folders.create()
             async with Database(tmp_path / "t.db") as db:
                 jobs, tickets = JobRepository(db), UploadRepository(db)
-                uploads = Uploads(tickets, folders, lambda: None)
+                uploads = Uploads(tickets, folders, DiskRoom(jobs.rooms, folders, 0))
                 janitor = Janitor(jobs, folders, uploads, WebhookRepository(db), HOURS,
                                   lambda: {"arriving"}, Clock(ClockRepository(db)), DAYS)
                 account = await AccountRepository(db).ensure("ann", 1.0)
@@ -75,7 +76,8 @@ def test_leftovers_go_and_what_arrives_stays(play) -> None:
         for name in ("arriving", "dead"):
             (spool / name).mkdir()
         (spool / "upload-dead").write_bytes(b"half")
-        with world.uploads.arriving("uploads/ann/alive/input.mp3") as part:
+        ticket = await world.uploads.ticket(world.account, "a.mp3")
+        async with world.uploads.arriving(ticket.key, 4) as part:
             part.write_bytes(b"half")
             await world.janitor.sweep(NOW)
             assert {path.name for path in spool.iterdir()} == {"arriving", part.name}
@@ -86,7 +88,7 @@ def test_leftovers_go_and_what_arrives_stays(play) -> None:
 def test_uploads_are_kept_an_hour_beyond_their_time(play) -> None:
     async def test(world: World) -> None:
         ticket = await world.uploads.ticket(world.account, "a.mp3")
-        with world.uploads.arriving(ticket.key) as part:
+        async with world.uploads.arriving(ticket.key, 4) as part:
             part.write_bytes(b"song")
             await world.uploads.receive(ticket.key, part, 4, "d")
         (world.folders.uploads / "nobody's").write_bytes(b"x")

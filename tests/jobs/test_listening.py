@@ -1,6 +1,7 @@
 """What can be heard of a job at each moment of its life, and that it never is another sound."""
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from server.work.steps import finish
 from store import Claim, Database, Job, JobRepository, Track
 from tests.audio.making import song, write_mix
 from tests.audio.test_peaks import slow_pairs
+from tests.jobs.test_places import Usage
 from tests.store.conftest import new_job
 
 OPTIONS = Options(file_name="a.wav", model="m", overlap=0.25, wav_format="PCM_16",
@@ -108,7 +110,10 @@ class World:
 
 
 @pytest.fixture
-def play(tmp_path: Path):
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # How full the machine is that runs the tests decides nothing.
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1e12, 0, 1e12))
+
     def run(test: Callable[[World], Awaitable[None]], api: str = "pipeline",
             output_type: str = "FOUR_STEMS", fast: bool = False) -> None:
         async def main() -> None:

@@ -1,5 +1,6 @@
 """Which jobs' scratch files lie in the faster place, and what becomes of them there."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from server.errors import ConfigError
 from server.jobs import places as module
-from server.jobs.folders import Folders
+from server.jobs.folders import Folders, server_secret
 from server.jobs.places import ScratchPlaces
 
 MINUTE = 60 * 44_100
@@ -140,7 +141,7 @@ def test_a_place_that_is_gone_is_done_without(make, tmp_path: Path) -> None:
     places = make(1)
     folder = Folders(tmp_path / "data", tmp_path).fast
     assert folder is not None
-    folder.rmdir()
+    shutil.rmtree(folder.parent)
     places.open("a", 59.0)
     assert not fast(places, "a")
 
@@ -160,11 +161,70 @@ def test_an_emptied_place_is_another_one(tmp_path: Path) -> None:
 def test_nobody_else_can_prepare_the_folder(tmp_path: Path) -> None:
     folders = Folders(tmp_path / "data", tmp_path)
     assert folders.fast is not None
+    private = folders.fast.parent
     assert folders.fast != Folders(tmp_path / "other", tmp_path).fast, "servers keep apart"
     (tmp_path / "elsewhere").mkdir()
-    folders.fast.symlink_to(tmp_path / "elsewhere")
+    private.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="belongs to someone else"):
         folders.create()
     shutil.rmtree(tmp_path / "elsewhere")
     with pytest.raises(ConfigError):
         Folders(tmp_path / "data", tmp_path / "missing").create()
+
+
+@pytest.mark.parametrize(("mode", "above", "sentence"), [
+    (0o777, 0o700, "open to others"), (0o750, 0o700, "open to others"),
+    (0o700, 0o777, "lets everybody replace"),
+])  # fmt: skip
+def test_a_folder_that_others_may_change_is_not_used(
+    tmp_path: Path, mode: int, above: int, sentence: str
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    folders = Folders(tmp_path / "data", shared)
+    assert folders.fast is not None
+    folders.fast.parent.mkdir()
+    folders.fast.parent.chmod(mode)
+    shared.chmod(above)
+    with pytest.raises(ConfigError, match=sentence):
+        folders.create()
+    folders.fast.parent.chmod(0o700)
+    shared.chmod(0o1777)  # as /tmp and /dev/shm are
+    folders.create()
+
+
+def test_nothing_that_can_be_guessed_is_written_outside_the_private_folder(tmp_path: Path) -> None:
+    """Whoever may write to the shared place can put links there: none of them is followed."""
+    shared, victim = tmp_path / "shared", tmp_path / "victim"
+    shared.mkdir()
+    victim.write_text("precious")
+    folders = Folders(tmp_path / "data", shared)
+    assert folders.fast is not None
+    name = folders.fast.parent.name
+    for guess in (f"{name}.id", f"{name}.{os.getpid()}.part", f"{name}.id.part", f"{name}.part"):
+        (shared / guess).symlink_to(victim)
+    folders.create()
+    assert victim.read_text() == "precious"
+    assert {path.name for path in shared.iterdir() if not path.is_symlink()} == {name}
+
+
+def test_a_link_in_the_way_of_a_secret_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    monkeypatch.setattr("server.jobs.folders.secrets.token_hex", lambda size=0: "guessed")
+    (tmp_path / "secret.guessed.part").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        server_secret(tmp_path)
+    assert victim.read_text() == "precious"
+
+
+def test_what_an_older_stembox_left_there_goes(tmp_path: Path) -> None:
+    folders = Folders(tmp_path / "data", tmp_path)
+    assert folders.fast is not None
+    (folders.fast.parent / "job").mkdir(parents=True)
+    (folders.fast.parent / "job" / "mix.f32").touch()
+    folders.fast.parent.chmod(0o700)
+    folders.create()
+    assert {path.name for path in folders.fast.parent.iterdir()} == {"jobs", "id"}

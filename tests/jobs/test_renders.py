@@ -5,7 +5,7 @@ The workers are pretended, and run the real stages.
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from server.errors import (
 from server.jobs import renders as module
 from server.jobs.mixing import MixOrder, sheet, stem_sheets
 from server.jobs.renders import Renders
+from server.jobs.room import DiskRoom
 from server.stems import FOUR, OUTPUTS
 from server.work.messages import Result, Task
 from server.work.steps import finish
@@ -70,9 +71,10 @@ class Crew:
         return await asyncio.to_thread(finish, RENDERING[task.stage](task))
 
 
-def renders_of(world: World, crew: Crew, room: Callable[[], None] = lambda: None) -> Renders:
+def renders_of(world: World, crew: Crew, keep_percent: float = 0) -> Renders:
     config = load(environ={}, flags={})
-    return Renders(config, world.jobs, world.folders, crew, room)  # type: ignore[arg-type]
+    rooms = DiskRoom(world.jobs.rooms, world.folders, keep_percent)
+    return Renders(config, world.jobs, world.folders, crew, rooms)  # type: ignore[arg-type]
 
 
 async def complete(world: World) -> Job:
@@ -221,14 +223,11 @@ def test_the_last_mixes_are_kept(play) -> None:
 
 
 def test_a_full_disk_is_said_before(play) -> None:
-    def full() -> None:
-        raise DiskFull("The server's disk is almost full")
-
     async def test(world: World) -> None:
         await complete(world)
         crew = Crew()
         with pytest.raises(DiskFull):
-            await renders_of(world, crew, full).mix("j", PLAIN)
+            await renders_of(world, crew, keep_percent=100).mix("j", PLAIN)
         assert not crew.tasks
 
     play(test)

@@ -74,7 +74,7 @@ class World:
         self.intake.look = self._look  # type: ignore[method-assign]
         self.folders = self.intake.folders
         self.folders.create()
-        self.uploads = Uploads(UploadRepository(db), self.folders, lambda: None)
+        self.uploads = Uploads(UploadRepository(db), self.folders, self.intake.rooms)
         self.fetcher = Fetcher(config, self.jobs.stages, self.intake, guarded(), "boot")
         accounts = Accounts(AccountRepository(db), self.credits)
         self.split = SplitService(config, self.jobs, self.intake, accounts, self.uploads,
@@ -390,7 +390,7 @@ def test_a_402_names_the_seconds_of_a_source_that_was_fetched(play) -> None:
 
 async def upload(world: World) -> str:
     ticket = await world.uploads.ticket(world.account, "mine.mp3")
-    with world.uploads.arriving(ticket.key) as part:
+    async with world.uploads.arriving(ticket.key, len(SONG)) as part:
         part.write_bytes(SONG)
         await world.uploads.receive(ticket.key, part, len(SONG), "digest")
     return ticket.key

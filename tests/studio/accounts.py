@@ -16,6 +16,7 @@ import msgspec
 
 from server.api import by_path, v1
 from server.api.limits import RateLimit
+from server.api.sharing import SharedPlaces
 from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads
 from server.config import load
@@ -136,7 +137,9 @@ class AccountServer:
             jobs=split, accounts=accounts, webhooks=Webhooks(self.hooks, client),
             deliveries=deliveries)  # fmt: skip
         self.songs = FakeServer()
-        return by_path(v1.create_app(config, services, signer, RateLimit(self.limit)), self.songs)
+        uploading = SharedPlaces(99, "uploads are on their way in")
+        api = v1.create_app(config, services, signer, RateLimit(self.limit), uploading)
+        return by_path(api, self.songs)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

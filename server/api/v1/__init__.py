@@ -6,6 +6,7 @@ from starlette.types import ASGIApp
 
 from server.api.limits import RateLimit
 from server.api.ports import Services
+from server.api.sharing import SharedPlaces
 from server.api.signing import Signer
 from server.api.v1.authentication import Authentication
 from server.api.v1.errors import Handlers
@@ -17,17 +18,20 @@ __all__ = ["create_app"]
 
 
 def create_app(
-    config: Config, services: Services, signer: Signer, limit: RateLimit
+    config: Config, services: Services, signer: Signer, limit: RateLimit, uploading: SharedPlaces
 ) -> ASGIApp:
-    """The app, to be mounted at `/api/v1`. It has no lifespan. limit: for each key."""
+    """The app, to be mounted at `/api/v1`. It has no lifespan. limit: for each key; uploading: both
+    APIs' places."""
     handlers = Handlers(config.stemsplit.purchase_url)
-    routes = all_routes(config, services, signer)
+    routes = all_routes(config, services, signer, uploading)
     app = Starlette(routes=routes, exception_handlers=handlers.table())
     app.router.redirect_slashes = False  # a redirect is no answer that the contract has
     return Authentication(app, services.accounts, limit, handlers)
 
 
-def all_routes(config: Config, services: Services, signer: Signer) -> list[Route]:
+def all_routes(
+    config: Config, services: Services, signer: Signer, uploading: SharedPlaces
+) -> list[Route]:
     """The routes; the first that matches wins, so files come last."""
-    routes = Routes(config, services, signer)
+    routes = Routes(config, services, signer, uploading)
     return [*SignedListening(services, signer, routes.detail).routes(), *routes.routes()]

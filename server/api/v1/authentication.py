@@ -7,6 +7,7 @@ import math
 import time
 from typing import Final
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import Json
@@ -42,6 +43,10 @@ class Authentication:
             key = await self._accounts.authenticate(bearer_key(scope), "stemsplit")
         except StemboxError as error:
             await self._handlers.answer(error)(scope, receive, send)
+            return
+        except OSError as error:  # the database: outside the app that has its own handlers
+            answer = await self._handlers.on_os_error(Request(scope), error)
+            await answer(scope, receive, send)
             return
         verdict = self._limit.count(key.hash, time.monotonic(), key.requests_per_minute)
         send = _with_headers(send, verdict)

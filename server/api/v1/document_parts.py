@@ -26,7 +26,7 @@ SENTENCES: Final = {
     500: "Something went wrong on the server's side",
     503: "Too busy, or out of disk: come back after `Retry-After` seconds",
 }
-KEYED: Final = (401, 403, 429, 500)  # of every route that asks for a key
+KEYED: Final = (401, 403, 429, 500, 503)  # of every route that asks for a key
 
 
 def files(kinds: Iterable[str]) -> dict[str, Any]:

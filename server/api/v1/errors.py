@@ -12,9 +12,11 @@ from starlette.responses import Response
 
 from server import errors as tree
 from server.api.answers import (
+    DISK_RETRY,
     Json,
     RangeNotSatisfiable,
     UploadStalled,
+    of_storage,
     on_disconnect,
 )
 from server.api.signing import BadSignature, UrlExpired
@@ -49,13 +51,13 @@ CODES: Final[Mapping[type[Exception], tuple[int, str]]] = MappingProxyType(
         tree.AlreadyDelivered: (409, "ALREADY_DELIVERED"),
         tree.UploadTaken: (409, "UPLOAD_ALREADY_USED"),
         RangeNotSatisfiable: (416, "RANGE_NOT_SATISFIABLE"),
+        tree.TooManyUploads: (429, "RATE_LIMIT_EXCEEDED"),
         tree.ServerBusy: (503, "SERVER_BUSY"),
         tree.DiskFull: (503, "SERVER_BUSY"),
         tree.ModelError: (503, "SERVER_BUSY"),
         tree.StemboxError: (500, "INTERNAL_ERROR"),
     }
 )
-DISK_RETRY: Final = 300  # seconds, told where a person has to do something first
 SORRY: Final = "Something went wrong on our side."
 ROUTER: Final = MappingProxyType({404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"})
 
@@ -75,6 +77,7 @@ class Handlers:
         """For Starlette."""
         return {
             tree.StemboxError: self.on_stembox_error,
+            OSError: self.on_os_error,
             HTTPException: on_http_error,
             ClientDisconnect: on_disconnect,
             Exception: on_defect,
@@ -83,6 +86,14 @@ class Handlers:
     async def on_stembox_error(self, _: Request, error: Exception) -> Response:
         """The status and code of the nearest class in the table."""
         return self.answer(error)
+
+    async def on_os_error(self, _: Request, error: Exception) -> Response:
+        """A full or failing disk, whoever has found it; what else the system says is a defect."""
+        assert isinstance(error, OSError)
+        said = of_storage(error)
+        if said is None:
+            raise error
+        return self.answer(said)
 
     def answer(self, error: Exception) -> Response:
         """The answer that tells of an error of the tree."""
@@ -111,7 +122,7 @@ async def on_defect(_: Request, __: Exception) -> Response:
 
 
 def _headers(error: tree.StemboxError) -> dict[str, str] | None:
-    if isinstance(error, tree.ServerBusy):
+    if isinstance(error, tree.ServerBusy | tree.TooManyUploads):
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, tree.DiskFull | tree.ModelError):
         return {"Retry-After": str(DISK_RETRY)}

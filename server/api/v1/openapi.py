@@ -175,7 +175,7 @@ def _put_upload() -> dict[str, Any]:
         },
         "responses": {
             "200": json("The file is here", ref("UploadedResponse")),
-            **errors(400, 403, 408, 409, 500, 503),
+            **errors(400, 403, 408, 409, 429, 500, 503),
         },
     }
 
@@ -189,7 +189,7 @@ def _download() -> dict[str, Any]:
         "spelling do not matter, nor do parameters of others.",
         "responses": {
             **files(sorted(set(wire.MEDIA_TYPES.values()))),
-            **errors(403, 404, 416, 500),
+            **errors(403, 404, 416, 500, 503),
         },
     }
 

@@ -13,6 +13,7 @@ from server.api import downloads, media_types, uploads
 from server.api.answers import Json
 from server.api.file_names import song_of
 from server.api.ports import Idempotency, Order, Services, SplitJob, meaning
+from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant
 from server.api.v1 import openapi, upload_headers, wire
 from server.api.v1.account import AccountRoutes
@@ -30,7 +31,10 @@ MOST_METADATA: Final = 16 << 10  # bytes of a job's metadata
 class Routes:
     """The endpoints, bound to the settings and to the jobs room."""
 
-    def __init__(self, config: Config, services: Services, signer: Signer) -> None:
+    def __init__(
+        self, config: Config, services: Services, signer: Signer, uploading: SharedPlaces
+    ) -> None:
+        self._uploading = uploading
         self._config = config
         self._services = services
         self._signer = signer
@@ -103,7 +107,6 @@ class Routes:
     async def create_upload(self, request: Request) -> Response:
         """A signed URL to PUT one file to."""
         body = await decode(request, wire.UploadRequest)
-        self._services.uploads.check_room()
         name, chosen = _file_name(body.filename), (body.content_type or "").strip()
         ticket = await self._services.uploads.ticket(account_of(request), name)
         grant = UploadGrant(
@@ -125,16 +128,13 @@ class Routes:
         grant = self._signer.check_upload(key, query, time.time())
         upload_headers.check(request.headers, grant)
         store = self._services.uploads
-        with store.arriving(key) as part:
-            first = await store.find(key)
-            if first.size is None:
-                store.check_room()
-            body = await uploads.receive_body(
-                request, part if first.size is None else None, grant.max_bytes
-            )
-            if body.size_bytes == 0:
-                raise InvalidRequest("The file is empty")
-            await asyncio.shield(store.receive(key, part, body.size_bytes, body.sha256))
+        size = uploads.announced(request, grant.max_bytes)
+        with self._uploading.taken(request.path_params["account"]):
+            async with store.arriving(key, size) as part:
+                body = await uploads.receive_body(request, part, grant.max_bytes)
+                if body.size_bytes == 0:
+                    raise InvalidRequest("The file is empty")
+                await asyncio.shield(store.receive(key, part, body.size_bytes, body.sha256))
         return Json(wire.UploadedResponse(upload_key=key, file_size_bytes=body.size_bytes))
 
     async def download(self, request: Request) -> Response:

@@ -17,11 +17,32 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from server.audio.sources.source import check_limits
 from server.audio.sources.timeline import Piece
+from server.errors import AudioError
 
+MOST_SILENT = 20_000  # packets in a row without sound: minutes of it, and under a second of work
 _COUNTED = ("alac", "flac")  # whose last frame is short by itself, whatever is to be trimmed
 _RAW = ("mp3", "ac3", "eac3", "dts")  # streams of frames without a container
 _SKIP = struct.Struct("<II")  # samples at the start, and at the end
 _Piece = Piece[AudioFrame]
+
+
+class Silence:
+    """Counts packets in a row from which no sound came. Each takes time, however small it is: a
+    file of a megabyte holds a hundred thousand, and nothing is heard of who reads them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def check(self) -> None:
+        """Counts a packet. Raises AudioError: no sound is to be expected any more."""
+        self._count += 1
+        if self._count > MOST_SILENT:
+            raise AudioError(f"{MOST_SILENT} packets in a row hold no sound that can be decoded")
+
+    def heard(self, sound: bool) -> None:
+        """Something came of the packet."""
+        if sound:
+            self._count = 0
 
 
 class Decoder:
@@ -52,11 +73,15 @@ class Decoder:
         """All that is decoded from here on; silence for what cannot be.
 
         Raises:
-            AudioError: a rate or a number of channels that cannot be handled.
+            AudioError: a rate or a number of channels that cannot be handled, or packets without
+                end that hold no sound.
         """
         last: _Piece | None = None
+        silent = Silence()
         for packet in packets(self._media, self._stream):
+            silent.check()
             for piece in self._decoded(packet):
+                silent.heard(piece.sound is not None)
                 if last is not None:
                     yield last
                 last = piece

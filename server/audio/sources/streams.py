@@ -16,7 +16,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
-from server.audio.sources.decoder import packets
+from server.audio.sources.decoder import MOST_SILENT, packets
 
 QUIET = 600.0  # s: a track that is silent for so long is taken for silent
 Opener = Callable[[], AbstractContextManager[InputContainer]]
@@ -98,9 +98,15 @@ def _heard(frames: Iterable[AudioFrame]) -> Content:
 
 
 def _frames(media: InputContainer, stream: AudioStream) -> Iterable[AudioFrame]:
+    silent = 0
     for packet in packets(media, stream):
+        silent += 1
+        if silent > MOST_SILENT:
+            return
         try:
-            yield from stream.decode(packet)
+            for frame in stream.decode(packet):
+                silent = 0
+                yield frame
         except MemoryError:
             raise
         except av.FFmpegError:
