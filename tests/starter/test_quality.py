@@ -24,7 +24,7 @@ from server.starter.quality import (
     silence_peak,
 )
 from server.starter.songs import STEMS, synthesise
-from server.starter.train import VALIDATION_SEED
+from server.starter.training.train import VALIDATION_SEED
 
 STARTER = whole("starter", WEIGHTS)
 FLOOR_DB = 3.0  # mean SDR of four stems over two songs of 12 s

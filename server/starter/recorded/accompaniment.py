@@ -15,10 +15,10 @@ import av
 import numpy as np
 import torch
 
-from server.starter.filling import fill, mapped
 from server.starter.recorded.albums import tracks
 from server.starter.recorded.sound import Recording, read, seconds
 from server.starter.synthesis.effects import active_rms
+from server.starter.training.filling import fill, mapped
 
 SR = 44100
 CLIP = 24.0  # seconds

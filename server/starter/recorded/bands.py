@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from server.starter.filling import fill, mapped
 from server.starter.recorded import places
 from server.starter.recorded.accompaniment import CLIP, LEVEL, SR
 from server.starter.recorded.sound import Recording, read
 from server.starter.synthesis.effects import active_rms
+from server.starter.training.filling import fill, mapped
 
 SONGS = "usr/share/games/fretsonfire/data/songs"
 PARTS = ("guitar", "backing")  # the latter: all but the guitar

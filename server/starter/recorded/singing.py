@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from server.starter.filling import fill, mapped
 from server.starter.played.orchestra import Orchestra
 from server.starter.played.repertoire import repertoire
 from server.starter.recorded.accompaniment import CLIP, LEVEL, SR
 from server.starter.synthesis.effects import active_rms
 from server.starter.synthesis.score import PARTS, Score, compose
 from server.starter.synthesis.stems import Studio, vocal_stem
+from server.starter.training.filling import fill, mapped
 
 
 def open_singing(path: Path, clips: int, workers: int = 1, length: float = CLIP) -> torch.Tensor:

@@ -1,4 +1,5 @@
-"""Fits what the starter's stems are made of: python -m server.starter.gains LISTING --bank FILE.
+"""Fits what the starter's stems are made of:
+python -m server.starter.training.gains LISTING --bank FILE.
 
 Owns the least squares from all that a model's networks put out, and the mix, to the true stems.
 The stems add up to the mix exactly. The gains go into the model's listing.
@@ -18,9 +19,9 @@ from tqdm import tqdm
 from server.engine.catalog import whole
 from server.engine.cpu import prepare_cpu
 from server.engine.models import load_members
-from server.starter.bank import SR, Bank, load_bank
-from server.starter.loss import QUIET
 from server.starter.store import save_bag
+from server.starter.training.bank import SR, Bank, load_bank
+from server.starter.training.loss import QUIET
 
 Example = tuple[np.ndarray, np.ndarray]  # true stems (stems, samples); outputs, and last the mix
 RIDGE = 1e-4  # of a mean output's energy: outputs that add up to the mix are not independent
@@ -104,12 +105,17 @@ def rounded(gains: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m server.starter.gains", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m server.starter.training.gains",
+                                     description=__doc__)  # fmt: skip
     parser.add_argument("listing", type=Path, help="a model's .yaml, its weights beside it")
     parser.add_argument("--bank", type=Path, required=True, help="training songs, of six stems")
     parser.add_argument("--songs", type=int, default=120)
-    parser.add_argument("--vocals-by", type=int, metavar="PLACE", help="the network that makes the "
-                        "vocals alone, counted from 0")
+    parser.add_argument(
+        "--vocals-by",
+        type=int,
+        metavar="PLACE",
+        help="the network that makes the vocals alone, counted from 0",
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     prepare_cpu(args.threads)

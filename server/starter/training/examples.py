@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool1d, interpolate, max_pool1d
 
-from server.starter.bank import SR, Bank
+from server.starter.training.bank import SR, Bank
 
 REMIXED, RETUNED, DOUBLED, EQUALISED, LIMITED = 0.67, 0.5, 0.15, 0.3, 0.25  # how often
 SPEEDS = (0.87, 1.15)

@@ -19,9 +19,7 @@ SIZES = MappingProxyType({
 })  # fmt: skip
 
 
-def build_model(
-    size: str = "small", sources: Sequence[str] = STEMS, **changes: object
-) -> MaskNet:
+def build_model(size: str = "small", sources: Sequence[str] = STEMS, **changes: object) -> MaskNet:
     """A fresh network of a row of SIZES, some of its arguments changed."""
     arguments: dict[str, object] = {**SIZES[size], **changes}
     return MaskNet(list(sources), **arguments)  # type: ignore[arg-type]

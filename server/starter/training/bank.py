@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from server.starter.filling import fill
 from server.starter.played.repertoire import training_song
 from server.starter.songs import STEMS, synthesise
+from server.starter.training.filling import fill
 
 SR = 44100
 SONG_SECONDS = 24.0

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 import torch
 
-from server.starter.bank import SONG_SECONDS, SR, Bank
+from server.starter.training.bank import SONG_SECONDS, SR, Bank
 
 GROUP = 8  # songs of a file
 SAMPLES = round(SONG_SECONDS * SR)

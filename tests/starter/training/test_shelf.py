@@ -2,9 +2,9 @@
 
 import torch
 
-from server.starter import shelf as module
-from server.starter.bank import Bank
-from server.starter.shelf import SAMPLES, Room, Shelf, put
+from server.starter.training import shelf as module
+from server.starter.training.bank import Bank
+from server.starter.training.shelf import SAMPLES, Room, Shelf, put
 
 MUSIC, SUNG = ("instrumental",), ("vocals", "instrumental")
 ROOMS = {MUSIC: Room(3, 0.5), SUNG: Room(2)}

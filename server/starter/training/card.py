@@ -1,5 +1,5 @@
 """Trains the starter's networks on a CUDA card that is at hand for minutes:
-python -m server.starter.card --out DIR --minutes 6.
+python -m server.starter.training.card --out DIR --minutes 6.
 
 Owns how the machine is shared out: the card learns while the cores unpack songs that were brought
 and make new ones. Whatever is laid into the folder of `--packed` while it runs is taken too.
@@ -21,12 +21,19 @@ import numpy as np
 import torch
 from demucs.hf import load_safetensors_model
 
-from server.starter.bank import SONG_SECONDS, SR, Bank
-from server.starter.packed import groups_of, listing, unpack
-from server.starter.shelf import Room, Shelf, put
-from server.starter.sizes import build_model
 from server.starter.songs import STEMS, synthesise
-from server.starter.train import VALIDATION_SEED, WEIGHTS, Run, Trainer, interruptible, train
+from server.starter.training.bank import SONG_SECONDS, SR, Bank
+from server.starter.training.packed import groups_of, listing, unpack
+from server.starter.training.shelf import Room, Shelf, put
+from server.starter.training.sizes import build_model
+from server.starter.training.train import (
+    VALIDATION_SEED,
+    WEIGHTS,
+    Run,
+    Trainer,
+    interruptible,
+    train,
+)
 
 FIRST_SEED = 100_000  # of the songs that are made beside the training
 DECAY = 0.3  # of the time
@@ -107,7 +114,8 @@ def trainers(args: argparse.Namespace) -> list[Trainer]:
 
 def options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m server.starter.card", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m server.starter.training.card",
+                                     description=__doc__)  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and state")
     parser.add_argument("--minutes", type=float, required=True, help="of training")
     parser.add_argument("--packed", type=Path, default=Path("packed"),

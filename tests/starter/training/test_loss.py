@@ -5,9 +5,9 @@ import torch
 
 from server.engine.bands import BINS, spread
 from server.engine.masknet import middle_side
-from server.starter.loss import QUIET, heard, merged, spectral_loss, targets
-from server.starter.sizes import build_model
 from server.starter.songs import STEMS
+from server.starter.training.loss import QUIET, heard, merged, spectral_loss, targets
+from server.starter.training.sizes import build_model
 
 VOCALS = ("vocals", "instrumental")
 

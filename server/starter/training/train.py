@@ -1,4 +1,5 @@
-"""Trains a mask network on songs that the project makes: python -m server.starter.train --out DIR.
+"""Trains a mask network on songs that the project makes:
+python -m server.starter.training.train --out DIR.
 
 Owns the schedule. The rate is constant for as long as one likes, whatever the budget; `--decay`
 brings it to zero from wherever a run is, beside the run's own state, which can go on later.
@@ -25,15 +26,15 @@ from tqdm import tqdm
 
 from server.engine.cpu import prepare_cpu
 from server.engine.masknet import MaskNet
-from server.starter.bank import SONG_SECONDS, SR, Bank, load_bank, open_bank
-from server.starter.examples import draw_batch, shares
-from server.starter.loss import Heard, heard, spectral_loss, stems_of
-from server.starter.sizes import SIZES, build_model
 from server.starter.songs import STEMS
 from server.starter.store import save_bag, save_hub_model, write_whole
+from server.starter.training.bank import SONG_SECONDS, SR, Bank, load_bank, open_bank
+from server.starter.training.examples import draw_batch, shares
+from server.starter.training.loss import Heard, heard, spectral_loss, stems_of
+from server.starter.training.sizes import SIZES, build_model
 
 VALIDATION_SEED = 1_000_000  # songs from here on are for validation, from 2_000_000 for tests
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 CHECK_SONGS = 16
 SHORT, LONG = 3.0, 6.0  # seconds of an excerpt: at the constant rate, and in the decay
 
@@ -237,13 +238,19 @@ def install(trained: Path, place: Path, name: str) -> None:
 
 def options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m server.starter.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m server.starter.training.train",
+                                     description=__doc__)  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and state")
     parser.add_argument("--minutes", type=float, default=60.0, help="at the constant rate, from "
                         "wherever the run is; 0 to decay at once")  # fmt: skip
     parser.add_argument("--decay", type=float, default=0.0, help="minutes of decay after that")
-    parser.add_argument("--bank", action="append", default=[], metavar="FILE[:SHARE]",
-                        help="made before, and how often it is drawn from; repeatable")
+    parser.add_argument(
+        "--bank",
+        action="append",
+        default=[],
+        metavar="FILE[:SHARE]",
+        help="made before, and how often it is drawn from; repeatable",
+    )
     parser.add_argument("--check", type=Path, help="a bank to validate on")
     parser.add_argument("--songs", type=int, default=300, help="songs in the bank made if none is")
     parser.add_argument("--played", action="store_true", help="let SoundFonts and speech "

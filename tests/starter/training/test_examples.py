@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from server.starter import examples
-from server.starter.bank import SONG_SECONDS, SR, Bank, load_bank
-from server.starter.examples import (
+from server.starter.songs import STEMS
+from server.starter.training import examples
+from server.starter.training.bank import SONG_SECONDS, SR, Bank, load_bank
+from server.starter.training.examples import (
     draw_batch,
     draw_part,
     draw_places,
@@ -16,7 +17,6 @@ from server.starter.examples import (
     excerpts,
     limiter_gain,
 )
-from server.starter.songs import STEMS
 
 SAMPLES = 11025
 

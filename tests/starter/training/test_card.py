@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from server.starter import card
-from server.starter.bank import SONG_SECONDS, SR
-from server.starter.card import FIRST_SEED, Feeder
-from server.starter.pack import pack
-from server.starter.sizes import build_model
 from server.starter.songs import STEMS
+from server.starter.training import card
+from server.starter.training.bank import SONG_SECONDS, SR
+from server.starter.training.card import FIRST_SEED, Feeder
+from server.starter.training.pack import pack
+from server.starter.training.sizes import build_model
 
 SAMPLES = round(SONG_SECONDS * SR)
 TINY = {"channels": 8, "blocks": 1, "dim": 16, "layers": 1, "segment": 1}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from server.starter.bank import SONG_SECONDS, SR
-from server.starter.pack import pack
-from server.starter.packed import GROUP, groups_of, part_file, parts_of, unpack
+from server.starter.training.bank import SONG_SECONDS, SR
+from server.starter.training.pack import pack
+from server.starter.training.packed import GROUP, groups_of, part_file, parts_of, unpack
 
 SAMPLES = round(SONG_SECONDS * SR)
 PARTS = ("vocals", "instrumental")

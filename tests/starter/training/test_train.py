@@ -12,13 +12,13 @@ import torch
 
 from server.engine.catalog import ModelFiles
 from server.engine.models import load_bag
-from server.starter import train as command
-from server.starter.bank import SONG_SECONDS, SR, Bank, open_bank
-from server.starter.examples import draw_batch
-from server.starter.loss import Heard, heard
-from server.starter.sizes import SIZES, build_model
 from server.starter.songs import STEMS, synthesise
-from server.starter.train import (
+from server.starter.training import train as command
+from server.starter.training.bank import SONG_SECONDS, SR, Bank, open_bank
+from server.starter.training.examples import draw_batch
+from server.starter.training.loss import Heard, heard
+from server.starter.training.sizes import SIZES, build_model
+from server.starter.training.train import (
     Run,
     Trainer,
     draw_parts,

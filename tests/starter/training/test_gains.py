@@ -7,12 +7,12 @@ import pytest
 import torch
 import yaml
 
-from server.starter import gains
-from server.starter.bank import SONG_SECONDS, SR
-from server.starter.gains import allowed_columns, fit_gains, rounded
-from server.starter.sizes import build_model
 from server.starter.songs import STEMS
 from server.starter.store import save_bag, save_hub_model
+from server.starter.training import gains
+from server.starter.training.bank import SONG_SECONDS, SR
+from server.starter.training.gains import allowed_columns, fit_gains, rounded
+from server.starter.training.sizes import build_model
 
 MIX = np.eye(7)[-1]
 

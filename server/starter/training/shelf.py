@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from server.starter.bank import SONG_SECONDS, SR, Bank
 from server.starter.store import write_whole
+from server.starter.training.bank import SONG_SECONDS, SR, Bank
 
 SAMPLES = round(SONG_SECONDS * SR)
 PATIENCE = 1.0  # seconds between looks

@@ -1,4 +1,4 @@
-"""Packs a bank so that it can travel: python -m server.starter.pack BANK FOLDER.
+"""Packs a bank so that it can travel: python -m server.starter.training.pack BANK FOLDER.
 
 Owns the encoding; what it makes is read by `packed`.
 """
@@ -17,8 +17,8 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from server.starter.bank import load_bank
-from server.starter.packed import GROUP, listing, part_file
+from server.starter.training.bank import load_bank
+from server.starter.training.packed import GROUP, listing, part_file
 
 SAID = 48000  # Hz, what Opus is told
 
@@ -59,7 +59,8 @@ def write_opus(path: Path, samples: np.ndarray, bits: int) -> None:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m server.starter.pack", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m server.starter.training.pack",
+                                     description=__doc__)  # fmt: skip
     parser.add_argument("bank", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--groups", default="", metavar="FIRST:END", help=f"of {GROUP} songs each")

@@ -1,0 +1,1 @@
+"""How the starter's networks learn: banks of songs, examples, the loss, the runs, the gains."""
