@@ -100,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     actions = sub.add_subparsers(metavar="ACTION")
     lister = actions.add_parser("list", help="models on this machine, and which tier each serves")
     puller = actions.add_parser("pull", help="fetch models from demucs's hub")
-    puller.add_argument("names", nargs="+", metavar="NAME")
+    puller.add_argument("names", nargs="+", metavar="NAME[@REVISION]")
     puller.set_defaults(command=pull_models)
     for action in (lister, puller):
         action.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS)
@@ -217,18 +217,21 @@ def demo(arguments: argparse.Namespace, config: Config) -> int:
 def list_models(_: argparse.Namespace, config: Config) -> int:
     """`stembox models list`."""
     from server.engine import catalog
+    from server.engine.catalog import REFUSED
 
     for model in catalog.installed(config):
         megabytes = sum(path.stat().st_size for path in model.files) / 1e6
         print(f"{model.name:<16} {len(model.files)} file(s), {megabytes:.1f} MB  {model.folder}")
     for tier, row in catalog.tiers(config).items():
         print(f"{tier:<16} served by {row['serving'] or 'nothing'} (wanted: {row['wanted']})")
+    for model in catalog.refused(config):
+        print(f"{model.name:<16} not used: {REFUSED}  {model.folder}")
     return 0
 
 
 def pull_models(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox models pull`."""
-    from server.engine.models import pull
+    from server.engine.pulling import pull
 
     for name in arguments.names:
         print(pull(name, config.data_dir / "models"))

@@ -101,6 +101,7 @@ class Models(Section, frozen=True):
     overlap_balanced: Overlap
     overlap_best: Overlap
     folders: list[str]
+    allow_pickle: bool
 
     def tier(self, quality: Quality) -> tuple[list[str], float]:
         """The names to look for, best first, and the overlap of the segments, for one quality."""

@@ -1,19 +1,23 @@
 """Which models are on this machine and which one serves a tier. Reads names and files, no torch.
 
 A model is a folder in the format of demucs's hub: `<name>.yaml` lists the signatures of the
-models in the bag, and each has its weights beside it (`.safetensors`, or the older `.th`).
+models in the bag, and each has its weights beside it (`.safetensors`, or the older `.th`). Listings
+come from strangers: they name files of their own folder alone.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from server.config import Config, Quality
 from server.errors import ModelError
 from server.stems import FOUR, wants_six
 
+SIGNATURE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+REFUSED = "pickled files may run code; models.allow_pickle = true says that they are trusted"
 STARTER = Path(__file__).resolve().parent.parent / "starter" / "weights"
 
 
@@ -23,6 +27,12 @@ class ModelFiles(Struct, frozen=True):
     name: str
     folder: Path
     files: tuple[Path, ...]  # one per model of the bag
+    allow_pickle: bool = False  # whether they may run code when they are loaded
+
+    @property
+    def pickled(self) -> bool:
+        """Whether loading runs what the files say."""
+        return any(path.suffix != ".safetensors" for path in self.files)
 
 
 def search_path(config: Config) -> list[Path]:
@@ -32,22 +42,40 @@ def search_path(config: Config) -> list[Path]:
 
 
 def find(name: str, config: Config) -> ModelFiles | None:
-    """The first whole copy of a model, or None."""
+    """The first whole copy of a model that may be loaded, or None."""
+    believed = config.models.allow_pickle
+    for copy in _copies(name, config):
+        if believed or not copy.pickled:
+            return structs.replace(copy, allow_pickle=believed)
+    return None
+
+
+def _copies(name: str, config: Config) -> Iterator[ModelFiles]:
     for root in search_path(config):
         for folder in (root / name, root):
             if (found := whole(name, folder)) is not None:
-                return found
-    return None
+                yield found
 
 
 def whole(name: str, folder: Path) -> ModelFiles | None:
     """The model `name` in a folder, if its listing and all its weights are there."""
     try:
         bag = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
-        files = tuple(_weights(folder, str(signature)) for signature in bag["models"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        files = tuple(_weights(folder, signature) for signature in signatures(bag))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return None
     return ModelFiles(name, folder, files)
+
+
+def signatures(listing: object) -> list[str]:
+    """The models that a listing names. Raises ValueError: it is no listing, or a name could lead
+    out of its folder."""
+    named = listing.get("models") if isinstance(listing, dict) else None
+    if not isinstance(named, list):
+        raise ValueError("a listing has a list of models")
+    if not all(isinstance(one, str | int) and SIGNATURE.fullmatch(str(one)) for one in named):
+        raise ValueError("a model's signature is of letters, digits, - and _")
+    return [str(one) for one in named]
 
 
 def _weights(folder: Path, signature: str) -> Path:
@@ -97,7 +125,15 @@ def tiers(config: Config) -> dict[str, dict[str, str | None]]:
 
 def installed(config: Config) -> list[ModelFiles]:
     """Every whole model on the search path, by name."""
-    names: set[str] = set()
-    for root in search_path(config):
-        names |= {path.stem for pattern in ("*.yaml", "*/*.yaml") for path in root.glob(pattern)}
-    return [found for name in sorted(names) if (found := find(name, config)) is not None]
+    return [found for name in _names(config) if (found := find(name, config)) is not None]
+
+
+def refused(config: Config) -> list[ModelFiles]:
+    """The models that would be there, were pickled files allowed."""
+    return [copy for name in _names(config) if find(name, config) is None
+            for copy in _copies(name, config)]
+
+
+def _names(config: Config) -> list[str]:
+    return sorted({path.stem for root in search_path(config)
+                   for pattern in ("*.yaml", "*/*.yaml") for path in root.glob(pattern)})

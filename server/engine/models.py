@@ -1,24 +1,22 @@
-"""Loading models by demucs's own loaders, and fetching them from its hub."""
+"""A model: its networks, what its stems are made of, and how it is applied to segments."""
 
-import re
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 import yaml
 from demucs.apply import BagOfModels
-from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name, load_safetensors_model
-from demucs.states import load_model
 from torch import nn
 
 from server.config import PrecisionSetting
+from server.engine import pins
 from server.engine.acceleration import accelerate
 from server.engine.catalog import ModelFiles
 from server.engine.fast import FULL
 from server.engine.recipes import Formed, recipe_of
+from server.engine.weights import load_network
 from server.errors import ModelError
 from server.stems import Recipe, own_sources
 
@@ -145,8 +143,9 @@ def load_members(files: ModelFiles) -> Members:
         ModelError: a file is damaged or holds something else.
     """
     try:
+        pins.check(files)
         listing = yaml.safe_load((files.folder / f"{files.name}.yaml").read_text(encoding="utf-8"))
-        networks = [_load_one(path) for path in files.files]
+        networks = [load_network(path, files.allow_pickle) for path in files.files]
         recipe = recipe_of(listing, networks)
         if listing.get("gains") is not None:
             for network in networks:
@@ -168,28 +167,3 @@ def load_bag(files: ModelFiles) -> BagOfModels:
         return BagOfModels(networks, weights.tolist()).eval()
     one: Any = Formed(networks, recipe)
     return BagOfModels([one]).eval()
-
-
-def _load_one(path: Path) -> Any:
-    return load_safetensors_model(path) if path.suffix == ".safetensors" else load_model(path)
-
-
-def pull(name: str, folder: Path) -> Path:
-    """Fetches a named model from demucs's hub into `folder/<name>`, with a progress bar.
-
-    Raises:
-        ModelError: no such model, or the hub cannot be reached.
-    """
-    from huggingface_hub import hf_hub_download
-
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name):
-        raise ModelError(f"{name!r} is no model name")
-    repository, target = f"{DEFAULT_NAMESPACE}/{hf_repo_name(name)}", folder / name
-    try:
-        listing = hf_hub_download(repository, f"{name}.yaml", local_dir=target)
-        bag = yaml.safe_load(Path(listing).read_text(encoding="utf-8"))
-        for signature in bag["models"]:
-            hf_hub_download(repository, f"{signature}.safetensors", local_dir=target)
-    except Exception as error:
-        raise ModelError(f"model {name} cannot be fetched: {error}") from error
-    return target

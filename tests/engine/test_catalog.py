@@ -8,7 +8,8 @@ import torch
 from server.config import load
 from server.engine import catalog
 from server.engine.devices import count_gpus, devices
-from server.engine.models import Separator, load_bag, pull
+from server.engine.models import Separator, load_bag
+from server.engine.pulling import pull
 from server.errors import ConfigError, ModelError
 from server.starter.store import save_bag, save_hub_model
 from tests.engine.conftest import tiny
@@ -50,7 +51,8 @@ def test_older_format(tmp_path: Path) -> None:
     torch.save({"klass": type(model), "args": args, "kwargs": kwargs,
                 "state": model.state_dict()}, tmp_path / "abcd.th")
     save_bag(tmp_path, "old", ["abcd"])
-    config = load(environ={"STEMBOX_MODELS__FOLDERS": str(tmp_path)},
+    config = load(environ={"STEMBOX_MODELS__FOLDERS": str(tmp_path),
+                           "STEMBOX_MODELS__ALLOW_PICKLE": "true"},
                   flags={"server.data_dir": str(tmp_path / "data")})
     loaded = load_bag(catalog.find("old", config)).models[0]
     for name, tensor in model.state_dict().items():
@@ -75,7 +77,7 @@ def test_a_wrong_rate_is_refused(tmp_path: Path) -> None:
         Separator(catalog.find("slow", config), torch.device("cpu"))
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", "x" * 65])
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "x" * 65, "x@", "x@../y", "x@a/b"])
 def test_pull_refuses_what_is_no_name(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model name"):
         pull(name, tmp_path)

@@ -19,8 +19,8 @@ from threading import Event, Thread
 
 import numpy as np
 import torch
-from demucs.hf import load_safetensors_model
 
+from server.engine.weights import load_safetensors
 from server.starter.songs import STEMS, synthesise
 from server.starter.training.bank import SONG_SECONDS, SR, Bank
 from server.starter.training.packed import groups_of, listing, unpack
@@ -106,7 +106,7 @@ def trainers(args: argparse.Namespace) -> list[Trainer]:
         model = build_model(size)
         start = WEIGHTS / f"{name}.safetensors"
         if start.exists() and not args.fresh:
-            model.load_state_dict(load_safetensors_model(start).state_dict())
+            model.load_state_dict(load_safetensors(start).state_dict())
         run = Run(args.batch, args.rate, voice=voice, warmup=200)
         made.append(Trainer(name, model.to(args.device), run, args.out / name))
     return made

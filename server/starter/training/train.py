@@ -21,11 +21,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from demucs.hf import load_safetensors_model
 from tqdm import tqdm
 
 from server.engine.cpu import prepare_cpu
 from server.engine.masknet import MaskNet
+from server.engine.weights import load_safetensors
 from server.starter.songs import STEMS
 from server.starter.store import save_bag, save_hub_model, write_whole
 from server.starter.training.bank import SONG_SECONDS, SR, Bank, load_bank, open_bank
@@ -291,7 +291,7 @@ def main() -> None:
     banks, check = opened(args)
     model = build_model(args.size)
     if args.start:
-        model.load_state_dict(load_safetensors_model(args.start).state_dict())
+        model.load_state_dict(load_safetensors(args.start).state_dict())
     run = Run(args.batch, args.rate, voice=args.voice, seed=args.seed)
     trainer = Trainer(args.name, model.to(args.device), run, args.out)
     with interruptible() as stopped:
