@@ -35,6 +35,7 @@ from server.jobs.deliveries import Deliveries
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.fetching import Fetcher
 from server.jobs.folders import Folders, server_secret, socket_path
+from server.jobs.health import Health, check_disk
 from server.jobs.intake import Intake
 from server.jobs.janitor import Janitor
 from server.jobs.listening import Listening
@@ -171,7 +172,9 @@ class Application:
             socket = socket_path(config.data_dir, "admin.sock")
             await stack.enter_async_context(components.admin.open(socket))
             for loop in components.loops():
-                stack.push_async_callback(_stop, asyncio.create_task(loop))
+                task = asyncio.create_task(loop, name=loop.__qualname__)
+                stack.push_async_callback(_stop, task)
+                components.health.watch(task)
             components.dispatcher.wake()
             log.info("API ready", pid=os.getpid())
             yield
@@ -218,12 +221,16 @@ class Components:
             self._fetcher.listen(wake)
         self.dispatcher.listen(self._sender.wake)
         self.admin = AdminServer(database, secret, accounts.forget_keys)
+        check = partial(check_disk, config.data_dir, config.server.min_free_percent)
+        self.health = Health(self.workers, {
+            "database": database.check, "disk": partial(asyncio.to_thread, check)
+        })  # fmt: skip
         listening = Listening(jobs, folders)
         services = Services(
             split, accounts, uploads, Webhooks(hooks, client),
             Deliveries(DeliveryRepository(database), hooks, self._sender.wake), listening,
             Outlooks(jobs, listening, config.jobs.retention_hours),
-            Renders(config, jobs, folders, self.workers, rooms),
+            Renders(config, jobs, folders, self.workers, rooms), self.health,
         )
         self.http = create_app(config, service, services, signer)
 
@@ -239,7 +246,7 @@ class Components:
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """What runs as long as the process."""
         return [self.dispatcher.run(), self._fetcher.run(), self._sender.run(),
-                self._janitor.run(), self._clock.run()]  # fmt: skip
+                self._janitor.run(), self._clock.run(), self.health.run()]  # fmt: skip
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -98,6 +98,11 @@ class Database:
         return await self._writer.run(function, args)
 
 
+    async def check(self) -> None:
+        """Commits something that changes nothing. Raises where the database refuses that."""
+        await self.write(_touch)
+
+
 class Batches:
     """Takes what has gathered to a connection's thread in one go: a hop costs more than a query."""
 
@@ -163,6 +168,12 @@ async def _connect(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     async with aiosqlite.connect(path, isolation_level=None) as connection:
         await _call(connection, _prepare)
         yield connection
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    """Goes all the way to the disk: SQLite writes this number anew, the same as before."""
+    (number,) = connection.execute("PRAGMA application_id").fetchone()
+    connection.execute(f"PRAGMA application_id = {number}")
 
 
 def _forbid_writes(connection: sqlite3.Connection) -> None:

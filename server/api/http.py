@@ -27,6 +27,7 @@ EXPOSED: Final = (*WINDOW_HEADERS, "Content-Disposition", "Content-Range", "ETag
                   "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
                   "X-Request-Id")
 VERSION: Final = API_VERSION.encode()
+HEALTH: Final = ("/health", "/health/live", "/health/ready")  # asked for all the time
 # Of every answer that does not say so itself: it is what it says, and where its URL leads nobody
 # is told whence, since a query may sign.
 GUARDS: Final = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
@@ -57,7 +58,7 @@ class AddressLimit:
         self._limit = RateLimit(limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/health":
+        if scope["type"] == "http" and scope["path"] not in HEALTH:
             verdict = self._limit.count((scope.get("client") or ("",))[0], time.monotonic())
             if not verdict.allowed:
                 sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
@@ -96,7 +97,7 @@ class Requests:
                 sorry = Json(ErrorAnswer("Internal server error"), 500)
                 await sorry(scope, receive, answer.send)
         finally:
-            level = "debug" if scope["path"] == "/health" else "info"
+            level = "debug" if scope["path"] in HEALTH else "info"
             # Without the query, which may sign; decoded, a path may hold line breaks.
             path = quote(scope["path"][:LONGEST_PATH])
             client = (scope.get("client") or ("",))[0]

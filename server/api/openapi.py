@@ -19,7 +19,7 @@ from server.audio.tracks import MIX, TRACKS
 
 PATH: Final = "/openapi.json"
 STRUCTS: Final = (
-    wire.HealthAnswer, wire.ConfigAnswer, wire.JobAnswer, wire.JobDetails, wire.DeletedAnswer,
+    wire.HealthAnswer, wire.LiveAnswer, wire.ReadyAnswer, wire.ConfigAnswer, wire.JobAnswer, wire.JobDetails, wire.DeletedAnswer,
     wire.ErrorAnswer, PeaksAnswer,
 )  # fmt: skip
 ERRORS: Final = (
@@ -72,10 +72,15 @@ STORED = (503, 507)  # of all that reads or writes the database
 def _paths() -> dict[str, Any]:
     health, job = _ref("HealthAnswer"), _json("The job", _ref("JobAnswer"))
     paths = {"type": "object", "additionalProperties": {"type": "string"}}
-    degraded = {"503": _json("No separation worker is ready", health)}
+    degraded = {"503": _json("Something is in the way of new work", health)}
+    live, ready = _ref("LiveAnswer"), _ref("ReadyAnswer")
+    stuck = {"503": _json("The process must be replaced", live)}
+    unready = {"503": _json("Send no new work", ready)}
     ids, track = _parameters("job_id"), _parameters("job_id", "track_name")
     return {
         "/health": {"get": _operation("health", _json("Healthy", health), degraded)},
+        "/health/live": {"get": _operation("live", _json("The process works", live), stuck)},
+        "/health/ready": {"get": _operation("ready", _json("Send new work", ready), unready)},
         "/config": {"get": _operation("config", _json("Settings", _ref("ConfigAnswer")))},
         "/process": {
             "post": {

@@ -46,6 +46,8 @@ class Pipeline:
         lingering = [Middleware(uploads.Lingering)]
         return [
             Route("/health", self.health),
+            Route("/health/live", self.live),
+            Route("/health/ready", self.ready),
             Route("/config", self.config),
             Route("/process", self.process, methods=["POST"], middleware=lingering),
             Route("/demo", self.demo, methods=["POST"], middleware=lingering),
@@ -61,11 +63,22 @@ class Pipeline:
         ]
 
     async def health(self, _: Request) -> Response:
-        """200 while a separation worker is ready, 503 with the same keys otherwise."""
-        ready = self._jobs.ready()
-        status = "healthy" if ready else "degraded"
-        answer = wire.HealthAnswer(status, wire.API_VERSION, len(wire.PROCESSORS))
-        return Json(answer, 200 if ready else 503)
+        """200 while new work is taken, 503 otherwise with what is in the way beside the keys."""
+        problems = self._services.health.problems()
+        status = "degraded" if problems else "healthy"
+        answer = wire.HealthAnswer(status, wire.API_VERSION, len(wire.PROCESSORS), problems)
+        return Json(answer, 503 if problems else 200)
+
+    async def live(self, _: Request) -> Response:
+        """200 unless only another process can help."""
+        alive = self._services.health.alive
+        return Json(wire.LiveAnswer("live" if alive else "stuck"), 200 if alive else 503)
+
+    async def ready(self, _: Request) -> Response:
+        """200 while new work is taken: for those who choose a server to send it to."""
+        problems = self._services.health.problems()
+        answer = wire.ReadyAnswer("unready" if problems else "ready", problems)
+        return Json(answer, 503 if problems else 200)
 
     async def config(self, _: Request) -> Response:
         """What the server takes and runs, and what the jobs room tells of itself."""

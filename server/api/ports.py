@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 from server.audio.heard import Heard
 from server.jobs.accounts import Accounts, Booked
 from server.jobs.deliveries import Attempt, Deliveries, SentEvent
+from server.jobs.health import Health
 from server.jobs.idempotency import Idempotency, meaning, meaning_of
 from server.jobs.keys import is_test
 from server.jobs.listening import Audible, Listening, TrackPeaks, Window
@@ -21,8 +22,8 @@ from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
 
 __all__ = [
-    "Accounts", "Attempt", "Audible", "Booked", "Created", "Deliveries", "Delivery", "Heard",
-    "Idempotency", "Job", "JobService", "JobView", "Listening", "MixOrder", "Order", "Outlook",
+    "Accounts", "Attempt", "Audible", "Booked", "Created", "Deliveries", "Delivery", "Health",
+    "Heard", "Idempotency", "Job", "JobService", "JobView", "Listening", "MixOrder", "Order", "Outlook",
     "Outlooks", "Renders", "Request", "SentEvent", "Services", "SplitJob", "SplitService",
     "StageView", "TrackFile", "TrackPeaks", "Upload", "Uploads", "Webhook", "Webhooks", "Window",
     "is_test", "meaning", "meaning_of",
@@ -40,6 +41,7 @@ class Services(NamedTuple):
     listening: Listening
     outlooks: Outlooks
     renders: Renders
+    health: Health
 
 
 class JobService(Protocol):
@@ -75,9 +77,6 @@ class JobService(Protocol):
 
     def view(self, job: Job) -> JobView:
         """A stored job as its API shows it."""
-
-    def ready(self) -> bool:
-        """Whether a separation worker is ready."""
 
     def about(self) -> dict[str, Any]:
         """More keys for `/config`: the models that serve, the devices."""

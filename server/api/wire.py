@@ -26,18 +26,34 @@ PROCESSORS: Final[Mapping[str, str]] = MappingProxyType(
 
 # Plain strings, whose values the OpenAPI document lists.
 Health = Annotated[str, Meta(extra_json_schema={"enum": ["healthy", "degraded"]})]
+Live = Annotated[str, Meta(extra_json_schema={"enum": ["live", "stuck"]})]
+Ready = Annotated[str, Meta(extra_json_schema={"enum": ["ready", "unready"]})]
 JobState = Annotated[str, Meta(extra_json_schema={"enum": ["processing", "completed", "failed"]})]
 StageState = Annotated[
     str, Meta(extra_json_schema={"enum": ["pending", "processing", "completed", "failed"]})
 ]
 
 
-class HealthAnswer(Struct, frozen=True):
-    """`GET /health`."""
+class HealthAnswer(Struct, frozen=True, omit_defaults=True):
+    """`GET /health`. `problems`: why it is degraded."""
 
     status: Health
     version: str
     pipeline_stages: int
+    problems: list[str] = []
+
+
+class LiveAnswer(Struct, frozen=True):
+    """`GET /health/live`."""
+
+    status: Live
+
+
+class ReadyAnswer(Struct, frozen=True):
+    """`GET /health/ready`."""
+
+    status: Ready
+    problems: list[str]
 
 
 class PipelineStage(Struct, frozen=True):

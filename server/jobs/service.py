@@ -146,10 +146,6 @@ class JobService:
         await asyncio.to_thread(folders.remove, folders.outputs, job_id)
         log.info("job removed", job=job_id)
 
-    def ready(self) -> bool:
-        """Whether a separation worker is ready."""
-        return self._workers.ready("separation")
-
     def about(self) -> dict[str, Any]:
         """What this server runs on, for people: models by tier, workers and their devices."""
         return {"models": catalog.tiers(self._config), "workers": self._workers.describe()}

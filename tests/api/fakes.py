@@ -61,15 +61,27 @@ class FakeOutlooks:
         return Outlook(42, ["vocals", "mix"], CREATED_AT, 12.5, audible, 0, 30, None)
 
 
-def fake_services() -> Services:
+class FakeHealth:
+    """Ails as it is told."""
+
+    def __init__(self) -> None:
+        self.ailments: list[str] = []
+        self.alive = True
+
+    def problems(self) -> list[str]:
+        return self.ailments
+
+
+def fake_services(health: FakeHealth | None = None) -> Services:
     """What the pipeline's routes use of the rest of the jobs room."""
     accounts, webhooks, outlooks = FakeAccounts(), FakeWebhooks(), FakeOutlooks()
-    return Services(None, accounts, None, webhooks, None, None, outlooks, None)  # type: ignore[arg-type]
+    health = health or FakeHealth()
+    return Services(None, accounts, None, webhooks, None, None, outlooks, None, health)  # type: ignore[arg-type]
 
 
 def app_of(config: Config, jobs: "FakeJobs") -> ASGIApp:
     """The app over a fake jobs room."""
-    return create_app(config, jobs, fake_services(), Signer(b"s" * 32))
+    return create_app(config, jobs, fake_services(jobs.health), Signer(b"s" * 32))
 
 
 class FakeJobs:
@@ -83,7 +95,7 @@ class FakeJobs:
         self.reserve_error: Exception | None = None
         self.submit_error: Exception | None = None
         self.get_error: Exception | None = None
-        self.is_ready = True
+        self.health = FakeHealth()
         self.extra: dict[str, Any] = {}
 
     @property
@@ -128,9 +140,6 @@ class FakeJobs:
     async def delete(self, job_id: str, account_id: str | None = None) -> None:
         await self.get(job_id, account_id)
         del self.jobs[job_id]
-
-    def ready(self) -> bool:
-        return self.is_ready
 
     def about(self) -> dict[str, Any]:
         return self.extra

@@ -73,8 +73,9 @@ def test_a_path_cannot_forge_a_log_line(app: ASGIApp, lines: list[Any]) -> None:
 
 
 def test_health_is_quiet_in_the_log(app: ASGIApp, lines: list[Any]) -> None:
-    ask(app, "GET", "/health")
-    assert [line["log_level"] for line in lines] == ["debug"]
+    for path in ("/health", "/health/live", "/health/ready"):
+        ask(app, "GET", path)
+    assert [line["log_level"] for line in lines] == ["debug"] * 3
 
 
 def test_a_defect_is_a_500_with_its_traceback_in_the_log_once(

@@ -34,10 +34,25 @@ def test_health(app: ASGIApp, jobs: FakeJobs) -> None:
     answer = ask(app, "GET", "/health")
     assert answer.status_code == 200
     assert answer.json() == {"status": "healthy", "version": "1.0.0", "pipeline_stages": 4}
-    jobs.is_ready = False
+    jobs.health.ailments = ["No audio worker is ready"]
     answer = ask(app, "GET", "/health")
     assert answer.status_code == 503
-    assert answer.json() == {"status": "degraded", "version": "1.0.0", "pipeline_stages": 4}
+    assert answer.json() == {"status": "degraded", "version": "1.0.0", "pipeline_stages": 4,
+                             "problems": ["No audio worker is ready"]}
+
+
+def test_ready_and_live_are_two_things(app: ASGIApp, jobs: FakeJobs) -> None:
+    """Who is not ready gets no work; who is not live is replaced."""
+    def answers() -> list[tuple[int, object]]:
+        both = [ask(app, "GET", f"/health/{name}") for name in ("live", "ready")]
+        return [(answer.status_code, answer.json()) for answer in both]
+
+    well = [(200, {"status": "live"}), (200, {"status": "ready", "problems": []})]
+    assert answers() == well
+    jobs.health.ailments = ["x"]
+    assert answers() == [well[0], (503, {"status": "unready", "problems": ["x"]})]
+    jobs.health.alive = False
+    assert answers()[0] == (503, {"status": "stuck"})
 
 
 def test_config_holds_what_is_documented_and_more(jobs: FakeJobs) -> None:

@@ -1,0 +1,103 @@
+"""What `/health`, `/health/live` and `/health/ready` say of a real server that ails or stops."""
+
+import os
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.harness import Server, serving, wait_for
+
+
+@pytest.fixture(scope="module")
+def ill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that suffers, and recovers."""
+    with serving(tmp_path_factory.mktemp("ill") / "data") as running:
+        yield running
+
+
+def problems(server: Server) -> list[str]:
+    found: list[str] = server.get("/health/ready").json()["problems"]
+    return found
+
+
+def degraded(server: Server) -> bool:
+    answer = server.get("/health")
+    return answer.status_code == 503 and answer.json()["status"] == "degraded"
+
+
+def workers(server: Server, pool: str) -> list[int]:
+    names = [worker["worker"] for worker in server.get("/config").json()["workers"]]
+    return [server.pid_of(name) for name in names if name.startswith(f"{pool}-")]
+
+
+@pytest.mark.parametrize("pool", ["audio", "probe", "measure"])
+def test_a_pool_that_is_dead(ill: Server, pool: str) -> None:
+    wait_for(lambda: not problems(ill))
+    for pid in workers(ill, pool):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: degraded(ill) and problems(ill) == [f"No {pool} worker is ready"])
+    assert ill.get("/health/live").json() == {"status": "live"}, "others will be started"
+    wait_for(lambda: not problems(ill))
+
+
+def test_a_database_that_refuses(ill: Server) -> None:
+    wait_for(lambda: not problems(ill))
+    other = sqlite3.connect(ill.data / "stembox.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    wait_for(lambda: degraded(ill) and problems(ill) == ["The database does not answer"])
+    other.execute("ROLLBACK")
+    other.close()
+    wait_for(lambda: not problems(ill))
+
+
+class SlowDownload:
+    """A download whose client reads when it is told to."""
+
+    def __init__(self, server: Server, path: str) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        self._socket.connect(("127.0.0.1", server.port))
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        self.got = self._socket.recv(4096)
+
+    def rest(self) -> bytes:
+        while part := self._socket.recv(1 << 20):
+            self.got += part
+        return self.got.partition(b"\r\n\r\n")[2]
+
+
+def ready(server: Server) -> bool:
+    try:
+        return httpx.get(f"{server.url}/health/ready", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_unready_within_a_second_of_a_stop_while_a_download_goes_on(
+    tmp_path: Path, songs: dict[str, Path]
+) -> None:
+    with serving(tmp_path / "data", server__grace_seconds=60) as server:
+        job = server.end_of(server.post(songs["long"]).json()["job_id"])
+        whole = server.get(f"/download/{job['job_id']}/main").content
+        processes = server.processes()
+        download = SlowDownload(server, f"/download/{job['job_id']}/main")
+        assert ready(server)
+        server.process.send_signal(signal.SIGTERM)
+        stopped = time.monotonic()
+        wait_for(lambda: not ready(server))
+        unready_s = time.monotonic() - stopped
+        print(f"unready after {unready_s:.3f} s")
+        assert unready_s < 1
+        time.sleep(2)
+        assert server.process.poll() is None, "the download is still running"
+        assert download.rest() == whole
+        assert server.process.wait(60) == 0
+        assert not [one for one in processes if psutil.pid_exists(one.pid) and one.is_running()
+                    and one.status() != psutil.STATUS_ZOMBIE]
