@@ -109,13 +109,14 @@ def serve_ours(folder: Path, port: int) -> None:
     from server.app import Application
     from server.config import load
     from server.jobs.folders import Folders
+    from server.work.board import Board
 
     config = load(environ={}, flags={
         "server.data_dir": str(folder), "server.port": port,
         "limits.requests_per_minute": 10**9, "log.format": "json"})  # fmt: skip
     Folders(folder).create()
     asyncio.run(_fill(folder))
-    _uvicorn(Application(config, folder / "workers.sock"), port, http=BoundedProtocol,
+    _uvicorn(Application(config, folder / "workers.sock", Board({})), port, http=BoundedProtocol,
              access_log=False, lifespan="on")  # fmt: skip
 
 

@@ -48,6 +48,7 @@ from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Sender, Webhooks
 from server.logs import set_up_logs
 from server.net import Guard, GuardedClient
+from server.work.board import Board
 from server.work.pools import Host, HttpSide, PoolPlan
 from server.work.workers import Workers
 from store import (
@@ -65,6 +66,7 @@ from store.migrations import schema_of
 log = structlog.get_logger()
 Scope = dict[str, Any]
 LOCK_SECONDS = 3.0
+BEAT_SECONDS = 1.0
 MOST_FILES = 1 << 16  # open at once; more are of no use, and some programs walk through all
 OWN_FILES = 512  # of them for what is no connection: windows, database, workers
 PROBES = 2  # a file that keeps one of them busy delays nobody
@@ -91,7 +93,8 @@ def serve(config: Config) -> None:
         path = socket_path(config.data_dir, "workers.sock")
         print(banner(config, plans), flush=True)
         most = most_connections(config.limits.max_connections, raise_file_limit())
-        http = HttpSide(Application(config, path), bounded_protocol(most), path)
+        board = Board({plan.name: len(plan.devices) for plan in plans})
+        http = HttpSide(Application(config, path, board), bounded_protocol(most), path, board)
         Host(http, plans, config).serve()
 
 
@@ -134,9 +137,10 @@ def banner(config: Config, plans: list[PoolPlan]) -> str:
 class Application:
     """The ASGI application of the API process: everything opens and closes with its lifespan."""
 
-    def __init__(self, config: Config, socket: Path) -> None:
+    def __init__(self, config: Config, socket: Path, board: Board) -> None:
         self._config = config
         self._socket = socket
+        self._board = board
         self._http: Any = None
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -165,14 +169,14 @@ class Application:
         set_up_logs(config.log)
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(Database(config.data_dir / "stembox.db"))
-            components = Components(config, database)
+            components = Components(config, database, self._board)
             await components.requeue_orphans()
             self._http = components.http
             await stack.enter_async_context(components.workers.listening(self._socket))
             socket = socket_path(config.data_dir, "admin.sock")
             await stack.enter_async_context(components.admin.open(socket))
-            for loop in components.loops():
-                task = asyncio.create_task(loop, name=loop.__qualname__)
+            for name, loop in components.loops().items():
+                task = asyncio.create_task(loop, name=name)
                 stack.push_async_callback(_stop, task)
                 components.health.watch(task)
             components.dispatcher.wake()
@@ -184,14 +188,15 @@ class Application:
 class Components:
     """Everything behind the API process's routes, put together on an open database."""
 
-    def __init__(self, config: Config, database: Database) -> None:
+    def __init__(self, config: Config, database: Database, board: Board) -> None:
         self._folders = folders = Folders(config.data_dir, config.scratch_dir)
         secret = server_secret(config.data_dir)
         signer = Signer(secret)
         client = GuardedClient(guard_of(config))
         self._jobs = jobs = JobRepository(database)
         hooks = WebhookRepository(database)
-        self.workers = Workers(config.jobs.stall_seconds)
+        self._board = board
+        self.workers = Workers(config.jobs.stall_seconds, board.pause)
         intake = Intake(config, jobs, self.workers)
         rooms = intake.rooms
         self.dispatcher = Dispatcher(
@@ -243,10 +248,19 @@ class Components:
         if taken:
             log.info("stages of an earlier run taken back", stages=taken)
 
-    def loops(self) -> list[Coroutine[Any, Any, None]]:
-        """What runs as long as the process."""
-        return [self.dispatcher.run(), self._fetcher.run(), self._sender.run(),
-                self._janitor.run(), self._clock.run(), self.health.run()]  # fmt: skip
+    def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs as long as the process, by name."""
+        return {"dispatcher": self.dispatcher.run(), "fetcher": self._fetcher.run(),
+                "sender": self._sender.run(), "janitor": self._janitor.run(),
+                "clock": self._clock.run(), "health": self.health.run(),
+                "heartbeat": self._beat()}  # fmt: skip
+
+    async def _beat(self) -> None:
+        """Signs the board for as long as the whole process is well."""
+        while True:
+            if self.health.alive:
+                self._board.give_sign(self._board.api)
+            await asyncio.sleep(BEAT_SECONDS)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

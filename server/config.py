@@ -41,6 +41,8 @@ class Server(Section, frozen=True):
     trusted_proxies: list[str]
     cors_origins: list[str]
     grace_seconds: Annotated[int, Meta(ge=0)]
+    start_seconds: Annotated[float, Meta(ge=10)]
+    stall_seconds: Annotated[float, Meta(ge=3)]
     min_free_percent: Annotated[float, Meta(ge=0, lt=100)]
 
 

@@ -19,8 +19,8 @@ from server.audio.tracks import MIX, TRACKS
 
 PATH: Final = "/openapi.json"
 STRUCTS: Final = (
-    wire.HealthAnswer, wire.LiveAnswer, wire.ReadyAnswer, wire.ConfigAnswer, wire.JobAnswer, wire.JobDetails, wire.DeletedAnswer,
-    wire.ErrorAnswer, PeaksAnswer,
+    wire.HealthAnswer, wire.LiveAnswer, wire.ReadyAnswer, wire.ConfigAnswer, wire.JobAnswer,
+    wire.JobDetails, wire.DeletedAnswer, wire.ErrorAnswer, PeaksAnswer,
 )  # fmt: skip
 ERRORS: Final = (
     (400, "No usable file: none sent, malformed, or no audio; or a parameter that is not allowed"),

@@ -23,10 +23,10 @@ from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
 
 __all__ = [
     "Accounts", "Attempt", "Audible", "Booked", "Created", "Deliveries", "Delivery", "Health",
-    "Heard", "Idempotency", "Job", "JobService", "JobView", "Listening", "MixOrder", "Order", "Outlook",
-    "Outlooks", "Renders", "Request", "SentEvent", "Services", "SplitJob", "SplitService",
-    "StageView", "TrackFile", "TrackPeaks", "Upload", "Uploads", "Webhook", "Webhooks", "Window",
-    "is_test", "meaning", "meaning_of",
+    "Heard", "Idempotency", "Job", "JobService", "JobView", "Listening", "MixOrder", "Order",
+    "Outlook", "Outlooks", "Renders", "Request", "SentEvent", "Services", "SplitJob",
+    "SplitService", "StageView", "TrackFile", "TrackPeaks", "Upload", "Uploads", "Webhook",
+    "Webhooks", "Window", "is_test", "meaning", "meaning_of",
 ]  # fmt: skip
 
 

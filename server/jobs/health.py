@@ -11,12 +11,11 @@ from pathlib import Path
 
 import structlog
 
-from server.errors import DiskFull, StemboxError
+from server.errors import DiskFull, ServerBusy, StemboxError
 from server.jobs.folders import free_percent
-from server.work.workers import Workers
+from server.work.workers import POOLS, Workers
 
 log = structlog.get_logger()
-POOLS = ("separation", "audio", "probe", "measure")
 CHECK_SECONDS = 5.0  # between two looks at disk and database
 PATIENCE = 2.0  # seconds until what does not answer counts as broken
 Check = Callable[[], Awaitable[object]]
@@ -47,11 +46,18 @@ class Health:
 
     def problems(self) -> list[str]:
         """What keeps the server from new work, as sentences; none where all is well."""
-        found = [f"No {pool} worker is ready" for pool in POOLS if not self._workers.ready(pool)]
+        found = [problem for pool in POOLS if (problem := self._problem(pool))]
         found += self._broken.values()
         if not self.alive:
             found.append("A part of the server has stopped")
         return found
+
+    def _problem(self, pool: str) -> str:
+        try:
+            self._workers.check_breaker(pool)
+        except ServerBusy as error:
+            return error.message
+        return "" if self._workers.ready(pool) else f"No {pool} worker is ready"
 
     async def run(self) -> None:
         """Tries disk and database until cancelled."""

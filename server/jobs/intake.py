@@ -17,7 +17,7 @@ from server.jobs.folders import Folders, full_disk_is_said
 from server.jobs.keyed import KeyedSemaphore
 from server.jobs.room import DiskRoom, room_of
 from server.work.messages import Options, Task
-from server.work.workers import Workers
+from server.work.workers import POOLS, Workers
 from store import Job, JobRepository, NewJob
 
 log = structlog.get_logger()
@@ -152,6 +152,8 @@ class Intake:
 
     def _check_ready(self) -> None:
         """A pool that restarts is back in seconds; one that cannot start must not gather jobs."""
+        for pool in POOLS:
+            self._workers.check_breaker(pool)
         now = time.monotonic()
         if self._workers.ready("separation"):
             self._last_ready = now

@@ -28,13 +28,13 @@ from msgspec import Struct
 
 from server.config import Config
 from server.logs import set_up_logs
+from server.work.board import Board
 from server.work.channel import Channel, ChannelClosed
+from server.work.supervisor import Supervisor
 
 log = structlog.get_logger()
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
-SHORTEST_LIFE = 10.0  # seconds; a process that dies younger is replaced more and more slowly
-LONGEST_PAUSE = 30.0  # seconds
 NICE = 5
 EXTRA_GRACE = 5.0  # seconds beyond the grace of running requests, to close the database
 
@@ -53,11 +53,12 @@ class PoolPlan(Struct, frozen=True):
 
 class HttpSide(Struct, frozen=True):
     """What the API process runs: our ASGI app, the protocol of its connections, and the socket
-    on which it awaits the workers."""
+    on which it awaits the workers. It signs the board while it is well."""
 
     app: Callable[..., Any]
     protocol: type[asyncio.Protocol]
     socket: Path
+    board: Board
 
 
 def die_with(parent: int) -> None:
@@ -104,6 +105,7 @@ class SocketLoop(LitLoop):
         channel = Channel(lit_api.socket)
         try:
             channel.connect(lit_api.work.hello(lit_api.worker_name, os.getpid()))
+            lit_api.board.give_sign(lit_api.seat)
             lit_api.work.serve(channel)
         except ChannelClosed:
             log.info("API process gone: waiting for the next")
@@ -114,12 +116,13 @@ class SocketLoop(LitLoop):
 class WorkerAPI(litserve.LitAPI):
     """What LitServe starts in every worker process of one pool."""
 
-    def __init__(self, plan: PoolPlan, config: Config, socket: Path) -> None:
+    def __init__(self, plan: PoolPlan, config: Config, socket: Path, board: Board) -> None:
         # stream=True for every API keeps LitServe from adding its gzip middleware.
         super().__init__(api_path=f"/{plan.name}", stream=True, loop=SocketLoop())
         self.plan = plan
         self.config = config
         self.socket = socket
+        self.board = board
         self.parent = os.getpid()
 
     def setup(self, device: str) -> None:
@@ -131,6 +134,7 @@ class WorkerAPI(litserve.LitAPI):
         os.nice(NICE)  # requests are answered first: they are short, and somebody waits
         number = int(os.environ["LITSERVE_WORKER_ID"])
         self.worker_name = f"{self.plan.name}-{number}"
+        self.seat = self.board.seat(self.plan.name, number)
         set_up_logs(self.config.log, worker=self.worker_name)
         started = time.monotonic()
         self.work = pkgutil.resolve_name(self.plan.work)(self.config, self.plan.devices[number])
@@ -147,6 +151,7 @@ class Host(litserve.LitServer):
 
     def __init__(self, http: HttpSide, plans: list[PoolPlan], config: Config) -> None:
         self._http = http
+        self._board = http.board
         self._config = config
         self._stop = StopSignal()
         # A start that fails half-way is shut down like any other: what that reads is here by then.
@@ -156,7 +161,7 @@ class Host(litserve.LitServer):
         # LitServe would start its own MCP server wherever a package of that name is installed.
         litserve.server._MCP_AVAILABLE = False
         super().__init__(
-            [WorkerAPI(plan, config, http.socket) for plan in plans],
+            [WorkerAPI(plan, config, http.socket, http.board) for plan in plans],
             # Devices are ours to choose: LitServe's "auto" looks for torch in this process.
             accelerator="cpu",
             workers_per_device={f"/{plan.name}": len(plan.devices) for plan in plans},
@@ -238,68 +243,38 @@ class Host(litserve.LitServer):
 
     def _supervise(self) -> None:
         """Waits for deaths and starts others in their place."""
-        backoffs: dict[int, RestartBackoff] = {}
+        server = self._config.server
+        supervisor = Supervisor(
+            self._board, time.monotonic(), server.start_seconds, server.stall_seconds
+        )
         while not self._stop.is_set():
             try:
-                self._restart_dead(backoffs)
+                self._look(supervisor)
             except Exception:
                 log.exception("supervisor: trying again")
                 time.sleep(1)
         # What this thread has forked would be killed by the kernel if the thread ended.
         threading.Event().wait()
 
-    def _restart_dead(self, backoffs: "dict[int, RestartBackoff]") -> None:
+    def _look(self, supervisor: Supervisor) -> None:
         watched = [*self.inference_workers, *self._api.values()]
         wait([process.sentinel for process in watched if process.is_alive()], timeout=1)
-        for index, process in enumerate(watched):
-            if process.is_alive() or self._stop.is_set():
-                continue
-            backoff = backoffs.setdefault(index, RestartBackoff())
-            if backoff.due is None:
-                backoff.died(time.monotonic())
-                log.error("process died: starting another", process=self._name(index),
-                          pid=process.pid, exit_code=process.exitcode, after_s=backoff.pause)
-            if backoff.due is not None and time.monotonic() >= backoff.due:
-                backoff.started(time.monotonic())
-                self._start_again(index)
+        for seat in supervisor.look(watched, time.monotonic()):
+            if self._stop.is_set():
+                return
+            supervisor.started(seat, time.monotonic())
+            self._start_again(seat)
 
-    def _start_again(self, index: int) -> None:
-        if index < len(self._seats):
-            self.inference_workers[index] = self.launch_single_inference_worker(*self._seats[index])
+    def _start_again(self, seat: int) -> None:
+        if seat < len(self._seats):
+            self.inference_workers[seat] = self.launch_single_inference_worker(*self._seats[seat])
         else:
             assert self._api_arguments is not None  # there is a process to replace
             args, kwargs = self._api_arguments
             self._api.update(super()._start_server(*args, **kwargs))
-
-    def _name(self, index: int) -> str:
-        if index >= len(self._seats):
-            return "api"
-        api, number = self._seats[index]
-        return f"{api.plan.name}-{number}"
 
     @property
     def _seats(self) -> list[tuple[WorkerAPI, int]]:
         """Which pool and number each process of LitServe's list of workers is."""
         return [(api, number) for api in self.litapi_connector
                 for number in range(len(api.plan.devices))]
-
-
-class RestartBackoff:
-    """When one process was last started, and when it may be again: slower each time it dies
-    young."""
-
-    def __init__(self) -> None:
-        self._started = -SHORTEST_LIFE
-        self.pause = 0.0
-        self.due: float | None = None
-
-    def died(self, now: float) -> None:
-        """Decides when the next may start: `due`."""
-        young = now - self._started < SHORTEST_LIFE
-        self.pause = min(LONGEST_PAUSE, max(0.5, 2 * self.pause)) if young else 0.0
-        self.due = now + self.pause
-
-    def started(self, now: float) -> None:
-        """Another was started."""
-        self._started = now
-        self.due = None

@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from server.errors import WorkerGone, WorkerLost
+from server.errors import ServerBusy, WorkerGone, WorkerLost
 from server.work.channel import HEADER, pack, to_error
 from server.work.messages import Cancel, Failed, FromWorker, Hello, Progress, Result, Task
 
 log = structlog.get_logger()
+POOLS = ("separation", "audio", "probe", "measure")
 LONGEST_MESSAGE = 1 << 20  # bytes; messages carry names and numbers
 STALL_STEPS = 10  # a worker whose steps are long may be silent for this many of them
 PEER = struct.Struct("3i")  # Linux's ucred: pid, uid, gid
@@ -162,8 +163,12 @@ class Waiting(NamedTuple):
 class Workers:
     """All connected workers, by pool."""
 
-    def __init__(self, stall_seconds: float) -> None:
+    def __init__(
+        self, stall_seconds: float, pause: Callable[[str], float] = lambda _: 0.0
+    ) -> None:
+        """pause: seconds until a pool whose workers kept dying is started again; 0: it runs."""
         self._stall_seconds = stall_seconds
+        self._pause = pause
         self._workers: list[Worker] = []
         self._waiting: dict[str, list[Waiting]] = {}  # heaps
         self._numbers = count()
@@ -178,6 +183,11 @@ class Workers:
     def ready(self, pool: str) -> bool:
         """Whether a worker of this pool is connected."""
         return any(worker.hello.pool == pool for worker in self._workers)
+
+    def check_breaker(self, pool: str) -> None:
+        """Raises ServerBusy while no worker of the pool is started, because they kept dying."""
+        if pause := self._pause(pool):
+            raise ServerBusy(f"The {pool} workers keep dying; others start soon", math.ceil(pause))
 
     def describe(self) -> list[dict[str, Any]]:
         """Name, pool, device and load of every worker, for people."""
@@ -217,7 +227,11 @@ class Workers:
         return Slot(self, min(free, key=lambda worker: (-worker.before, worker.load)))
 
     async def reserve(self, pool: str, due: float = 0.0) -> Slot:
-        """A place, as soon as there is one for a task that is due then; of equals, the first."""
+        """A place, as soon as there is one for a task that is due then; of equals, the first.
+
+        Raises ServerBusy: nobody will be there soon.
+        """
+        self.check_breaker(pool)
         future: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         heappush(self._waiting.setdefault(pool, []), Waiting(due, next(self._numbers), future))
         self.serve_waiting()

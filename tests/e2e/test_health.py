@@ -18,7 +18,8 @@ from tests.harness import Server, serving, wait_for
 @pytest.fixture(scope="module")
 def ill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that suffers, and recovers."""
-    with serving(tmp_path_factory.mktemp("ill") / "data") as running:
+    with serving(tmp_path_factory.mktemp("ill") / "data", server__stall_seconds=5,
+                 server__start_seconds=40) as running:
         yield running
 
 
@@ -57,6 +58,52 @@ def test_a_database_that_refuses(ill: Server) -> None:
     wait_for(lambda: not problems(ill))
 
 
+def test_a_hung_api_process_is_replaced(ill: Server, songs: dict[str, Path]) -> None:
+    """Stopped, it answers nobody and dies by itself never; its connections are all still there."""
+    wait_for(lambda: not problems(ill))
+    job = ill.post(songs["wav"]).json()["job_id"]
+    hung = ill.api_pid()
+    os.kill(hung, signal.SIGSTOP)
+    wait_for(lambda: ill.api_pid() != hung)
+    wait_for(lambda: not problems(ill))
+    assert not psutil.pid_exists(hung)
+    assert ill.end_of(job)["status"] == "completed", "what it had accepted goes on"
+
+
+def test_a_worker_that_hangs_before_its_hello_is_replaced(ill: Server) -> None:
+    wait_for(lambda: not problems(ill))
+    before = {process.pid for process in ill.processes()}
+    os.kill(workers(ill, "probe")[0], signal.SIGKILL)
+
+    def successor() -> psutil.Process | None:
+        return next((one for one in ill.processes() if one.pid not in before), None)
+
+    hung: psutil.Process = wait_for(successor)
+    hung.suspend()
+    wait_for(lambda: problems(ill) == ["No probe worker is ready"])
+    wait_for(lambda: not hung.is_running() or hung.status() == psutil.STATUS_ZOMBIE)
+    wait_for(lambda: not problems(ill))
+
+
+def test_a_pool_that_keeps_dying_is_left_alone_for_a_while(
+    ill: Server, songs: dict[str, Path]
+) -> None:
+    wait_for(lambda: not problems(ill))
+    said = "The measure workers keep dying; others start soon"
+    for _ in range(3):
+        for pid in workers(ill, "measure"):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not workers(ill, "measure"))
+        wait_for(lambda: workers(ill, "measure") or said in problems(ill))
+    assert problems(ill) == [said] and degraded(ill)
+    assert '"workers keep dying: breaker open"' in ill.log.read_text()
+    refused = ill.post(songs["wav"])
+    assert (refused.status_code, refused.json()) == (503, {"detail": said})
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    wait_for(lambda: not problems(ill))
+    assert ill.post(songs["wav"]).status_code == 200
+
+
 class SlowDownload:
     """A download whose client reads when it is told to."""
 
@@ -64,7 +111,8 @@ class SlowDownload:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         self._socket.connect(("127.0.0.1", server.port))
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        ask = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        self._socket.sendall(ask.encode())
         self.got = self._socket.recv(4096)
 
     def rest(self) -> bytes:

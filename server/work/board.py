@@ -1,0 +1,59 @@
+"""What the supervisor and its processes tell each other, in memory that all of them share: a
+process' last sign of life, and until when a pool's breaker is open.
+
+Times are `time.monotonic()`, which is one clock for all processes of a machine; 0 means none. Each
+number has one writer.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing import get_context
+
+
+class Board:
+    """Made by the parent before it starts any process; goes to each as it is."""
+
+    def __init__(self, pools: Mapping[str, int]) -> None:
+        """pools: how many workers each has. They are seated in this order, the API process last."""
+        self._first: dict[str, int] = {}
+        seats: list[str] = []
+        for pool, count in pools.items():
+            self._first[pool] = len(seats)
+            seats += [f"{pool}-{number}" for number in range(count)]
+        self.api = len(seats)
+        self.seats: Sequence[str] = (*seats, "api")
+        self.pools: Sequence[str] = tuple(pools)
+        memory = get_context("spawn")
+        self._signs = memory.RawArray("d", len(self.seats))
+        self._closes = memory.RawArray("d", max(1, len(pools)))
+
+    def seat(self, pool: str, number: int) -> int:
+        """A worker's place among all processes."""
+        return self._first[pool] + number
+
+    def pool_of(self, seat: int) -> str | None:
+        """Whose worker it is; None for the API process."""
+        return None if seat == self.api else self.seats[seat].rpartition("-")[0]
+
+    def give_sign(self, seat: int) -> None:
+        """This process is there. The API process says so again and again, a worker whenever it
+        has reached the API process."""
+        self._signs[seat] = time.monotonic()
+
+    def forget_sign(self, seat: int) -> None:
+        """Another process will sit here, or must show itself anew."""
+        self._signs[seat] = 0.0
+
+    def sign(self, seat: int) -> float | None:
+        """When this process gave its last sign; None before its first."""
+        return self._signs[seat] or None
+
+    def open_breaker(self, pool: str, until: float) -> None:
+        """No worker of this pool is started before that."""
+        self._closes[self.pools.index(pool)] = until
+
+    def pause(self, pool: str) -> float:
+        """Seconds until workers of this pool are started again; 0 where the breaker is closed."""
+        if pool not in self.pools:
+            return 0.0
+        return max(0.0, self._closes[self.pools.index(pool)] - time.monotonic())

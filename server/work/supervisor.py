@@ -1,0 +1,164 @@
+"""Decides which processes are killed because they hang, and when what died is started again.
+
+Takes the clock as an argument; starts nothing and knows no LitServe.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from server.work.board import Board
+
+log = structlog.get_logger()
+SHORTEST_LIFE = 10.0  # seconds; a process that dies younger is replaced more and more slowly
+LONGEST_PAUSE = 30.0  # seconds
+DEATHS = 3  # of a pool's workers, that open its breaker
+IN_SECONDS = 60.0  # where they come so close together, or each worker lived no longer than that
+FIRST_PAUSE = 5.0  # seconds that a breaker is open the first time; each time twice as long
+LAST_PAUSE = 60.0
+CALM_SECONDS = 600.0  # without an open breaker, until the next pause is a first one again
+ASLEEP = 5.0  # between two looks: this process was stopped meanwhile, and perhaps all were
+
+
+class Process(Protocol):
+    """What is asked of a process; `multiprocessing`'s have it."""
+
+    pid: int | None
+    exitcode: int | None
+
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+
+    def kill(self) -> None:
+        """Sends SIGKILL."""
+
+
+class Supervisor:
+    """Watches the processes of a board, which are given to `look` in its order.
+
+    Args:
+        start_seconds: how long a process may take to give its first sign.
+        stall_seconds: how long the API process may give none afterwards.
+    """
+
+    def __init__(
+        self, board: Board, now: float, start_seconds: float, stall_seconds: float
+    ) -> None:
+        self._board = board
+        self._start_seconds = start_seconds
+        self._stall_seconds = stall_seconds
+        self._waited_since = [now] * len(board.seats)
+        self._ready_since: dict[int, float] = {}  # of each process, its first sign
+        self._killed: set[int] = set()
+        self._backoffs = [RestartBackoff() for _ in board.seats]
+        self._breakers = {pool: Breaker() for pool in board.pools}
+        self._last_look = self._awake_since = now
+
+    def look(self, processes: Sequence[Process], now: float) -> list[int]:
+        """Kills what hangs, takes note of deaths; returns the seats that are to be filled now."""
+        if now - self._last_look > ASLEEP:
+            self._awake_since = now
+        self._last_look = now
+        due = []
+        for seat, process in enumerate(processes):
+            if process.is_alive():
+                self._check_signs(seat, process, now)
+            elif self._is_due(seat, process, now):
+                due.append(seat)
+        return due
+
+    def started(self, seat: int, now: float) -> None:
+        """Another process was started. All workers have to find a new API process."""
+        self._backoffs[seat].started(now)
+        self._ready_since.pop(seat, None)
+        for other in range(len(self._board.seats)) if seat == self._board.api else (seat,):
+            self._board.forget_sign(other)
+            self._waited_since[other] = now
+
+    def _check_signs(self, seat: int, process: Process, now: float) -> None:
+        sign = self._board.sign(seat)
+        if sign is not None:
+            self._ready_since.setdefault(seat, sign)
+        if sign is None:
+            last, patience, what = self._waited_since[seat], self._start_seconds, "did not start"
+        elif seat == self._board.api:
+            last, patience, what = sign, self._stall_seconds, "hangs"
+        else:
+            return  # the API process watches who works
+        silent = now - max(last, self._awake_since)
+        if silent > patience and process.pid is not None and process.pid not in self._killed:
+            self._killed.add(process.pid)
+            log.error(f"process {what}: killing it", process=self._board.seats[seat],
+                      pid=process.pid, silent_s=round(silent, 1))
+            process.kill()
+
+    def _is_due(self, seat: int, process: Process, now: float) -> bool:
+        backoff, pool = self._backoffs[seat], self._board.pool_of(seat)
+        if backoff.due is None:
+            backoff.died(now)
+            self._killed.discard(process.pid or 0)
+            log.error("process died: starting another", process=self._board.seats[seat],
+                      pid=process.pid, exit_code=process.exitcode, after_s=backoff.pause)
+            if pool is not None:
+                self._count(pool, seat, now)
+        paused = pool is not None and self._breakers[pool].is_open(now)
+        return not paused and backoff.due is not None and now >= backoff.due
+
+    def _count(self, pool: str, seat: int, now: float) -> None:
+        breaker = self._breakers[pool]
+        if breaker.died(now, now - self._ready_since.get(seat, now)):
+            self._board.open_breaker(pool, breaker.closes)
+            log.error("workers keep dying: breaker open", pool=pool, pause_s=breaker.pause)
+
+
+class Breaker:
+    """Opens when a pool's workers keep dying; closes by itself, each time later."""
+
+    def __init__(self) -> None:
+        self.pause = 0.0
+        self.closes = 0.0
+        self._deaths: deque[tuple[float, bool]] = deque(maxlen=DEATHS)  # when, and whether young
+
+    def died(self, now: float, lived: float) -> bool:
+        """Counts a death. lived: seconds since the worker was ready, 0 for never. True: it opened.
+
+        Workers that take a minute to load never die three times in one: they count by their lives.
+        """
+        if self.is_open(now):
+            return False
+        self._deaths.append((now, lived < IN_SECONDS))
+        close = now - self._deaths[0][0] < IN_SECONDS
+        if len(self._deaths) < DEATHS or not (close or all(young for _, young in self._deaths)):
+            return False
+        self._deaths.clear()
+        calm = now - self.closes > CALM_SECONDS
+        self.pause = FIRST_PAUSE if calm or not self.pause else min(LAST_PAUSE, 2 * self.pause)
+        self.closes = now + self.pause
+        return True
+
+    def is_open(self, now: float) -> bool:
+        """Whether nothing is started now."""
+        return now < self.closes
+
+
+class RestartBackoff:
+    """When one process was last started, and when it may be again: slower each time it dies
+    young."""
+
+    def __init__(self) -> None:
+        self._started = -SHORTEST_LIFE
+        self.pause = 0.0
+        self.due: float | None = None
+
+    def died(self, now: float) -> None:
+        """Decides when the next may start: `due`."""
+        young = now - self._started < SHORTEST_LIFE
+        self.pause = min(LONGEST_PAUSE, max(0.5, 2 * self.pause)) if young else 0.0
+        self.due = now + self.pause
+
+    def started(self, now: float) -> None:
+        """Another was started."""
+        self._started = now
+        self.due = None
