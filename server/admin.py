@@ -6,6 +6,8 @@ socket in its data directory; without one, the command line opens the database.
 
 import asyncio
 import fcntl
+import hashlib
+import hmac
 import math
 import os
 import time
@@ -18,6 +20,7 @@ import structlog
 
 from server.admin_commands import (
     BOTH_APIS,
+    Asked,
     Command,
     CreateKey,
     Done,
@@ -164,7 +167,10 @@ class AdminServer:
         answer: Done | Refused | Unsure
         try:
             async with asyncio.timeout(PATIENCE_S) as patience:
-                command = msgspec.json.decode(await reader.readline(), type=Command)
+                asked = msgspec.json.decode(await reader.readline(), type=Asked)
+                if not hmac.compare_digest(asked.proof.encode(), proof_of(self._secret).encode()):
+                    raise StemboxError("only who can read the server's secret may ask that")
+                command = asked.command
                 patience.reschedule(asyncio.get_running_loop().time() + patience_for(command))
                 answer = Done(await self.run(command))
         except StemboxError as error:
@@ -185,6 +191,11 @@ def seconds_of(minutes: float) -> int:
     if not (math.isfinite(minutes) and 0 < minutes <= 1e7):
         raise StemboxError("minutes must be a number above 0, at most 10000000")
     return round(60 * minutes)
+
+
+def proof_of(secret: bytes) -> str:
+    """What only who can read the server's secret can say."""
+    return hmac.new(secret, b"stembox admin", hashlib.sha256).hexdigest()
 
 
 def patience_for(command: Command) -> float:
@@ -227,7 +238,8 @@ def _carry_out(command: Command, data_dir: Path) -> str:
             else:
                 return asyncio.run(_here(command, data_dir))
         with suppress(OSError):
-            return asyncio.run(_ask(command, socket_path(data_dir, "admin.sock")))
+            asked = Asked(proof_of(server_secret(data_dir)), command)
+            return asyncio.run(_ask(asked, socket_path(data_dir, "admin.sock")))
         if time.monotonic() > deadline:
             raise Unanswered("the server on this data directory is silent")
         time.sleep(0.1)
@@ -240,12 +252,13 @@ async def _here(command: Command, data_dir: Path) -> str:
         return await AdminServer(database, server_secret(data_dir), lambda: None).run(command)
 
 
-async def _ask(command: Command, path: Path) -> str:
+async def _ask(asked: Asked, path: Path) -> str:
     """Raises OSError: nobody was asked."""
+    command = asked.command
     reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST)
     try:
         async with asyncio.timeout(2 * patience_for(command)):
-            writer.write(msgspec.json.encode(command) + b"\n")
+            writer.write(msgspec.json.encode(asked) + b"\n")
             await writer.drain()
             answer = msgspec.json.decode(await reader.readline(), type=Done | Refused | Unsure)
     except (msgspec.DecodeError, ValueError, OSError):

@@ -20,6 +20,15 @@ class CreateKey(Struct, frozen=True, tag=True):
     test: bool = False
 
 
+class Asked(Struct, frozen=True):
+    """A command on its way, with what shows that who asks may read the server's secret. Whoever
+    reaches the socket is of the same user, but may be a decoder in the hands of a stranger's file.
+    """
+
+    proof: str
+    command: "Command"
+
+
 class ListKeys(Struct, frozen=True, tag=True):
     """All keys."""
 

@@ -59,6 +59,8 @@ def set_environment(config: Config) -> None:
     # An audio worker is one of as many as there are cores: two threads for numpy's products would
     # take twice the core-seconds and save a tenth of the time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # librosa's helper would try to make a semaphore, which a confined worker may not.
+    os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -114,6 +114,7 @@ class Models(Section, frozen=True):
 class Audio(Section, frozen=True):
     workers: CountOrAuto
     memory_mb: Annotated[int, Meta(ge=256)]
+    confine: Literal["auto", "must", "off"]
 
 
 class Jobs(Section, frozen=True):

@@ -85,10 +85,20 @@ def test_a_running_server_is_asked_through_its_socket(data: Path) -> None:
             server = AdminServer(database, server_secret(data), lambda: revoked.append(1))
             path = socket_path(data, "admin.sock")
             async with server.open(path):
-                key = await admin._ask(CreateKey("ann", 1), path)
-                assert await admin._ask(RevokeKeys(key[:16]), path) == "1 key(s) revoked"
+                good = admin.proof_of(server_secret(data))
+
+                async def ask(command: admin.Command, proof: str = good) -> str:
+                    return await admin._ask(admin.Asked(proof, command), path)
+
+                key = await ask(CreateKey("ann", 1))
+                assert await ask(RevokeKeys(key[:16])) == "1 key(s) revoked"
                 with pytest.raises(StemboxError, match="no account"):
-                    await admin._ask(ShowCredits("bob"), path)
+                    await ask(ShowCredits("bob"))
+                for proof in ("", "0" * 64, "é"):
+                    with pytest.raises(StemboxError, match="can read the server's secret"):
+                        await ask(CreateKey("eve", 1000), proof)
+                with pytest.raises(StemboxError, match="no account"):
+                    await ask(ShowCredits("eve"))
 
     asyncio.run(main())
     assert revoked == [1]

@@ -3,10 +3,12 @@
 Strangers' files are decoded here, so the process may hold only so much memory, and may die.
 """
 
+import math
 import resource
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numba
 import structlog
@@ -18,12 +20,14 @@ from server.audio.stages import STAGES, Stage
 from server.config import Config
 from server.errors import StemboxError
 from server.work.channel import Channel
+from server.work.confinement import CONFINED_CACHE
 from server.work.messages import Hello, Result, Task
 from server.work.scheduler import StepScheduler
 from server.work.steps import Steps
 
 log = structlog.get_logger()
 _MIB = 1 << 20
+STEP_CPU_SECONDS = 120  # between two signs of life; who watches waits no longer either
 
 
 class AudioWorker:
@@ -42,6 +46,9 @@ class AudioWorker:
         """Has everything compiled, on one thread, before the first song comes."""
         numba.set_num_threads(1)
         kernels.warm_up()
+        settings: Any = numba.config
+        if settings.CACHE_DIR:
+            settings.CACHE_DIR += CONFINED_CACHE  # of all that is imported later
 
     def hello(self, name: str, pid: int) -> Hello:
         """What this worker says of itself when it connects."""
@@ -61,7 +68,7 @@ class AudioWorker:
         stage = self.stages.get(task.stage.partition("/")[0])
         if stage is None:
             raise LookupError(f"the {self.pool} pool has no stage {task.stage!r}")
-        return (yield from stage(task))
+        return (yield from within_cpu(stage(task)))
 
 
 class ProbeWorker(AudioWorker):
@@ -91,6 +98,26 @@ class MeasureWorker(ProbeWorker):
     pool: ClassVar[str] = "measure"
     stages: ClassVar[Mapping[str, Stage]] = {"measure": STAGES["measure"]}
     cpu_seconds: ClassVar[float] = 300.0  # an hour of the slowest codec takes a fifth of it
+
+
+def within_cpu(steps: Steps[Result], seconds: int = STEP_CPU_SECONDS) -> Steps[Result]:
+    """The steps; one that takes more CPU time ends this process, whatever holds it up."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    try:
+        while True:
+            limit = math.ceil(time.process_time()) + seconds
+            if hard != resource.RLIM_INFINITY:
+                limit = min(limit, hard)
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            yield done
+    finally:
+        resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+        steps.close()
 
 
 def limit_process(memory_mb: int) -> None:

@@ -61,6 +61,8 @@ class Hello(Struct, frozen=True, tag="hello"):
     slots: int  # tasks it takes at once
     step_s: float = 0.0  # seconds between its signs of life while it works, as far as it knows
     in_turns: bool = False  # one task runs, the one that is due first; the others lie still
+    confined: tuple[str, ...] = ()  # what was taken from it: server.work.confinement
+    not_confined: dict[str, str] = {}  # and why the rest was not
 
 
 class Started(Struct, frozen=True, tag="started"):

@@ -24,12 +24,13 @@ import litserve
 import litserve.server
 import structlog
 from litserve.loops.base import LitLoop
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from server.config import Config
 from server.logs import set_up_logs
 from server.work.board import Board
 from server.work.channel import Channel, ChannelClosed
+from server.work.confinement import Confinement, Rights, confine
 from server.work.supervisor import Supervisor
 
 log = structlog.get_logger()
@@ -43,12 +44,14 @@ class PoolPlan(Struct, frozen=True):
     """One pool: the class that does its work ("module:Class"), and one device per worker.
 
     The class is called as `Class(config, device)` in the worker process; then `hello(...)` and
-    `serve(channel)`. Only its name crosses from the parent, which imports none of it.
+    `serve(channel)`. Only its name crosses from the parent, which imports none of it. `rights`:
+    what the process keeps once that is made; None: all.
     """
 
     name: str
     work: str
     devices: tuple[str, ...]
+    rights: Rights | None = None
 
 
 class HttpSide(Struct, frozen=True):
@@ -104,7 +107,10 @@ class SocketLoop(LitLoop):
         """One connection's life; LitServe calls it again for the next."""
         channel = Channel(lit_api.socket)
         try:
-            channel.connect(lit_api.work.hello(lit_api.worker_name, os.getpid()))
+            hello = lit_api.work.hello(lit_api.worker_name, os.getpid())
+            channel.connect(structs.replace(
+                hello, confined=lit_api.confined.done, not_confined=lit_api.confined.lacking
+            ))
             lit_api.board.give_sign(lit_api.seat)
             lit_api.work.serve(channel)
         except ChannelClosed:
@@ -123,6 +129,7 @@ class WorkerAPI(litserve.LitAPI):
         self.config = config
         self.socket = socket
         self.board = board
+        self.confined = Confinement()
         self.parent = os.getpid()
 
     def setup(self, device: str) -> None:
@@ -140,6 +147,11 @@ class WorkerAPI(litserve.LitAPI):
         self.work = pkgutil.resolve_name(self.plan.work)(self.config, self.plan.devices[number])
         log.info("worker ready", pid=os.getpid(), device=self.plan.devices[number],
                  warm_up_s=round(time.monotonic() - started, 2))
+        if self.plan.rights is not None:
+            self.confined = confine(self.plan.rights)
+            log.info("worker confined", done=self.confined.done)
+            if self.confined.lacking:
+                log.warning("worker not confined in all", lacking=self.confined.lacking)
 
     def predict(self, x: Any, **_: Any) -> Any:
         """Never called: the loop does not take LitServe's requests."""

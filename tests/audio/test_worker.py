@@ -120,3 +120,39 @@ def test_input_that_needs_too_much_memory_is_at_fault_itself(tmp_path: Path) -> 
     )
     assert out == "The audio needs too much memory to be decoded\n"
     assert [entry.name for entry in tmp_path.iterdir()] == ["input"]
+
+
+def test_a_step_that_never_ends_ends_its_process() -> None:
+    """In a decoder's own code no budget of ours is looked at, and no signal handler runs."""
+    out = in_process(
+        """
+        import os, resource, signal
+        from server.audio.worker import within_cpu
+
+        def steps(spin):
+            for _ in range(3):
+                total = sum(range(10**6))  # some time, but less than a step may take
+                yield 0.5
+            if spin:
+                sum(range(10**12))
+            return "done"
+
+        def drive(spin):
+            run = within_cpu(steps(spin), 1)
+            try:
+                while True:
+                    next(run)
+            except StopIteration as end:
+                return end.value
+
+        assert drive(False) == "done"
+        assert resource.getrlimit(resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY
+        child = os.fork()
+        if not child:
+            drive(True)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.WTERMSIG(status) == signal.SIGXCPU)
+        """
+    )
+    assert out == "True\n"

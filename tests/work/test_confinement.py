@@ -1,0 +1,283 @@
+"""A worker in the hands of a stranger's file: what it tries, and what it still has to be able to.
+
+Each test is a process of its own: what is taken from one is never given back.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from server.work import landlock, seccomp
+
+ROOT = Path(__file__).parents[2]
+BEGINNING = """
+import ctypes, os, resource, signal, socket, sys, threading
+from pathlib import Path
+from server.work.confinement import Rights, confine
+
+data = Path(sys.argv[1])
+rights = Rights(secret=data, read=(data / "spool",), write=(data / "scratch",),
+                file_bytes=1 << 20, open_files=64, must=sys.argv[2:] == ["must"])
+told = confine(rights)
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+def refused(*call):
+    function, *arguments = call
+    try:
+        function(*arguments)
+    except OSError as error:
+        assert error.errno in (1, 13, 18), error  # EPERM, EACCES, EXDEV
+        return
+    raise AssertionError(f"allowed: {call}")
+
+def system(number, *arguments):
+    if LIBC.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+"""
+needs_landlock = pytest.mark.skipif(not landlock.version(), reason="the kernel has no Landlock")
+needs_seccomp = pytest.mark.skipif(not seccomp.known(), reason="no filter for this machine")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory with something to steal."""
+    data = tmp_path / "data"
+    for name in ("spool", "scratch", "outputs"):
+        (data / name).mkdir(parents=True)
+    (data / "secret").write_text("secret")
+    (data / "stembox.db").write_text("database")
+    (data / "spool" / "input").write_text("song")
+    return data
+
+
+def confined(data: Path, script: str, *arguments: str) -> str:
+    """What a confined process prints, which must end well."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEGINNING + textwrap.dedent(script), str(data), *arguments],
+        cwd=data.parent, capture_output=True, text=True, timeout=120,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@needs_landlock
+@needs_seccomp
+def test_all_of_it_is_done_here(data: Path) -> None:
+    out = confined(data, "print(told.done, told.lacking)", "must")
+    assert out == "('limits', 'privileges', 'files', 'network', 'processes') {}\n"
+
+
+@needs_landlock
+def test_other_files_cannot_be_read_written_or_reached(data: Path) -> None:
+    confined(data, """
+        for path in (data / "secret", data / "stembox.db", "/etc/passwd", "/proc/1/environ"):
+            refused(open, path)
+        for folder in (data, data / "outputs", Path.home(), "/tmp", "/etc"):
+            refused(os.listdir, folder)
+            refused(os.mkdir, Path(folder, "new"))
+        for path in (data / "secret", data / "new", data / "spool" / "input", "/tmp/new"):
+            refused(open, path, "w")
+            refused(os.truncate, path, 0) if Path(path).exists() else None
+        refused(os.unlink, data / "secret")
+        refused(os.unlink, data / "spool" / "input")
+        work = data / "scratch"
+        refused(os.rename, data / "secret", work / "mine")
+        refused(os.link, data / "secret", work / "mine")
+        refused(os.link, data / "spool" / "input", data / "outputs" / "mine")
+        refused(os.symlink, data / "secret", work / "mine")
+        refused(os.mkfifo, work / "pipe")
+        refused(socket.socket(socket.AF_UNIX).bind, str(work / "socket"))
+        """)
+    assert (data / "secret").read_text() == "secret"
+    assert (data / "spool" / "input").read_text() == "song"
+
+
+@needs_landlock
+def test_a_link_leads_nowhere(data: Path) -> None:
+    (data / "scratch" / "link").symlink_to(data / "secret")
+    confined(data, """
+        refused(open, data / "scratch" / "link")
+        refused(open, data / "spool" / ".." / "secret")
+        """)
+
+
+def test_the_work_itself_is_not_hindered(data: Path) -> None:
+    """Files of jobs, threads, modules that are imported late, time zones, random numbers."""
+    confined(data, """
+        assert (data / "spool" / "input").read_text() == "song"
+        job = data / "scratch" / "job"
+        job.mkdir()
+        (job / "a.part").write_bytes(b"x" * 1000)
+        os.replace(job / "a.part", job / "a")
+        (data / "scratch" / "other").mkdir()
+        os.replace(job / "a", data / "scratch" / "other" / "a")
+        with open(data / "scratch" / "other" / "a", "r+b") as file:
+            file.truncate(10)
+            os.fsync(file.fileno())
+        thread = threading.Thread(target=os.urandom, args=[8])
+        thread.start(); thread.join()
+        import sqlite3, decimal, time, concurrent.futures
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(len, ["a", "bc"])) == [1, 2]
+        time.tzset()
+        socket.socket(socket.AF_UNIX).close()
+        open("/dev/null").close()
+        """)
+
+
+@needs_seccomp
+def test_no_network(data: Path) -> None:
+    confined(data, """
+        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_PACKET, socket.AF_NETLINK,
+                       socket.AF_VSOCK):
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
+                refused(socket.socket, family, kind)
+        refused(system, 425, 1, None)  # io_uring makes sockets, too
+        """)
+
+
+@needs_seccomp
+def test_no_other_programs_and_no_harm_to_other_processes(data: Path) -> None:
+    confined(data, """
+        refused(os.execv, "/bin/true", ["true"])
+        refused(os.fork)
+        refused(os.posix_spawn, "/bin/true", ["true"], {})
+        for pid in (os.getppid(), 1, -1, 0):
+            refused(os.kill, pid, 0)
+        refused(signal.pidfd_send_signal, 0, 0)
+        refused(os.pidfd_open, os.getppid())
+        refused(resource.prlimit, os.getppid(), resource.RLIMIT_CPU, (1, 1))
+        refused(open, f"/proc/{os.getppid()}/mem", "rb")
+        refused(open, f"/proc/{os.getppid()}/environ", "rb")
+        os.kill(os.getpid(), 0)  # itself it may: the C library aborts so
+        assert resource.getrlimit(resource.RLIMIT_CPU)
+        refused(os.unshare, 0) if hasattr(os, "unshare") else None
+        """)
+
+
+@needs_seccomp
+def test_it_holds_for_threads_that_ran_before(data: Path) -> None:
+    """Landlock would not hold for them, and says so."""
+    script = BEGINNING.replace("told = confine", """
+go, tries = threading.Event(), []
+def later():
+    go.wait()
+    try:
+        socket.socket(socket.AF_INET)
+    except OSError as error:
+        tries.append(error.errno)
+thread = threading.Thread(target=later)
+thread.start()
+told = confine""")
+    script += "go.set(); thread.join(); print(tries, told.lacking)"
+    done = subprocess.run([sys.executable, "-c", script, str(data)], capture_output=True,
+                          text=True, cwd=ROOT, timeout=60, check=True)  # fmt: skip
+    assert done.stdout.startswith("[1]")
+    assert not landlock.version() or "1 threads run already" in done.stdout
+
+
+def test_limits(data: Path) -> None:
+    confined(data, """
+        big = open(data / "scratch" / "big", "wb")
+        big.write(b"x" * (1 << 20)); big.flush()
+        try:
+            big.write(b"x"); big.flush()
+        except OSError as error:
+            assert error.errno == 27
+            big = None
+        else:
+            raise AssertionError("larger than it may be")
+        held = []
+        try:
+            while len(held) < 100:
+                held.append(open("/dev/null"))
+        except OSError as error:
+            assert error.errno == 24
+        assert len(held) < 64
+        held.clear()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (64, 64)
+        """)
+
+
+def test_a_data_directory_among_the_systems_files_stays_closed(data: Path) -> None:
+    """The data may lie in the folder that Python was started in, or below its own."""
+    out = confined(data, """
+        import sys
+        from server.work import confinement
+        print("" in sys.path, Path.cwd().resolve() in confinement._own_files())
+        """)
+    assert out == "True False\n"
+    if landlock.version():
+        prefix = "sys.prefix = str(data.parent)"  # a virtual environment with the data in it
+        hidden = BEGINNING.replace("told = confine", f"{prefix}\ntold = confine")
+        hidden += 'refused(open, data / "secret")'
+        subprocess.run([sys.executable, "-c", hidden, str(data)], cwd=ROOT, timeout=60, check=True)
+
+
+@pytest.mark.parametrize("missing", ["files", "network"])
+def test_what_the_kernel_lacks_is_said(
+    data: Path, missing: str
+) -> None:
+    patch = {"files": "landlock.version = lambda: 0", "network": "seccomp.known = lambda: False"}
+    older = f"from server.work import landlock, seccomp\n{patch[missing]}"
+    lacking = BEGINNING.replace("told = confine", f"{older}\ntold = confine")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        script = lacking + "print(sorted(told.lacking))"
+        return subprocess.run([sys.executable, "-c", script, str(data), *arguments], cwd=ROOT,
+                              capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+
+    wanted = {"files": ["files"], "network": ["network", "processes"]}[missing]
+    assert run().stdout.strip() == str(wanted)
+    strict = run("must")
+    assert strict.returncode == 1 and "audio.confine = must" in strict.stderr
+
+
+def check(program: list[bytes], number: int, *arguments: int, audit: int) -> int:
+    """Runs a filter as the kernel would; what it returns."""
+    import struct
+
+    memory = struct.pack("<IIQ6Q", number, audit, 0, *(*arguments, *[0] * 6)[:6])
+    place = value = 0
+    while True:
+        code, if_true, if_false, constant = struct.unpack("HBBI", program[place])
+        place += 1
+        if code == seccomp.RETURN:
+            return constant
+        if code == seccomp.LOAD:
+            (value,) = struct.unpack_from("<I", memory, constant)
+            continue
+        tests: dict[int, Callable[[], bool]] = {
+            seccomp.JUMP_EQUAL: lambda v=value, c=constant: v == c,
+            seccomp.JUMP_ABOVE: lambda v=value, c=constant: v >= c,
+            seccomp.JUMP_SET: lambda v=value, c=constant: bool(v & c),
+        }
+        place += if_true if tests[code]() else if_false
+
+
+@pytest.mark.parametrize("machine", seccomp.MACHINES)
+def test_the_filter_of_every_machine(machine: str) -> None:
+    calls = seccomp.MACHINES[machine]
+    program = seccomp.filter_for(calls, own=77)
+
+    def allowed(number: int, *arguments: int, audit: int = calls.audit) -> bool:
+        return check(program, number, *arguments, audit=audit) == seccomp.ALLOW
+
+    assert [allowed(calls.socket, family) for family in (1, 2, 10)] == [True, False, False]
+    assert allowed(calls.clone, 0x3D0F00) and not allowed(calls.clone, 17)
+    assert not allowed(seccomp.CLONE3)
+    for number in calls.signals:
+        assert allowed(number, 77) and not allowed(number, 78) and not allowed(number, 0xFFFFFFFF)
+    for number in (*calls.forbidden, *seccomp.EVERYWHERE):
+        assert not allowed(number)
+    assert not allowed(0, audit=calls.audit ^ 1), "another architecture's calls"
+    assert not allowed(seccomp.OTHER_ABI | calls.socket, 1)
+    assert all(allowed(n) for n in range(20) if n not in calls.forbidden)
+
+
