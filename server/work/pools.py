@@ -16,6 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ log = structlog.get_logger()
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 NICE = 5
+# Added to the scores by which the kernel, out of memory, chooses whom to kill: a worker costs one
+# attempt, and of those first what decodes; the API process or the supervisor would cost them all.
+EXPENDABLE, MOST_EXPENDABLE, HIGHEST_SCORE = 300, 600, 1000
 EXTRA_GRACE = 5.0  # seconds beyond the grace of running requests, to close the database
 
 
@@ -69,6 +73,13 @@ def die_with(parent: int) -> None:
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it was too late already
         os._exit(1)
+
+
+def be_killed_first(points: int) -> None:
+    """Raises this process' out-of-memory score, where the system has any."""
+    path = Path("/proc/self/oom_score_adj")
+    with suppress(OSError):
+        path.write_text(str(min(HIGHEST_SCORE, int(path.read_text()) + points)))
 
 
 class StopSignal:
@@ -138,6 +149,7 @@ class WorkerAPI(litserve.LitAPI):
         # so that running work goes back to the queue, and then kills the workers.
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, signal.SIG_IGN)
+        be_killed_first(EXPENDABLE if self.plan.rights is None else MOST_EXPENDABLE)
         os.nice(NICE)  # requests are answered first: they are short, and somebody waits
         number = int(os.environ["LITSERVE_WORKER_ID"])
         self.worker_name = f"{self.plan.name}-{number}"

@@ -58,6 +58,18 @@ def test_a_database_that_refuses(ill: Server) -> None:
     wait_for(lambda: not problems(ill))
 
 
+def test_out_of_memory_the_kernel_takes_workers_first(ill: Server) -> None:
+    """Also of processes that were started in the place of others."""
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    wait_for(lambda: not problems(ill))
+    decoders = [pid for pool in ("audio", "probe", "measure") for pid in workers(ill, pool)]
+    spared = max(score(ill.process.pid), score(ill.api_pid()))
+    (separation,) = workers(ill, "separation")
+    assert spared < score(separation) < min(map(score, decoders))
+
+
 def test_a_hung_api_process_is_replaced(ill: Server, songs: dict[str, Path]) -> None:
     """Stopped, it answers nobody and dies by itself never; its connections are all still there."""
     wait_for(lambda: not problems(ill))
