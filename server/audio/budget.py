@@ -4,6 +4,7 @@ A timer ends what runs in Python; what never comes back from a library is ended 
 the process with it. For one thread that does one thing at a time.
 """
 
+import math
 import resource
 import signal
 import time
@@ -16,6 +17,7 @@ from server.work.steps import Steps
 
 T = TypeVar("T")
 AGAIN: Final = 0.1  # seconds of CPU time after which the timer tells once more, if nobody heard it
+STEP_SECONDS: Final = 120  # of one step; who waits for a sign of life waits no longer either
 SPARE: Final = 5  # seconds beyond, until the kernel ends the process
 
 
@@ -37,8 +39,7 @@ class CpuBudget:
         """
         signal.signal(signal.SIGPROF, self._ring)
         signal.setitimer(signal.ITIMER_PROF, self._seconds, AGAIN)
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (self._end(hard), hard))
+        _end_after(self._seconds + SPARE)
         try:
             with closing(steps):
                 while True:
@@ -49,7 +50,7 @@ class CpuBudget:
             raise AudioError("The file takes too long to be read") from None
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
-            resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+            _end_never()
         return result
 
     def _step(self, steps: Steps[T]) -> float:
@@ -59,11 +60,35 @@ class CpuBudget:
         finally:
             self._inside = False
 
-    def _end(self, hard: int) -> int:
-        end = int(time.process_time() + self._seconds) + SPARE
-        return end if hard == resource.RLIM_INFINITY else min(end, hard)
-
     def _ring(self, _: int, __: FrameType | None) -> None:
         """Between two steps nothing is to be ended: the next one is."""
         if self._inside:
             raise _OutOfTime
+
+
+def within_cpu(steps: Steps[T], seconds: float = STEP_SECONDS) -> Steps[T]:
+    """The same steps; one that takes more CPU time ends this process, whatever holds it up."""
+    with closing(steps):
+        while True:
+            _end_after(seconds)
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            finally:
+                _end_never()
+            yield done
+
+
+def _end_after(seconds: float) -> None:
+    """Has the kernel end this process once it has taken so much more CPU time."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    end = math.ceil(time.process_time() + seconds)
+    end = end if hard == resource.RLIM_INFINITY else min(end, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (end, hard))
+
+
+def _end_never() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))

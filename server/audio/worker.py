@@ -3,9 +3,7 @@
 Strangers' files are decoded here, so the process may hold only so much memory, and may die.
 """
 
-import math
 import resource
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +12,7 @@ import numba
 import structlog
 
 import kernels
-from server.audio.budget import CpuBudget
+from server.audio.budget import CpuBudget, within_cpu
 from server.audio.rendering import RENDERING
 from server.audio.stages import STAGES, Stage
 from server.config import Config
@@ -27,7 +25,6 @@ from server.work.steps import Steps
 
 log = structlog.get_logger()
 _MIB = 1 << 20
-STEP_CPU_SECONDS = 120  # between two signs of life; who watches waits no longer either
 
 
 class AudioWorker:
@@ -68,7 +65,12 @@ class AudioWorker:
         stage = self.stages.get(task.stage.partition("/")[0])
         if stage is None:
             raise LookupError(f"the {self.pool} pool has no stage {task.stage!r}")
-        return (yield from within_cpu(stage(task)))
+        return (yield from self.bounded(stage(task)))
+
+    def bounded(self, steps: Steps[Result]) -> Steps[Result]:
+        """The same steps, none of which may take CPU time for ever. A task's whole time is not
+        bounded: songs are long, and several lie still."""
+        return within_cpu(steps)
 
 
 class ProbeWorker(AudioWorker):
@@ -84,9 +86,9 @@ class ProbeWorker(AudioWorker):
     }
     cpu_seconds: ClassVar[float] = 10.0  # for one file; a silent track of ten minutes takes three
 
-    def begin(self, task: Task) -> Steps[Result]:
-        """As `AudioWorker.begin`. Raises AudioError also for a file that takes too long."""
-        return (yield from CpuBudget(self.cpu_seconds).run(super().begin(task)))
+    def bounded(self, steps: Steps[Result]) -> Steps[Result]:
+        """Raises AudioError for a file that takes too long in all."""
+        return CpuBudget(self.cpu_seconds).run(steps)
 
     def warm_up(self) -> None:
         """Nothing that a probe needs is compiled."""
@@ -98,26 +100,6 @@ class MeasureWorker(ProbeWorker):
     pool: ClassVar[str] = "measure"
     stages: ClassVar[Mapping[str, Stage]] = {"measure": STAGES["measure"]}
     cpu_seconds: ClassVar[float] = 300.0  # an hour of the slowest codec takes a fifth of it
-
-
-def within_cpu(steps: Steps[Result], seconds: int = STEP_CPU_SECONDS) -> Steps[Result]:
-    """The steps; one that takes more CPU time ends this process, whatever holds it up."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    try:
-        while True:
-            limit = math.ceil(time.process_time()) + seconds
-            if hard != resource.RLIM_INFINITY:
-                limit = min(limit, hard)
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
-            try:
-                done = next(steps)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            yield done
-    finally:
-        resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
-        steps.close()
 
 
 def limit_process(memory_mb: int) -> None:

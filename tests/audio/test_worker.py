@@ -127,7 +127,7 @@ def test_a_step_that_never_ends_ends_its_process() -> None:
     out = in_process(
         """
         import os, resource, signal
-        from server.audio.worker import within_cpu
+        from server.audio.budget import within_cpu
 
         def steps(spin):
             for _ in range(3):

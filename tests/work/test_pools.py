@@ -10,6 +10,7 @@ import pytest
 from server.work import channel
 from server.work.board import Board
 from server.work.channel import pack
+from server.work.confinement import Confinement
 from server.work.messages import Hello
 from server.work.pools import SocketLoop
 
@@ -31,6 +32,6 @@ def test_a_worker_outlives_an_api_process_that_dies_before_the_hello(
         hello=lambda name, pid: Hello("test", name, pid, "cpu", 1), serve=served.append
     )
     api: Any = SimpleNamespace(socket=tmp_path / "s", worker_name="test-0", work=work,
-                               board=Board({"test": 1}), seat=0)
+                               board=Board({"test": 1}), seat=0, confined=Confinement())
     SocketLoop().run(api)
     assert served == []
