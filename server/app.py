@@ -65,6 +65,7 @@ from store import (
     WebhookRepository,
 )
 from store.migrations import schema_of
+from store.sealing import Sealer
 
 log = structlog.get_logger()
 Scope = dict[str, Any]
@@ -223,7 +224,7 @@ class Components:
         signer = Signer(secret)
         client = GuardedClient(guard_of(config))
         self._jobs = jobs = JobRepository(database)
-        hooks = WebhookRepository(database)
+        self._hooks = hooks = WebhookRepository(database, Sealer(secret))
         self._board = board
         self.workers = Workers(config.jobs.stall_seconds, board.pause)
         intake = Intake(config, jobs, self.workers)
@@ -273,6 +274,8 @@ class Components:
         # Scratch files are where they were, unless the machine was off, or they lay in a faster
         # place that was emptied or is another now.
         place = f"{machine_boot()} {self._folders.fast_name}".strip()
+        if sealed := await self._hooks.seal_all():
+            log.info("secrets of webhooks sealed", webhooks=sealed)
         taken = await self._jobs.stages.recover(self.dispatcher.boot, place, time.time())
         if taken:
             log.info("stages of an earlier run taken back", stages=taken)

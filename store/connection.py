@@ -30,6 +30,7 @@ PRAGMAS: dict[str, tuple[str, object]] = {
     "synchronous": ("FULL", 2),  # what a client was told survives a power cut
     "foreign_keys": ("ON", 1),
     "busy_timeout": ("10000", 10000),
+    "secure_delete": ("FAST", 2),  # what was replaced in a page is overwritten with it
 }
 
 

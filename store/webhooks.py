@@ -11,13 +11,15 @@ from msgspec import Struct, structs
 
 from store.connection import Database
 from store.deliveries import Attempt, book_attempt
+from store.sealing import PREFIX, Sealer, Unsealed
 from store.statements import load
 
 SQL = load("webhooks")
 
 
 class Webhook(Struct, frozen=True):
-    """A registered endpoint. `fail_count`: failures in a row. Times are unix seconds."""
+    """A registered endpoint. `secret`: empty where many are listed. `fail_count`: failures in a
+    row. Times are unix seconds."""
 
     id: str
     account_id: str
@@ -68,22 +70,31 @@ class Shares(Struct, frozen=True):
 
 
 class WebhookRepository:
-    """Webhooks and deliveries of one database."""
+    """Webhooks and deliveries of one database, which knows their secrets sealed alone."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sealer: Sealer | Unsealed | None = None) -> None:
         self._db = database
+        self._sealer = sealer or Unsealed()
+
+    async def seal_all(self) -> int:
+        """Seals the secrets that an older stembox has kept open; how many there were."""
+        return await self._db.write(_seal_all, self._sealer)
 
     async def add(self, webhook: Webhook, at_most: int) -> bool:
         """Stores a new webhook. False: the account has `at_most` already."""
-        return await self._db.write(_add, webhook, at_most)
+        secret = self._sealer.seal(webhook.secret, webhook.id)
+        return await self._db.write(_add, structs.replace(webhook, secret=secret), at_most)
 
     async def of(self, account_id: str) -> list[Webhook]:
-        """An account's webhooks, the oldest first."""
+        """An account's webhooks, the oldest first, without their secrets."""
         return await self._db.read(_of, account_id)
 
     async def get(self, webhook_id: str) -> Webhook | None:
-        """The webhook, or None."""
-        return await self._db.read(_get, webhook_id)
+        """The webhook, or None. Raises Unreadable: its secret was sealed with another key."""
+        found = await self._db.read(_get, webhook_id)
+        if found is None:
+            return None
+        return structs.replace(found, secret=self._sealer.open(found.secret, found.id))
 
     async def delete(self, account_id: str, webhook_id: str) -> bool:
         """Deletes a webhook and what was still to be sent to it. False: there is none."""
@@ -131,7 +142,16 @@ def _webhook(row: sqlite3.Row) -> Webhook:
 
 
 def _of(db: sqlite3.Connection, account_id: str) -> list[Webhook]:
-    return [_webhook(row) for row in db.execute(SQL["select_webhooks"], {"account_id": account_id})]
+    rows = db.execute(SQL["select_webhooks"], {"account_id": account_id})
+    return [structs.replace(_webhook(row), secret="") for row in rows]
+
+
+def _seal_all(db: sqlite3.Connection, sealer: Sealer | Unsealed) -> int:
+    rows = db.execute(SQL["select_unsealed"], {"prefix": PREFIX}).fetchall()
+    for row in rows:
+        values = {"id": row["id"], "secret": sealer.seal(row["secret"], row["id"])}
+        db.execute(SQL["seal_webhook"], values)
+    return len(rows)
 
 
 def _get(db: sqlite3.Connection, webhook_id: str) -> Webhook | None:

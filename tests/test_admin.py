@@ -73,6 +73,9 @@ def test_secrets_of_callbacks(data: Path) -> None:
     assert anyone.startswith("whsec_") and ann.startswith("whsec_") and anyone != ann
     assert admin.carry_out(ShowSecret(""), data) == anyone
     assert oct((data / "secret").stat().st_mode)[-3:] == "600"
+    (data / "secret").chmod(0o644)
+    assert admin.carry_out(ShowSecret(""), data) == anyone
+    assert oct((data / "secret").stat().st_mode)[-3:] == "600"
 
 
 def test_a_running_server_is_asked_through_its_socket(data: Path) -> None:

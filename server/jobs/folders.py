@@ -114,6 +114,8 @@ def server_secret(data_dir: Path) -> bytes:
     """The 32 random bytes that this server signs with, made at the first start."""
     path = data_dir / "secret"
     _write_once(path, secrets.token_bytes(SECRET_BYTES))
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)  # whoever copied it here has made others able to read it
     secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
         raise ConfigError(f"{path} is damaged: {SECRET_BYTES} bytes were expected")

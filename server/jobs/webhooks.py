@@ -20,6 +20,7 @@ from server.jobs.clock import Clock
 from server.jobs.signatures import new_secret, signed_headers
 from store import Job, JobRepository, WebhookRepository
 from store.deliveries import Attempt
+from store.sealing import Unreadable
 from store.webhooks import Delivery, FailedDelivery, Shares, Webhook
 
 __all__ = ["Delivery", "Job", "Sender", "Webhook", "Webhooks"]
@@ -198,7 +199,12 @@ class Sender:
 
     async def _send(self, delivery: Delivery) -> tuple[int | None, str | None]:
         """The endpoint's status, and what went wrong, if anything did."""
-        request = await self._request(delivery)
+        try:
+            request = await self._request(delivery)
+        except Unreadable:
+            log.error("a webhook's secret cannot be read: the server's own is another than it was",
+                      webhook=delivery.webhook_id)
+            return None, "The webhook's secret is lost: register it again"
         if request is None:
             return None, "There is nobody to tell any more"
         headers = signed_headers(

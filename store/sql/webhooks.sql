@@ -15,6 +15,12 @@ SELECT id, account_id, url, events, secret, is_active, fail_count, last_error, l
     created_at
 FROM webhooks WHERE id = :id;
 
+-- name: select_unsealed
+SELECT id, secret FROM webhooks WHERE substr(secret, 1, length(:prefix)) <> :prefix;
+
+-- name: seal_webhook
+UPDATE webhooks SET secret = :secret WHERE id = :id;
+
 -- name: delete_webhook
 DELETE FROM webhooks WHERE id = :id AND account_id = :account_id;
 

@@ -26,6 +26,7 @@ from store import (
 )
 from store.deliveries import Attempt, SentEvent
 from store.hosts import host_of
+from store.sealing import Sealer
 from store.webhooks import Webhook
 from tests.store.conftest import PLAN, new_job
 
@@ -457,3 +458,20 @@ def test_a_webhook_that_goes_takes_its_attempts_with_it(play) -> None:
         assert await world.deliveries() == []
 
     play(test, lambda url, number: 500)
+
+
+def test_a_secret_that_is_lost_is_a_failure_of_its_endpoint_alone(play) -> None:
+    """The server's own secret was replaced: what was sealed with the older one stays shut."""
+    async def scenario(world: World) -> None:
+        world.hooks._sealer = Sealer(b"o" * 32)
+        await world.webhook("lost")
+        world.hooks._sealer = Sealer(b"n" * 32)
+        await world.webhook("new")
+        await world.job_ends()
+        await world.settle(lambda: [url for url, *_ in world.client.calls] == ["http://new"])
+        await world.settle()
+        told = {sent.url: sent.last_error for sent in await world.deliveries()}
+        assert "register it again" in told["http://lost"]
+        assert told["http://new"] is None
+
+    play(scenario, lambda url, number: 200)

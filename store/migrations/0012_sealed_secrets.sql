@@ -1,0 +1,2 @@
+-- Secrets of webhooks are sealed from here on (store/sealing.py), those that are here at the next
+-- start: an older stembox would sign with what it cannot read. No table changes.
