@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from msgspec import structs
 
 from server import __version__
 from server.admin import AdminServer
@@ -26,9 +25,8 @@ from server.api.ports import Services
 from server.api.protocol import bounded_protocol
 from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads
-from server.config import Config, cores
+from server.config import Config
 from server.engine import catalog
-from server.engine.devices import devices
 from server.errors import ConfigError
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock, machine_boot
@@ -49,10 +47,9 @@ from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Sender, Webhooks
 from server.logs import set_up_logs
 from server.net import Guard, GuardedClient
+from server.pool_plans import pool_plans
 from server.work.board import Board
-from server.work.confinement import CONFINED_CACHE, Rights
 from server.work.pools import Host, HttpSide, PoolPlan
-from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 from server.work.workers import Workers
 from store import (
     AccountRepository,
@@ -73,10 +70,6 @@ LOCK_SECONDS = 3.0
 BEAT_SECONDS = 1.0
 MOST_FILES = 1 << 16  # open at once; more are of no use, and some programs walk through all
 OWN_FILES = 512  # of them for what is no connection: windows, database, workers
-PROBES = 2  # a file that keeps one of them busy delays nobody
-SONG_BYTES = 3 * FRAME_BYTES * SAMPLE_RATE // 2  # of a song's second: half more than any file has
-SPARE_BYTES = 64 << 20
-OPEN_FILES = 512  # of one worker; each of its tasks has about ten
 
 
 def serve(config: Config) -> None:
@@ -109,40 +102,6 @@ def guard_of(config: Config) -> Guard:
     """Which addresses source URLs and webhooks may reach. Raises ConfigError."""
     fetch = config.fetch
     return Guard.of(fetch.allow_networks, config.server.port, denied=fetch.deny_networks)
-
-
-def pool_plans(config: Config) -> list[PoolPlan]:
-    """The pools of a configuration. Probes and measures answer uploads: they wait for no song."""
-    looking, working = audio_rights(config)
-    return [
-        PoolPlan("separation", "server.engine.worker:SeparationWorker",
-                 devices(config.separation.device)),
-        PoolPlan("audio", "server.audio.worker:AudioWorker", ("cpu",) * config.audio_workers,
-                 working),
-        PoolPlan("probe", "server.audio.worker:ProbeWorker", ("cpu",) * PROBES, looking),
-        PoolPlan("measure", "server.audio.worker:MeasureWorker", ("cpu",) * (1 + cores() // 4),
-                 looking),
-    ]
-
-
-def audio_rights(config: Config) -> tuple[Rights | None, Rights | None]:
-    """What is left to processes that decode strangers' files: to those that only look, and to
-    those that write jobs' files. The secret, the database and other programs are nothing to them.
-    """
-    if config.audio.confine == "off":
-        return None, None
-    folders = Folders(config.data_dir, config.scratch_dir)
-    compiled = Path(os.environ.get("NUMBA_CACHE_DIR") or config.data_dir / "cache" / "numba")
-    own = compiled.with_name(f"{compiled.name}{CONFINED_CACHE}")
-    own.mkdir(mode=0o700, parents=True, exist_ok=True)
-    looking = Rights(
-        secret=config.data_dir, read=(folders.spool, folders.uploads, compiled), write=(),
-        file_bytes=int(config.limits.max_audio_seconds * SONG_BYTES) + SPARE_BYTES,
-        open_files=OPEN_FILES, must=config.audio.confine == "must",
-    )  # fmt: skip
-    fast = () if folders.fast is None else (folders.fast,)
-    written = (folders.scratch, folders.outputs, own, *fast)
-    return looking, structs.replace(looking, write=written)
 
 
 def banner(config: Config, plans: list[PoolPlan]) -> str:

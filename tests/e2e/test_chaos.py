@@ -64,7 +64,7 @@ def chaos(data: Path, song: Path, kills: int, seed: int) -> None:
             for name, path in end["outputs"].items():
                 assert Path(path).read_bytes() == Path(tracks[name]).read_bytes(), (
                     "outputs equal a fault-free run's")
-        wait_for(lambda: not list((data / "scratch").iterdir()) + list(fast.glob("*/*")))
+        wait_for(lambda: not list((data / "scratch").iterdir()) + list(fast.glob("*/jobs/*")))
         assert not list((data / "outputs").rglob("*.part"))
         left = {path.name for path in (data / "outputs").iterdir()}
         assert left == {*accepted, reference}
