@@ -23,10 +23,12 @@ PACKAGES = ("site-packages", "dist-packages")
 # code of theirs must never run where more is allowed.
 CONFINED_CACHE = "-confined"
 PR_SET_NO_NEW_PRIVS = 38
+MUST = {"privileges", "files", "network", "processes"}
 # What Python and its libraries read while they work: themselves, the machine, the time zone.
-SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom",
-          "/dev/null", "/dev/zero", "/proc/cpuinfo", "/proc/meminfo", "/proc/self",
-          "/sys/devices/system/cpu", "/sys/fs/cgroup")  # fmt: skip
+SYSTEM = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share", "/lib", "/lib64",
+          "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom", "/dev/null", "/dev/zero",
+          "/proc/cpuinfo", "/proc/meminfo", "/proc/self", "/sys/devices/system/cpu",
+          "/sys/fs/cgroup")  # fmt: skip
 
 
 class Rights(Struct, frozen=True):
@@ -58,7 +60,8 @@ def confine(rights: Rights) -> Confinement:
     Raises ConfigError: not all of it can be done, and must be. Of what can be:
 
     privileges: none that a program could bring. files: those of `rights` alone. network: none.
-    processes: no others, and no signals to any. limits: size and number of files.
+    processes: no others, and no signals to any. nameless sockets: of unix, without a file. limits:
+    size and number of files.
     """
     steps: dict[str, Callable[[], None]] = {
         "limits": lambda: _limit(rights),
@@ -66,6 +69,7 @@ def confine(rights: Rights) -> Confinement:
         "files": lambda: _only_files(rights),
         "network": _no_network,
         "processes": _no_processes,
+        "nameless sockets": _no_nameless_sockets,
     }
     done, lacking = [], {}
     for name, take in steps.items():
@@ -74,7 +78,7 @@ def confine(rights: Rights) -> Confinement:
             done.append(name)
         except OSError as error:
             lacking[name] = error.strerror or str(error)
-    if rights.must and set(lacking) - {"limits"}:
+    if rights.must and MUST & set(lacking):
         raise ConfigError("audio.confine = must, but: " + "; ".join(
             f"{name}: {why}" for name, why in lacking.items()))
     return Confinement(tuple(done), lacking)
@@ -103,7 +107,9 @@ def _only_files(rights: Rights) -> None:
         raise OSError(0, "the kernel has no Landlock")
     if (threads := len(os.listdir("/proc/self/task"))) > 1:
         raise OSError(0, f"{threads - 1} threads run already")
-    own = [path for path in _own_files() if not rights.secret.resolve().is_relative_to(path)]
+    own = _own_files()
+    if among := [path for path in own if rights.secret.resolve().is_relative_to(path)]:
+        raise OSError(0, f"the data directory lies in {among[0]}, which has to be read")
     landlock.restrict([*own, *rights.read], rights.write)
 
 
@@ -111,7 +117,9 @@ def _own_files() -> list[Path]:
     """What Python, its libraries and this package are made of; not all that modules are looked
     for in, which may be the folder that somebody happened to be in."""
     code = Path(__file__).resolve().parents[2]
-    found = [Path(path) for path in (*SYSTEM, sys.prefix, sys.base_prefix)]
+    found = [Path(path) for path in SYSTEM]
+    found += [Path(prefix, name) for prefix in (sys.prefix, sys.base_prefix)
+              for name in ("lib", "lib64")]  # not all of it: data may lie beside
     found += [Path(path) for path in sys.path if Path(path).name in PACKAGES]
     return [path.resolve() for path in (*found, code / "server", code / "kernels")]
 
@@ -120,6 +128,11 @@ def _no_network() -> None:
     if not seccomp.known():
         raise OSError(0, "this machine's system calls are not known")
     seccomp.restrict()
+
+
+def _no_nameless_sockets() -> None:
+    if (here := landlock.version()) < landlock.SCOPED:
+        raise OSError(0, f"the kernel has Landlock {here}, and that needs {landlock.SCOPED}")
 
 
 def _no_processes() -> None:

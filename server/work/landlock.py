@@ -21,7 +21,8 @@ WRITE = READ | WRITE_FILE | TRUNCATE | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 
 OF_FILES = READ_FILE | WRITE_FILE | TRUNCATE  # what a rule for a file, not a folder, may name
 FILES = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # by version
 TCP = {4: 0b11}  # to bind and to connect
-SCOPES = {6: 0b11}  # abstract unix sockets, and signals to others
+SCOPED = 6
+SCOPES = {SCOPED: 0b11}  # abstract unix sockets, and signals to others
 
 
 class Ruleset(ctypes.Structure):

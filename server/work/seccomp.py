@@ -1,7 +1,8 @@
 """Linux's seccomp: from a moment on some system calls fail for a process, in all its threads.
 
 What is refused: sockets but unix ones, other programs and processes, signals to others, other
-processes' memory, and the ways around these. Decoding needs none of it. See seccomp(2).
+processes' memory, the ways around these, and what Landlock does not see: whose a file is, and who
+may read it. Decoding needs none of it. See seccomp(2).
 """
 
 import ctypes
@@ -36,19 +37,20 @@ class Calls(NamedTuple):
 
 
 # The newer calls have one number everywhere: pidfd_send_signal, io_uring_setup, pidfd_open,
-# pidfd_getfd, process_madvise, and those that mount by descriptors.
-EVERYWHERE = (424, 425, 434, 438, 440, 428, 429, 430, 431, 432, 433, 442)
+# pidfd_getfd, process_madvise, fchmodat2, and those that mount by descriptors.
+EVERYWHERE = (424, 425, 434, 438, 440, 452, 428, 429, 430, 431, 432, 433, 442)
 CLONE3 = 435
 MACHINES: Mapping[str, Calls] = MappingProxyType({
     # fork vfork execve execveat ptrace process_vm_readv process_vm_writev bpf userfaultfd
     # perf_event_open mount umount2 pivot_root unshare setns keyctl add_key request_key
-    # kexec_load init_module finit_module chroot open_by_handle_at
+    # kexec_load init_module finit_module chroot open_by_handle_at truncate; chmod fchmod fchmodat
+    # chown fchown lchown fchownat
     "x86_64": Calls(0xC000003E, 317, 41, 56, 302, (62, 200, 234, 129, 297), (
         57, 58, 59, 322, 101, 310, 311, 321, 323, 298, 165, 166, 155, 272, 308, 250, 248, 249,
-        246, 175, 313, 161, 304)),
+        246, 175, 313, 161, 304, 76, 90, 91, 268, 92, 93, 94, 260)),
     "aarch64": Calls(0xC00000B7, 277, 198, 220, 261, (129, 130, 131, 138, 240), (
         221, 281, 117, 270, 271, 280, 282, 241, 40, 39, 41, 97, 268, 219, 217, 218,
-        104, 105, 273, 51, 265)),
+        104, 105, 273, 51, 265, 45, 52, 53, 55, 54)),
 })  # fmt: skip
 
 

@@ -69,8 +69,8 @@ def confined(data: Path, script: str, *arguments: str) -> str:
 @needs_landlock
 @needs_seccomp
 def test_all_of_it_is_done_here(data: Path) -> None:
-    out = confined(data, "print(told.done, told.lacking)", "must")
-    assert out == "('limits', 'privileges', 'files', 'network', 'processes') {}\n"
+    out = confined(data, "print(*told.done, *told.lacking, sep=', ')", "must")
+    assert out == "limits, privileges, files, network, processes, nameless sockets\n"
 
 
 @needs_landlock
@@ -96,6 +96,41 @@ def test_other_files_cannot_be_read_written_or_reached(data: Path) -> None:
         """)
     assert (data / "secret").read_text() == "secret"
     assert (data / "spool" / "input").read_text() == "song"
+
+
+@needs_landlock
+@needs_seccomp
+def test_nobody_is_let_in_to_files_either(data: Path) -> None:
+    """Landlock says nothing of a file's mode and owner."""
+    before = (data / "secret").stat()
+    confined(data, """
+        own = open(data / "scratch" / "own", "wb")
+        for path in (data / "secret", data / "stembox.db", data / "scratch" / "own"):
+            refused(os.chmod, path, 0o666)
+            refused(os.chown, path, 1, 1)
+            refused(os.lchown, path, 1, 1)
+            refused(os.truncate, path, 0)
+        refused(os.fchmod, own.fileno(), 0o666)
+        refused(os.fchown, own.fileno(), 1, 1)
+        refused(system, 452, -100, bytes(data / "secret"), 0o666, 0)
+        own.truncate(5)  # what is open for writing is ours
+        """)
+    after = (data / "secret").stat()
+    assert (before.st_mode, before.st_uid, before.st_size) == (
+        after.st_mode, after.st_uid, after.st_size)
+
+
+@needs_landlock
+@pytest.mark.skipif(landlock.version() < landlock.SCOPED, reason="the kernel cannot")
+def test_no_sockets_that_have_no_file(data: Path) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0stembox-test-{os.getpid()}")
+        listener.listen()
+        confined(data, f"""
+            refused(socket.socket(socket.AF_UNIX).connect, "\\0stembox-test-{os.getpid()}")
+            """)
 
 
 @needs_landlock
@@ -218,6 +253,12 @@ def test_a_data_directory_among_the_systems_files_stays_closed(data: Path) -> No
         hidden = BEGINNING.replace("told = confine", f"{prefix}\ntold = confine")
         hidden += 'refused(open, data / "secret")'
         subprocess.run([sys.executable, "-c", hidden, str(data)], cwd=ROOT, timeout=60, check=True)
+        hidden = BEGINNING.replace("told = confine", f"{prefix}\ntold = confine")
+        hidden = hidden.replace("secret=data,", "secret=data / 'lib' / 'x',")
+        hidden = hidden.replace(prefix, "sys.prefix = str(data)") + "print(told.lacking['files'])"
+        run = [sys.executable, "-c", hidden, str(data)]
+        out = subprocess.check_output(run, cwd=ROOT, text=True, timeout=60)
+        assert "which has to be read" in out, "not confined, rather than unable to work"
 
 
 @pytest.mark.parametrize("missing", ["files", "network"])
@@ -233,7 +274,7 @@ def test_what_the_kernel_lacks_is_said(
         return subprocess.run([sys.executable, "-c", script, str(data), *arguments], cwd=ROOT,
                               capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
 
-    wanted = {"files": ["files"], "network": ["network", "processes"]}[missing]
+    wanted = {"files": ["files", "nameless sockets"], "network": ["network", "processes"]}[missing]
     assert run().stdout.strip() == str(wanted)
     strict = run("must")
     assert strict.returncode == 1 and "audio.confine = must" in strict.stderr
