@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from server.pool_plans import PROBES
 from tests.harness import Server, serving, wait_for
 
 
@@ -84,6 +85,7 @@ def test_a_hung_api_process_is_replaced(ill: Server, songs: dict[str, Path]) -> 
 
 def test_a_worker_that_hangs_before_its_hello_is_replaced(ill: Server) -> None:
     wait_for(lambda: not problems(ill))
+    wait_for(lambda: len(workers(ill, "probe")) == PROBES)
     before = {process.pid for process in ill.processes()}
     os.kill(workers(ill, "probe")[0], signal.SIGKILL)
 
@@ -92,9 +94,10 @@ def test_a_worker_that_hangs_before_its_hello_is_replaced(ill: Server) -> None:
 
     hung: psutil.Process = wait_for(successor)
     hung.suspend()
-    wait_for(lambda: problems(ill) == ["No probe worker is ready"])
+    wait_for(lambda: len(workers(ill, "probe")) == PROBES - 1)
     wait_for(lambda: not hung.is_running() or hung.status() == psutil.STATUS_ZOMBIE)
-    wait_for(lambda: not problems(ill))
+    assert '"process did not start: killing it"' in ill.log.read_text()
+    wait_for(lambda: len(workers(ill, "probe")) == PROBES)
 
 
 def test_a_pool_that_keeps_dying_is_left_alone_for_a_while(
