@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from store import Database, JobRepository
+from tests.faults.planted import part_trigger
 from tests.store.invariants import findings
 from tests.store.load import Load, Promise
 
@@ -39,18 +40,9 @@ class EarlyLoad(Load):
 
 async def settle_apart(database: Database) -> None:
     """The planted bug: an ended job's credits are settled by another transaction."""
-    trigger = "SELECT sql FROM sqlite_master WHERE name = 'job_is_over'"
-    sql: str = (await database.read(lambda db: db.execute(trigger).fetchone()))[0]
-    settle = sql[sql.index("BEGIN") + 5 : sql.rindex("END")].split(";")[0]
-    late = settle.replace("NEW.state", "j.state").replace(
-        "NEW.completed_at, NEW.created_at", "j.completed_at, j.created_at").replace(
-        "WHERE held.job_id = NEW.id", "JOIN jobs j ON j.id = held.job_id"
-        " AND j.state <> 'processing' AND j.id NOT IN (SELECT job_id FROM ledger"
-        " WHERE kind IN ('capture', 'release')) WHERE true")  # fmt: skip
-    assert "NEW" not in late
-    await database.write(lambda db: db.execute("DROP TRIGGER IF EXISTS job_is_over"))
+    settle = await database.write(part_trigger)
     while True:
-        await database.write(lambda db: db.execute(late + " LIMIT 1"))
+        await database.write(lambda db: db.execute(settle + " LIMIT 1", {"job": None}))
         await asyncio.sleep(0)
 
 

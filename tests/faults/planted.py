@@ -1,0 +1,77 @@
+"""Known bugs, each of which a test of the promises must find: `planted` in the faults' folder names
+those that a server has."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import store.connection
+from server.jobs.intake import Intake
+from store import Job, NewJob, Stage, StageRepository
+from store.migrations import available
+
+
+def plant(folder: Path) -> None:
+    """Makes this process as faulty as the folder says."""
+    wanted = folder / "planted"
+    for name in wanted.read_text().split() if wanted.exists() else ():
+        BUGS[name]()
+
+
+def row_before_files() -> None:
+    """A job's row is there before its input is."""
+
+    async def accept(self: Intake, new: NewJob) -> Job:
+        job = await self._jobs.create(new)
+        await asyncio.to_thread(self.folders.accept, new.id)
+        self._incoming.discard(new.id)
+        return job
+
+    Intake.accept = accept  # type: ignore[method-assign]
+
+
+def credits_apart() -> None:
+    """A job that ends settles its credits in a transaction of their own."""
+    migrate, finish = store.connection.migrate, StageRepository.finish
+    settle: list[str] = []
+
+    def migrated(connection: sqlite3.Connection) -> int:
+        number = migrate(connection)
+        settle.append(part_trigger(connection))
+        return number
+
+    async def finished(self: StageRepository, stage: Stage, *arguments: Any) -> Any:
+        ended = await finish(self, stage, *arguments)
+        if ended.completed:
+            await self._db.write(lambda db: db.execute(settle[0], {"job": stage.job_id}))
+        return ended
+
+    store.connection.migrate = migrated
+    StageRepository.finish = finished  # type: ignore[method-assign]
+
+
+def part_trigger(connection: sqlite3.Connection) -> str:
+    """Drops the trigger that ends a job whole; the statement that settles what it leaves open: of
+    `:job`, or of all.
+    """
+    sql = "".join(text for _, text in available()).rpartition("CREATE TRIGGER job_is_over")[2]
+    settle = sql.partition("BEGIN")[2].partition(";")[0]
+    for what, instead in (
+        ("NEW.state", "j.state"), ("NEW.completed_at", "j.completed_at"),
+        ("NEW.created_at", "j.created_at"),
+        ("WHERE held.job_id = NEW.id", "JOIN jobs j ON j.id = held.job_id WHERE j.state <>"
+         " 'processing' AND j.id NOT IN (SELECT job_id FROM ledger WHERE kind IN"
+         " ('capture', 'release')) AND j.id = coalesce(:job, j.id)"),
+    ):  # fmt: skip
+        settle = settle.replace(what, instead)
+    assert "NEW" not in settle
+    connection.execute("DROP TRIGGER IF EXISTS job_is_over")
+    return settle
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    "row-before-files": row_before_files,
+    "credits-apart": credits_apart,
+}
