@@ -38,13 +38,17 @@ class Promise(NamedTuple):
 
 
 class Load:
-    """Writers on one open database. `now()` is asked at every answer."""
+    """Writers on one open database. `now()` is asked at every answer; `name` begins the names of
+    all that they make, so that several loads may meet in one file."""
 
-    def __init__(self, database: Database, seed: int, now: Callable[[], int]) -> None:
+    def __init__(
+        self, database: Database, seed: int, now: Callable[[], int] = lambda: 0, name: str = "j"
+    ) -> None:
         self.database = database
         self.promises: list[Promise] = []
         self._chance = random.Random(seed)
         self._now = now
+        self._name = name
         self._jobs = JobRepository(database)
         self._credits = CreditRepository(database)
         self._hooks = WebhookRepository(database)
@@ -55,13 +59,17 @@ class Load:
 
     async def begin(self) -> None:
         """Accounts with credits and endpoints, once for a database."""
-        accounts = AccountRepository(self.database)
-        self._accounts = [await accounts.ensure(name, 1.0) for name in ("ann", "bob", "eve")]
+        await self.join()
         for account in self._accounts:
             await self._credits.add(Entry(account, "grant", 500, 1.0))
             await self._hooks.add(Webhook(
                 f"hook of {account}", account, "http://x", ["job.completed", "job.failed"], "s",
                 2.0), 9)  # fmt: skip
+
+    async def join(self) -> None:
+        """The accounts that are there."""
+        accounts = AccountRepository(self.database)
+        self._accounts = [await accounts.ensure(name, 1.0) for name in ("ann", "bob", "eve")]
 
     async def run(self, writers: int, go_on: Callable[[], bool]) -> None:
         """That many writers at once, as long as `go_on()`."""
@@ -78,16 +86,19 @@ class Load:
     def _promise(self, statement: str, *values: object) -> None:
         self.promises.append(Promise(statement, values, self._now()))
 
+    def _named(self, number: int) -> str:
+        return f"{self._name}{number}"
+
     def _tick(self) -> float:
         self._time += 1.0
         return self._time
 
     async def _post(self) -> None:
         self._count += 1
-        account, name = self._chance.choice(self._accounts), f"j{self._count}"
+        account, name = self._chance.choice(self._accounts), self._named(self._count)
         once = None
         if self._chance.random() < 0.4:
-            once = IdempotencyRecord(f"key {self._count // 2}", "hash", name, 0.0)
+            once = IdempotencyRecord(f"key {self._named(self._count // 2)}", "hash", name, 0.0)
         job = new_job(name, self._tick(), STAGES, api="stemsplit", account_id=account,
                       seconds=self._chance.randrange(60), callback_url="http://y",
                       idempotency_record=once)  # fmt: skip
@@ -103,7 +114,7 @@ class Load:
     async def _work(self) -> None:
         pool = self._chance.choice(("audio", "audio", "separation"))
         self._count += 1
-        claim = await self._jobs.stages.claim(pool, f"b/{self._count}", self._tick())
+        claim = await self._jobs.stages.claim(pool, f"{self._name}/{self._count}", self._tick())
         if claim is None:
             return
         stage, end = claim.stage, self._chance.random()
@@ -127,7 +138,7 @@ class Load:
             pass
 
     async def _cancel(self) -> None:
-        job_id = f"j{self._chance.randrange(self._count + 1)}"
+        job_id = self._named(self._chance.randrange(self._count + 1))
         if await self._jobs.cancel(job_id, "cancelled", self._tick()):
             self._promise("SELECT 1 FROM ledger WHERE kind = 'release' AND job_id = ?", job_id)
 
@@ -139,7 +150,7 @@ class Load:
         self._promise("SELECT 1 FROM ledger WHERE kind = 'grant' AND seconds = ?", seconds)
 
     async def _refund(self) -> None:
-        job = await self._jobs.get(f"j{self._chance.randrange(self._count + 1)}")
+        job = await self._jobs.get(self._named(self._chance.randrange(self._count + 1)))
         if job is None or job.account_id is None or not job.charged:
             return
         try:
@@ -151,7 +162,8 @@ class Load:
 
     async def _tell(self) -> None:
         for delivery in await self._hooks.due(1e7, 1, 1):
-            if delivery.id in self._sending:  # as the sender does: one attempt at a time
+            # As the sender does: one attempt at a time.
+            if delivery.id in self._sending or not delivery.job_id.startswith(self._name):
                 continue
             self._sending.add(delivery.id)
             if self._chance.random() < 0.5:
@@ -165,7 +177,7 @@ class Load:
 
     async def _upload(self) -> None:
         self._count += 1
-        key = f"uploads/x/{self._count}/input.wav"
+        key = f"uploads/x/{self._named(self._count)}/input.wav"
         await self._uploads.add(Ticket(key, self._accounts[0], "a.wav", 1e9))
         if await self._uploads.receive(key, 5, "00"):
             self._promise("SELECT 1 FROM uploads WHERE key = ? AND size = 5", key)
