@@ -36,7 +36,8 @@ RULES: dict[str, str] = {
             AND NOT EXISTS (SELECT 1 FROM deliveries d
                             WHERE d.job_id = j.id AND d.webhook_id = w.id)""",
     "a completed job with work left, or without progress": """
-        SELECT id FROM jobs WHERE state = 'completed' AND (progress <> 100 OR EXISTS (
+        SELECT id FROM jobs WHERE state = 'completed' AND (
+            progress <> 100 AND api = 'stemsplit' OR EXISTS (
             SELECT 1 FROM stages WHERE job_id = jobs.id AND state <> 'completed' AND NOT late))""",
     "an unfinished job that nobody will ever end": """
         SELECT id FROM jobs WHERE state = 'processing' AND (progress = 100 OR NOT EXISTS (
