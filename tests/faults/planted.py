@@ -52,6 +52,15 @@ def credits_apart() -> None:
     StageRepository.finish = finished  # type: ignore[method-assign]
 
 
+def keeps_orphans() -> None:
+    """What an API process had in hand when it died is not taken back."""
+
+    async def recover(self: StageRepository, *_: Any) -> int:
+        return 0
+
+    StageRepository.recover = recover  # type: ignore[method-assign]
+
+
 def part_trigger(connection: sqlite3.Connection) -> str:
     """Drops the trigger that ends a job whole; the statement that settles what it leaves open: of
     `:job`, or of all.
@@ -74,4 +83,5 @@ def part_trigger(connection: sqlite3.Connection) -> str:
 BUGS: dict[str, Callable[[], None]] = {
     "row-before-files": row_before_files,
     "credits-apart": credits_apart,
+    "keeps-orphans": keeps_orphans,
 }

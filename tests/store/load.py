@@ -21,8 +21,9 @@ from store import (
     WebhookRepository,
 )
 from store.credits import BookedBefore
+from store.deliveries import Attempt
 from store.uploads import Ticket
-from store.webhooks import FailedDelivery, Webhook
+from store.webhooks import FailedDelivery, Shares, Webhook
 from tests.store.conftest import PLAN, new_job
 
 STAGES = (*PLAN, StagePlan("describe", "audio", needs=("decode",), late=True))
@@ -161,17 +162,18 @@ class Load:
         self._promise("SELECT 1 FROM ledger WHERE kind = 'refund' AND job_id = ?", job.id)
 
     async def _tell(self) -> None:
-        for delivery in await self._hooks.due(1e7, 1, 1):
+        for delivery in await self._hooks.due(1e7, Shares(1, 1, 8, 8)):
             # As the sender does: one attempt at a time.
             if delivery.id in self._sending or not delivery.job_id.startswith(self._name):
                 continue
             self._sending.add(delivery.id)
+            attempt = Attempt(self._tick(), 0.1, 200, None)
             if self._chance.random() < 0.5:
                 missed = FailedDelivery("no", self._tick(), False, 10**6)
-                await self._hooks.missed(delivery, missed, self._tick())
+                await self._hooks.missed(delivery, attempt, missed, self._tick())
                 self._sending.discard(delivery.id)
             else:
-                await self._hooks.delivered(delivery, self._tick())
+                await self._hooks.delivered(delivery, attempt, self._tick())
                 self._promise("SELECT 1 FROM deliveries WHERE id = ? AND state = 'delivered'",
                               delivery.id)  # fmt: skip
 
