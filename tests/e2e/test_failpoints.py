@@ -33,10 +33,10 @@ SEAMS = {
 ROUNDS = 12  # songs by each API, after which every failpoint must have been come by
 
 
-def kill_at(seams: Mortal, names: Iterable[str], group: bool = False) -> None:
+def kill_at(seams: Mortal, names: Iterable[str], how: str = "process") -> None:
     """Songs, until every one of these failpoints has killed."""
     wanted = set(names)
-    seams.failpoints.kill_at(map(re.escape, wanted), group)
+    seams.failpoints.kill_at(map(re.escape, wanted), how)
     for _ in range(ROUNDS):
         seams.round()
         if wanted <= seams.failpoints.died():
@@ -68,8 +68,8 @@ def test_a_planted_bug_is_found(tmp_path: Path, bug: str, seam: str, sentence: s
 
 @pytest.mark.chaos
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("group", [False, True], ids=["one process", "all processes"])
-def test_a_kill_at_every_failpoint_there_is(tmp_path: Path, group: bool) -> None:
+@pytest.mark.parametrize("how", ["process", "group"])
+def test_a_kill_at_every_failpoint_there_is(tmp_path: Path, how: str) -> None:
     """A few at a time: a song that goes down with the whole server too often is given up."""
     with mortal(tmp_path, "", jobs__max_attempts=50) as seams:
         seams.failpoints.forget()
@@ -78,7 +78,7 @@ def test_a_kill_at_every_failpoint_there_is(tmp_path: Path, group: bool) -> None
         assert len(names) > 60 and set(itertools.chain(*SEAMS.values())) <= set(names)
         random.Random(5).shuffle(names)
         for first in range(0, len(names), 5):
-            kill_at(seams, names[first : first + 5], group)
+            kill_at(seams, names[first : first + 5], how)
             assert seams.wrong() == [], names[first : first + 5]
         seams.round()
         assert seams.wrong() == []

@@ -30,7 +30,8 @@ class Failpoints:
     """What is to happen at them, and what has: a folder that outlives every process.
 
     `armed` holds regular expressions, one a line: at a failpoint whose name one of them matches as
-    a whole the process dies, once for each name. With a file `group` all processes die with it.
+    a whole the process dies, once for each name. `how` says what that means: `process`; `group`,
+    all processes with it; or `stop`, it stands still until somebody continues it.
     `died/` has a file for each name that killed, `seen/` for each that was come by.
     """
 
@@ -39,12 +40,10 @@ class Failpoints:
         for name in ("died", "seen"):
             (folder / name).mkdir(exist_ok=True)
 
-    def kill_at(self, patterns: Iterable[str], group: bool = False) -> None:
+    def kill_at(self, patterns: Iterable[str], how: str = "process") -> None:
         """Arms these, and no others."""
+        (self.folder / "how").write_text(how)
         (self.folder / "armed").write_text("\n".join(patterns))
-        (self.folder / "group").unlink(missing_ok=True)
-        if group:
-            (self.folder / "group").touch()
 
     def died(self) -> set[str]:
         """The failpoints that have killed."""
@@ -69,9 +68,10 @@ class Failpoints:
             os.close(os.open(self.folder / "died" / _quoted(name), os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             return
-        if (self.folder / "group").exists():
+        how = (self.folder / "how").read_text()
+        if how == "group":
             os.killpg(0, signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)
 
     def arm(self) -> None:
         """Wraps this process's ways to make changes durable."""

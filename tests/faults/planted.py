@@ -2,6 +2,8 @@
 those that a server has."""
 
 import asyncio
+import os
+import signal
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 import store.connection
 from server.jobs.intake import Intake
+from server.work.channel import Channel
+from server.work.messages import Progress, Result, Task
 from store import Job, NewJob, Stage, StageRepository
 from store.migrations import available
 
@@ -61,6 +65,31 @@ def keeps_orphans() -> None:
     StageRepository.recover = recover  # type: ignore[method-assign]
 
 
+def deadly_songs() -> None:
+    """A song called `deadly STAGE …` crashes the worker that has it in hand at that stage: in the
+    separation once it has shared a batch, elsewhere at once."""
+    receive, send = Channel.receive, Channel.send
+    deadly: set[str] = set()
+
+    def received(self: Channel) -> Any:
+        message = receive(self)
+        if isinstance(message, Task) and message.options.file_name.startswith(
+            f"deadly {message.stage}"
+        ):
+            deadly.add(message.id)
+            if message.stage != "separate":
+                os.kill(os.getpid(), signal.SIGSEGV)
+        return message
+
+    def sent(self: Channel, message: Any) -> None:
+        if isinstance(message, Progress | Result) and message.id in deadly:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        send(self, message)
+
+    Channel.receive = received  # type: ignore[method-assign]
+    Channel.send = sent  # type: ignore[method-assign]
+
+
 def part_trigger(connection: sqlite3.Connection) -> str:
     """Drops the trigger that ends a job whole; the statement that settles what it leaves open: of
     `:job`, or of all.
@@ -84,4 +113,5 @@ BUGS: dict[str, Callable[[], None]] = {
     "row-before-files": row_before_files,
     "credits-apart": credits_apart,
     "keeps-orphans": keeps_orphans,
+    "deadly-songs": deadly_songs,
 }
