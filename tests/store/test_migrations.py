@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from store.migrations import available, migrate
+from store.migrations import available, migrate, schema_of
 from tests.store.invariants import findings
 from tests.store.released import Table, contents, released
 
@@ -56,22 +56,34 @@ def kept(before: dict[str, Table], after: dict[str, Table]) -> list[str]:
     return lost
 
 
-@pytest.mark.parametrize("schema", NUMBERS[:-1])
-def test_a_migration_killed_at_each_statement(tmp_path: Path, schema: int) -> None:
-    at, killed = 0, True
-    while killed:
-        path = tmp_path / f"{at}.db"
+def migrate_from(folder: Path, schema: int, all_the_way: bool) -> None:
+    """Kills at each statement up to the next schema, where that one's own test goes on."""
+    at, killed, reached = 0, True, schema
+    while killed and (all_the_way or reached == schema):
+        path = folder / f"{at}.db"
         released(path, schema)
         with opened(path) as connection:
             before = contents(connection)
         assert all(rows for _, rows in before.values())
         killed = migrate_and_die(path, at)
         with opened(path) as connection:
+            reached = schema_of(connection)
             assert migrate(connection) == NUMBERS[-1]
             assert kept(before, contents(connection)) == []
             assert findings(connection) == []
         at += 1
     assert at > 3
+
+
+@pytest.mark.parametrize("schema", NUMBERS[:-1])
+def test_a_migration_killed_at_each_statement(tmp_path: Path, schema: int) -> None:
+    migrate_from(tmp_path, schema, all_the_way=False)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("schema", NUMBERS[:-1])
+def test_all_migrations_killed_at_each_statement(tmp_path: Path, schema: int) -> None:
+    migrate_from(tmp_path, schema, all_the_way=True)
 
 
 def test_a_row_that_a_migration_drops_is_found(tmp_path: Path) -> None:
