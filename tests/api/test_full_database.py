@@ -17,6 +17,7 @@ from server.config import load
 from server.jobs import keys
 from server.jobs.folders import Folders
 from server.jobs.intake import Intake
+from server.work.board import Board
 from store import AccountRepository, CreditRepository, Database, Entry
 from store import connection as connection_module
 from store.accounts import NewKey
@@ -93,7 +94,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         async def main() -> None:
             (tmp_path / "data").mkdir()
             async with Database(tmp_path / "t.db") as database:
-                components = Components(config, database)
+                components = Components(config, database, Board({}))
                 components._folders.create()
                 accounts = AccountRepository(database)
                 account = await accounts.ensure("ann", 1.0)

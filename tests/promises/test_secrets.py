@@ -33,6 +33,7 @@ from server.errors import StageFailed
 from server.jobs import keys
 from server.jobs.signatures import new_secret
 from server.logs import set_up_logs
+from server.work.board import Board
 from store import AccountRepository, Database
 from store.accounts import NewKey
 from tests.api.fakes import FakeJobs, fake_services
@@ -92,7 +93,7 @@ def test_every_route_fails_in_silence(
 
     async def main() -> None:
         async with Database(tmp_path / "t.db") as database:
-            components = Components(config, database)
+            components = Components(config, database, Board({}))
             accounts = AccountRepository(database)
             await accounts.ensure("ann", 1.0)
             await accounts.create_key(NewKey("ann", keys.hash_of(KEY), keys.shown(KEY), 0, None, 1))

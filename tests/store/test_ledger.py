@@ -228,6 +228,7 @@ Ledger.TestCase.settings = FEW
 TestLedger = Ledger.TestCase
 
 
+@pytest.mark.chaos
 def test_credits_settled_apart_are_found() -> None:
     with pytest.raises(AssertionError):
         run_state_machine_as_test(SettlesApart, settings=settings(
