@@ -114,9 +114,9 @@ class DiskRoom:
         room = room_of(job.api, options, seconds)
         booked = (await self._rooms.unfinished()).begun.get(job.id, room)
         more = sum(room) - sum(booked)
-        fits = more <= 0 or await self._fits(job.id, more)
+        # Booked before it is looked at: of two that settle at once, each sees the other.
         await self._rooms.set(job.id, room, seconds if more > 0 else None)
-        return fits
+        return more <= 0 or await self._fits(job.id, 0)
 
     async def give_way(self, stage: Stage) -> bool:
         """Rewinds the job of a claimed stage to its input, if one that is due earlier has begun.
