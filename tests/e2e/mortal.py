@@ -45,6 +45,7 @@ class Mortal:
         } | settings  # fmt: skip
         special: dict[str, Any] = {}
         if faults is not None:
+            settings = {"audio__confine": "off"} | settings  # failpoints are files of their own
             environ = {"FAULTS": str(faults), "PYTHONPATH": os.pathsep.join(paths)}
             special = {"stembox": FAULTY, "environ": environ}
             self.failpoints = Failpoints(faults)

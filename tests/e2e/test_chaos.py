@@ -71,7 +71,6 @@ def test_two_hundred_kills(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.chaos
 def test_a_job_that_stays_behind_is_found(tmp_path: Path) -> None:
     """The planted bug: what a dead API process had in hand is not taken back."""
     with mortal(tmp_path, "keeps-orphans") as server:

@@ -9,8 +9,6 @@ from tests.e2e.conftest import write_song
 from tests.e2e.mortal import GIVEN_UP, mortal
 from tests.harness import Server
 
-pytestmark = pytest.mark.chaos
-
 ATTEMPTS = 3
 
 

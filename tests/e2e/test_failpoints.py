@@ -15,8 +15,6 @@ import pytest
 from tests.e2e.mortal import Mortal, mortal
 from tests.harness import wait_for
 
-pytestmark = pytest.mark.chaos
-
 # The seams of a job's way, and where a kill there happens.
 SEAMS = {
     "upload": ["replace uploads before", "commit _receive before", "commit _receive after"],

@@ -16,8 +16,6 @@ from tests.e2e.conftest import write_song
 from tests.e2e.test_stemsplit import Caller, new_key
 from tests.harness import Server, wait_for
 
-pytestmark = pytest.mark.chaos
-
 MEGABYTE = 1 << 20
 
 

@@ -15,8 +15,6 @@ from tests.e2e.conftest import write_song
 from tests.e2e.mortal import Mortal, mortal
 from tests.harness import wait_for
 
-pytestmark = pytest.mark.chaos
-
 SECONDS = 12  # of song: two megabytes, of which one is written down at once
 SHARES = (0.6, 0.8, 0.999)  # of the bytes that have been sent at the kill
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'

@@ -15,8 +15,6 @@ import pytest
 from tests.e2e.mortal import Mortal, mortal
 from tests.harness import wait_for
 
-pytestmark = pytest.mark.chaos
-
 WORKERS = 2  # for audio: one stands still, the other goes on
 SEAMS = ["replace outputs/harmonic_percussive/harmonic.wav before", "result before"]
 TABLES = ("jobs", "stages", "tracks", "ledger", "deliveries")

@@ -153,7 +153,8 @@ class Ledger(RuleBasedStateMachine):
         return bool(told)
 
     def do_and_die(self, write: Write, at: int, told: int) -> None:
-        self.loop = asyncio.new_event_loop()
+        # Kept, for its epoll is the parent's too: closed here, nothing would wake the parent again.
+        self.inherited, self.loop = self.loop, asyncio.new_event_loop()
         self.open()
         statements = iter(range(at))
 
@@ -228,7 +229,6 @@ Ledger.TestCase.settings = FEW
 TestLedger = Ledger.TestCase
 
 
-@pytest.mark.chaos
 def test_credits_settled_apart_are_found() -> None:
     with pytest.raises(AssertionError):
         run_state_machine_as_test(SettlesApart, settings=settings(
