@@ -232,7 +232,7 @@ TestLedger = Ledger.TestCase
 def test_credits_settled_apart_are_found() -> None:
     with pytest.raises(AssertionError):
         run_state_machine_as_test(SettlesApart, settings=settings(
-            FEW, max_examples=60, phases=[Phase.generate], report_multiple_bugs=False))
+            FEW, max_examples=600, phases=[Phase.generate], report_multiple_bugs=False))
 
 
 @pytest.mark.chaos
