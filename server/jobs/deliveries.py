@@ -11,11 +11,10 @@ import structlog
 from server.errors import (
     AlreadyDelivered,
     DeliveryNotFound,
-    IdempotencyConflict,
     ServerBusy,
     WebhookNotFound,
 )
-from server.jobs.idempotency import ANSWER_HOURS, Idempotency
+from server.jobs.idempotency import ANSWER_HOURS, Idempotency, first_answer
 from store import AnsweredBefore, DeliveryRepository, WebhookRepository
 from store.deliveries import Attempt, DeliveredBefore, Once, Render, SentEvent, TooManyTests
 
@@ -99,8 +98,4 @@ async def _once(
         return await act(None if once is None else Once(once.key, once.body_hash, since))
     except AnsweredBefore as before:
         assert once is not None
-        if before.body_hash != once.body_hash:
-            raise IdempotencyConflict(
-                "This Idempotency-Key was used with another request"
-            ) from None
-        return before.answer.encode()
+        return first_answer(before, once, "request")

@@ -6,7 +6,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from server.errors import IdempotencyConflict
 from server.jobs.orders import Order
+from store.idempotency import AnsweredBefore
 
 ANSWER_HOURS: Final = 24  # for which an Idempotency-Key is remembered
 CALLER: Final = frozenset(("account_id", "base_url"))  # what an order has not from its body
@@ -32,6 +34,14 @@ def meaning(order: Order) -> str:
         if name not in CALLER and (name != "test" or order.test)  # hashes of before stay
     }  # fmt: skip
     return hashlib.sha256(CANONICAL.encode(asked)).hexdigest()
+
+
+def first_answer(before: AnsweredBefore, asked: Idempotency, what: str) -> bytes:
+    """What the first request with this key was answered. Raises IdempotencyConflict: that one
+    meant another `what`."""
+    if before.body_hash != asked.body_hash:
+        raise IdempotencyConflict(f"This Idempotency-Key was used with another {what}") from None
+    return before.answer.encode()
 
 
 def meaning_of(*what: str) -> str:

@@ -40,10 +40,10 @@ class Intake:
         self.folders = Folders(config.data_dir, config.scratch_dir)
         self.rooms = DiskRoom(jobs.rooms, self.folders, config.server.min_free_percent)
         self._incoming: set[str] = set()
-        self._looks: KeyedSemaphore[str] = KeyedSemaphore(LOOKS)
         self._entered: set[str] = set()  # of those: complete, and jobs unless they are refused
-        self._last_ready = time.monotonic()
+        self._looks: KeyedSemaphore[str] = KeyedSemaphore(LOOKS)
         self._turns: KeyedSemaphore[str] = KeyedSemaphore(MEASURED_AT_ONCE)
+        self._last_ready = time.monotonic()
 
     async def reserve(self, size: int = 0) -> tuple[str, Path]:
         """Admits new work of so many bytes: its job's id and an empty folder for them. While they

@@ -13,11 +13,11 @@ import structlog
 
 from server.config import Config
 from server.engine import catalog
-from server.errors import IdempotencyConflict, JobNotFound, NotEnoughCredits, ServerBusy
+from server.errors import JobNotFound, NotEnoughCredits, ServerBusy
 from server.jobs.accounts import Accounts
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.fetching import Fetcher
-from server.jobs.idempotency import ANSWER_HOURS, Idempotency
+from server.jobs.idempotency import ANSWER_HOURS, Idempotency, first_answer
 from server.jobs.intake import Intake
 from server.jobs.keyed import KeyedSemaphore
 from server.jobs.orders import Created, Order, Request, SplitJob, with_length
@@ -83,11 +83,7 @@ class SplitService:
                 return await asyncio.shield(self._create(order, render, once))
             except AnsweredBefore as before:
                 assert once is not None
-                if before.body_hash != once.body_hash:
-                    raise IdempotencyConflict(
-                        "This Idempotency-Key was used with another request body"
-                    ) from None
-                return before.answer.encode()
+                return first_answer(before, once, "request body")
 
     async def get(self, account_id: str, job_id: str) -> SplitJob:
         """Raises JobNotFound: never existed, or not this account's."""

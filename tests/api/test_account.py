@@ -59,6 +59,14 @@ class World:
     def wake(self) -> None:
         self.woken += 1
 
+    async def failed_delivery(self) -> tuple[dict[str, str], str]:
+        """A customer whose endpoint took an event not: the header with its key, the event's id."""
+        account, ann = await self.customer("ann")
+        await self.hook(account, "one")
+        await self.job(account, "a")
+        await self.fails()
+        return ann, (await self.get("/deliveries", ann))["deliveries"][0]["id"]
+
     async def customer(self, name: str) -> tuple[str, dict[str, str]]:
         """A new account: its id, and the header with its key."""
         account, key = await self.accounts.ensure(name, 1.0), keys.new_key()
@@ -218,11 +226,7 @@ def test_nobody_sees_or_sends_what_is_anothers(play) -> None:
 
 def test_a_failed_delivery_is_due_again_under_its_id(play) -> None:
     async def test(world: World) -> None:
-        account, ann = await world.customer("ann")
-        await world.hook(account, "one")
-        await world.job(account, "a")
-        await world.fails()
-        delivery = (await world.get("/deliveries", ann))["deliveries"][0]["id"]
+        ann, delivery = await world.failed_delivery()
         answer = await world.post(f"/deliveries/{delivery}/resend", ann)
         assert (answer.status_code, answer.json()["id"], answer.json()["state"]) == (
             202, delivery, "WAITING")  # fmt: skip
@@ -241,11 +245,7 @@ def test_a_failed_delivery_is_due_again_under_its_id(play) -> None:
 
 def test_a_repeated_key_sends_nothing_again(play) -> None:
     async def test(world: World) -> None:
-        account, ann = await world.customer("ann")
-        await world.hook(account, "one")
-        await world.job(account, "a")
-        await world.fails()
-        delivery = (await world.get("/deliveries", ann))["deliveries"][0]["id"]
+        ann, delivery = await world.failed_delivery()
         path = f"/deliveries/{delivery}/resend"
         answers = await asyncio.gather(*(world.post(path, ann, "k") for _ in range(5)))
         assert len({answer.content for answer in answers}) == 1

@@ -373,17 +373,22 @@ def test_peaks_grow_with_the_tracks(play, monkeypatch) -> None:
     play(test)
 
 
+async def make_all_tracks(world: World) -> None:
+    """All that follows a pipeline job's decoding."""
+    separation, parts = await world.claim("separation"), await world.claim("audio")
+    for name in TRACKS:
+        world.encode(name)
+    await world.end(separation, stems=FOUR, peak=1.0)
+    await world.end(parts, ("harmonic", "percussive"))
+    await world.end(await world.claim("audio"), FOUR)
+    await world.end(await world.claim("audio"), gains={"main": GAIN})
+    await world.end(await world.claim("audio"), ("main", "main_harmonic", "main_percussive"))
+
+
 def test_peaks_of_finished_tracks(play) -> None:
     async def test(world: World) -> None:
         await world.decode()
-        separation, parts = await world.claim("separation"), await world.claim("audio")
-        for name in TRACKS:
-            world.encode(name)
-        await world.end(separation, stems=FOUR, peak=1.0)
-        await world.end(parts, ("harmonic", "percussive"))
-        await world.end(await world.claim("audio"), FOUR)
-        await world.end(await world.claim("audio"), gains={"main": GAIN})
-        await world.end(await world.claim("audio"), ("main", "main_harmonic", "main_percussive"))
+        await make_all_tracks(world)
         world.places.remove("j")
         total, tracks = await world.listening.peaks("j", 0)
         assert (total, list(tracks)) == (FRAMES, [*TRACKS, "mix"])

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from server.audio.rendering import RENDERING
-from server.audio.tracks import MIX, TRACKS
+from server.audio.tracks import MIX
 from server.config import load
 from server.errors import (
     DiskFull,
@@ -37,7 +37,7 @@ from server.work.messages import Result, Task
 from server.work.steps import finish
 from store import Job
 
-from .test_listening import FRAMES, GAIN, World
+from .test_listening import FRAMES, GAIN, World, make_all_tracks
 from .test_listening import play as play
 
 STEP = 2**-15
@@ -81,14 +81,7 @@ async def complete(world: World) -> Job:
     """The job with all its tracks."""
     await world.decode()
     if world.api == "pipeline":
-        separation, parts = await world.claim("separation"), await world.claim("audio")
-        for name in TRACKS:
-            world.encode(name)
-        await world.end(separation, stems=FOUR, peak=1.0)
-        await world.end(parts, ("harmonic", "percussive"))
-        await world.end(await world.claim("audio"), FOUR)
-        await world.end(await world.claim("audio"), gains={"main": GAIN})
-        await world.end(await world.claim("audio"), ("main", "main_harmonic", "main_percussive"))
+        await make_all_tracks(world)
     else:
         await world.end(await world.claim("audio"), bpm=None, key=None)
         await world.end(await world.claim("separation"), peak=0.5)

@@ -76,10 +76,14 @@ def choose(page: Any, server: FakeServer, job: FakeJob, song: Path) -> Any:
 
 @pytest.fixture
 def playing(page: Any, server: FakeServer, song: Path) -> Any:
+    return play_constants(page, server, song, 60)
+
+
+def play_constants(page: Any, server: FakeServer, song: Path, seconds: int) -> Any:
     """The card of a song of constants that is done, and plays."""
     page.add_init_script(TAP)
     page.reload()
-    job = constant(60)
+    job = constant(seconds)
     job.complete()
     card = choose(page, server, job, song)
     card.locator('[data-action="play"]').click()

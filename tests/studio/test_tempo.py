@@ -7,7 +7,20 @@ import pytest
 
 from .fakes import RATE, FakeServer
 from .tab import Tab, page_megabytes
-from .test_page import ALL_STEMS, CLICK, DROP, TAP, at, choose, clock, constant, hears, lane, until
+from .test_page import (
+    ALL_STEMS,
+    CLICK,
+    DROP,
+    TAP,
+    at,
+    choose,
+    clock,
+    constant,
+    hears,
+    lane,
+    play_constants,
+    until,
+)
 
 SPECTRUM = """() => {
   if (!window.tap) return 0;
@@ -33,15 +46,7 @@ def asked(server: FakeServer) -> int:
 
 @pytest.fixture
 def playing(page: Any, server: FakeServer, song: Path) -> Any:
-    """The card of a song of constants that is done, and plays."""
-    page.add_init_script(TAP)
-    page.reload()
-    job = constant(120)
-    job.complete()
-    card = choose(page, server, job, song)
-    card.locator('[data-action="play"]').click()
-    hears(page, ALL_STEMS)
-    return card
+    return play_constants(page, server, song, 120)
 
 
 def test_tempo_and_key_by_button_and_by_keyboard(
