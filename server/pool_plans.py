@@ -43,7 +43,9 @@ def audio_rights(config: Config) -> tuple[Rights | None, Rights | None]:
     own = compiled.with_name(f"{compiled.name}{CONFINED_CACHE}")
     own.mkdir(mode=0o700, parents=True, exist_ok=True)
     looking = Rights(
-        secret=config.data_dir, read=(folders.spool, folders.uploads, compiled), write=(),
+        secret=config.data_dir, write=(),
+        # A source that is fetched in the background comes straight to its job's scratch folder.
+        read=(folders.spool, folders.uploads, folders.scratch, compiled),
         file_bytes=int(config.limits.max_audio_seconds * SONG_BYTES) + SPARE_BYTES,
         open_files=OPEN_FILES, must=config.audio.confine == "must",
     )  # fmt: skip
