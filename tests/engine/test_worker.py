@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from server.config import Config, load
+from server.engine import worker as worker_module
 from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
 from tests.engine.conftest import write_models
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setattr(worker_module, "prepare_cpu", lambda threads: None)  # it lasts
     write_models(tmp_path / "models")
     flags = {"server.data_dir": str(tmp_path), "separation.max_batch": 16}
     return load(environ={}, flags=flags)
