@@ -94,10 +94,10 @@ class Janitor:
             places.append((self._folders.fast, self._jobs.unfinished_ids))
         for folder, keep in places:
             names = await asyncio.to_thread(self._folders.leftovers, folder)
-            kept = self._incoming() | await keep()
+            kept = self._incoming() | await keep(names)
             for name in names - kept:
                 await asyncio.to_thread(self._folders.remove, folder, name)
                 log.info("leftover removed", folder=folder.name, name=name)
 
-    async def _arriving(self) -> set[str]:
-        return self._uploads.spooled()
+    async def _arriving(self, names: set[str]) -> set[str]:
+        return names & self._uploads.spooled()
