@@ -40,14 +40,14 @@ ORDER BY number DESC LIMIT :limit OFFSET :skip;
 -- name: lately_separated
 -- When the separations of the jobs that were completed last ran, and how many seconds of audio each
 -- had.
-SELECT s.started_at, s.completed_at, json_extract(j.request, '$.seconds') AS seconds
+SELECT s.started_at, s.completed_at, json_extract(last.request, '$.seconds') AS seconds
 FROM (SELECT id, request FROM jobs WHERE state = 'completed' AND api = 'stemsplit'
-      ORDER BY completed_at DESC LIMIT 20) j
-CROSS JOIN stages s ON s.job_id = j.id AND s.name = 'separate';
+      ORDER BY completed_at DESC LIMIT 20) last
+CROSS JOIN stages s ON s.job_id = last.id AND s.name = 'separate';
 
 -- name: seconds_waiting
--- A job is due so long after it was posted as its song lasts: the index tells, and no JSON is read.
-SELECT coalesce(sum(due - created_at), 0) FROM jobs WHERE state = 'processing';
+-- Read from the index alone.
+SELECT coalesce(sum(seconds), 0) FROM jobs INDEXED BY jobs_unfinished WHERE state = 'processing';
 
 -- name: count_fetching
 SELECT count(*) FROM jobs j
