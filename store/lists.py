@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from store.statements import load
 
 SQL = load("tallies")
+FINE, COARSE = 10, 15  # bits of a number that its blocks leave out; select_jobs knows the first
+NO_LAST = 2**62
 
 
 class Spot(NamedTuple):
@@ -25,8 +27,15 @@ def find_spot(
     kind: only rows of this kind; None for all.
     """
     values: dict[str, Any] = {"list": name, "account_id": account_id, "kind": kind}
-    statement = "select_blocks" if kind is None else "select_blocks_of_kind"
-    return seek(map(tuple, db.execute(SQL[statement], values)), offset)
+
+    def counts(shift: int, first: int, last: int) -> list[tuple[int, int]]:
+        asked = values | {"shift": shift, "first": first, "last": last}
+        return [tuple(row) for row in db.execute(SQL["select_blocks"], asked)]
+
+    coarse = seek(counts(COARSE, 0, NO_LAST), offset)
+    first = coarse.block << COARSE - FINE
+    fine = seek(counts(FINE, first, first + (1 << COARSE - FINE) - 1), coarse.skip)
+    return fine._replace(total=coarse.total)
 
 
 def seek(blocks: Iterable[tuple[int, int]], offset: int) -> Spot:

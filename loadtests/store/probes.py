@@ -47,10 +47,10 @@ class Probe(NamedTuple):
 
 
 class Store:
-    """The repositories on one filled database, and the probes."""
+    """The repositories on one filled `database`, and the probes."""
 
     def __init__(self, database: Database, sizes: Sizes, folder: Path) -> None:
-        self._db, self._sizes = database, sizes
+        self.database, self._sizes = database, sizes
         self._jobs = JobRepository(database)
         self._credits = CreditRepository(database)
         self._sent = DeliveryRepository(database)

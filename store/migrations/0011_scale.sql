@@ -81,16 +81,19 @@ CREATE INDEX jobs_over ON jobs (state, api, completed_at);
 CREATE INDEX first_answers_by_age ON first_answers (created_at);
 
 -- An account's lists, numbered from the oldest row on; and how many rows there are in each block of
--- 1,024 numbers, which leads to a deep page without walking to it. `kind`: a job's status, or the
--- webhook of a delivery.
+-- 1,024 numbers, and of 32,768: they lead to a deep page without walking to it. `kind`: a job's
+-- status, or the webhook of a delivery; `block`: a number without its last `shift` bits.
 CREATE TABLE tallies (
     list       TEXT NOT NULL CHECK (list IN ('jobs', 'deliveries')),
     account_id TEXT NOT NULL,
-    kind       TEXT NOT NULL,
+    shift      INTEGER NOT NULL CHECK (shift IN (10, 15)),
     block      INTEGER NOT NULL,
+    kind       TEXT NOT NULL,
     rows       INTEGER NOT NULL CHECK (rows >= 0),
-    PRIMARY KEY (list, account_id, kind, block)
+    PRIMARY KEY (list, account_id, shift, block, kind)
 ) STRICT, WITHOUT ROWID;
+
+CREATE VIEW shifts AS SELECT 10 AS shift UNION ALL SELECT 15;
 
 ALTER TABLE jobs ADD COLUMN number INTEGER;  -- NULL: in no account's list
 ALTER TABLE jobs ADD COLUMN status TEXT
@@ -101,9 +104,9 @@ FROM (SELECT id, row_number() OVER (PARTITION BY account_id ORDER BY created_at,
       FROM jobs WHERE account_id IS NOT NULL AND api = 'stemsplit') AS numbered
 WHERE jobs.id = numbered.id;
 
-INSERT INTO tallies (list, account_id, kind, block, rows)
-SELECT 'jobs', account_id, status, number >> 10, count(*) FROM jobs WHERE number IS NOT NULL
-GROUP BY account_id, status, number >> 10;
+INSERT INTO tallies (list, account_id, shift, block, kind, rows)
+SELECT 'jobs', account_id, shift, number >> shift, status, count(*)
+FROM jobs JOIN shifts WHERE number IS NOT NULL GROUP BY account_id, shift, number >> shift, status;
 
 DROP INDEX jobs_by_account;
 CREATE INDEX jobs_listed ON jobs (account_id, number) WHERE number IS NOT NULL;
@@ -115,8 +118,9 @@ BEGIN
     UPDATE jobs SET number = 1 + coalesce((
         SELECT max(number) FROM jobs WHERE account_id = NEW.account_id AND number IS NOT NULL), 0)
     WHERE id = NEW.id;
-    INSERT INTO tallies (list, account_id, kind, block, rows)
-    SELECT 'jobs', account_id, status, number >> 10, 1 FROM jobs WHERE id = NEW.id
+    INSERT INTO tallies (list, account_id, shift, block, kind, rows)
+    SELECT 'jobs', account_id, shift, number >> shift, status, 1
+    FROM shifts CROSS JOIN jobs WHERE id = NEW.id
     ON CONFLICT DO UPDATE SET rows = rows + 1;
 END;
 
@@ -124,20 +128,24 @@ CREATE TRIGGER job_changes_status AFTER UPDATE OF state, started_at ON jobs
 WHEN NEW.number IS NOT NULL AND OLD.status <> NEW.status
 BEGIN
     UPDATE tallies SET rows = rows - 1 WHERE list = 'jobs' AND account_id = NEW.account_id
-        AND kind = OLD.status AND block = NEW.number >> 10;
+        AND kind = OLD.status
+        AND (shift, block) IN (SELECT shift, NEW.number >> shift FROM shifts);
     DELETE FROM tallies WHERE list = 'jobs' AND account_id = NEW.account_id
-        AND kind = OLD.status AND block = NEW.number >> 10 AND rows = 0;
-    INSERT INTO tallies (list, account_id, kind, block, rows)
-    VALUES ('jobs', NEW.account_id, NEW.status, NEW.number >> 10, 1)
+        AND kind = OLD.status
+        AND (shift, block) IN (SELECT shift, NEW.number >> shift FROM shifts) AND rows = 0;
+    INSERT INTO tallies (list, account_id, shift, block, kind, rows)
+    SELECT 'jobs', NEW.account_id, shift, NEW.number >> shift, NEW.status, 1 FROM shifts WHERE true
     ON CONFLICT DO UPDATE SET rows = rows + 1;
 END;
 
 CREATE TRIGGER job_leaves_its_list AFTER DELETE ON jobs WHEN OLD.number IS NOT NULL
 BEGIN
     UPDATE tallies SET rows = rows - 1 WHERE list = 'jobs' AND account_id = OLD.account_id
-        AND kind = OLD.status AND block = OLD.number >> 10;
+        AND kind = OLD.status
+        AND (shift, block) IN (SELECT shift, OLD.number >> shift FROM shifts);
     DELETE FROM tallies WHERE list = 'jobs' AND account_id = OLD.account_id
-        AND kind = OLD.status AND block = OLD.number >> 10 AND rows = 0;
+        AND kind = OLD.status
+        AND (shift, block) IN (SELECT shift, OLD.number >> shift FROM shifts) AND rows = 0;
 END;
 
 ALTER TABLE deliveries ADD COLUMN number INTEGER;  -- NULL: in no account's list
@@ -147,10 +155,10 @@ FROM (SELECT id, row_number() OVER (PARTITION BY account_id ORDER BY created_at,
       FROM deliveries WHERE account_id IS NOT NULL) AS numbered
 WHERE deliveries.id = numbered.id;
 
-INSERT INTO tallies (list, account_id, kind, block, rows)
-SELECT 'deliveries', account_id, coalesce(webhook_id, ''), number >> 10, count(*)
-FROM deliveries WHERE number IS NOT NULL
-GROUP BY account_id, coalesce(webhook_id, ''), number >> 10;
+INSERT INTO tallies (list, account_id, shift, block, kind, rows)
+SELECT 'deliveries', account_id, shift, number >> shift, coalesce(webhook_id, ''), count(*)
+FROM deliveries JOIN shifts WHERE number IS NOT NULL
+GROUP BY account_id, shift, number >> shift, coalesce(webhook_id, '');
 
 DROP INDEX deliveries_by_account;
 DROP INDEX deliveries_of_webhook;
@@ -165,18 +173,20 @@ BEGIN
         SELECT max(number) FROM deliveries
         WHERE account_id = NEW.account_id AND number IS NOT NULL), 0)
     WHERE id = NEW.id;
-    INSERT INTO tallies (list, account_id, kind, block, rows)
-    SELECT 'deliveries', account_id, coalesce(webhook_id, ''), number >> 10, 1
-    FROM deliveries WHERE id = NEW.id
+    INSERT INTO tallies (list, account_id, shift, block, kind, rows)
+    SELECT 'deliveries', account_id, shift, number >> shift, coalesce(webhook_id, ''), 1
+    FROM shifts CROSS JOIN deliveries WHERE id = NEW.id
     ON CONFLICT DO UPDATE SET rows = rows + 1;
 END;
 
 CREATE TRIGGER delivery_leaves_its_list AFTER DELETE ON deliveries WHEN OLD.number IS NOT NULL
 BEGIN
     UPDATE tallies SET rows = rows - 1 WHERE list = 'deliveries' AND account_id = OLD.account_id
-        AND kind = coalesce(OLD.webhook_id, '') AND block = OLD.number >> 10;
+        AND kind = coalesce(OLD.webhook_id, '')
+        AND (shift, block) IN (SELECT shift, OLD.number >> shift FROM shifts);
     DELETE FROM tallies WHERE list = 'deliveries' AND account_id = OLD.account_id
-        AND kind = coalesce(OLD.webhook_id, '') AND block = OLD.number >> 10 AND rows = 0;
+        AND kind = coalesce(OLD.webhook_id, '')
+        AND (shift, block) IN (SELECT shift, OLD.number >> shift FROM shifts) AND rows = 0;
 END;
 
 -- The ledger is never cut: an account's entries are numbered without a gap.

@@ -75,7 +75,7 @@ WHERE state = 'completed' AND api IN ('pipeline', 'stemsplit') AND completed_at 
 UNION ALL
 SELECT id FROM jobs WHERE state = 'failed' AND api = 'pipeline' AND completed_at < :before
 UNION ALL
-SELECT id FROM jobs
+SELECT id FROM jobs INDEXED BY jobs_unfinished
 WHERE state = 'processing' AND api = 'stemsplit' AND created_at < :before
   AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = jobs.id AND state = 'processing');
 

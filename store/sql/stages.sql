@@ -90,10 +90,11 @@ UPDATE stages SET state = 'failed', completed_at = :now, error = :error
 WHERE state = 'pending' AND orphaned > 0 AND orphaned >= :limit;
 
 -- name: fail_deadly_jobs
+-- The `+` keeps SQLite from going through all jobs that wait.
 UPDATE jobs SET state = 'failed', completed_at = :now, error = :error
-WHERE state = 'processing' AND id IN (SELECT job_id FROM stages
-                                      WHERE orphaned > 0 AND orphaned >= :limit
-                                        AND state = 'failed' AND NOT late);
+WHERE +state = 'processing' AND id IN (SELECT job_id FROM stages
+                                       WHERE orphaned > 0 AND orphaned >= :limit
+                                         AND state = 'failed' AND NOT late);
 
 -- name: drop_late_stages
 -- After a crash of the machine their input cannot be trusted, and their jobs are completed.

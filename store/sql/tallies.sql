@@ -1,9 +1,7 @@
 -- name: select_blocks
--- How many rows of an account's list each block of 1,024 numbers holds, the newest first.
+-- How many rows of an account's list some blocks of its numbers hold, the newest block first: of one
+-- kind, or (NULL) of all.
 SELECT block, sum(rows) AS rows FROM tallies
-WHERE list = :list AND account_id = :account_id
+WHERE list = :list AND account_id = :account_id AND shift = :shift
+  AND block BETWEEN :first AND :last AND (:kind IS NULL OR kind = :kind)
 GROUP BY block ORDER BY block DESC;
-
--- name: select_blocks_of_kind
-SELECT block, rows FROM tallies
-WHERE list = :list AND account_id = :account_id AND kind = :kind ORDER BY block DESC;
