@@ -33,6 +33,7 @@ PRAGMAS: dict[str, tuple[str, object]] = {
     "foreign_keys": ("ON", 1),
     "busy_timeout": ("10000", 10000),
     "secure_delete": ("FAST", 2),  # what was replaced in a page is overwritten with it
+    "cache_size": ("-32768", -32768),  # KiB: the inner pages of gigabytes
 }
 
 

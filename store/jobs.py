@@ -119,7 +119,7 @@ class JobRepository:
         await self._db.write(_expire, job_id, now)
 
     async def forget(self, before: float) -> int:
-        """Deletes the rows of expired pipeline jobs, once their files are gone. Returns how many."""
+        """Deletes the rows of expired pipeline jobs, whose files are gone. Returns how many."""
         return await forget(self._db, SQL["forget_expired"], before)
 
     async def forget_history(self, before: float) -> int:

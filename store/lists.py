@@ -1,4 +1,4 @@
-"""Where a page of an account's long list begins: found by counts of blocks, not by walking there."""
+"""Where a page of an account's long list begins: found by counts of blocks, not by walking."""
 
 import sqlite3
 from collections.abc import Iterable

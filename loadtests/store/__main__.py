@@ -10,7 +10,9 @@ import sys
 import tempfile
 import time
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -36,7 +38,7 @@ def main() -> int:
         places = [Path(name) / "small.db", Path(name) / "big.db"]
         for path, sizes in zip(places, (SMALL, big), strict=True):
             with tqdm(desc=path.stem, unit=" rows", unit_scale=True) as bar:
-                fill(path, sizes, lambda table, rows, bar=bar: step(bar, table, rows))
+                fill(path, sizes, partial(step, bar))
         rows = asyncio.run(measure(places, (SMALL, big), asked.rounds))
         sizes_of(places[1])
     print(f"\n{'median of ' + str(asked.rounds):<28}{'empty, ms':>11}{'big, ms':>11}{'times':>7}")
@@ -45,7 +47,7 @@ def main() -> int:
     return int(any(big_s > FACTOR * small_s for _, small_s, big_s in rows))
 
 
-def step(bar: "tqdm[None]", table: str, rows: int) -> None:
+def step(bar: "tqdm[Any]", table: str, rows: int) -> None:
     """Shows that a table is filled."""
     bar.set_postfix_str(table)
     bar.update(rows)
@@ -65,7 +67,8 @@ async def measure(
     paths: list[Path], sizes: tuple[Sizes, Sizes], rounds: int
 ) -> list[tuple[str, float, float]]:
     """(what, seconds on the small one, seconds on the big one), medians of calls in turns."""
-    found = [("open the database", *await openings(paths, min(rounds, 20)))]
+    small_s, big_s = await openings(paths, min(rounds, 20))
+    found = [("open the database", small_s, big_s)]
     async with AsyncExitStack() as stack:
         stores = [await stack.enter_async_context(opened(*pair))
                   for pair in zip(paths, sizes, strict=True)]  # fmt: skip

@@ -17,8 +17,10 @@ BEFORE_INDEXES: Final = 10  # the schema that the rows go into
 ACCOUNTS: Final = 50  # beside the big one
 BIG: Final = "acme"  # has every second job
 ROOMS: Final = 1 << 20  # KiB of memory that SQLite may take
-REQUEST: Final = ('{"output_type":"BOTH","quality":"BEST","output_format":"MP3","model":"starter",'
-                  '"file_name":"a song.mp3","seconds":%d,"size_bytes":4000000,"metadata":{}}')  # fmt: skip
+REQUEST: Final = (
+    '{"output_type":"BOTH","quality":"BEST","output_format":"MP3","model":"starter",'
+    '"file_name":"a song.mp3","seconds":%d,"size_bytes":4000000,"metadata":{}}'
+)
 STAGES: Final = ("decode", "separate", "encode/vocals", "encode/instrumental", "describe")
 NEEDS: Final = (("separate", "decode"), ("encode/vocals", "separate"),
                 ("encode/instrumental", "separate"), ("describe", "decode"))  # fmt: skip
@@ -59,9 +61,9 @@ def fill(path: Path, sizes: Sizes, report: Report = lambda table, rows: None) ->
         for table, columns, rows in _tables(sizes):
             marks = ", ".join("?" * len(columns.split(",")))
             db.execute("BEGIN")
-            count = db.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows).rowcount
+            insert = f"INSERT INTO {table} ({columns}) VALUES ({marks})"
+            report(table, db.executemany(insert, rows).rowcount)
             db.execute("COMMIT")
-            report(table, count)
         migrate(db)
         db.execute("PRAGMA journal_mode = WAL")
 
@@ -107,11 +109,13 @@ def _tables(sizes: Sizes) -> Iterator[tuple[str, str, Iterable[tuple[Any, ...]]]
     yield ("tracks", "job_id, name, path, size, crc",
            ((job.id, name, f"{name}.mp3", 7_000_000, 1) for job in jobs(sizes)
             if job.state == "completed" for name in ("instrumental", "vocals")))  # fmt: skip
-    yield ("ledger", "account_id, job_id, kind, seconds, balance, created_at", _ledger(sizes, names))
+    yield ("ledger", "account_id, job_id, kind, seconds, balance, created_at",
+           _ledger(sizes, names))  # fmt: skip
     yield ("deliveries", "id, account_id, job_id, webhook_id, event, state, attempt, next_at,"
            " created_at", _deliveries(sizes))  # fmt: skip
     yield ("attempts", "delivery_id, number, began_at, seconds, status",
-           ((f"msg_{job.id}", 1, job.created_at + 60, 0.1, 200) for job in _told(sizes)))  # fmt: skip
+           ((f"msg_{job.id}", 1, job.created_at + 60, 0.1, 200)
+            for job in _told(sizes)))  # fmt: skip
 
 
 def _job(job: Row) -> tuple[Any, ...]:
@@ -168,6 +172,6 @@ def _deliveries(sizes: Sizes) -> Iterator[tuple[Any, ...]]:
     """Most have arrived, all within the last week; one in a thousand waits for its next attempt."""
     for number, job in enumerate(_told(sizes)):
         event = "job.failed" if job.state == "failed" else "job.completed"
-        at = NOW - 6 * DAY + number
-        yield (f"msg_{job.id}", job.account, job.id, f"hook-{job.account}", event,
-               "waiting" if number % 1000 == 7 else "delivered", 1, NOW + 600 + number, at)  # fmt: skip
+        state = "waiting" if number % 1000 == 7 else "delivered"
+        yield (f"msg_{job.id}", job.account, job.id, f"hook-{job.account}", event, state, 1,
+               NOW + 600 + number, NOW - 6 * DAY + number)  # fmt: skip

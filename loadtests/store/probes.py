@@ -9,13 +9,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from loadtests.store.filling import BIG, HISTORY, NOW, REQUEST, Sizes, job_id, jobs
+from loadtests.store.filling import BIG, DAY, HISTORY, NOW, REQUEST, Sizes, job_id, jobs
+from server.jobs.clock import Clock
 from server.jobs.folders import Folders
-from server.jobs.janitor import Janitor
+from server.jobs.janitor import Janitor, Retention
 from server.jobs.plan import split_plan
 from server.jobs.uploads import Uploads
 from store import (
     Claim,
+    ClockRepository,
     CreditRepository,
     Database,
     DeliveryRepository,
@@ -26,7 +28,7 @@ from store import (
 )
 
 PAGE = 20
-WEEK = 7 * 86400.0
+PLAN = split_plan(("vocals", "instrumental"), True)
 
 
 class Probe(NamedTuple):
@@ -58,7 +60,9 @@ class Store:
         folders = Folders(folder)
         folders.create()
         uploads = Uploads(UploadRepository(database), folders, lambda: None)
-        self._janitor = Janitor(self._jobs, folders, uploads, hooks, HISTORY / 3600, set)
+        self._janitor = Janitor(self._jobs, folders, uploads, hooks,
+                                Retention(*[HISTORY + DAY] * 3), set,
+                                Clock(ClockRepository(database)), database.sizes)  # fmt: skip
         self._hooks = hooks
         self._chance = random.Random(1)
         self._new = itertools.count()
@@ -101,8 +105,8 @@ class Store:
     async def _create(self) -> str:
         new = f"new-{next(self._new)}"
         await self._jobs.create(NewJob(
-            id=new, api="stemsplit", options="{}", plan=split_plan(("vocals", "instrumental"), True),
-            created_at=NOW, request=REQUEST % 180, account_id=BIG, seconds=1,
+            id=new, api="stemsplit", options="{}", plan=PLAN, created_at=NOW,
+            request=REQUEST % 180, account_id=BIG, seconds=1,
         ))  # fmt: skip
         return new
 

@@ -1,15 +1,25 @@
-"""What triggers keep agrees with what it is kept of: places in the queue, lists and their tallies."""
+"""What triggers keep agrees with what it is kept of: the queue, lists and their tallies."""
 
 import asyncio
 import json
 import random
 import sqlite3
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from store import Database, DeliveryRepository, Entry, JobRepository, StagePlan, WebhookRepository
-from store import AccountRepository, CreditRepository
+from store import (
+    AccountRepository,
+    CreditRepository,
+    Database,
+    DeliveryRepository,
+    Entry,
+    JobRepository,
+    LeaseLost,
+    StagePlan,
+    WebhookRepository,
+)
 from store.credits import book
 from store.lists import Spot, seek
 from store.webhooks import Webhook
@@ -25,21 +35,24 @@ def rows(db: sqlite3.Connection, sql: str) -> list[tuple[Any, ...]]:
 
 async def check(db: Database) -> None:
     """Everything that is kept, against the same worked out anew."""
-    kept = await db.read(rows, "SELECT job_id, name, due, ready FROM stages WHERE state = 'pending'")
+    kept = await db.read(rows, "SELECT job_id, name, due, ready FROM stages"
+                               " WHERE state = 'pending'")  # fmt: skip
     anew = await db.read(rows, "SELECT p.job_id, p.name, p.due, p.ready FROM stage_places p"
                                " JOIN stages s ON (s.job_id, s.name) = (p.job_id, p.name)"
                                " WHERE s.state = 'pending'")  # fmt: skip
     assert sorted(kept) == sorted(anew)
-    assert await db.read(rows, "SELECT * FROM stages WHERE state <> 'pending' AND due NOT NULL") == []
+    gone = "SELECT * FROM stages WHERE state <> 'pending' AND due NOT NULL"
+    assert await db.read(rows, gone) == []
     for table, kind in (("jobs", "status"), ("deliveries", "coalesce(webhook_id, '')")):
         kept = await db.read(rows, "SELECT account_id, shift, block, kind, rows FROM tallies"
                                    f" WHERE list = '{table}'")  # fmt: skip
         anew = await db.read(rows, f"SELECT account_id, shift, number >> shift, {kind}, count(*)"
                                    f" FROM {table} JOIN shifts WHERE number NOT NULL"
-                                   f" GROUP BY account_id, shift, number >> shift, {kind}")  # fmt: skip
+                                   " GROUP BY 1, 2, 3, 4")  # fmt: skip
         assert sorted(kept) == sorted(anew)
-    assert await db.read(rows, "SELECT account_id FROM ledger GROUP BY account_id"
-                               " HAVING max(number) <> count(*) OR min(number) <> 1") == []  # fmt: skip
+    gaps = ("SELECT account_id FROM ledger GROUP BY account_id"
+            " HAVING max(number) <> count(*) OR min(number) <> 1")  # fmt: skip
+    assert await db.read(rows, gaps) == []
 
 
 class World:
@@ -85,15 +98,13 @@ class World:
             return
         stage = self.claims.pop(self.chance.randrange(len(self.claims))).stage
         how = self.chance.random()
-        try:
+        with suppress(LeaseLost):
             if how < 0.6:
                 await self.jobs.stages.finish(stage, {}, {}, self.now)
             elif how < 0.8:
                 await self.jobs.stages.release(stage, None, charge=False)
             else:
                 await self.jobs.stages.fail(stage, "broken", self.now)
-        except Exception as error:
-            assert type(error).__name__ == "LeaseLost"
 
     async def change(self) -> None:
         job = self.chance.choice(self.ids or ["none"])
@@ -131,8 +142,7 @@ def test_after_any_traffic(open_store, seed: int) -> None:
                 await check_pages(db, world.jobs, account)
             await world.hooks.delete(world.accounts[0], "hook-ann")
             await check(db)
-            (left,) = await db.read(rows, "SELECT count(*) FROM deliveries WHERE account_id NOT NULL")
-            assert left[0] > 0
+            assert await db.read(rows, "SELECT 1 FROM deliveries WHERE account_id NOT NULL")
 
     asyncio.run(main())
 
