@@ -14,6 +14,7 @@ from server.jobs.clock import Clock
 from server.jobs.folders import Folders
 from server.jobs.janitor import Janitor, Retention
 from server.jobs.plan import split_plan
+from server.jobs.room import DiskRoom
 from server.jobs.uploads import Uploads
 from store import (
     Claim,
@@ -32,11 +33,13 @@ PLAN = split_plan(("vocals", "instrumental"), True)
 
 
 class Probe(NamedTuple):
-    """One thing to time. `undo` puts back what it did, out of the timed part."""
+    """One thing to time. `undo` puts back what it did, out of the timed part. `of_queue`: it counts
+    what waits, and takes some index entries for each job that does."""
 
     name: str
     call: Callable[[], Awaitable[Any]]
     undo: Callable[[Any], Awaitable[Any]] | None = None
+    of_queue: bool = False
 
     async def timed(self) -> float:
         """Seconds of one call."""
@@ -59,7 +62,7 @@ class Store:
         hooks = WebhookRepository(database)
         folders = Folders(folder)
         folders.create()
-        uploads = Uploads(UploadRepository(database), folders, lambda: None)
+        uploads = Uploads(UploadRepository(database), folders, DiskRoom(self._jobs.rooms, folders, 0))
         self._janitor = Janitor(self._jobs, folders, uploads, hooks,
                                 Retention(*[HISTORY + DAY] * 3), set,
                                 Clock(ClockRepository(database)), database.sizes)  # fmt: skip
@@ -81,8 +84,10 @@ class Store:
             Probe("claim where none is ready", lambda: self._claim("separation")),
             Probe("accept a job", self._create, self._cancel),
             Probe("get a job", self._get),
-            Probe("place in the queue", lambda: self._jobs.count_before(self._last)),
-            Probe("forecast", self._jobs.forecast),
+            Probe("place in the queue", lambda: self._jobs.count_before(self._last), of_queue=True),
+            Probe("forecast", self._jobs.forecast, of_queue=True),
+            Probe("room of the queue", self._jobs.rooms.unfinished, of_queue=True),
+            Probe("first to decode", self._jobs.rooms.first_to_decode),
             Probe("list jobs", lambda: self._page(PAGE, 0)),
             Probe("list jobs, last page", lambda: self._page(PAGE, jobs_)),
             Probe("list failed jobs", lambda: self._page(PAGE, 0, "failed")),

@@ -78,6 +78,19 @@ CREATE INDEX jobs_unfinished ON jobs (created_at, seconds, api) WHERE state = 'p
 CREATE INDEX jobs_unfinished_of ON jobs (account_id) WHERE state = 'processing';
 CREATE INDEX jobs_over ON jobs (state, api, completed_at);
 
+-- Jobs whose files are being written, and the room of those that wait, which is summed up from the
+-- index alone.
+ALTER TABLE jobs ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+UPDATE jobs SET begun = 1 WHERE state = 'processing' AND EXISTS (
+    SELECT 1 FROM stages WHERE job_id = jobs.id AND name = 'decode' AND state <> 'pending');
+CREATE INDEX jobs_begun ON jobs (begun, scratch_bytes, output_bytes) WHERE state = 'processing';
+
+CREATE TRIGGER job_begins AFTER UPDATE OF state ON stages
+WHEN NEW.name = 'decode' AND (OLD.state = 'pending') <> (NEW.state = 'pending')
+BEGIN
+    UPDATE jobs SET begun = NEW.state <> 'pending' WHERE id = NEW.job_id;
+END;
+
 CREATE INDEX first_answers_by_age ON first_answers (created_at);
 
 -- An account's lists, numbered from the oldest row on; and how many rows there are in each block of
