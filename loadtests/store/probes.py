@@ -62,7 +62,8 @@ class Store:
         hooks = WebhookRepository(database)
         folders = Folders(folder)
         folders.create()
-        uploads = Uploads(UploadRepository(database), folders, DiskRoom(self._jobs.rooms, folders, 0))
+        room = DiskRoom(self._jobs.rooms, folders, 0)
+        uploads = Uploads(UploadRepository(database), folders, room)
         self._janitor = Janitor(self._jobs, folders, uploads, hooks,
                                 Retention(*[HISTORY + DAY] * 3), set,
                                 Clock(ClockRepository(database)), database.sizes)  # fmt: skip
