@@ -82,7 +82,7 @@ def serve(config: Config) -> None:
     Folders(config.data_dir, config.scratch_dir).create()
     with open(config.data_dir / "lock", "w") as lock:
         _lock(lock.fileno(), config.data_dir)
-        set_up_logs(config.log)
+        set_up_logs(config.log, config.private_folders)
         # What cannot work is said before anything starts.
         guard_of(config)
         server_secret(config.data_dir)
@@ -155,7 +155,7 @@ class Application:
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         config = self._config
-        set_up_logs(config.log)
+        set_up_logs(config.log, config.private_folders)
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(Database(config.data_dir / "stembox.db"))
             components = Components(config, database, self._board)

@@ -162,6 +162,11 @@ class Config(Section, frozen=True):
         return Path(self.server.data_dir).expanduser().absolute()
 
     @property
+    def private_folders(self) -> tuple[Path, ...]:
+        """Where what is nobody's business lies: nobody is told these paths."""
+        return (self.data_dir,) if self.scratch_dir is None else (self.data_dir, self.scratch_dir)
+
+    @property
     def scratch_dir(self) -> Path | None:
         """Absolute path of the faster place for scratch files, None for none."""
         wanted = self.server.scratch_dir

@@ -1,12 +1,14 @@
 """Structured logs: one line an event on standard error, with job, stage and worker where known.
 
 On a terminal for people, otherwise one JSON object a line. Standard logging ends up here too.
+Every line passes the redaction.
 """
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -15,10 +17,14 @@ import structlog
 from structlog.typing import Processor
 
 from server.config import Log
+from server.redaction import Redaction
 
 
-def set_up_logs(settings: Log, **context: Any) -> None:
-    """Sets up this process's logs. `context` (such as worker=…) is on every line it writes."""
+def set_up_logs(settings: Log, folders: Iterable[Path] = (), **context: Any) -> None:
+    """Sets up this process's logs. `context` (such as worker=…) is on every line it writes.
+
+    folders: whose paths no line tells.
+    """
     console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -32,7 +38,8 @@ def set_up_logs(settings: Log, **context: Any) -> None:
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_encode)]
     )
-    handler = logging.StreamHandler(sys.stderr) if console else JsonHandler(sys.stderr)
+    redact = Redaction(folders)
+    handler = Handler(redact) if console else JsonHandler(redact)
     if isinstance(handler, JsonHandler):
         handler.context = context
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(
@@ -78,14 +85,26 @@ class AccessLog:
         handler.write({**line, "event": event, "level": level, "timestamp": now})
 
 
-class JsonHandler(logging.StreamHandler[Any]):
+class Handler(logging.StreamHandler[Any]):
+    """Writes redacted lines to standard error."""
+
+    def __init__(self, redact: Redaction) -> None:
+        super().__init__(sys.stderr)
+        self.redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, traceback included."""
+        return self.redact(super().format(record))
+
+
+class JsonHandler(Handler):
     """Writes lines of JSON; also those that come ready as a dict."""
 
     context: Mapping[str, Any] = MappingProxyType({})
 
     def write(self, line: dict[str, Any]) -> None:
         """One line."""
-        text = _encode(line) + "\n"
+        text = self.redact(_encode(line)) + "\n"
         self.acquire()
         try:
             self.stream.write(text)

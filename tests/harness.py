@@ -1,5 +1,6 @@
 """A real server in its own process group, for tests that look at it from outside."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ from typing import Any
 import httpx
 import psutil
 
+LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between a fork and its exec
+PR_SET_PDEATHSIG = 1
 PATIENCE = 120.0  # seconds: generous, so that a busy machine fails no test
 
 
@@ -31,6 +34,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def die_with_runner() -> None:
+    """For a new process: the kernel kills it when the thread that made it ends, however it ends.
+
+    So a test run that is killed leaves no server behind.
+    """
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Server:
@@ -62,7 +73,7 @@ class Server:
                 [*self.command, *self.stembox, "serve",
                  "--port", str(self.port), "--data-dir", str(self.data)],
                 env=environ | self.environ, cwd=self.cwd, stdout=log, stderr=log,
-                start_new_session=True,
+                start_new_session=True, preexec_fn=die_with_runner,
             )
         if ready:
             wait_for(self.healthy)

@@ -154,7 +154,7 @@ class WorkerAPI(litserve.LitAPI):
         number = int(os.environ["LITSERVE_WORKER_ID"])
         self.worker_name = f"{self.plan.name}-{number}"
         self.seat = self.board.seat(self.plan.name, number)
-        set_up_logs(self.config.log, worker=self.worker_name)
+        set_up_logs(self.config.log, self.config.private_folders, worker=self.worker_name)
         started = time.monotonic()
         self.work = pkgutil.resolve_name(self.plan.work)(self.config, self.plan.devices[number])
         log.info("worker ready", pid=os.getpid(), device=self.plan.devices[number],

@@ -1,83 +1,99 @@
-"""Kills at random instants, any process, under load: every accepted job ends well.
+"""J1, L2, W1: kill -9 at random instants, of any process or all of them, under load on both APIs.
+
+Every accepted job ends once, and none that waited before the last kill is still at work when later
+songs come out; a song fails only when it had all its three attempts; what completes is a fault-free
+run's; credits are settled as jobs ended; every event arrives, signed, under one id.
 
 The short run is part of every test run; `make chaos` runs the long one.
 """
 
+import json
 import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
-from server.upkeep import commands
-from tests.harness import Server, serving, wait_for
+from server.jobs.signatures import new_secret, signed_headers
+from tests.e2e.mortal import GRANTED, Mortal, mortal, wrong_events, wrong_signatures
+from tests.harness import wait_for
+from tests.receiver import Got
 
 
-def post(server: Server, song: Path) -> str | None:
-    """A job's id, or None when the server was down at that moment."""
-    try:
-        answer = server.post(song, song.name)
-    except httpx.TransportError:
-        return None
-    return answer.json()["job_id"] if answer.status_code == 200 else None
+def kill_one(server: Mortal, chance: random.Random) -> None:
+    """Any process, or now and then all of them."""
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        if chance.random() < 0.15:
+            os.killpg(server.server.process.pid, signal.SIGKILL)
+        else:
+            os.kill(chance.choice(server.server.processes()).pid, signal.SIGKILL)
 
 
-def kill_one(server: Server, chance: random.Random) -> None:
-    """Any process of the group; a dead parent is started again, as a service manager would."""
-    try:
-        victim = chance.choice(server.processes())
-        os.kill(victim.pid, signal.SIGKILL)
-    except (psutil.NoSuchProcess, ProcessLookupError):
-        return
-    time.sleep(chance.uniform(0.2, 3))
-    try:
-        server.process.wait(timeout=2)
-    except Exception:
-        return
-    server.start(ready=False)
-
-
-def chaos(data: Path, song: Path, kills: int, seed: int) -> None:
+def chaos(folder: Path, kills: int, seed: int) -> None:
     chance = random.Random(seed)
-    fast = data.with_name("fast")
+    fast = folder / "fast"
     fast.mkdir()
-    with serving(data, jobs__stall_seconds=10, jobs__max_attempts=50,
-                 server__scratch_dir=fast) as server:
-        accepted = [job for _ in range(3) if (job := post(server, song))]
-        for _ in range(kills):
+    with mortal(folder, refusing=0.4, server__scratch_dir=fast,
+                jobs__stall_seconds=10) as server:  # fmt: skip
+        key = server.upload()
+        for number in range(kills):
+            if number % 2 == 0:  # there is always work, of both APIs
+                server.split(key, f"song {number}")
+                server.plain()
+            time.sleep(chance.uniform(0.1, 2))
             kill_one(server, chance)
-            if len(accepted) < 3 + kills / 4 and (job := post(server, song)):
-                accepted.append(job)
-        if server.process.poll() is not None:
-            server.start(ready=False)
-        wait_for(server.healthy)
-        reference = post(server, song)
-        ends = [server.end_of(job) for job in accepted]
-        assert {end["status"] for end in ends} == {"completed"}
-        tracks = server.end_of(reference)["outputs"]
-        for end in ends:
-            assert list(end["outputs"]) == list(tracks)
-            for name, path in end["outputs"].items():
-                assert Path(path).read_bytes() == Path(tracks[name]).read_bytes(), (
-                    "outputs equal a fault-free run's")
-        wait_for(lambda: not list((data / "scratch").iterdir()) + list(fast.glob("*/jobs/*")))
-        assert not list((data / "outputs").rglob("*.part"))
-        left = {path.name for path in (data / "outputs").iterdir()}
-        assert left == {*accepted, reference}
-        assert not [p for p in server.processes() if p.status() == psutil.STATUS_ZOMBIE]
-        assert commands.findings(data, lambda name, done: None) == []
+        server.again(lambda: server.server.get("/health"))
+        assert server.stuck() == []
+        server.end()
+        assert server.wrong() == []
+        paid = server.rows("SELECT coalesce(sum(seconds), 0) FROM ledger WHERE kind = 'capture'")
+        assert server.caller.balance() == 60 * GRANTED - paid[0][0]
+        assert server.rows("SELECT count(*) FROM jobs WHERE state = 'completed'")[0][0] > kills / 2
+        wait_for(lambda: server.nothing_left() and not list(fast.glob("*/jobs/*")))
+        assert not [process for process in server.server.processes()
+                    if process.status() == psutil.STATUS_ZOMBIE]  # fmt: skip
 
 
-def test_a_few_kills(tmp_path: Path, songs: dict[str, Path]) -> None:
-    chaos(tmp_path / "data", songs["wav"], kills=5, seed=7)
+@pytest.mark.timeout(900)
+def test_twenty_kills(tmp_path: Path) -> None:
+    chaos(tmp_path, kills=20, seed=7)
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", range(4))
-def test_many_kills(tmp_path: Path, songs: dict[str, Path], seed: int) -> None:
-    chaos(tmp_path / "data", songs["wav"], kills=50, seed=seed)
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("seed", range(2))
+def test_two_hundred_kills(tmp_path: Path, seed: int) -> None:
+    chaos(tmp_path, kills=200, seed=seed)
+
+
+@pytest.mark.timeout(600)
+def test_a_job_that_stays_behind_is_found(tmp_path: Path) -> None:
+    """The planted bug: what a dead API process had in hand is not taken back."""
+    with mortal(tmp_path, "keeps-orphans") as server:
+        server.failpoints.kill_at(["commit _finish before"])
+        server.plain()
+        wait_for(server.failpoints.died)
+        first = sorted(server.accepted)
+        assert server.stuck() == first
+
+
+def test_an_event_that_is_not_as_it_must_be_is_found() -> None:
+    """Planted bugs of a sender: an id at each attempt, a false end, another body, another key."""
+    secret, body = new_secret(), json.dumps({"event": "job.failed", "data": {"jobId": "a"}})
+
+    def sent(name: str = "m", said: str = body, signed: str = body, key: str = secret) -> Got:
+        headers = signed_headers(key, name, time.time(), "job.failed", signed.encode())
+        return Got("/", headers, said.encode())
+
+    assert wrong_events([sent(), sent()], {"a": "failed"}) == []
+    assert wrong_events([sent("m"), sent("n")], {"a": "failed"})
+    assert wrong_events([sent()], {"a": "completed"})
+    assert wrong_events([], {"a": "failed"})
+    assert wrong_events([sent()], {})
+    assert wrong_signatures(sent(), secret) == []
+    assert len(wrong_signatures(sent(said=body + " "), secret)) == 2
+    assert len(wrong_signatures(sent(key=new_secret()), secret)) == 2

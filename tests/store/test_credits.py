@@ -4,9 +4,6 @@ import asyncio
 import sqlite3
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from store import (
     AccountRepository,
@@ -18,7 +15,6 @@ from store import (
     JobRepository,
     StagePlan,
 )
-from store.connection import Database
 from store.credits import BookedBefore
 from store.webhooks import Shares, Webhook, WebhookRepository
 from tests.store.conftest import PLAN, new_job
@@ -223,111 +219,3 @@ def test_a_forecast_counts_the_time_in_which_any_song_was_separated(open_store) 
             assert await jobs.forecast() == (pytest.approx(20 / 30), 30)
 
     asyncio.run(main())
-
-
-class Ledger(RuleBasedStateMachine):
-    """L1: any order of entries and job ends, crashes included, against a dictionary."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.balance = 0
-        self.held: dict[str, int] = {}
-        self.captured: dict[str, int] = {}
-        self.refunded: set[str] = set()
-        self.count = 0
-
-    def run(self, coroutine):
-        return self.loop.run_until_complete(coroutine)
-
-    @initialize()
-    def begin(self) -> None:
-        import tempfile
-        from pathlib import Path
-
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "x.db"
-        self.open()
-        self.account = self.run(AccountRepository(self.db).ensure("ann", 1.0))
-
-    def open(self) -> None:
-        self.db = self.run(Database(self.path).__aenter__())
-        self.jobs, self.credits = JobRepository(self.db), CreditRepository(self.db)
-
-    @rule()
-    def reopen(self) -> None:
-        self.run(self.db.__aexit__())
-        self.open()
-
-    @rule(seconds=st.integers(0, 500))
-    def grant(self, seconds: int) -> None:
-        self.run(self.credits.add(Entry(self.account, "grant", seconds, 1.0)))
-        self.balance += seconds
-
-    @rule(seconds=st.integers(0, 300))
-    def post(self, seconds: int) -> None:
-        self.count += 1
-        job = ours(f"j{self.count}", self.account, seconds)
-        if seconds > self.balance:
-            with pytest.raises(InsufficientCredits):
-                self.run(self.jobs.create(job))
-            assert self.run(self.jobs.get(job.id)) is None
-        else:
-            self.run(self.jobs.create(job))
-            self.balance -= seconds
-            self.held[job.id] = seconds
-
-    @rule(fail=st.booleans())
-    def end_one(self, fail: bool) -> None:
-        claim = self.run(self.jobs.stages.claim("audio", f"b/{self.count}", 2.0))
-        if claim is None:
-            return
-        if fail:
-            self.run(self.jobs.stages.fail(claim.stage, "x", 3.0))
-            self.balance += self.held.pop(claim.job.id)
-        else:
-            self.run(self.jobs.stages.finish(claim.stage, {}, {}, 3.0))
-            self.captured[claim.job.id] = self.held.pop(claim.job.id)
-
-    @rule(data=st.data())
-    def cancel(self, data) -> None:
-        if self.held:
-            job = data.draw(st.sampled_from(sorted(self.held)))
-            assert self.run(self.jobs.cancel(job, "x", 3.0))
-            self.balance += self.held.pop(job)
-
-    @rule(data=st.data())
-    def refund(self, data) -> None:
-        if not self.captured:
-            return
-        job = data.draw(st.sampled_from(sorted(self.captured)))
-        entry = Entry(self.account, "refund", self.captured[job], 4.0, job)
-        if job in self.refunded:
-            with pytest.raises(BookedBefore):
-                self.run(self.credits.add(entry))
-        else:
-            self.run(self.credits.add(entry))
-            self.refunded.add(job)
-            self.balance += self.captured[job]
-
-    @invariant()
-    def agrees(self) -> None:
-        if not hasattr(self, "account"):
-            return
-        entries = self.run(self.credits.entries(self.account))
-        signs = {"grant": 1, "hold": -1, "capture": 0, "release": 1, "refund": 1}
-        assert sum(signs[e.kind] * e.seconds for e in entries) == self.balance
-        assert self.run(self.credits.balance(self.account))[0] == self.balance
-
-    def teardown(self) -> None:
-        if hasattr(self, "db"):
-            self.run(self.db.__aexit__())
-            self.folder.cleanup()
-        self.loop.close()
-
-
-Ledger.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=25, deadline=None, derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-TestLedger = Ledger.TestCase

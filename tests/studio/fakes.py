@@ -150,7 +150,8 @@ class FakeServer:
 
     def _lets_in(self, scope: Any) -> bool:
         given = dict(scope["headers"]).get(b"x-api-key", b"").decode()
-        return given == self.key or not scope["path"].startswith(("/process", "/job", "/download"))
+        guarded = ("/process", "/demo", "/job", "/download")
+        return given == self.key or not scope["path"].startswith(guarded)
 
     def add(self, job: FakeJob) -> FakeJob:
         self.jobs[job.id] = job

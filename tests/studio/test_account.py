@@ -64,6 +64,14 @@ def test_a_wrong_key_and_one_that_was_revoked(page: Any, box: AccountServer) -> 
     assert page.get_by_role("button", name="Sign out").count() == 0
 
 
+@pytest.mark.parametrize("key", ["“sk_live_abc”", "ключ", "sk_live_\u200babc"])
+def test_a_key_that_no_header_can_carry(page: Any, key: str) -> None:
+    sign_in(page, key)
+    page.get_by_role("alert").get_by_text("This is not a key").wait_for()
+    assert page.get_by_label("API key").is_visible()
+    assert page.evaluate("sessionStorage.length") == 0, "a wrong key is not kept"
+
+
 def test_the_key_stays_in_its_tab(page: Any, box: AccountServer) -> None:
     _, key = box.customer()
     sign_in(page, key)

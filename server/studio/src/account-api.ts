@@ -1,6 +1,6 @@
 /** The StemSplit API as the page calls it: everything that is asked for with an account's key. */
 
-import { ApiError } from "./api";
+import { ApiError, carried, jsonOf } from "./api";
 
 export type JobStatus = "PENDING" | "PROCESSING" | "COMPLETED" | "FAILED" | "EXPIRED";
 export const STATUSES: JobStatus[] = ["PENDING", "PROCESSING", "COMPLETED", "FAILED", "EXPIRED"];
@@ -141,12 +141,12 @@ export class AccountApi {
   }
 
   async json<T>(path: string, init: RequestInit = {}): Promise<T> {
-    return (await (await this.ask(path, init)).json()) as T;
+    return jsonOf<T>(await this.ask(path, init));
   }
 
-  ask(path: string, init: RequestInit = {}): Promise<Response> {
+  async ask(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
-    headers.set("authorization", `Bearer ${this.key}`);
+    headers.set("authorization", `Bearer ${carried(this.key)}`);
     return fetched(BASE + path, { ...init, headers });
   }
 }

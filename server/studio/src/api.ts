@@ -105,10 +105,10 @@ export class Api {
   async upload(file: File, sent: (bytes: number) => void, signal: AbortSignal): Promise<Job> {
     const form = new FormData();
     form.append("file", file);
-    const headers: Record<string, string> = this.key ? { "x-api-key": this.key } : {};
+    const headers: Record<string, string> = this.key ? { "x-api-key": carried(this.key) } : {};
     const { status, body } = await send("POST", "process", form, headers, file.size, sent, signal);
     if (status !== 200) throw new ApiError(status, sentence(body, status));
-    return JSON.parse(body) as Job;
+    return parsed<Job>(body);
   }
 
   trackUrl(id: string, track: string): string | null {
@@ -131,12 +131,12 @@ export class Api {
   }
 
   private async json<T>(path: string, init: RequestInit = {}): Promise<T> {
-    return (await (await this.ask(path, init)).json()) as T;
+    return jsonOf<T>(await this.ask(path, init));
   }
 
   private async ask(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
-    if (this.key) headers.set("x-api-key", this.key);
+    if (this.key) headers.set("x-api-key", carried(this.key));
     let answer: Response;
     try {
       answer = await fetch(path, { ...init, headers });
@@ -180,6 +180,32 @@ export function mixQuery(mix: Mix, format: MixFormat): URLSearchParams {
     query.set("end", (mix.loop.end / SAMPLE_RATE).toFixed(6));
   }
   return query;
+}
+
+/** A key that a header can carry. Throws ApiError of status 401: what it cannot carry is no key. */
+export function carried(key: string): string {
+  if (/^[\x21-\x7e]*$/.test(key)) return key;
+  throw new ApiError(401, "This is not a key: it has a character that no key has.");
+}
+
+/** What an answer says. Throws ApiError of status 0 where it was cut off, or is not the server's. */
+export async function jsonOf<T>(answer: Response): Promise<T> {
+  let body: string;
+  try {
+    body = await answer.text();
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError(0, "The server's answer was cut off.");
+  }
+  return parsed<T>(body);
+}
+
+function parsed<T>(body: string): T {
+  try {
+    return JSON.parse(body) as T;
+  } catch {
+    throw new ApiError(0, "The answer is not the server's: something stands between it and this page.");
+  }
 }
 
 /** The sentence of an error's body. */

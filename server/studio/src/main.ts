@@ -35,7 +35,7 @@ class Page {
   private readonly account = new Account(this.accountApi, (key) => this.onAccount(key));
   private readonly accountView = new AccountView(this.account);
   private readonly places = new Places((account) => this.show(account));
-  private readonly shortcuts = new Shortcuts(this.studio, () => this.body);
+  private readonly shortcuts = new Shortcuts(this.studio, () => this.seen);
   private readonly announcer: Announcer;
   private accountKey = "";
   private painting = false;
@@ -65,6 +65,11 @@ class Page {
     void this.studio.start();
     this.places.show();
     setInterval(() => this.update(this.studio.store.value), 1000); // what is left, in seconds
+  }
+
+  /** The open song's player; none where another place is seen. */
+  private get seen(): Card["player"] {
+    return this.list.hidden ? null : this.body;
   }
 
   private get body(): Card["player"] {

@@ -41,10 +41,11 @@ export class Shortcuts {
     const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
     const body = this.player();
     if (event.key === "?") this.show();
-    else if (body === null) return false;
+    else if (event.key === " " && !event.ctrlKey && (body !== null || this.studio.player.playing)) {
+      void this.studio.toggle(this.studio.store.value.open!);
+    } else if (body === null) return false;
     else if (digit !== undefined) return this.track(Number(digit), event);
     else if (event.ctrlKey) return false;
-    else if (event.key === " ") void this.studio.toggle(this.studio.store.value.open!);
     else if (event.key === "ArrowLeft") body.seekBy(event.shiftKey ? -1 : -5);
     else if (event.key === "ArrowRight") body.seekBy(event.shiftKey ? 1 : 5);
     else if (event.key === "Home") this.studio.player.seek(0);

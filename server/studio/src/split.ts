@@ -5,7 +5,7 @@
 
 import { AccountError, errorOf, fetched, own, type AccountApi, type JobItem, type JobStatus } from "./account-api";
 import {
-  ApiError, eventData, mixQuery, windowOf, windowQuery, type Job, type MixFormat, type PeaksAnswer,
+  ApiError, eventData, jsonOf, mixQuery, windowOf, windowQuery, type Job, type MixFormat, type PeaksAnswer,
 } from "./api";
 import { span } from "./format";
 import type { Mix } from "./mix";
@@ -90,7 +90,7 @@ export class SplitSongs {
 
   async peaks(id: string, since: number, signal: AbortSignal): Promise<PeaksAnswer> {
     const answer = await this.signed(id, "peaksUrl", `&zoom=both&since=${since}`, signal);
-    return (await answer.json()) as PeaksAnswer;
+    return jsonOf<PeaksAnswer>(answer);
   }
 
   async remove(id: string): Promise<void> {

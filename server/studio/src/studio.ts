@@ -80,7 +80,7 @@ export class Studio {
       this.open(job.job_id);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.store.update({ notice: error.message });
+      this.complain(error, error.status === 0 ? "" : error.message);
     }
   }
 
@@ -96,7 +96,10 @@ export class Studio {
     return this.files.has(key);
   }
 
-  /** Cancels what is under way, removes what is there; of an expired song, the entry. */
+  /**
+   * Cancels what is under way, removes what is there; of an expired song, the entry. A song whose
+   * files the server still has stays in the list.
+   */
   async remove(key: string): Promise<void> {
     const song = this.song(key);
     if (song === undefined) return;
@@ -107,7 +110,10 @@ export class Studio {
       await this.api.remove(song.id);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status !== 404 && error.status !== 410) this.store.update({ notice: error.message });
+      if (error.status === 404 || error.status === 410) return;
+      const { id, name, added, markers } = song;
+      if (this.song(id) === undefined) this.insert({ id, name, added, markers }, true, song.split);
+      this.complain(error, `“${name}” could not be removed. ${error.message}`);
     }
   }
 
@@ -240,6 +246,13 @@ export class Studio {
     this.onJob(key, job);
     this.follow(added);
     if (this.store.value.open === key) this.address(added);
+  }
+
+  /** Says what could not be done, and sees to what that tells of the server. */
+  private complain(error: ApiError, notice: string): void {
+    const locked = error.status === 401 && !(error instanceof AccountError);
+    this.store.update({ notice, ...(locked && { locked }) });
+    if (error.status === 0) this.onAway();
   }
 
   private refuse(key: string, error: ApiError): void {
@@ -387,7 +400,7 @@ export class Studio {
 
   private visit(): void {
     const [, kind, id] = /^#\/(job|split)\/([\w-]+)$/.exec(location.hash) ?? [];
-    if (id === undefined) return;
+    if (id === undefined) return this.address(this.opened);
     const known = this.store.value.songs.find((song) => song.id === id);
     if (known === undefined) this.insert({ id, name: "", added: Date.now() }, true, kind === "split");
     this.open(known?.key ?? id);
