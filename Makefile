@@ -58,8 +58,8 @@ test-nojit: setup-dev  ## the kernels' tests with their loops as plain Python
 test-gpu: setup-dev  ## the tests that need a CUDA card
 	$(BIN)/pytest -m gpu
 
-load: setup-dev  ## a short load test against a server on 127.0.0.1:8000
-	$(BIN)/locust -f loadtests/locustfile.py --headless --users 4 --spawn-rate 1 --run-time 60s --host http://127.0.0.1:8000
+load: setup-dev  ## three minutes of traffic for two cores, against a server of its own; writes load-report/
+	$(BIN)/python -m loadtests.traffic $(LOAD)
 
 chaos: setup-dev  ## the long run of kills
 	$(BIN)/pytest -m chaos

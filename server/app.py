@@ -36,7 +36,7 @@ from server.jobs.fetching import Fetcher
 from server.jobs.folders import Folders, server_secret, socket_path
 from server.jobs.health import Health, check_disk
 from server.jobs.intake import Intake
-from server.jobs.janitor import Janitor
+from server.jobs.janitor import Janitor, Retention
 from server.jobs.listening import Listening
 from server.jobs.outlook import Outlooks
 from server.jobs.renders import Renders
@@ -208,8 +208,8 @@ class Components:
             hooks, jobs, client, payloads.write, partial(callback_secret, secret), clock
         )
         self._janitor = Janitor(
-            jobs, folders, uploads, hooks, config.jobs.retention_hours, intake.incoming, clock,
-            config.jobs.history_days,
+            jobs, folders, uploads, hooks, Retention.of(config.jobs), intake.incoming, clock,
+            database.sizes,
         )  # fmt: skip
         for wake in (self._sender.wake, self.dispatcher.wake):
             self._fetcher.listen(wake)

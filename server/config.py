@@ -120,6 +120,7 @@ class Audio(Section, frozen=True):
 class Jobs(Section, frozen=True):
     retention_hours: Positive
     history_days: Annotated[float, Meta(ge=1)]  # as long as an Idempotency-Key names a job
+    deliveries_days: Annotated[float, Meta(ge=1)]  # longer than the schedule of one
     max_attempts: Count
     stall_seconds: Annotated[float, Meta(ge=1)]
 

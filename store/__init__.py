@@ -15,11 +15,12 @@ from store.records import Claim, Job, NewJob, Room, Stage, StagePlan, Track
 from store.rooms import RoomRepository, Unfinished
 from store.stages import FETCH, LeaseLost, StageRepository
 from store.uploads import UploadRepository
+from store.wal import FileSizes
 from store.webhooks import WebhookRepository
 
 __all__ = [
     "FETCH", "AccountRepository", "AnsweredBefore", "Claim", "ClockRepository", "CreditRepository",
-    "Database", "DatabaseError", "DeliveryRepository", "Entry", "IdempotencyRecord",
+    "Database", "DatabaseError", "DeliveryRepository", "Entry", "FileSizes", "IdempotencyRecord",
     "InsufficientCredits", "Job", "JobRepository", "LeaseLost", "NewJob", "Room", "RoomRepository",
     "Stage", "StagePlan", "StageRepository", "Track", "Unfinished", "UploadRepository",
     "WebhookRepository",

@@ -10,6 +10,7 @@ import errno
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -17,6 +18,7 @@ import aiosqlite
 
 from store.hosts import host_of
 from store.migrations import migrate
+from store.wal import LIMIT, FileSizes, WriteAheadLog, file_sizes
 
 T = TypeVar("T")
 Transaction = Callable[..., Any]
@@ -31,6 +33,7 @@ PRAGMAS: dict[str, tuple[str, object]] = {
     "foreign_keys": ("ON", 1),
     "busy_timeout": ("10000", 10000),
     "secure_delete": ("FAST", 2),  # what was replaced in a page is overwritten with it
+    "cache_size": ("-32768", -32768),  # KiB: the inner pages of gigabytes
 }
 
 
@@ -57,20 +60,24 @@ class Database:
     under the same version is still true.
 
     Functions given to `read` and `write` take the `sqlite3.Connection` first.
+
+    log_limit: bytes of the write-ahead log from which on it is cut.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log_limit: int = LIMIT) -> None:
         self.path = path
         self.version = 0
+        self._log = WriteAheadLog(path, log_limit)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             writer = await stack.enter_async_context(_connect(self.path))
             await _call(writer, migrate)
+            await _call(writer, self._log.prepare)
             self._connection, self._changes = writer, writer.total_changes
             reader = await stack.enter_async_context(_connect(self.path))
             await _call(reader, _forbid_writes)
-            self._writer = Batches(writer, _commit_all, self._changed)
+            self._writer = Batches(writer, partial(_commit_and_trim, self._log), self._changed)
             self._reader = Batches(reader, _read_all)
             self._stack = stack.pop_all()
         return self
@@ -84,6 +91,10 @@ class Database:
         if self._changes != (changes := self._connection.total_changes):
             self._changes = changes
             self.version += 1
+
+    async def sizes(self) -> FileSizes:
+        """What the database takes on the disk."""
+        return await self.read(file_sizes, self._log)
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """Runs `function(connection, *args)` on the reader's thread."""
@@ -199,6 +210,12 @@ def _read_all(connection: sqlite3.Connection, work: Work) -> Outcomes:
             outcomes.append((function(connection, *args), None))
         except Exception as error:
             outcomes.append((None, error))
+    return outcomes
+
+
+def _commit_and_trim(log: WriteAheadLog, connection: sqlite3.Connection, work: Work) -> Outcomes:
+    outcomes = _commit_all(connection, work)
+    log.trim(connection)
     return outcomes
 
 

@@ -105,7 +105,9 @@ def _page(
 ) -> tuple[list[Booked], int]:
     values = {"account_id": account_id}
     total: int = db.execute(SQL["count_entries"], values).fetchone()[0]
-    rows = db.execute(SQL["select_ledger"], values | {"limit": limit, "offset": offset}).fetchall()
+    rows = db.execute(SQL["select_ledger"], values | {
+        "newest": total, "limit": limit, "offset": offset,
+    }).fetchall()  # fmt: skip
     return [Booked(**dict(row)) for row in rows], total
 
 

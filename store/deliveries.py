@@ -4,13 +4,13 @@ testing a webhook. What is due, and how an attempt ends, is `webhooks`' business
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any
 
 from msgspec import Struct
 
 from store import idempotency
 from store.connection import Database
 from store.idempotency import IdempotencyRecord
+from store.lists import find_spot
 from store.statements import load
 
 SQL = load("deliveries")
@@ -118,10 +118,13 @@ def book_attempt(db: sqlite3.Connection, delivery_id: str, attempt: Attempt) -> 
 def _page(
     db: sqlite3.Connection, account_id: str, webhook_id: str | None, limit: int, offset: int
 ) -> tuple[list[SentEvent], int]:
-    values: dict[str, Any] = {"account_id": account_id, "webhook_id": webhook_id}
-    total: int = db.execute(SQL["count_all"], values).fetchone()[0]
-    rows = db.execute(SQL["select_page"], values | {"limit": limit, "offset": offset}).fetchall()
-    return [_sent_event(db, row) for row in rows], total
+    spot = find_spot(db, "deliveries", account_id, webhook_id, offset)
+    statement = "select_page" if webhook_id is None else "select_page_of_webhook"
+    rows = db.execute(SQL[statement], {
+        "account_id": account_id, "kind": webhook_id, "limit": limit, "block": spot.block,
+        "skip": spot.skip,
+    }).fetchall()  # fmt: skip
+    return [_sent_event(db, row) for row in rows], spot.total
 
 
 def _sent_event(db: sqlite3.Connection, row: sqlite3.Row) -> SentEvent:

@@ -46,8 +46,3 @@ def check(db: sqlite3.Connection, account_id: str, key: str, since: float) -> No
     row = db.execute(SQL["select_first_answer"], {"account_id": account_id, "key": key}).fetchone()
     if row is not None and row["created_at"] >= since:
         raise AnsweredBefore(row["body_hash"], row["answer"])
-
-
-def forget(db: sqlite3.Connection, before: float) -> None:
-    """Deletes answers of before this time."""
-    db.execute(SQL["forget_answers"], {"before": before})

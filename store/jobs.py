@@ -4,12 +4,16 @@ Methods are coroutines on a `Database`; each is one transaction. Times are unix 
 from the caller.
 """
 
+import json
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 from store import idempotency
 from store.connection import Database
 from store.credits import Entry, book
+from store.forgetting import forget
+from store.lists import find_spot
 from store.records import Job, NewJob, read_job
 from store.rooms import RoomRepository
 from store.stages import StageRepository
@@ -114,25 +118,30 @@ class JobRepository:
         """Marks a job as expired."""
         await self._db.write(_expire, job_id, now)
 
-    async def forget(self, before: float) -> None:
-        """Deletes the rows of expired pipeline jobs, once their files are gone."""
-        await self._db.write(_change, "forget_expired", {"before": before})
+    async def forget(self, before: float) -> int:
+        """Deletes the rows of expired pipeline jobs, whose files are gone. Returns how many."""
+        return await forget(self._db, SQL["forget_expired"], before)
 
-    async def forget_history(self, before: float) -> None:
-        """Deletes the rows of StemSplit jobs that ended before this time and have no files."""
-        await self._db.write(_change, "forget_history", {"before": before})
+    async def forget_history(self, before: float) -> int:
+        """Deletes the rows of StemSplit jobs that ended before this time and have no files. Returns
+        how many."""
+        return await forget(self._db, SQL["forget_history"], before)
 
-    async def forget_answers(self, before: float) -> None:
-        """Deletes answers to Idempotency-Keys of before this time."""
-        await self._db.write(idempotency.forget, before)
+    async def forget_answers(self, before: float) -> int:
+        """Deletes answers to Idempotency-Keys of before this time. Returns how many."""
+        return await forget(self._db, idempotency.SQL["forget_answers"], before)
 
-    async def live_ids(self) -> set[str]:
-        """Jobs whose outputs must stay on disk."""
-        return {row["id"] for row in await self._db.read(_all, "select_live_ids", {})}
+    async def live_ids(self, ids: Iterable[str]) -> set[str]:
+        """Those of these jobs whose outputs must stay on disk."""
+        return await self._ids("select_live_ids", ids)
 
-    async def unfinished_ids(self) -> set[str]:
-        """Jobs whose scratch must stay on disk."""
-        return {row["id"] for row in await self._db.read(_all, "select_unfinished_ids", {})}
+    async def unfinished_ids(self, ids: Iterable[str]) -> set[str]:
+        """Those of these jobs whose scratch must stay on disk."""
+        return await self._ids("select_unfinished_ids", ids)
+
+    async def _ids(self, name: str, ids: Iterable[str]) -> set[str]:
+        values = {"ids": json.dumps(list(ids))}
+        return {row["id"] for row in await self._db.read(_all, name, values)}
 
 
 def _all(db: sqlite3.Connection, name: str, values: dict[str, Any]) -> list[sqlite3.Row]:
@@ -175,10 +184,12 @@ def _create(db: sqlite3.Connection, new: NewJob) -> Job:
 def _page(
     db: sqlite3.Connection, account_id: str, status: str | None, limit: int, offset: int
 ) -> tuple[list[Job], int]:
-    values = {"account_id": account_id, "status": status}
-    total: int = db.execute(SQL["count_jobs"], values).fetchone()[0]
-    rows = db.execute(SQL["select_jobs"], values | {"limit": limit, "offset": offset}).fetchall()
-    return [Job(**dict(row), stages=[], tracks={}) for row in rows], total
+    spot = find_spot(db, "jobs", account_id, status, offset)
+    rows = db.execute(SQL["select_jobs" if status is None else "select_jobs_of_status"], {
+        "account_id": account_id, "kind": status, "limit": limit, "block": spot.block,
+        "skip": spot.skip,
+    }).fetchall()  # fmt: skip
+    return [Job(**dict(row), stages=[], tracks={}) for row in rows], spot.total
 
 
 def _forecast(db: sqlite3.Connection) -> tuple[float | None, float]:

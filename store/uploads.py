@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from store.connection import Database
+from store.forgetting import forget
 from store.statements import load
 
 SQL = load("uploads")
@@ -61,17 +62,13 @@ class UploadRepository:
         names = await self._db.write(_names, "drop_oldest_used", {"account_id": account_id})
         return names[0] if names else None
 
-    async def stale(self, before: float) -> list[str]:
-        """Keys that expired before this time."""
-        return await self._db.read(_names, "select_stale", {"before": before})
+    async def forget(self, before: float) -> int:
+        """Deletes what expired before this time. Returns how many."""
+        return await forget(self._db, SQL["delete_stale"], before)
 
-    async def forget(self, before: float) -> None:
-        """Deletes what expired before this time."""
-        await self._db.write(_names, "delete_stale", {"before": before})
-
-    async def keys(self) -> set[str]:
-        """All keys."""
-        return set(await self._db.read(_names, "select_keys", {}))
+    async def keys(self, before: float) -> set[str]:
+        """Those that did not expire before this time."""
+        return set(await self._db.read(_names, "select_keys", {"before": before}))
 
 
 def _add(db: sqlite3.Connection, ticket: Ticket) -> None:

@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from store.connection import Database
 from store.deliveries import Attempt, book_attempt
+from store.forgetting import forget
 from store.sealing import PREFIX, Sealer, Unsealed
 from store.statements import load
 
@@ -109,9 +110,9 @@ class WebhookRepository:
         """When after `now` the next delivery is due; None if nothing waits for its time."""
         return await self._db.read(_next_time, now)
 
-    async def forget(self, before: float) -> None:
-        """Deletes deliveries of before this time that are over."""
-        await self._db.write(_forget, before)
+    async def forget(self, before: float) -> int:
+        """Deletes deliveries of before this time that are over. Returns how many."""
+        return await forget(self._db, SQL["forget_deliveries"], before)
 
     async def delivered(self, delivery: Delivery, attempt: Attempt, now: float) -> None:
         """Books a success: the endpoint's count of failures begins anew."""
@@ -169,13 +170,9 @@ def _due(db: sqlite3.Connection, now: float, shares: Shares) -> list[Delivery]:
     return [Delivery(**dict(row)) for row in rows]
 
 
-def _forget(db: sqlite3.Connection, before: float) -> None:
-    db.execute(SQL["forget_deliveries"], {"before": before})
-
-
 def _next_time(db: sqlite3.Connection, now: float) -> float | None:
-    value: float | None = db.execute(SQL["select_next_time"], {"now": now}).fetchone()[0]
-    return value
+    row = db.execute(SQL["select_next_time"], {"now": now}).fetchone()
+    return None if row is None else row["next_at"]
 
 
 def _delivered(db: sqlite3.Connection, delivery: Delivery, attempt: Attempt, now: float) -> None:

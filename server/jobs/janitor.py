@@ -2,19 +2,39 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Self
 
 import structlog
 
+from server.config import Jobs
 from server.jobs.clock import Clock
 from server.jobs.folders import Folders
 from server.jobs.idempotency import ANSWER_HOURS
 from server.jobs.uploads import KEPT_SECONDS, VALID_SECONDS, Uploads
-from store import JobRepository, WebhookRepository
+from store import FileSizes, JobRepository, WebhookRepository
 
 log = structlog.get_logger()
 SWEEP_SECONDS = 60.0
-DELIVERIES_KEPT = 7 * 86400.0  # seconds: what became of them, for who asks
+DAY = 86400.0  # seconds
+
+Part = Callable[[float], Awaitable[int]]
+"""Removes what is from before a time; returns how much."""
+
+
+class Retention(NamedTuple):
+    """Seconds for which is kept: a finished job's files, a StemSplit job without files, what became
+    of a delivery."""
+
+    files: float
+    history: float
+    deliveries: float
+
+    @classmethod
+    def of(cls, settings: Jobs) -> Self:
+        """From the settings."""
+        return cls(settings.retention_hours * 3600, settings.history_days * DAY,
+                   settings.deliveries_days * DAY)  # fmt: skip
 
 
 class Janitor:
@@ -29,19 +49,19 @@ class Janitor:
         folders: Folders,
         uploads: Uploads,
         webhooks: WebhookRepository,
-        retention_hours: float,
+        retention: Retention,
         incoming: Callable[[], set[str]],
         clock: Clock,
-        history_days: float,
+        sizes: Callable[[], Awaitable[FileSizes]],
     ) -> None:
         self._jobs = jobs
         self._folders = folders
         self._uploads = uploads
         self._webhooks = webhooks
-        self._retention = retention_hours * 3600
+        self._kept = retention
         self._incoming = incoming
         self._clock = clock
-        self._history = history_days * 86400
+        self._sizes = sizes
 
     async def run(self) -> None:
         """Sweeps at once and then every minute, until cancelled."""
@@ -57,32 +77,46 @@ class Janitor:
     async def sweep(self, now: float) -> None:
         """One sweep. Each part by itself, and files before rows: on a full disk the database
         refuses until something is gone."""
-        before, answers = now - self._retention, ANSWER_HOURS * 3600
+        kept, answers = self._kept, ANSWER_HOURS * 3600.0
         # Each with the age that it goes by: none of it is removed before the clock can tell that.
-        parts = (
-            (0.0, self._sweep_folders),
-            (VALID_SECONDS + KEPT_SECONDS, lambda: self._uploads.sweep(now)),
-            (self._retention, lambda: self._expire(before)),
-            (self._retention, lambda: self._jobs.forget(before)),
-            (self._history, lambda: self._jobs.forget_history(now - self._history)),
-            (answers, lambda: self._jobs.forget_answers(now - answers)),
-            (DELIVERIES_KEPT, lambda: self._webhooks.forget(now - DELIVERIES_KEPT)),
-        )
-        for age, part in parts:
+        parts: dict[str, tuple[float, Part]] = {
+            "leftovers": (0.0, lambda before: self._sweep_folders()),
+            "uploads": (VALID_SECONDS + KEPT_SECONDS, lambda before: self._uploads.sweep(now)),
+            "expired": (kept.files, self._expire),
+            "pipeline_jobs": (kept.files, self._jobs.forget),
+            "stemsplit_jobs": (kept.history, self._jobs.forget_history),
+            "answers": (answers, self._jobs.forget_answers),
+            "deliveries": (kept.deliveries, self._webhooks.forget),
+        }
+        removed: dict[str, int] = {}
+        for name, (age, part) in parts.items():
             if age and not self._clock.even_for(age):
                 continue
             try:
-                await part()
+                removed[name] = await part(now - age)
             except Exception:
                 log.exception("sweep failed: next one in a minute")
+        await self._report({name: count for name, count in removed.items() if count})
 
-    async def _expire(self, before: float) -> None:
-        for job_id in await self._jobs.due(before):
+    async def _report(self, removed: dict[str, int]) -> None:
+        """What went, and what the database takes now: its file does not shrink, it is filled again
+        from what is free in it."""
+        if not removed:
+            return
+        sizes = await self._sizes()
+        log.info("swept", **removed, database_bytes=sizes.file, database_free_bytes=sizes.free,
+                 database_log_bytes=sizes.log)  # fmt: skip
+
+    async def _expire(self, before: float) -> int:
+        due = await self._jobs.due(before)
+        for job_id in due:
             await asyncio.to_thread(self._folders.remove, self._folders.outputs, job_id)
             await self._jobs.expire(job_id, time.time())
             log.info("job expired", job=job_id)
+        return len(due)
 
-    async def _sweep_folders(self) -> None:
+    async def _sweep_folders(self) -> int:
+        removed = 0
         # Names are listed before rows are read: an upload that becomes a job in between is
         # still among the incoming ones, or has its row already.
         places = [
@@ -94,10 +128,12 @@ class Janitor:
             places.append((self._folders.fast, self._jobs.unfinished_ids))
         for folder, keep in places:
             names = await asyncio.to_thread(self._folders.leftovers, folder)
-            kept = self._incoming() | await keep()
+            kept = self._incoming() | await keep(names)
             for name in names - kept:
                 await asyncio.to_thread(self._folders.remove, folder, name)
                 log.info("leftover removed", folder=folder.name, name=name)
+            removed += len(names - kept)
+        return removed
 
-    async def _arriving(self) -> set[str]:
-        return self._uploads.spooled()
+    async def _arriving(self, names: set[str]) -> set[str]:
+        return names & self._uploads.spooled()

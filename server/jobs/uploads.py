@@ -160,15 +160,15 @@ class Uploads:
         await self._uploads.use(key, time.time())
         return ticket
 
-    async def sweep(self, now: float) -> None:
-        """Removes what no job can be made of any more. Files first, rows afterwards."""
+    async def sweep(self, now: float) -> int:
+        """Removes what no job can be made of any more. Files first, rows afterwards; returns how
+        many rows went."""
         before = now - KEPT_SECONDS
         names = await asyncio.to_thread(self._folders.leftovers, self._folders.uploads)
-        kept = {_name(key) for key in await self._uploads.keys()}
-        stale = {_name(key) for key in await self._uploads.stale(before)}
-        for name in (names - kept) | (names & stale):
+        kept = {_name(key) for key in await self._uploads.keys(before)}
+        for name in names - kept:
             await asyncio.to_thread((self._folders.uploads / name).unlink, missing_ok=True)
-        await self._uploads.forget(before)
+        return await self._uploads.forget(before)
 
     def spooled(self) -> set[str]:
         """Names in the spool folder that must stay."""

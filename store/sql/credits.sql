@@ -15,12 +15,12 @@ SELECT kind, seconds, balance, job_id, created_at FROM ledger
 WHERE account_id = :account_id ORDER BY id DESC LIMIT :last;
 
 -- name: select_ledger
--- A page of an account's ledger, the newest entry first.
+-- A page of an account's ledger, the newest entry first: its numbers have no gaps.
 SELECT kind, seconds, balance, job_id, created_at FROM ledger
-WHERE account_id = :account_id ORDER BY id DESC LIMIT :limit OFFSET :offset;
+WHERE account_id = :account_id AND number <= :newest - :offset ORDER BY number DESC LIMIT :limit;
 
 -- name: count_entries
-SELECT count(*) FROM ledger WHERE account_id = :account_id;
+SELECT coalesce(max(number), 0) FROM ledger WHERE account_id = :account_id;
 
 -- name: select_by_reference
 SELECT kind, seconds, balance, job_id, created_at FROM ledger

@@ -1,14 +1,21 @@
 -- name: select_page
--- A page of an account's deliveries, the newest first: of one webhook, or (NULL) all of them.
-SELECT d.id, d.webhook_id, d.job_id, coalesce(w.url, j.callback_url) AS url, d.event, d.state,
-    d.next_at, d.last_error, d.created_at
-FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN jobs j ON j.id = d.job_id
-WHERE d.account_id = :account_id AND (:webhook_id IS NULL OR d.webhook_id = :webhook_id)
-ORDER BY d.created_at DESC, d.id LIMIT :limit OFFSET :offset;
+-- A page of an account's deliveries, the newest first; from a block of their numbers on.
+SELECT page.id, page.webhook_id, page.job_id, coalesce(w.url, j.callback_url) AS url, page.event,
+    page.state, page.next_at, page.last_error, page.created_at
+FROM (SELECT * FROM deliveries WHERE account_id = :account_id AND number < (:block + 1) << 10
+      ORDER BY number DESC LIMIT :limit OFFSET :skip) page
+LEFT JOIN webhooks w ON w.id = page.webhook_id LEFT JOIN jobs j ON j.id = page.job_id
+ORDER BY page.number DESC;
 
--- name: count_all
-SELECT count(*) FROM deliveries
-WHERE account_id = :account_id AND (:webhook_id IS NULL OR webhook_id = :webhook_id);
+-- name: select_page_of_webhook
+-- The same of one webhook.
+SELECT page.id, page.webhook_id, page.job_id, coalesce(w.url, j.callback_url) AS url, page.event,
+    page.state, page.next_at, page.last_error, page.created_at
+FROM (SELECT * FROM deliveries
+      WHERE webhook_id = :kind AND account_id = :account_id AND number < (:block + 1) << 10
+      ORDER BY number DESC LIMIT :limit OFFSET :skip) page
+LEFT JOIN webhooks w ON w.id = page.webhook_id LEFT JOIN jobs j ON j.id = page.job_id
+ORDER BY page.number DESC;
 
 -- name: select_one
 SELECT d.id, d.webhook_id, d.job_id, coalesce(w.url, j.callback_url) AS url, d.event, d.state,

@@ -9,4 +9,5 @@ ON CONFLICT (account_id, key) DO UPDATE
 SET body_hash = excluded.body_hash, answer = excluded.answer, created_at = excluded.created_at;
 
 -- name: forget_answers
-DELETE FROM first_answers WHERE created_at < :before;
+DELETE FROM first_answers WHERE (account_id, key) IN (
+    SELECT account_id, key FROM first_answers WHERE created_at < :before LIMIT :most);

@@ -16,40 +16,44 @@ SELECT count(*) FROM jobs WHERE state = 'processing';
 
 -- name: count_before
 -- Jobs whose separation is still to be begun, and which are due before this one.
-SELECT count(*) FROM stages s JOIN jobs j ON j.id = s.job_id
-WHERE s.pool = 'separation' AND s.state = 'pending' AND s.state IN ('pending', 'processing')
-  AND j.state = 'processing' AND j.due < (SELECT due FROM jobs WHERE id = :job_id);
+SELECT count(*) FROM stages
+WHERE pool = 'separation' AND ready IN (0, 1) AND due < (SELECT due FROM jobs WHERE id = :job_id);
 
 -- name: select_jobs
--- A page of an account's jobs, the newest first.
+-- A page of an account's jobs, the newest first; from a block of their numbers on.
 SELECT id, api, state, options, created_at, started_at, completed_at, expired_at, error,
     account_id, request, progress, callback_url,
     coalesce((SELECT seconds FROM ledger WHERE job_id = jobs.id AND kind = 'capture'), 0) AS charged
 FROM jobs
-WHERE account_id = :account_id AND api = 'stemsplit'
-  AND (:status IS NULL OR :status = iif(state = 'processing' AND started_at IS NULL,
-                                        'pending', state))
-ORDER BY created_at DESC, id LIMIT :limit OFFSET :offset;
+WHERE account_id = :account_id AND number < (:block + 1) << 10
+ORDER BY number DESC LIMIT :limit OFFSET :skip;
 
--- name: count_jobs
-SELECT count(*) FROM jobs WHERE account_id = :account_id AND api = 'stemsplit'
-  AND (:status IS NULL OR :status = iif(state = 'processing' AND started_at IS NULL,
-                                        'pending', state));
+-- name: select_jobs_of_status
+-- The same of one status.
+SELECT id, api, state, options, created_at, started_at, completed_at, expired_at, error,
+    account_id, request, progress, callback_url,
+    coalesce((SELECT seconds FROM ledger WHERE job_id = jobs.id AND kind = 'capture'), 0) AS charged
+FROM jobs
+WHERE account_id = :account_id AND status = :kind AND number < (:block + 1) << 10
+ORDER BY number DESC LIMIT :limit OFFSET :skip;
 
 -- name: lately_separated
--- When the last separations ran, and how many seconds of audio each had.
-SELECT s.started_at, s.completed_at, json_extract(j.request, '$.seconds') AS seconds
-FROM jobs j JOIN stages s ON s.job_id = j.id AND s.name = 'separate'
-WHERE j.state = 'completed' AND j.api = 'stemsplit'
-ORDER BY j.created_at DESC LIMIT 20;
+-- When the separations of the jobs that were completed last ran, and how many seconds of audio each
+-- had.
+SELECT s.started_at, s.completed_at, json_extract(last.request, '$.seconds') AS seconds
+FROM (SELECT id, request FROM jobs WHERE state = 'completed' AND api = 'stemsplit'
+      ORDER BY completed_at DESC LIMIT 20) last
+CROSS JOIN stages s ON s.job_id = last.id AND s.name = 'separate';
 
 -- name: seconds_waiting
-SELECT coalesce(sum(json_extract(request, '$.seconds')), 0) FROM jobs WHERE state = 'processing';
+-- Read from the index alone.
+SELECT coalesce(sum(seconds), 0) FROM jobs INDEXED BY jobs_unfinished WHERE state = 'processing';
 
 -- name: count_fetching
-SELECT count(*) FROM stages s JOIN jobs j ON j.id = s.job_id
-WHERE s.pool = 'fetch' AND s.state IN ('pending', 'processing') AND j.state = 'processing'
-  AND j.account_id = :account_id;
+SELECT count(*) FROM jobs j
+WHERE j.account_id = :account_id AND j.state = 'processing' AND EXISTS (
+    SELECT 1 FROM stages WHERE job_id = j.id AND pool = 'fetch'
+    AND state IN ('pending', 'processing'));
 
 -- name: count_tests
 SELECT count(*) FROM jobs WHERE account_id = :account_id AND state = 'processing'
@@ -67,9 +71,13 @@ UPDATE jobs SET state = 'expired', expired_at = :now WHERE id = :job_id AND stat
 -- name: select_due
 -- Jobs whose time is over: what ended, and StemSplit jobs that wait and nobody works on.
 SELECT id FROM jobs
-WHERE (state = 'completed' OR state = 'failed' AND api = 'pipeline') AND completed_at < :before
-   OR state = 'processing' AND api = 'stemsplit' AND created_at < :before
-      AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = jobs.id AND state = 'processing');
+WHERE state = 'completed' AND api IN ('pipeline', 'stemsplit') AND completed_at < :before
+UNION ALL
+SELECT id FROM jobs WHERE state = 'failed' AND api = 'pipeline' AND completed_at < :before
+UNION ALL
+SELECT id FROM jobs INDEXED BY jobs_unfinished
+WHERE state = 'processing' AND api = 'stemsplit' AND created_at < :before
+  AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = jobs.id AND state = 'processing');
 
 -- name: expire
 -- In this order: an event of an expired job tells of no files.
@@ -79,23 +87,28 @@ UPDATE jobs SET state = 'expired', completed_at = coalesce(completed_at, :now),
 WHERE id = :id;
 
 -- name: forget_expired
--- Not while somebody is still to be told of it: deliveries go with their jobs.
-DELETE FROM jobs WHERE state = 'expired' AND api = 'pipeline' AND completed_at < :before
-  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND state = 'waiting');
+-- Not while somebody is still to be told of it: deliveries go with their jobs. Some at a time: a long
+-- transaction keeps everybody waiting, and the WAL growing.
+DELETE FROM jobs WHERE id IN (
+    SELECT id FROM jobs WHERE state = 'expired' AND api = 'pipeline' AND completed_at < :before
+      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND state = 'waiting')
+    LIMIT :most);
 
 -- name: forget_history
 -- What an account was told of its jobs, once their files are gone. The ledger stays.
-DELETE FROM jobs WHERE state IN ('failed', 'expired') AND api = 'stemsplit'
-  AND completed_at < :before
-  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND state = 'waiting');
+DELETE FROM jobs WHERE id IN (
+    SELECT id FROM jobs
+    WHERE state IN ('failed', 'expired') AND api = 'stemsplit' AND completed_at < :before
+      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND state = 'waiting')
+    LIMIT :most);
 
 -- name: select_live_ids
--- A failed StemSplit job has nothing to download.
-SELECT id FROM jobs
-WHERE state IN ('processing', 'completed') OR state = 'failed' AND api = 'pipeline';
+-- Which of these jobs have outputs. A failed StemSplit job has nothing to download.
+SELECT j.id FROM json_each(:ids) wanted CROSS JOIN jobs j ON j.id = wanted.value
+WHERE j.state IN ('processing', 'completed') OR j.state = 'failed' AND j.api = 'pipeline';
 
 -- name: select_unfinished_ids
-SELECT id FROM jobs WHERE state = 'processing'
-UNION
-SELECT s.job_id FROM stages s JOIN jobs j ON j.id = s.job_id
-WHERE s.late AND s.state IN ('pending', 'processing') AND j.state = 'completed';
+-- Which of these jobs have something to do yet, late stages included.
+SELECT j.id FROM json_each(:ids) wanted CROSS JOIN jobs j ON j.id = wanted.value
+WHERE j.state = 'processing' OR j.state = 'completed' AND EXISTS (
+    SELECT 1 FROM stages WHERE job_id = j.id AND late AND state IN ('pending', 'processing'));

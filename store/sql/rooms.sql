@@ -1,27 +1,21 @@
 -- name: first_to_decode
 -- Whose turn it is to be decoded, in the order in which stages are claimed.
 SELECT j.id, j.scratch_bytes, j.output_bytes
-FROM stages s JOIN jobs j ON j.id = s.job_id
-WHERE s.pool = 'audio' AND s.name = 'decode' AND s.state = 'pending' AND j.state = 'processing'
-  AND s.state IN ('pending', 'processing')  -- what lets SQLite use the index of such stages
-  AND NOT EXISTS (
-      SELECT 1 FROM stage_needs n
-      JOIN stages before ON before.job_id = n.job_id AND before.name = n.needs
-      WHERE n.job_id = s.job_id AND n.stage = s.name AND before.state <> 'completed')
-ORDER BY j.due, j.id LIMIT 1;
+FROM (SELECT job_id FROM stages
+      WHERE pool = 'audio' AND ready = 1 AND due IS NOT NULL AND name = 'decode'
+      ORDER BY due, position LIMIT 1) first
+JOIN jobs j ON j.id = first.job_id;
 
 -- name: begun
 -- Jobs whose files are being written.
 SELECT j.id, j.scratch_bytes, j.output_bytes
-FROM jobs j JOIN stages s ON s.job_id = j.id AND s.name = 'decode'
-WHERE j.state = 'processing' AND s.state <> 'pending';
+FROM jobs j WHERE j.state = 'processing' AND j.begun = 1;
 
 -- name: waiting
 -- What all those take together that have not begun: their scratch files never lie there at once.
-SELECT coalesce(max(j.scratch_bytes), 0) AS scratch_bytes,
-    coalesce(sum(j.output_bytes), 0) AS output_bytes
-FROM jobs j JOIN stages s ON s.job_id = j.id AND s.name = 'decode'
-WHERE j.state = 'processing' AND s.state = 'pending';
+SELECT coalesce(max(scratch_bytes), 0) AS scratch_bytes,
+    coalesce(sum(output_bytes), 0) AS output_bytes
+FROM jobs INDEXED BY jobs_begun WHERE state = 'processing' AND begun = 0;
 
 -- name: set_room
 UPDATE jobs SET scratch_bytes = :scratch, output_bytes = :outputs,
@@ -31,8 +25,8 @@ WHERE id = :id AND state = 'processing';
 -- name: is_first_begun
 -- Whether no other job that has begun is due before this one.
 SELECT NOT EXISTS (
-    SELECT 1 FROM jobs j JOIN stages s ON s.job_id = j.id AND s.name = 'decode'
-    WHERE j.state = 'processing' AND s.state <> 'pending' AND j.id <> :id
+    SELECT 1 FROM jobs j
+    WHERE j.state = 'processing' AND j.begun = 1 AND j.id <> :id
       AND (j.due, j.id) < (SELECT due, id FROM jobs WHERE id = :id));
 
 -- name: forget_tracks

@@ -4,21 +4,13 @@
 UPDATE stages
 SET state = 'processing', attempt = attempt + 1, lease = :lease,
     started_at = coalesce(started_at, :now), error = NULL
-WHERE (job_id, name) IN (
-    SELECT s.job_id, s.name
-    FROM stages s JOIN jobs j ON j.id = s.job_id
-    WHERE s.pool = :pool AND s.state = 'pending' AND j.due + s.grace < :before
-      AND (s.name <> 'decode' OR :decode IS NULL OR s.job_id = :decode)
-      AND s.state IN ('pending', 'processing')  -- what lets SQLite use the index of such stages
-      AND (j.state = 'processing' OR (s.late AND j.state = 'completed'))
-      AND NOT EXISTS (
-          SELECT 1 FROM stage_needs n
-          JOIN stages before ON before.job_id = n.job_id AND before.name = n.needs
-          WHERE n.job_id = s.job_id AND n.stage = s.name AND before.state <> 'completed')
-    ORDER BY j.due + s.grace, s.position
-    LIMIT 1)
+WHERE (job_id, name) = (
+    SELECT job_id, name FROM stages
+    WHERE pool = :pool AND ready = 1 AND due < :before
+      AND (name <> 'decode' OR :decode IS NULL OR job_id = :decode)
+    ORDER BY due, position LIMIT 1)
 RETURNING job_id, name, pool, state, attempt, lease, started_at, completed_at, error, facts, late,
-    grace + (SELECT due FROM jobs WHERE id = job_id) AS due;
+    due;
 
 -- name: job_started
 UPDATE jobs SET started_at = coalesce(started_at, :now) WHERE id = :job_id;
@@ -93,19 +85,22 @@ UPDATE stages SET state = 'pending', lease = NULL, attempt = attempt - 1, orphan
 WHERE state = 'processing' AND lease NOT LIKE :boot || '/%';
 
 -- name: fail_deadly_stages
+-- `orphaned > 0` is what lets SQLite use the index of such stages, here and below.
 UPDATE stages SET state = 'failed', completed_at = :now, error = :error
-WHERE state = 'pending' AND orphaned >= :limit;
+WHERE state = 'pending' AND orphaned > 0 AND orphaned >= :limit;
 
 -- name: fail_deadly_jobs
+-- The `+` keeps SQLite from going through all jobs that wait.
 UPDATE jobs SET state = 'failed', completed_at = :now, error = :error
-WHERE state = 'processing' AND id IN (SELECT job_id FROM stages WHERE orphaned >= :limit
-                                      AND state = 'failed' AND NOT late);
+WHERE +state = 'processing' AND id IN (SELECT job_id FROM stages
+                                       WHERE orphaned > 0 AND orphaned >= :limit
+                                         AND state = 'failed' AND NOT late);
 
 -- name: drop_late_stages
 -- After a crash of the machine their input cannot be trusted, and their jobs are completed.
 UPDATE stages SET state = 'failed', lease = NULL, completed_at = :now, error = 'Cut off'
 WHERE late AND state IN ('pending', 'processing')
-  AND job_id IN (SELECT id FROM jobs WHERE state <> 'processing');
+  AND EXISTS (SELECT 1 FROM jobs WHERE id = stages.job_id AND state <> 'processing');
 
 -- name: rewind_unfinished
 -- After a crash of the machine scratch files cannot be trusted; inputs were synced, those too that

@@ -9,14 +9,13 @@ SELECT key, account_id, file_name, expires_at, size, sha256 FROM uploads WHERE k
 -- Once only: the first PUT that is complete has it.
 UPDATE uploads SET size = :size, sha256 = :sha256 WHERE key = :key AND size IS NULL;
 
--- name: select_stale
-SELECT key FROM uploads WHERE expires_at < :before;
-
 -- name: delete_stale
-DELETE FROM uploads WHERE expires_at < :before;
+DELETE FROM uploads WHERE key IN (
+    SELECT key FROM uploads WHERE expires_at < :before LIMIT :most);
 
 -- name: select_keys
-SELECT key FROM uploads;
+-- Those of which jobs can still be made.
+SELECT key FROM uploads WHERE expires_at >= :before;
 
 -- name: outstanding
 -- What an account has asked for and not sent, and bytes of it that lie here.

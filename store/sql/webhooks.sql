@@ -47,8 +47,9 @@ WHERE iif(account_id IS NULL, of_nobody <= :of_nobody, of_account <= :per_accoun
 ORDER BY of_host, next_at, id;
 
 -- name: select_next_time
-SELECT min(d.next_at) FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
-WHERE d.state = 'waiting' AND d.next_at > :now AND (w.id IS NULL OR w.is_active OR d.by_hand);
+SELECT d.next_at FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
+WHERE d.state = 'waiting' AND d.next_at > :now AND (w.id IS NULL OR w.is_active OR d.by_hand)
+ORDER BY d.next_at LIMIT 1;
 
 -- name: delivered
 UPDATE deliveries SET state = 'delivered', attempt = attempt + 1, last_error = NULL
@@ -80,4 +81,5 @@ WHERE webhook_id = :id AND state = 'waiting' AND (attempt > 0 OR NOT by_hand)
   AND EXISTS (SELECT 1 FROM webhooks WHERE id = :id AND NOT is_active);
 
 -- name: forget_deliveries
-DELETE FROM deliveries WHERE state <> 'waiting' AND created_at < :before;
+DELETE FROM deliveries WHERE id IN (
+    SELECT id FROM deliveries WHERE state <> 'waiting' AND created_at < :before LIMIT :most);

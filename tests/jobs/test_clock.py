@@ -13,7 +13,7 @@ import structlog
 from server.jobs import clock as module
 from server.jobs.clock import Clock, Reading, jump_between
 from server.jobs.folders import Folders
-from server.jobs.janitor import Janitor
+from server.jobs.janitor import Janitor, Retention
 from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Sender
 from store import (
@@ -58,8 +58,9 @@ class Machine:
                            lambda: Reading(self.boot, self.wall, self.steady))
         self.jobs, hooks = JobRepository(db), WebhookRepository(db)
         self.uploads = Uploads(UploadRepository(db), self.folders, lambda: None)
-        self.janitor = Janitor(self.jobs, self.folders, self.uploads, hooks, KEPT, set, self.clock,
-                               90.0)
+        self.janitor = Janitor(self.jobs, self.folders, self.uploads, hooks,
+                               Retention(3600 * KEPT, 90 * 86400.0, 7 * 86400.0), set, self.clock,
+                               db.sizes)
         self.sender = Sender(hooks, self.jobs, self, lambda *_: b"{}", lambda _: "whsec_AAAA",
                              self.clock)
         self.hooks, self.account = hooks, await AccountRepository(db).ensure("ann", 1.0)

@@ -11,7 +11,7 @@ import structlog
 
 from server.jobs.clock import Clock
 from server.jobs.folders import Folders
-from server.jobs.janitor import Janitor
+from server.jobs.janitor import Janitor, Retention
 from server.jobs.room import DiskRoom
 from server.jobs.uploads import KEPT_SECONDS, Uploads
 from server.jobs.webhooks import SHARES
@@ -33,6 +33,7 @@ from tests.store.conftest import PLAN, new_job
 BROKEN, TAKEN = Attempt(1.0, 0.1, 500, "HTTP 500"), Attempt(1.0, 0.1, 200, None)
 HOURS = 2.0
 DAYS = 30.0
+WEEK = 7.0  # days
 NOW = 1_000_000.0
 ONE = PLAN[:1]
 
@@ -57,8 +58,9 @@ def play(tmp_path: Path):
             async with Database(tmp_path / "t.db") as db:
                 jobs, tickets = JobRepository(db), UploadRepository(db)
                 uploads = Uploads(tickets, folders, DiskRoom(jobs.rooms, folders, 0))
-                janitor = Janitor(jobs, folders, uploads, WebhookRepository(db), HOURS,
-                                  lambda: {"arriving"}, Clock(ClockRepository(db)), DAYS)
+                janitor = Janitor(jobs, folders, uploads, WebhookRepository(db),
+                                  Retention(3600 * HOURS, 86400 * DAYS, 86400 * WEEK),
+                                  lambda: {"arriving"}, Clock(ClockRepository(db)), db.sizes)
                 account = await AccountRepository(db).ensure("ann", 1.0)
                 await test(World(folders, jobs, uploads, tickets, CreditRepository(db),
                                  WebhookRepository(db), janitor, account))
@@ -207,5 +209,31 @@ def test_a_job_that_its_owner_removes_is_told_of_all_the_same(play) -> None:
         await world.jobs.expire("j", later)
         await world.janitor.sweep(later + 1)
         assert len(await world.hooks.due(later + 2, SHARES)) == 1
+
+    play(test)
+
+
+def test_what_goes_is_reported_with_what_the_database_takes(play) -> None:
+    """And a delivery that is over goes in its own time, while its job stays."""
+    async def test(world: World) -> None:
+        await world.jobs.create(new_job("told", NOW, ONE, api="stemsplit", account_id=world.account,
+                                        callback_url="https://a.example"))
+        (world.folders.outputs / "told").mkdir()
+        (world.folders.outputs / "nobodys").mkdir()
+        stage = (await world.jobs.stages.claim("audio", "b/1", NOW)).stage
+        await world.jobs.stages.finish(stage, {}, {}, NOW)
+        (delivery,) = await world.hooks.due(NOW, SHARES)
+        await world.hooks.delivered(delivery, Attempt(NOW, 0.1, 200, None), NOW)
+        week = NOW + 86400 * WEEK
+        with structlog.testing.capture_logs() as lines:
+            for now in (NOW, NOW + 1, week, week + 1, week + 2):
+                await world.janitor.sweep(now)
+        swept = [line for line in lines if line["event"] == "swept"]
+        counted = {"leftovers", "uploads", "expired", "pipeline_jobs", "stemsplit_jobs", "answers",
+                   "deliveries"}
+        assert [{key: line[key] for key in line.keys() & counted} for line in swept] == [
+            {"leftovers": 1}, {"expired": 1}, {"deliveries": 1}]
+        assert all(line["database_bytes"] > line["database_free_bytes"] >= 0 for line in swept)
+        assert (await world.jobs.get("told")).state == "expired"
 
     play(test)

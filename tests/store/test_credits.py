@@ -149,7 +149,7 @@ def test_a_late_stage_holds_nothing_up(open_store) -> None:
             second = await jobs.stages.claim("audio", "b/2", 1.0)
             assert second.job.id == "b", "late ones come last"
             late = await jobs.stages.claim("audio", "b/3", 1.0)
-            assert await jobs.unfinished_ids() == {"a", "b"}, "its scratch is needed still"
+            assert await jobs.unfinished_ids("ab") == {"a", "b"}, "its scratch is needed still"
             assert await jobs.stages.finish(late.stage, {"bpm": 120.0}, {}, 3.0) == (False, True)
             assert (await jobs.get("a")).completed_at == 2.0
 

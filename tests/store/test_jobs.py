@@ -198,8 +198,8 @@ def test_expiry(open_store) -> None:
                 await jobs.expire(job_id, 60.0)
             assert await jobs.due(50.0) == []
             assert (await jobs.get("old")).state == "expired"
-            assert await jobs.live_ids() == {"new", "running"}
-            assert await jobs.unfinished_ids() == {"running"}
+            assert await jobs.live_ids({"old", "new", "running", "never"}) == {"new", "running"}
+            assert await jobs.unfinished_ids({"old", "new", "running"}) == {"running"}
             await jobs.forget(50.0)
             assert await jobs.get("old") is None
 

@@ -1,0 +1,1 @@
+"""The store with a million jobs beside an empty one: `python -m loadtests.store`."""
