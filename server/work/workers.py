@@ -11,7 +11,8 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from heapq import heappop, heappush
 from itertools import count
@@ -23,7 +24,16 @@ import structlog
 
 from server.errors import WorkerGone, WorkerLost
 from server.work.channel import HEADER, pack, to_error
-from server.work.messages import Cancel, Failed, FromWorker, Hello, Progress, Result, Task
+from server.work.messages import (
+    Cancel,
+    Failed,
+    FromWorker,
+    Hello,
+    Progress,
+    Report,
+    Result,
+    Task,
+)
 
 log = structlog.get_logger()
 LONGEST_MESSAGE = 1 << 20  # bytes; messages carry names and numbers
@@ -48,6 +58,8 @@ class Worker:
         self.calls: dict[str, Call] = {}
         self.reserved: set[Slot] = set()
         self.last_sign = time.monotonic()
+        self.stalled = False
+        self.report = Report()  # the last one
         self._writer = writer
 
     @property
@@ -69,7 +81,7 @@ class Worker:
     def take(self, message: FromWorker) -> bool:
         """Books a message from the worker; True when it ends a task."""
         self.last_sign = time.monotonic()
-        if isinstance(message, Hello) or (call := self.calls.get(message.id)) is None:
+        if isinstance(message, Hello | Report) or (call := self.calls.get(message.id)) is None:
             return False
         if isinstance(message, Progress) and call.watch is not None and not call.future.done():
             call.watch(message.done)
@@ -160,9 +172,17 @@ class Waiting(NamedTuple):
 
 
 class Workers:
-    """All connected workers, by pool."""
+    """All connected workers, by pool.
+
+    Attributes:
+        segments, forwards: what all of them have put through their models so far.
+        losses: how many workers ended, by pool and reason: `died`, or `stalled` and were killed.
+    """
 
     def __init__(self, stall_seconds: float) -> None:
+        self.segments = 0
+        self.forwards = 0
+        self.losses: Counter[tuple[str, str]] = Counter()
         self._stall_seconds = stall_seconds
         self._workers: list[Worker] = []
         self._waiting: dict[str, list[Waiting]] = {}  # heaps
@@ -178,6 +198,10 @@ class Workers:
     def ready(self, pool: str) -> bool:
         """Whether a worker of this pool is connected."""
         return any(worker.hello.pool == pool for worker in self._workers)
+
+    def all(self) -> Sequence[Worker]:
+        """The connected workers of all pools."""
+        return self._workers
 
     def describe(self) -> list[dict[str, Any]]:
         """Name, pool, device and load of every worker, for people."""
@@ -261,10 +285,14 @@ class Workers:
             log.info("worker connected", worker=hello.worker, pid=worker.pid, device=hello.device)
             self.changed()
             while True:
-                if worker.take(await self._receive(reader)):
+                message = await self._receive(reader)
+                if isinstance(message, Report):
+                    self._note(worker, message)
+                if worker.take(message):
                     self.changed()
         except (asyncio.IncompleteReadError, ConnectionError, msgspec.DecodeError) as error:
             if worker is not None:
+                self.losses[worker.hello.pool, "stalled" if worker.stalled else "died"] += 1
                 log.warning("worker lost", worker=worker.hello.worker, pid=worker.pid,
                             tasks=len(worker.calls), reason=type(error).__name__)
         except asyncio.CancelledError:
@@ -276,6 +304,11 @@ class Workers:
                 worker.lost()
                 self.changed()
             writer.close()
+
+    def _note(self, worker: Worker, report: Report) -> None:
+        worker.report = report
+        self.segments += report.segments
+        self.forwards += report.forwards
 
     async def _receive(self, reader: asyncio.StreamReader) -> FromWorker:
         (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
@@ -294,6 +327,7 @@ class Workers:
                 if worker.calls and silent > patience:
                     log.error("worker stalled: killing it", worker=worker.hello.worker,
                               pid=worker.pid, silent_s=round(silent, 1))
+                    worker.stalled = True
                     worker.kill()
 
 
