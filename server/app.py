@@ -46,8 +46,9 @@ from server.jobs.split import SplitService
 from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Sender, Webhooks
 from server.logs import set_up_logs
+from server.metrics import Metrics
 from server.net import Guard, GuardedClient
-from server.work.pools import Host, HttpSide, PoolPlan
+from server.work.pools import Host, HttpSide, PoolPlan, worker_name
 from server.work.workers import Workers
 from store import (
     AccountRepository,
@@ -55,6 +56,7 @@ from store import (
     CreditRepository,
     Database,
     DeliveryRepository,
+    HappeningRepository,
     JobRepository,
     UploadRepository,
     WebhookRepository,
@@ -111,6 +113,12 @@ def pool_plans(config: Config) -> list[PoolPlan]:
     ]
 
 
+def seats(config: Config) -> list[tuple[str, str]]:
+    """Pool and name of every worker that there should be."""
+    return [(plan.name, worker_name(plan, number))
+            for plan in pool_plans(config) for number in range(len(plan.devices))]
+
+
 def banner(config: Config, plans: list[PoolPlan]) -> str:
     """What a person wants to see when the server starts."""
     lines = [f"stembox {__version__}  http://{config.server.host}:{config.server.port}"]
@@ -163,6 +171,7 @@ class Application:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(Database(config.data_dir / "stembox.db"))
             components = Components(config, database)
+            await components.happenings.begin()
             await components.requeue_orphans()
             self._http = components.http
             await stack.enter_async_context(components.workers.listening(self._socket))
@@ -223,7 +232,9 @@ class Components:
             Outlooks(jobs, listening, config.jobs.retention_hours),
             Renders(config, jobs, folders, self.workers, rooms),
         )
-        self.http = create_app(config, service, services, signer)
+        self.happenings = HappeningRepository(database)
+        self._metrics = Metrics(self.happenings, self.workers, seats(config), folders.places)
+        self.http = create_app(config, service, services, signer, self._metrics)
 
     async def requeue_orphans(self) -> None:
         """Puts what an earlier run of the server held back into the queue."""
@@ -237,7 +248,7 @@ class Components:
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """What runs as long as the process."""
         return [self.dispatcher.run(), self._fetcher.run(), self._sender.run(),
-                self._janitor.run(), self._clock.run()]  # fmt: skip
+                self._janitor.run(), self._clock.run(), self._metrics.run()]  # fmt: skip
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

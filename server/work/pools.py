@@ -51,6 +51,11 @@ class PoolPlan(Struct, frozen=True):
     devices: tuple[str, ...]
 
 
+def worker_name(plan: PoolPlan, number: int) -> str:
+    """How the pool's worker of that number is called."""
+    return f"{plan.name}-{number}"
+
+
 class HttpSide(Struct, frozen=True):
     """What the API process runs: our ASGI app, the protocol of its connections, and the socket
     on which it awaits the workers."""
@@ -130,7 +135,7 @@ class WorkerAPI(litserve.LitAPI):
             signal.signal(name, signal.SIG_IGN)
         os.nice(NICE)  # requests are answered first: they are short, and somebody waits
         number = int(os.environ["LITSERVE_WORKER_ID"])
-        self.worker_name = f"{self.plan.name}-{number}"
+        self.worker_name = worker_name(self.plan, number)
         set_up_logs(self.config.log, worker=self.worker_name)
         started = time.monotonic()
         self.work = pkgutil.resolve_name(self.plan.work)(self.config, self.plan.devices[number])
@@ -275,7 +280,7 @@ class Host(litserve.LitServer):
         if index >= len(self._seats):
             return "api"
         api, number = self._seats[index]
-        return f"{api.plan.name}-{number}"
+        return worker_name(api.plan, number)
 
     @property
     def _seats(self) -> list[tuple[WorkerAPI, int]]:
