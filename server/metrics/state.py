@@ -41,7 +41,7 @@ class StateCollector(Collector):
         yield from self._work()
         yield from self._pools()
         yield from self._memory()
-        yield self._disks()
+        yield from self._disks()
 
     def _queue(self) -> Iterator[Metric]:
         standing = self.standing
@@ -111,9 +111,13 @@ class StateCollector(Collector):
         yield memory
         yield models
 
-    def _disks(self) -> Metric:
-        disks = GaugeMetricFamily(
+    def _disks(self) -> Iterator[Metric]:
+        free = GaugeMetricFamily(
             "stembox_disk_free_bytes", "Room that is left where these files go.", labels=["place"])
+        size = GaugeMetricFamily(
+            "stembox_disk_size_bytes", "All the room that there is.", labels=["place"])
         for place, folder in self._places.items():
-            disks.add_metric([place], shutil.disk_usage(folder).free)
-        return disks
+            usage = shutil.disk_usage(folder)
+            free.add_metric([place], usage.free)
+            size.add_metric([place], usage.total)
+        yield from (free, size)
