@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import DownloadCut, Json
-from server.api.limits import RateLimit
+from server.api.limits import RateLimit, standard_headers
 from server.api.listening import WINDOW_HEADERS
 from server.api.metrics import Figures, route_of
 from server.api.signing import BASE
@@ -24,7 +24,7 @@ from server.logs import AccessLog
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 EXPOSED: Final = (*WINDOW_HEADERS, "Content-Disposition", "Content-Range", "ETag",
-                  "Retry-After", "X-API-Version",
+                  "RateLimit", "RateLimit-Policy", "Retry-After", "X-API-Version",
                   "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
                   "X-Request-Id")
 VERSION: Final = API_VERSION.encode()
@@ -63,6 +63,7 @@ class AddressLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] != "/health":
             verdict = self._limit.count((scope.get("client") or ("",))[0], time.monotonic())
+            send = _with_headers(send, standard_headers("address", verdict))
             if not verdict.allowed:
                 sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
                 headers = {"Retry-After": str(verdict.wait)}
@@ -168,6 +169,17 @@ class _Answer:
             "ms": round(self.seconds * 1000, 1),
             "bytes": self.bytes,
         }
+
+
+def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
+    """`send`, but the answer has these headers as well."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        await send(message)
+
+    return sending
 
 
 def _is_opened_by_key(scope: Scope) -> bool:
