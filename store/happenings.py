@@ -11,6 +11,7 @@ from store.connection import Database
 from store.statements import load
 
 SQL = load("happenings")
+STANDING = load("standing")
 
 
 class Happening(Struct, frozen=True):
@@ -72,11 +73,11 @@ def _take(db: sqlite3.Connection) -> list[Happening]:
 
 
 def _standing(db: sqlite3.Connection) -> Standing:
-    rows = db.execute(SQL["count_stages"]).fetchall()
-    oldest = db.execute(SQL["select_oldest"]).fetchone()
+    rows = db.execute(STANDING["count_stages"]).fetchall()
+    oldest = db.execute(STANDING["select_oldest"]).fetchone()
     return Standing(
         waiting={row["name"]: row["jobs"] for row in rows if row["state"] == "pending"},
         running={row["name"]: row["jobs"] for row in rows if row["state"] == "processing"},
         oldest=None if oldest is None else oldest["created_at"],
-        deliveries=db.execute(SQL["count_deliveries"]).fetchone()[0],
+        deliveries=db.execute(STANDING["count_deliveries"]).fetchone()[0],
     )

@@ -69,7 +69,7 @@ def kind_of(stage: str) -> str:
 
 # Every kind of stage, in the order of the work.
 KINDS: tuple[str, ...] = tuple(
-    dict.fromkeys(kind_of(stage.name) for stage in (*split_plan(("",), False), *PIPELINE))
+    dict.fromkeys(kind_of(stage.name) for stage in (*split_plan(("",), False, True), *PIPELINE))
 )
 
 

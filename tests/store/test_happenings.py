@@ -16,11 +16,12 @@ from store import (
     StagePlan,
 )
 from store.deliveries import Attempt
-from store.happenings import SQL
-from store.webhooks import FailedDelivery, Webhook, WebhookRepository
+from store.happenings import STANDING
+from store.webhooks import FailedDelivery, Shares, Webhook, WebhookRepository
 from tests.store.conftest import PLAN, new_job
 
 OPTIONS = '{"model": "m"}'
+SHARES = Shares(9, 9, 9, 9)
 TRIED = Attempt(5.0, 0.1, 200, None)
 
 
@@ -113,7 +114,7 @@ def test_credits_and_deliveries(open_store) -> None:
             await work(jobs, "audio", 2.0, 3.0)
             assert (await happenings.standing()).deliveries == 1
             for next_at in (6.0, None):
-                (delivery,) = await hooks.due(7.0, 9, 9)
+                (delivery,) = await hooks.due(7.0, SHARES)
                 failure = FailedDelivery("HTTP 500", next_at, False, 20)
                 await hooks.missed(delivery, Attempt(5.0, 0.1, 500, "HTTP 500"), failure, 5.0)
             found = await happenings.take()
@@ -132,7 +133,7 @@ def test_a_delivery_that_arrives_is_counted_once(open_store) -> None:
             await happenings.begin()
             await jobs.create(new_job("a", 1.0, PLAN[:1], callback_url="http://own"))
             await work(jobs, "audio", 2.0, 3.0)
-            (delivery,) = await hooks.due(7.0, 9, 9)
+            (delivery,) = await hooks.due(7.0, SHARES)
             await hooks.delivered(delivery, TRIED, 8.0)
             assert seen(await happenings.take(), "delivery") == [
                 ("delivery", "delivered", "", 0.0, 0)]
@@ -174,7 +175,7 @@ def test_counting_begins_with_open_stages_however_many_jobs_there_were(tmp_path:
     async def main() -> None:
         async with Database(tmp_path / "t.db") as db:
             def plan(connection: sqlite3.Connection, name: str) -> list[str]:
-                rows = connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}").fetchall()
+                rows = connection.execute(f"EXPLAIN QUERY PLAN {STANDING[name]}").fetchall()
                 return [row["detail"] for row in rows]
 
             for name, index in (("count_stages", "stages_waiting"),
