@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.deploy.monitoring import DASHBOARD, DEPLOY, PROMETHEUS, panels, promtool, queries
+from tests.deploy.monitoring import DASHBOARD, PROMETHEUS, panels, promtool, queries
 
 
 def test_rules_are_rules() -> None:
@@ -65,12 +65,3 @@ def test_panels_lie_side_by_side_and_none_is_twice() -> None:
         assert not cells & taken, panel["title"]
         taken |= cells
     assert all(panel["datasource"]["uid"] == "${datasource}" for panel in panels())
-
-
-def test_what_grafana_is_given_is_where_it_looks() -> None:
-    provider = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/stembox.yml").read_text())
-    source = yaml.safe_load(
-        (DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text()
-    )
-    assert provider["providers"][0]["options"]["path"] == "/var/lib/grafana/dashboards"
-    assert source["datasources"][0]["type"] == "prometheus"
