@@ -1,7 +1,7 @@
-"""What a scrape of `/metrics` costs, by the length of the queue; and what counting a request costs.
+"""What a scrape of `/metrics` costs, by the length of the queue; what counting a request costs.
 
-`python -m loadtests.metrics_bench` prints both. The registry is the server's own, over a database of
-its own, with a series for every route and with as many jobs in the queue as each row says.
+`python -m loadtests.metrics_bench` prints both. The registry is the server's own, over a database
+of its own, with a series for every route and with as many jobs in the queue as each row says.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ def fill(metrics: Metrics) -> None:
 
 
 async def scrapes(folder: Path, queue: int) -> tuple[list[float], list[float], int]:
-    """Milliseconds of each scrape: by the clock, and of this process's processors; and its bytes."""
+    """Milliseconds of each scrape, by the clock and of this process's cores; and its bytes."""
     async with Database(folder / f"{queue}.db") as database:
         jobs, happenings = JobRepository(database), HappeningRepository(database)
         await queued(jobs, queue)
