@@ -46,8 +46,10 @@ class RequestFigures:
         series = self._known.get(key) or self._begin(key)
         series.requests.inc()
         series.seconds.observe(seconds)
-        series.received.inc(received)
-        series.sent.inc(sent)
+        if received:
+            series.received.inc(received)
+        if sent:
+            series.sent.inc(sent)
 
     def _begin(self, key: tuple[str, str, int]) -> _Series:
         route, method, status = key
