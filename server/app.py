@@ -46,6 +46,7 @@ from server.jobs.split import SplitService
 from server.jobs.uploads import Uploads
 from server.jobs.webhooks import Sender, Webhooks
 from server.logs import set_up_logs
+from server.metrics import Metrics
 from server.net import Guard, GuardedClient
 from server.pool_plans import pool_plans
 from server.work.board import Board
@@ -57,6 +58,7 @@ from store import (
     CreditRepository,
     Database,
     DeliveryRepository,
+    HappeningRepository,
     JobRepository,
     UploadRepository,
     WebhookRepository,
@@ -159,6 +161,7 @@ class Application:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(Database(config.data_dir / "stembox.db"))
             components = Components(config, database, self._board)
+            await components.happenings.begin()
             await components.requeue_orphans()
             self._http = components.http
             await stack.enter_async_context(components.workers.listening(self._socket))
@@ -226,7 +229,9 @@ class Components:
             Outlooks(jobs, listening, config.jobs.retention_hours),
             Renders(config, jobs, folders, self.workers, rooms), self.health,
         )
-        self.http = create_app(config, service, services, signer)
+        self.happenings = HappeningRepository(database)
+        self._metrics = Metrics(self.happenings, self.workers, board.workers, folders.places)
+        self.http = create_app(config, service, services, signer, self._metrics)
 
     async def requeue_orphans(self) -> None:
         """Puts what an earlier run of the server held back into the queue."""
@@ -244,7 +249,7 @@ class Components:
         return {"dispatcher": self.dispatcher.run(), "fetcher": self._fetcher.run(),
                 "sender": self._sender.run(), "janitor": self._janitor.run(),
                 "clock": self._clock.run(), "health": self.health.run(),
-                "heartbeat": self._beat()}  # fmt: skip
+                "metrics": self._metrics.run(), "heartbeat": self._beat()}  # fmt: skip
 
     async def _beat(self) -> None:
         """Signs the board for as long as the whole process is well."""

@@ -5,7 +5,7 @@ Unknown keys and bad values stop the start with their name and what is allowed.
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -136,6 +136,12 @@ class Studio(Section, frozen=True):
     enabled: bool
 
 
+class Metrics(Section, frozen=True):
+    enabled: bool
+    token: Annotated[str, Meta(pattern=r"^$|^[!-~]{16,}$")]
+    allow_networks: list[str]
+
+
 class Log(Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["auto", "console", "json"]
@@ -154,6 +160,7 @@ class Config(Section, frozen=True):
     jobs: Jobs
     fetch: Fetch
     studio: Studio
+    metrics: Metrics
     log: Log
 
     @property
@@ -216,7 +223,8 @@ def load(
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error)) from None
     _check_address(config)
-    _check_proxies(config)
+    _check_networks(config.server.trusted_proxies, "server.trusted_proxies")
+    _check_networks(config.metrics.allow_networks, "metrics.allow_networks")
     return config
 
 
@@ -277,9 +285,9 @@ def _check_address(config: Config) -> None:
         )
 
 
-def _check_proxies(config: Config) -> None:
-    for text in config.server.trusted_proxies:
+def _check_networks(texts: Sequence[str], name: str) -> None:
+    for text in texts:
         try:
             ip_network(text, strict=False)
         except ValueError as error:
-            raise ConfigError(f"settings: server.trusted_proxies: {error}") from None
+            raise ConfigError(f"settings: {name}: {error}") from None

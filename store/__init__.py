@@ -9,6 +9,7 @@ from store.clock import ClockRepository
 from store.connection import Database, DatabaseError
 from store.credits import CreditRepository, Entry, InsufficientCredits
 from store.deliveries import DeliveryRepository
+from store.happenings import Happening, HappeningRepository, Standing
 from store.idempotency import AnsweredBefore, IdempotencyRecord
 from store.jobs import JobRepository
 from store.records import Claim, Job, NewJob, Room, Stage, StagePlan, Track
@@ -20,8 +21,9 @@ from store.webhooks import WebhookRepository
 
 __all__ = [
     "FETCH", "AccountRepository", "AnsweredBefore", "Claim", "ClockRepository", "CreditRepository",
-    "Database", "DatabaseError", "DeliveryRepository", "Entry", "FileSizes", "IdempotencyRecord",
-    "InsufficientCredits", "Job", "JobRepository", "LeaseLost", "NewJob", "Room", "RoomRepository",
-    "Stage", "StagePlan", "StageRepository", "Track", "Unfinished", "UploadRepository",
+    "Database", "DatabaseError", "DeliveryRepository", "Entry", "FileSizes", "Happening",
+    "HappeningRepository", "IdempotencyRecord", "InsufficientCredits", "Job", "JobRepository",
+    "LeaseLost", "NewJob", "Room", "RoomRepository", "Stage", "StagePlan", "StageRepository",
+    "Standing", "Track", "Unfinished", "UploadRepository",
     "WebhookRepository",
 ]

@@ -1,4 +1,4 @@
-"""Two SQLite connections on one file: one writer, one reader, each on its own thread.
+"""SQLite connections on one file, each on its own thread: a writer, a reader, and one that counts.
 
 A transaction is one function that runs whole on the writer's thread, so a cancelled task can
 never leave one open. Writes that arrive together share one commit, and so one fsync; reads that
@@ -34,6 +34,7 @@ PRAGMAS: dict[str, tuple[str, object]] = {
     "busy_timeout": ("10000", 10000),
     "secure_delete": ("FAST", 2),  # what was replaced in a page is overwritten with it
     "cache_size": ("-32768", -32768),  # KiB: the inner pages of gigabytes
+    "temp_store": ("MEMORY", 2),  # a full /tmp is no reason for a transaction to fail
 }
 
 
@@ -59,7 +60,7 @@ class Database:
     `version` is another number after every change, before anybody is told of it: what was read
     under the same version is still true.
 
-    Functions given to `read` and `write` take the `sqlite3.Connection` first.
+    Functions given to `read`, `watch` and `write` take the `sqlite3.Connection` first.
 
     log_limit: bytes of the write-ahead log from which on it is cut.
     """
@@ -77,13 +78,16 @@ class Database:
             self._connection, self._changes = writer, writer.total_changes
             reader = await stack.enter_async_context(_connect(self.path))
             await _call(reader, _forbid_writes)
+            watcher = await stack.enter_async_context(_connect(self.path))
+            await _call(watcher, _forbid_writes)
             self._writer = Batches(writer, partial(_commit_and_trim, self._log), self._changed)
             self._reader = Batches(reader, _read_all)
+            self._watcher = Batches(watcher, _read_all)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for batches in (self._writer, self._reader):
+        for batches in (self._writer, self._reader, self._watcher):
             await batches.finish()
         await self._stack.aclose()
 
@@ -100,6 +104,10 @@ class Database:
         """Runs `function(connection, *args)` on the reader's thread."""
         return await self._reader.run(function, args)
 
+    async def watch(self, function: Callable[..., T], *args: Any) -> T:
+        """As `read`, for what may take long: no other reader waits for it."""
+        return await self._watcher.run(function, args)
+
     async def write(self, function: Callable[..., T], *args: Any) -> T:
         """Runs `function(connection, *args)` as one transaction; returns once it is on disk.
 
@@ -108,7 +116,6 @@ class Database:
         is an OSError (ERRNOS).
         """
         return await self._writer.run(function, args)
-
 
     async def check(self) -> None:
         """Commits something that changes nothing. Raises where the database refuses that."""

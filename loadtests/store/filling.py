@@ -13,7 +13,7 @@ from store.migrations import available, migrate
 NOW: Final = 1_800_000_000.0  # unix seconds: when the database ends
 DAY: Final = 86400.0
 HISTORY: Final = 90 * DAY  # over which the finished jobs are spread
-BEFORE_INDEXES: Final = 10  # the schema that the rows go into
+BEFORE_INDEXES: Final = 12  # the schema that the rows go into
 ACCOUNTS: Final = 50  # beside the big one
 BIG: Final = "acme"  # has every second job
 ROOMS: Final = 1 << 20  # KiB of memory that SQLite may take

@@ -12,6 +12,7 @@ from server.api.answers import HANDLERS
 from server.api.auth import PipelineGuard
 from server.api.http import AddressLimit, with_middlewares
 from server.api.limits import RateLimit
+from server.api.metrics import NO_ROUTE, Figures, MetricsRoute
 from server.api.pipeline import Pipeline
 from server.api.ports import JobService, Services
 from server.api.proxies import TrustedProxies
@@ -24,22 +25,31 @@ from server.studio import routes as studio_routes
 __all__ = ["create_app"]
 
 
-def create_app(config: Config, jobs: JobService, services: Services, signer: Signer) -> ASGIApp:
-    """The app: both APIs, their documents and the middlewares. It has no lifespan."""
+def create_app(
+    config: Config, jobs: JobService, services: Services, signer: Signer,
+    figures: Figures | None = None,
+) -> ASGIApp:  # fmt: skip
+    """The app: both APIs, their documents and the middlewares. It has no lifespan.
+
+    figures: counts requests, and is shown at `/metrics`, unless the settings say no.
+    """
     keys = RateLimit(config.limits.requests_per_minute)
     guard = PipelineGuard(config.pipeline.auth, services.accounts, keys)
     uploading = SharedPlaces(config.limits.max_uploads, "uploads are on their way in")
     pipeline = Pipeline(config, jobs, guard, services, uploading)
     limit = config.pipeline.requests_per_minute
     page = studio_routes() if config.studio.enabled else []
+    metrics = []
+    if figures is not None and config.metrics.enabled:
+        metrics = [MetricsRoute(config.metrics, services.accounts, figures).route()]
     own = Starlette(
-        routes=[*pipeline.routes(), openapi.route(), *page],
+        routes=[*pipeline.routes(), openapi.route(), *metrics, *page],
         exception_handlers=HANDLERS,
         middleware=[Middleware(AddressLimit, limit=limit)] if limit else [],
     )
     own.router.redirect_slashes = False  # a redirect is no answer that the contract has
     app = by_path(v1.create_app(config, services, signer, keys, uploading), own)
-    app = with_middlewares(app, config.server.cors_origins)
+    app = with_middlewares(app, config.server.cors_origins, figures)
     proxies = parse_networks(config.server.trusted_proxies, "server.trusted_proxies")
     return TrustedProxies(app, proxies) if proxies else app
 
@@ -53,7 +63,12 @@ def by_path(below: ASGIApp, rest: ASGIApp) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         if path == BASE or path.startswith(f"{BASE}/"):
-            await below({**scope, "root_path": scope.get("root_path", "") + BASE}, receive, send)
+            inner = {**scope, "root_path": scope.get("root_path", "") + BASE}
+            try:
+                await below(inner, receive, send)
+            finally:
+                route = inner.get("route")
+                scope["found_route"] = BASE + (NO_ROUTE if route is None else route.path)
         else:
             await rest(scope, receive, send)
 

@@ -15,15 +15,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import DownloadCut, Json
-from server.api.limits import RateLimit
+from server.api.limits import RateLimit, standard_headers
 from server.api.listening import WINDOW_HEADERS
+from server.api.metrics import Figures, route_of
 from server.api.signing import BASE
 from server.api.wire import API_VERSION, ErrorAnswer
 from server.logs import AccessLog
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 EXPOSED: Final = (*WINDOW_HEADERS, "Content-Disposition", "Content-Range", "ETag",
-                  "Retry-After", "X-API-Version",
+                  "RateLimit", "RateLimit-Policy", "Retry-After", "X-API-Version",
                   "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
                   "X-Request-Id")
 VERSION: Final = API_VERSION.encode()
@@ -37,8 +38,10 @@ LONGEST_PATH: Final = 200  # characters of it in the access log
 CLIENT_GONE: Final = 499  # in the access log only: nobody was left to answer
 
 
-def with_middlewares(app: ASGIApp, cors_origins: Sequence[str]) -> ASGIApp:
-    """The app behind CORS and `Requests`."""
+def with_middlewares(
+    app: ASGIApp, cors_origins: Sequence[str], figures: Figures | None = None
+) -> ASGIApp:
+    """The app behind CORS and `Requests`, which has `figures` count."""
     return Requests(
         CORSMiddleware(
             app,
@@ -46,7 +49,8 @@ def with_middlewares(app: ASGIApp, cors_origins: Sequence[str]) -> ASGIApp:
             allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
             allow_headers=("*",),
             expose_headers=EXPOSED,
-        )
+        ),
+        figures,
     )
 
 
@@ -60,6 +64,7 @@ class AddressLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in HEALTH:
             verdict = self._limit.count((scope.get("client") or ("",))[0], time.monotonic())
+            send = _with_headers(send, standard_headers("address", verdict))
             if not verdict.allowed:
                 sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
                 headers = {"Retry-After": str(verdict.wait)}
@@ -74,8 +79,9 @@ class Requests:
     It must be outermost: what escapes the app ends here, as a 500 and a traceback in the log.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, figures: Figures | None = None) -> None:
         self._app = app
+        self._figures = figures
         self._log = structlog.get_logger("server.access")
         self._write = AccessLog()
 
@@ -83,11 +89,11 @@ class Requests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send, _request_id(scope), _is_opened_by_key(scope))
+        answer = _Answer(receive, send, _request_id(scope), _is_opened_by_key(scope))
         # Never unbound: each request runs in its own task, whose context ends with it.
         structlog.contextvars.bind_contextvars(request_id=answer.request_id)
         try:
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, answer.receive, answer.send)
         except DownloadCut as error:
             self._log.warning("download cut short", reason=str(error))
         except Exception:
@@ -95,7 +101,7 @@ class Requests:
             self._log.exception("request crashed")
             if not answer.status:
                 sorry = Json(ErrorAnswer("Internal server error"), 500)
-                await sorry(scope, receive, answer.send)
+                await sorry(scope, answer.receive, answer.send)
         finally:
             level = "debug" if scope["path"] in HEALTH else "info"
             # Without the query, which may sign; decoded, a path may hold line breaks.
@@ -103,19 +109,38 @@ class Requests:
             client = (scope.get("client") or ("",))[0]
             self._write(level, "request", method=scope["method"], path=path, client=client,
                         **answer.figures())  # fmt: skip
+            if self._figures is not None:
+                self._figures.answered(
+                    route_of(scope), scope["method"], answer.status or CLIENT_GONE,
+                    answer.seconds, answer.received, answer.bytes,
+                )  # fmt: skip
 
 
 class _Answer:
-    """One answer on its way out: adds the headers, counts the bytes."""
+    """One answer on its way out: adds the headers, counts the bytes, those of the request too."""
 
-    def __init__(self, send: Send, request_id: str, opened_by_key: bool) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, request_id: str, opened_by_key: bool
+    ) -> None:
+        self._receive = receive
         self._send = send
         self._opened_by_key = opened_by_key
         self._began = time.perf_counter()
         self.request_id = request_id
         self.status = 0
         self.bytes = 0
+        self.received = 0
         self.sentence: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Since the request's head was here."""
+        return time.perf_counter() - self._began
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.received += len(message.get("body", b""))
+        return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -142,9 +167,20 @@ class _Answer:
         told = {} if self.sentence is None else {"answer": self.sentence}
         return told | {
             "status": self.status or CLIENT_GONE,
-            "ms": round((time.perf_counter() - self._began) * 1000, 1),
+            "ms": round(self.seconds * 1000, 1),
             "bytes": self.bytes,
         }
+
+
+def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
+    """`send`, but the answer has these headers as well."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        await send(message)
+
+    return sending
 
 
 def _is_opened_by_key(scope: Scope) -> bool:

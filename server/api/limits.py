@@ -18,6 +18,19 @@ class Verdict(NamedTuple):
     wait: int
 
 
+def standard_headers(policy: str, verdict: Verdict) -> list[tuple[bytes, bytes]]:
+    """`RateLimit-Policy` and `RateLimit`: how many requests in which time, what is left, and for
+    how many seconds. Source: draft-ietf-httpapi-ratelimit-headers-10 (structured fields, RFC 9651).
+
+    policy: names the limit, in letters.
+    """
+    name = policy.encode()
+    return [
+        (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (name, verdict.limit, WINDOW)),
+        (b"ratelimit", b'"%s";r=%d;t=%d' % (name, verdict.remaining, verdict.wait)),
+    ]
+
+
 class RateLimit:
     """`limit` requests in a window for each caller, unless he has a limit of his own."""
 

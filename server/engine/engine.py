@@ -101,10 +101,13 @@ class Engine:
 
     Attributes:
         max_batch: bounds the segments of one forward; halved when the card has too little memory.
+        segments, forwards: how much has gone through the models so far.
     """
 
     def __init__(self, max_batch: int, device: torch.device | str = "cpu") -> None:
         self.max_batch = max_batch
+        self.segments = 0
+        self.forwards = 0
         self._transfers = Transfers(torch.device(device))
         self._songs: list[Song] = []
         self._flights: deque[Flight] = deque()
@@ -225,7 +228,10 @@ class Engine:
         mix = self._transfers.to_device(batch).transpose(1, 2).contiguous()
         sound = torch.isfinite(mix).all(2).all(1)
         mix = torch.where(sound[:, None, None], mix, 0)
-        return first.model(mix, first.members), mix, sound
+        answer = first.model(mix, first.members)
+        self.segments += len(batch)
+        self.forwards += 1
+        return answer, mix, sound
 
     def _land(self, flight: Flight) -> Iterator[tuple[Song, Exception | None]]:
         arrived = flight.arrival.wait()

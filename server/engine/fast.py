@@ -55,6 +55,12 @@ class Precision(NamedTuple):
     convolutions: torch.dtype = torch.float32
     tokens: torch.dtype = torch.float32
 
+    @property
+    def label(self) -> str:
+        """For people: `float32`, or `float32/int8` where the two differ."""
+        names = [str(kind).removeprefix("torch.") for kind in self]
+        return names[0] if names[0] == names[1] else "/".join(names)
+
 
 FULL = Precision()
 

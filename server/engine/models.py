@@ -29,6 +29,8 @@ class Separator:
         sources: names of the stems, in order.
         segment: samples of one segment.
         reduced: whether it computes in less than float32.
+        precision: what it computes in, for people: `float32`, or `float32/int8` where linear
+            layers differ.
         models: (model, weights over the outputs) of every member of the bag.
     """
 
@@ -59,7 +61,9 @@ class Separator:
             fast = accelerate(model, device, precision, memory)
             self.models.append((fast, weight[None, :, None, None]))
             alive()  # each takes seconds
-        self.reduced = any(getattr(fast, "precision", FULL) != FULL for fast, _ in self.models)
+        kinds = {getattr(fast, "precision", FULL) for fast, _ in self.models}
+        self.reduced = kinds != {FULL}
+        self.precision = "+".join(sorted(kind.label for kind in kinds))
         self._totals = totals[None, :, None, None]
 
     def in_full(self) -> "Separator":

@@ -14,6 +14,7 @@ from server.engine.catalog import ModelFiles, find, serving
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator
+from server.engine.reporting import Reporter
 from server.errors import Cancelled, ModelError
 from server.work.channel import Channel, ChannelClosed, failure
 from server.work.messages import Cancel, Hello, Progress, Result, Started, Task
@@ -33,6 +34,7 @@ class SeparationWorker:
         if self._device.type == "cuda":
             prepare_card(self._device)
         self._engine = Engine(config.separation.batch_on(device), self._device)
+        self._reporter = Reporter(self._engine, self._device)
         # The first job must not pay for the first forward, nor be killed for it.
         model = self._model(serving(config.pipeline.quality, config).name)
         self._step_s = self._warm_up(model)
@@ -47,6 +49,8 @@ class SeparationWorker:
         engine = self._engine
         try:
             while True:
+                # At once before it sleeps: nobody else would tell what it did last.
+                self._reporter.tell(channel, self._models.values(), now=engine.idle)
                 while engine.idle or channel.waiting():
                     self._receive(channel)
                 for song, error in engine.step():

@@ -23,6 +23,7 @@ from server.errors import (
     WorkerLost,
 )
 from server.jobs.folders import PEAKS_FOLDER, Folders, free_percent, full_disk_is_said
+from server.jobs.outcomes import GIVEN_UP
 from server.jobs.places import ScratchPlaces
 from server.jobs.progress_log import ProgressLog
 from server.jobs.room import DiskRoom
@@ -240,7 +241,7 @@ class Attempts:
         attempt = claim.stage.attempt
         if attempt >= self._max_attempts:
             log.error("stage failed for good", reason=reason)
-            await self._fail(claim, f"Processing failed {attempt} times and was given up")
+            await self._fail(claim, f"Processing failed {attempt} times and {GIVEN_UP}")
             return
         log.warning("stage will be tried again", reason=reason)
         await asyncio.sleep(RETRY_PAUSE)

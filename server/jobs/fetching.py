@@ -27,6 +27,7 @@ from server.errors import (
 from server.jobs.folders import Folders
 from server.jobs.intake import Intake
 from server.jobs.orders import Request, with_length
+from server.jobs.outcomes import UNREADABLE
 from server.jobs.plan import SIMULATE
 from server.jobs.simulating import Simulated, simulate
 from server.jobs.sources import Client, Sources, stop_tasks
@@ -146,7 +147,7 @@ class Fetcher:
     async def _try_again(self, claim: Claim, reason: str, charge: bool) -> None:
         """What is the server's own fault passes, or ends after as many attempts as any stage."""
         if charge and claim.stage.attempt >= self._config.jobs.max_attempts:
-            await self._fail(claim, "The source could not be read")
+            await self._fail(claim, UNREADABLE)
             return
         log.warning("the source waits", reason=reason)
         await asyncio.sleep(PAUSE)

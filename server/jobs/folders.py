@@ -59,6 +59,11 @@ class Folders:
             _write_once(self._fast_id, secrets.token_hex().encode())
 
     @property
+    def places(self) -> dict[str, Path]:
+        """What may fill up, by what it is for."""
+        return {"data": self.data_dir} | ({"scratch": self.fast} if self.fast is not None else {})
+
+    @property
     def fast_name(self) -> str:
         """Names what is in the faster place: another one where its files are gone."""
         return "" if self.fast is None else f"{self.fast} {self._fast_id.read_text()}"

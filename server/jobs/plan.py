@@ -62,6 +62,17 @@ class _Decoded(Struct, frozen=True):
     input: Heard | None = None
 
 
+def kind_of(stage: str) -> str:
+    """What kind of stage it is: `encode` of `encode/vocals`."""
+    return stage.partition("/")[0]
+
+
+# Every kind of stage, in the order of the work.
+KINDS: tuple[str, ...] = tuple(
+    dict.fromkeys(kind_of(stage.name) for stage in (*split_plan(("",), False, True), *PIPELINE))
+)
+
+
 class StageView(Struct, frozen=True):
     """One documented stage. Times are unix seconds."""
 

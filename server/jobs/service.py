@@ -17,6 +17,7 @@ from server.engine import catalog
 from server.errors import JobNotFound
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.intake import LIKELY_RATE, Intake
+from server.jobs.outcomes import CANCELLED
 from server.jobs.plan import PIPELINE, StageView, heard_of, shown_stages
 from server.jobs.room import with_room
 from server.jobs.track_files import Checksums, TrackFile
@@ -25,7 +26,6 @@ from server.work.workers import Workers
 from store import Job, JobRepository, NewJob
 
 log = structlog.get_logger()
-CANCELLED = "The job was cancelled"
 
 
 class Upload(Struct, frozen=True):

@@ -21,6 +21,7 @@ from server.jobs.idempotency import ANSWER_HOURS, Idempotency, first_answer
 from server.jobs.intake import Intake
 from server.jobs.keyed import KeyedSemaphore
 from server.jobs.orders import Created, Order, Request, SplitJob, with_length
+from server.jobs.outcomes import CANCELLED
 from server.jobs.plan import heard_of, split_plan
 from server.jobs.room import with_room
 from server.jobs.simulating import check_simulation, simulation
@@ -44,7 +45,6 @@ MOST_FETCHING = 20  # jobs of one account that wait for their sources
 MOST_TESTS = 5  # unfinished test jobs of one account: they cost it nothing
 FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has told
 UNNAMED = "input"  # a file that nobody has named
-CANCELLED = "The job was cancelled"
 
 
 class SplitService:

@@ -31,6 +31,11 @@ class Board:
         """A worker's place among all processes."""
         return self._first[pool] + number
 
+    @property
+    def workers(self) -> list[tuple[str, str]]:
+        """Pool and name of every worker that there should be."""
+        return [(name.rpartition("-")[0], name) for name in self.seats[: self.api]]
+
     def pool_of(self, seat: int) -> str | None:
         """Whose worker it is; None for the API process."""
         return None if seat == self.api else self.seats[seat].rpartition("-")[0]

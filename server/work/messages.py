@@ -106,5 +106,26 @@ class Failed(Struct, frozen=True, tag="failed"):
     message: str
 
 
+class LoadedModel(Struct, frozen=True):
+    """A model in a worker's memory, and what its convolutions and linear layers compute in."""
+
+    name: str
+    precision: str
+
+
+class Report(Struct, frozen=True, kw_only=True, tag="report"):
+    """A worker's figures, now and then: what it did since its last report, and what it holds.
+
+    segments, forwards: of the models, together. free, used: bytes of the card's memory, 0 where
+    there is no card.
+    """
+
+    segments: int = 0
+    forwards: int = 0
+    free: int = 0
+    used: int = 0
+    models: tuple[LoadedModel, ...] = ()
+
+
 ToWorker = Task | Cancel
-FromWorker = Hello | Started | Progress | Result | Failed
+FromWorker = Hello | Started | Progress | Result | Failed | Report

@@ -152,8 +152,8 @@ class WorkerAPI(litserve.LitAPI):
         be_killed_first(EXPENDABLE if self.plan.rights is None else MOST_EXPENDABLE)
         os.nice(NICE)  # requests are answered first: they are short, and somebody waits
         number = int(os.environ["LITSERVE_WORKER_ID"])
-        self.worker_name = f"{self.plan.name}-{number}"
         self.seat = self.board.seat(self.plan.name, number)
+        self.worker_name = self.board.seats[self.seat]
         set_up_logs(self.config.log, self.config.private_folders, worker=self.worker_name)
         started = time.monotonic()
         self.work = pkgutil.resolve_name(self.plan.work)(self.config, self.plan.devices[number])

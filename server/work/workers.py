@@ -11,7 +11,8 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from heapq import heappop, heappush
 from itertools import count
@@ -23,7 +24,16 @@ import structlog
 
 from server.errors import ServerBusy, WorkerGone, WorkerLost
 from server.work.channel import HEADER, pack, to_error
-from server.work.messages import Cancel, Failed, FromWorker, Hello, Progress, Result, Task
+from server.work.messages import (
+    Cancel,
+    Failed,
+    FromWorker,
+    Hello,
+    Progress,
+    Report,
+    Result,
+    Task,
+)
 
 log = structlog.get_logger()
 POOLS = ("separation", "audio", "probe", "measure")
@@ -49,6 +59,8 @@ class Worker:
         self.calls: dict[str, Call] = {}
         self.reserved: set[Slot] = set()
         self.last_sign = time.monotonic()
+        self.stalled = False
+        self.report = Report()  # the last one
         self._writer = writer
 
     @property
@@ -70,7 +82,7 @@ class Worker:
     def take(self, message: FromWorker) -> bool:
         """Books a message from the worker; True when it ends a task."""
         self.last_sign = time.monotonic()
-        if isinstance(message, Hello) or (call := self.calls.get(message.id)) is None:
+        if isinstance(message, Hello | Report) or (call := self.calls.get(message.id)) is None:
             return False
         if isinstance(message, Progress) and call.watch is not None and not call.future.done():
             call.watch(message.done)
@@ -161,12 +173,20 @@ class Waiting(NamedTuple):
 
 
 class Workers:
-    """All connected workers, by pool."""
+    """All connected workers, by pool.
+
+    Attributes:
+        segments, forwards: what all of them have put through their models so far.
+        losses: how many workers ended, by pool and reason: `died`, or `stalled` and were killed.
+    """
 
     def __init__(
         self, stall_seconds: float, pause: Callable[[str], float] = lambda _: 0.0
     ) -> None:
         """pause: seconds until a pool whose workers kept dying is started again; 0: it runs."""
+        self.segments = 0
+        self.forwards = 0
+        self.losses: Counter[tuple[str, str]] = Counter()
         self._stall_seconds = stall_seconds
         self._pause = pause
         self._workers: list[Worker] = []
@@ -188,6 +208,10 @@ class Workers:
         """Raises ServerBusy while no worker of the pool is started, because they kept dying."""
         if pause := self._pause(pool):
             raise ServerBusy(f"The {pool} workers keep dying; others start soon", math.ceil(pause))
+
+    def all(self) -> Sequence[Worker]:
+        """The connected workers of all pools."""
+        return self._workers
 
     def describe(self) -> list[dict[str, Any]]:
         """Name, pool, device and load of every worker, for people."""
@@ -276,10 +300,14 @@ class Workers:
             log.info("worker connected", worker=hello.worker, pid=worker.pid, device=hello.device)
             self.changed()
             while True:
-                if worker.take(await self._receive(reader)):
+                message = await self._receive(reader)
+                if isinstance(message, Report):
+                    self._note(worker, message)
+                if worker.take(message):
                     self.changed()
         except (asyncio.IncompleteReadError, ConnectionError, msgspec.DecodeError) as error:
             if worker is not None:
+                self.losses[worker.hello.pool, "stalled" if worker.stalled else "died"] += 1
                 log.warning("worker lost", worker=worker.hello.worker, pid=worker.pid,
                             tasks=len(worker.calls), reason=type(error).__name__)
         except asyncio.CancelledError:
@@ -291,6 +319,11 @@ class Workers:
                 worker.lost()
                 self.changed()
             writer.close()
+
+    def _note(self, worker: Worker, report: Report) -> None:
+        worker.report = report
+        self.segments += report.segments
+        self.forwards += report.forwards
 
     async def _receive(self, reader: asyncio.StreamReader) -> FromWorker:
         (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
@@ -309,6 +342,7 @@ class Workers:
                 if worker.calls and silent > patience:
                     log.error("worker stalled: killing it", worker=worker.hello.worker,
                               pid=worker.pid, silent_s=round(silent, 1))
+                    worker.stalled = True
                     worker.kill()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,10 @@ def test_nobody_sees_or_sends_what_is_anothers(play) -> None:
             assert error(answer) == (400, "INVALID_REQUEST")
         limits = (await world.http.get("/ledger", headers=ann)).headers
         assert limits["x-ratelimit-limit"] == "1000"
+        assert limits["ratelimit-policy"] == '"key";q=1000;w=60'
+        left, seconds = re.fullmatch(r'"key";r=(\d+);t=(\d+)', limits["ratelimit"]).groups()
+        assert left == limits["x-ratelimit-remaining"]
+        assert seconds == limits["retry-after"]
 
     play(test)
 

@@ -122,6 +122,7 @@ def test_cors_for_all_origins(app: ASGIApp) -> None:
     assert answer.headers["access-control-allow-origin"] == "*"
     exposed = answer.headers["access-control-expose-headers"].split(", ")
     assert {"Content-Disposition", "X-Request-Id", "ETag", "Content-Range"} <= set(exposed)
+    assert {"RateLimit", "RateLimit-Policy"} <= set(exposed)
     preflight = ask(
         app,
         "OPTIONS",

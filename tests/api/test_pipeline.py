@@ -205,4 +205,8 @@ def test_a_limit_by_address(jobs: FakeJobs) -> None:
     assert [a.status_code for a in answers] == [200, 200, 200, 429, 429]
     assert 0 < int(answers[-1].headers["retry-after"]) <= 60
     assert answers[-1].json()["detail"].startswith("Rate limit exceeded")
+    assert {a.headers["ratelimit-policy"] for a in answers} == {'"address";q=3;w=60'}
+    left = [a.headers["ratelimit"].partition(";t=")[0] for a in answers]
+    assert left == [f'"address";r={number}' for number in (2, 1, 0, 0, 0)]
+    assert answers[-1].headers["ratelimit"].endswith(f";t={answers[-1].headers['retry-after']}")
     assert ask(app, "GET", "/health").status_code == 200

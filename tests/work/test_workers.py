@@ -13,7 +13,7 @@ import pytest
 
 from server import errors
 from server.work.channel import Channel, ChannelClosed
-from server.work.messages import Hello, Options, Result, Task
+from server.work.messages import Hello, LoadedModel, Options, Report, Result, Task
 from server.work.scheduler import StepScheduler
 from server.work.steps import Steps, finish, share
 from server.work.workers import Workers
@@ -232,6 +232,7 @@ def test_a_silent_worker_with_work_is_killed_an_idle_one_is_not() -> None:
         assert caught.value.alone
         assert await asyncio.to_thread(process.wait, 10) == -9
         assert workers.ready("test"), "the other one was idle all along"
+        assert workers.losses == {("victim", "stalled"): 1}
 
     in_company(main, stall=0.8)
 
@@ -334,3 +335,28 @@ def test_a_share_of_the_work_counts_as_such() -> None:
     assert finish(share(1, 4, counting(2)), heard.append) == "done"
     assert heard == [(1 + 0.5) / 4, (1 + 1) / 4]
     assert finish(counting(0)) == "done"
+
+
+def test_reports_add_up_and_end_no_task() -> None:
+    async def main(workers: Workers, path: Path) -> None:
+        channel = Channel(path)
+        model = LoadedModel("starter", "float32")
+
+        def report() -> None:
+            channel.connect(Hello("other", "other-0", 0, "cuda:0", 1))
+            channel.send(Report(segments=5, forwards=2, free=7, used=1))
+            channel.send(Report(segments=3, forwards=1, free=6, used=2, models=(model,)))
+
+        await asyncio.to_thread(report)
+        while workers.forwards < 3:
+            await asyncio.sleep(0.01)
+        assert workers.segments == 8
+        (worker,) = workers.of("other")
+        assert (worker.report.free, worker.report.models) == (6, (model,))
+        channel.close()
+        while workers.of("other"):
+            await asyncio.sleep(0.01)
+        assert workers.losses == {("other", "died"): 1}
+        assert workers.segments == 8, "what a dead worker has done was done"
+
+    in_company(main)

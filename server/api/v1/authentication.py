@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import Json
 from server.api.auth import bearer_key
-from server.api.limits import RateLimit, Verdict
+from server.api.limits import RateLimit, Verdict, standard_headers
 from server.api.ports import Accounts, is_test
 from server.api.v1.errors import Handlers, error_body
 from server.errors import StemboxError
@@ -65,6 +65,7 @@ def _with_headers(send: Send, verdict: Verdict) -> Send:
         (b"x-ratelimit-limit", b"%d" % verdict.limit),
         (b"x-ratelimit-remaining", b"%d" % verdict.remaining),
         (b"x-ratelimit-reset", b"%d" % ends),
+        *standard_headers("key", verdict),
     ]
 
     async def sending(message: Message) -> None:

@@ -6,10 +6,12 @@ from typing import Any, Final
 from server.api.v1.requests import MOST_KEY, MOST_OFFSET, MOST_PAGE, PAGE
 
 LIMIT_HEADERS: Final = (
-    ("X-RateLimit-Limit", "Requests allowed per minute"),
-    ("X-RateLimit-Remaining", "Requests remaining in the current window"),
-    ("X-RateLimit-Reset", "Unix time at which the window ends"),
-    ("Retry-After", "Seconds until then"),
+    ("X-RateLimit-Limit", "integer", "Requests allowed per minute"),
+    ("X-RateLimit-Remaining", "integer", "Requests remaining in the current window"),
+    ("X-RateLimit-Reset", "integer", "Unix time at which the window ends"),
+    ("RateLimit", "string", 'The same for standard clients: `"key";r=remaining;t=seconds left`'),
+    ("RateLimit-Policy", "string", 'What is allowed: `"key";q=requests;w=seconds`'),
+    ("Retry-After", "integer", "Seconds until the window ends"),
 )
 SENTENCES: Final = {
     400: "The request, or the audio, cannot be taken: `error.code` says why",
@@ -55,7 +57,7 @@ def operation(
 
 
 def _limit_headers() -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name, _ in LIMIT_HEADERS}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name, *_ in LIMIT_HEADERS}
 
 
 def in_path(*names: str) -> list[dict[str, Any]]:

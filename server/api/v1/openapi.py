@@ -60,8 +60,8 @@ def document(config: Config) -> dict[str, Any]:
             "schemas": schemas,
             "securitySchemes": {"bearerAuth": {"type": "http", "scheme": "bearer"}},
             "headers": {
-                name: {"description": text, "schema": {"type": "integer"}}
-                for name, text in LIMIT_HEADERS
+                name: {"description": text, "schema": {"type": kind}}
+                for name, kind, text in LIMIT_HEADERS
             },
         },
     }

@@ -1,0 +1,45 @@
+"""What a separation worker tells of itself, now and then: how much went through its models, which
+they are, and what is left of the card's memory."""
+
+import time
+from collections.abc import Iterable
+
+import torch
+
+from server.engine.engine import Engine
+from server.engine.models import Separator
+from server.work.channel import Channel
+from server.work.messages import LoadedModel, Report
+
+PAUSE = 1.0  # seconds between two reports of a busy worker
+
+
+class Reporter:
+    """Reports on one engine. What was told once is not told again."""
+
+    def __init__(self, engine: Engine, device: torch.device) -> None:
+        self._engine = engine
+        self._device = device
+        self._segments = 0
+        self._forwards = 0
+        self._next = 0.0
+
+    def tell(self, channel: Channel, models: Iterable[Separator], now: bool = False) -> None:
+        """Sends a report, if it is time for one. now: it is. Raises ChannelClosed."""
+        if not now and time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + PAUSE
+        free, used = self._memory()
+        segments, forwards = self._engine.segments, self._engine.forwards
+        channel.send(Report(
+            segments=segments - self._segments, forwards=forwards - self._forwards,
+            free=free, used=used,
+            models=tuple(LoadedModel(model.name, model.precision) for model in models),
+        ))  # fmt: skip
+        self._segments, self._forwards = segments, forwards
+
+    def _memory(self) -> tuple[int, int]:
+        if self._device.type != "cuda":
+            return 0, 0
+        free, total = torch.cuda.mem_get_info(self._device)
+        return free, total - free

@@ -1,0 +1,16 @@
+-- name: count_stages
+-- Of jobs that go on: stages that run, and stages that could begin if a worker were free. The pools
+-- are named, so that SQLite goes through what is ready alone.
+SELECT name, 'pending' AS state, count(*) AS jobs FROM stages
+WHERE pool IN ('fetch', 'audio', 'separation') AND ready = 1 AND due IS NOT NULL GROUP BY name
+UNION ALL
+SELECT name, 'processing', count(*) FROM stages WHERE state = 'processing' GROUP BY name;
+
+-- name: select_oldest
+-- When the job came that has waited longest for its first worker.
+SELECT created_at FROM jobs INDEXED BY jobs_unfinished
+WHERE state = 'processing' AND started_at IS NULL
+ORDER BY created_at LIMIT 1;
+
+-- name: count_deliveries
+SELECT count(*) FROM deliveries WHERE state = 'waiting';
