@@ -112,7 +112,7 @@ def cut(recorded: Recorded, cuts: int, seed: int, folder: Path) -> list[str]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_log_cut_at_any_byte_loses_no_answer(tmp_path: Path, seed: int) -> None:
     recorded = asyncio.run(record(tmp_path / "a.db", seed, copies=10))
-    assert len(recorded.promises) > 100
+    assert len(recorded.promises) > 50
     assert cut(recorded, 50, seed, tmp_path) == []
 
 

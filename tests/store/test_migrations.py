@@ -98,4 +98,4 @@ def test_a_row_that_a_migration_drops_is_found(tmp_path: Path) -> None:
 
 def test_no_number_is_left_for_a_migration_that_databases_would_skip() -> None:
     """What is numbered below what a database has is never applied to it: a new one goes last."""
-    assert NUMBERS == [n for n in range(1, NUMBERS[-1] + 1) if n != NEVER_USED]
+    assert [n for n in range(1, NUMBERS[-1] + 1) if n != NEVER_USED] == NUMBERS
