@@ -120,8 +120,8 @@ def banner(config: Config, plans: list[PoolPlan]) -> str:
         elif model["serving"] != model["wanted"]:
             note = f" (in place of {model['wanted']}, which is not on this machine)"
         lines.append(f"  {tier:<10} {model['serving'] or 'not available'}{note}")
-    for refused in catalog.refused(config):
-        lines.append(f"  {refused.name:<10} not used: {catalog.REFUSED}")
+    for refused, reason in catalog.refused(config):
+        lines.append(f"  {refused.name:<10} not used: {reason}")
     return "\n".join(lines)
 
 

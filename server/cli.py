@@ -219,15 +219,13 @@ def demo(arguments: argparse.Namespace, config: Config) -> int:
 def list_models(_: argparse.Namespace, config: Config) -> int:
     """`stembox models list`."""
     from server.engine import catalog
-    from server.engine.catalog import REFUSED
-
     for model in catalog.installed(config):
         megabytes = sum(path.stat().st_size for path in model.files) / 1e6
         print(f"{model.name:<16} {len(model.files)} file(s), {megabytes:.1f} MB  {model.folder}")
     for tier, row in catalog.tiers(config).items():
         print(f"{tier:<16} served by {row['serving'] or 'nothing'} (wanted: {row['wanted']})")
-    for model in catalog.refused(config):
-        print(f"{model.name:<16} not used: {REFUSED}  {model.folder}")
+    for model, reason in catalog.refused(config):
+        print(f"{model.name:<16} not used: {reason}  {model.folder}")
     return 0
 
 

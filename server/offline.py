@@ -94,7 +94,8 @@ class Offline:
         pipeline = self._config.pipeline
         options = Options(
             file_name=source.name, model=self.model.name, format=target.format,
-            overlap=self._config.models.tier(self._quality)[1], wav_format=wav_format,
+            overlap=catalog.overlap(self.model.name, self._quality, self._config),
+            wav_format=wav_format,
             target_lufs=pipeline.target_lufs, true_peak_dbtp=pipeline.true_peak_dbtp,
             max_seconds=self._config.limits.max_audio_seconds, stems=self._stems,
         )

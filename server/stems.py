@@ -26,6 +26,14 @@ def wants_six(stems: Sequence[str]) -> bool:
     return any(stem in PARTS_OF_OTHER for stem in stems)
 
 
+def can_make(wanted: Sequence[str], made: Sequence[str] | None) -> bool:
+    """Whether a model that makes these stems makes all tracks that are wanted; one of which it is
+    not known what it makes is believed to."""
+    return made is None or all(
+        any(part in made for part in _parts(stem, wanted)) for stem in wanted
+    )
+
+
 def own_sources(sources: Sequence[str]) -> Recipe:
     """The recipe of a model each of whose sources is a stem."""
     columns = range(len(sources) + 1)

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from server.config import PrecisionSetting
+from server.engine.attend import Autocast, fuse_attention
+from server.engine.chunked import Chunked
 from server.engine.cpu import multiplies_int8
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.graphs import Graphed, Memory
@@ -36,6 +38,8 @@ def accelerate(
     much, it is made in float32. Models of one bag may share the memory of their CUDA graphs.
     """
     model = model.to(device).eval()
+    if isinstance(model, Chunked):
+        return _chunked(model, precision_on(device, setting))
     if not has_fast_forward(model):
         return _graphed(model, device, memory) if isinstance(model, MaskNet) else model
     precision = precision_on(device, setting)
@@ -44,6 +48,25 @@ def accelerate(
         log.warning("reduced precision loses too much: back to float32", snr_db=round(found, 1))
         fast = _fast(model, FULL, memory)
     return fast
+
+
+def _chunked(model: Chunked, precision: Precision) -> nn.Module:
+    """A network that is not ours: fused attention, and half precision where it holds."""
+    fuse_attention(model)
+    if precision.convolutions == torch.float32:
+        return model
+    half = Autocast(model, precision.convolutions)
+    try:
+        found = snr_db(model, half)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # an operation that its type does not have
+        log.warning("no reduced precision: back to float32", error=str(error))
+        return model
+    if found >= LEAST_SNR:
+        return half
+    log.warning("reduced precision loses too much: back to float32", snr_db=round(found, 1))
+    return model
 
 
 def _fast(model: nn.Module, precision: Precision, memory: Memory | None) -> nn.Module:

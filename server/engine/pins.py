@@ -41,7 +41,7 @@ def check(files: ModelFiles) -> None:
     pinned = read(files.folder, files.name)
     if pinned is None:
         return
-    for path in (files.folder / f"{files.name}.yaml", *files.files):
+    for path in (files.listing, *files.files):
         if pinned.sha256.get(path.name) != digest(path):
             raise ModelError(f"{path.name} is not what was pulled: "
                              f"`stembox models pull {files.name}` fetches it again")

@@ -151,13 +151,13 @@ class JobService:
         return {"models": catalog.tiers(self._config), "workers": self._workers.describe()}
 
     def _options(self, upload: Upload) -> Options:
-        pipeline, models = self._config.pipeline, self._config.models
+        pipeline = self._config.pipeline
         model = catalog.starter(self._config) if upload.test else \
             catalog.serving(pipeline.quality, self._config)  # fmt: skip
         return Options(
             file_name=upload.file_name,
             model=model.name,
-            overlap=models.tier(pipeline.quality)[1],
+            overlap=catalog.overlap(model.name, pipeline.quality, self._config),
             wav_format=pipeline.wav_format,
             target_lufs=pipeline.target_lufs,
             true_peak_dbtp=pipeline.true_peak_dbtp,

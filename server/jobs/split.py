@@ -253,7 +253,7 @@ class SplitService:
         formats = {"WAV": config.stemsplit.wav_format, "FLAC": config.stemsplit.flac_format}
         return Options(
             file_name=request.file_name, model=request.model,
-            overlap=config.models.tier(order.quality)[1], stems=stems,
+            overlap=catalog.overlap(request.model, order.quality, config), stems=stems,
             format=cast(Any, order.output_format),
             wav_format=formats.get(order.output_format, "PCM_16"),
             target_lufs=config.pipeline.target_lufs, true_peak_dbtp=config.pipeline.true_peak_dbtp,

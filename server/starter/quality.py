@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from server.engine.catalog import ModelFiles, whole
 from server.engine.cpu import prepare_cpu
-from server.engine.models import load_bag
+from server.engine.loading import load_bag
 from server.starter.measuring import picture
 from server.starter.measuring.baselines import (
     Guesses,
