@@ -38,6 +38,7 @@ from server.jobs.health import Health, check_disk
 from server.jobs.intake import Intake
 from server.jobs.janitor import Janitor, Retention
 from server.jobs.listening import Listening
+from server.jobs.models import Models
 from server.jobs.outlook import Outlooks
 from server.jobs.renders import Renders
 from server.jobs.service import JobService
@@ -228,6 +229,7 @@ class Components:
             Deliveries(DeliveryRepository(database), hooks, self._sender.wake), listening,
             Outlooks(jobs, listening, config.jobs.retention_hours),
             Renders(config, jobs, folders, self.workers, rooms), self.health,
+            Models(config, jobs),
         )
         self.happenings = HappeningRepository(database)
         self._metrics = Metrics(self.happenings, self.workers, board.workers, folders.places)

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,7 +17,10 @@ from server import __version__, account_commands
 from server.bar import Bar
 from server.config import SPIN_COUNT, Config, load
 from server.errors import StemboxError
-from server.stems import OUTPUTS
+from server.stems import FOUR, OUTPUTS, checked_stems
+
+if TYPE_CHECKING:
+    from server.engine.catalog import ModelFiles
 
 Command = Callable[[argparse.Namespace, Config], int]
 
@@ -86,7 +89,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("separate", separate, "separate files, without a server")
     sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
-    sub.add_argument("--output-type", choices=list(OUTPUTS), default="FOUR_STEMS")
+    sub.add_argument("--output-type", choices=list(OUTPUTS),
+                     help="FOUR_STEMS; of a model that is named, all that it makes")
+    sub.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
+    sub.add_argument("--model", metavar="NAME", help="made by this one, in place of the quality's")
     sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
     sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="WAV")
     sub.add_argument("--data-dir", metavar="DIR")
@@ -185,7 +191,7 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
     if len({file.stem for file in arguments.files}) < len(arguments.files):
         raise StemboxError("two files of one name would overwrite each other's stems")
     target = Target(arguments.out, arguments.format)
-    offline = Offline(config, arguments.quality, OUTPUTS[arguments.output_type])
+    offline = Offline(config, arguments.quality, *_wanted(arguments, config))
     print(f"model {offline.model.name} on {offline.model.device}", file=sys.stderr)
     failed = 0
     for file in arguments.files:
@@ -199,6 +205,27 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
             print(f"stembox: {file}: {error.message}", file=sys.stderr)
             failed += 1
     return 1 if failed else 0
+
+
+def _wanted(
+    arguments: argparse.Namespace, config: Config
+) -> tuple[tuple[str, ...], "ModelFiles | None"]:
+    """Which stems, and the model if it is not the quality's."""
+    from server.engine import catalog
+
+    name, quality = arguments.model, arguments.quality
+    if arguments.stems is not None and arguments.output_type is not None:
+        raise StemboxError("give either --stems or --output-type")
+    if arguments.stems is not None:
+        stems = checked_stems([stem.strip() for stem in arguments.stems.split(",")])
+        return stems, catalog.making(stems, quality, config, name)
+    if name is None:
+        return OUTPUTS[arguments.output_type or "FOUR_STEMS"], None
+    if arguments.output_type is not None:
+        stems = OUTPUTS[arguments.output_type]
+    else:
+        stems = catalog.stems(catalog.making((), quality, config, name)) or FOUR
+    return stems, catalog.making(stems, quality, config, name)
 
 
 def demo(arguments: argparse.Namespace, config: Config) -> int:

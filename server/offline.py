@@ -12,6 +12,7 @@ from msgspec import Struct
 from server.audio.stages import STAGES, encode_track
 from server.config import Config, Quality
 from server.engine import catalog
+from server.engine.catalog import ModelFiles
 from server.engine.cpu import prepare_cpu
 from server.engine.devices import devices
 from server.engine.engine import Engine, start_song
@@ -36,15 +37,19 @@ class Offline:
 
     Raises:
         ModelError: no model of the tier is on this machine, or it does not make these stems.
+        InvalidRequest: `files`, the model that was chosen for them, does not.
     """
 
-    def __init__(self, config: Config, quality: Quality, stems: tuple[str, ...] = FOUR) -> None:
+    def __init__(
+        self, config: Config, quality: Quality, stems: tuple[str, ...] = FOUR,
+        files: ModelFiles | None = None,
+    ) -> None:  # fmt: skip
         self._config = config
         self._quality: Quality = quality
         device = devices(config.separation.device)[0]
         if device == "cpu":
             prepare_cpu(config.separation.cpu_threads)
-        files = catalog.serving(quality, config, stems)
+        files = files or catalog.serving(quality, config, stems)
         self.model = Separator(files, torch.device(device), config.separation.precision)
         stem_gains(stems, self.model.name, self.model.recipe)
         self._stems = stems

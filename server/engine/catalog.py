@@ -19,8 +19,8 @@ from server.config import Config, Quality
 from server.engine import configuration
 from server.engine.configuration import Configuration
 from server.engine.families import family_named, family_of
-from server.errors import ModelError
-from server.stems import FOUR, SIX, can_make, wants_six
+from server.errors import InvalidRequest, ModelError
+from server.stems import FOUR, SIX, can_make, lacking, wants_six
 
 SIGNATURE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 REFUSED = "pickled files may run code; models.allow_pickle = true says that they are trusted"
@@ -214,6 +214,47 @@ def serving(quality: Quality, config: Config, wanted: Sequence[str] = FOUR) -> M
         f"none of the models for {purpose} is on this machine: {', '.join(names)}; "
         "`stembox models pull NAME` fetches one"
     )
+
+
+def making(
+    wanted: Sequence[str], quality: Quality, config: Config, model: str | None = None
+) -> ModelFiles:
+    """The model that makes the stems `wanted`: the one that is named, or else the first of the
+    tier's list that makes them all, of the list for six stems, or of all that are here, by name.
+
+    Raises:
+        InvalidRequest: it is not here, or none makes them.
+    """
+    if model is not None:
+        chosen = [find(model, config)] if SIGNATURE.fullmatch(model) else []
+        if not any(chosen):
+            raise InvalidRequest(f"model {model[:64]!r} is not on this server")
+    else:
+        names = (*config.models.tier(quality)[0], *config.models.six_stems, *_names(config))
+        chosen = [find(name, config) for name in dict.fromkeys(names)]
+    made = [(found, stems(found)) for found in chosen if found is not None]
+    for found, able in made:
+        # What it makes may only be told by loading it: then whoever names it is believed.
+        if (able is not None or model is not None) and can_make(wanted, able):
+            return found
+    known = {stem for _, able in made for stem in able or ()}
+    if missing := lacking(wanted, tuple(known)):
+        raise InvalidRequest(f"{model or 'No model here'} makes {'no ' * bool(model)}"
+                             f"{', '.join(missing)}")
+    raise InvalidRequest(f"No model here makes all of {', '.join(wanted)}")
+
+
+def licence(files: ModelFiles) -> str | None:
+    """The licence of a model's weights, None where nothing on this machine says it."""
+    if files.folder == STARTER:
+        return "MIT"
+    if files.config is not None:
+        return files.config.licence
+    try:
+        said = configuration.read_yaml(files.listing).get("licence")
+    except (OSError, ValueError, yaml.YAMLError, AttributeError):
+        return None
+    return None if said is None else str(said)[:configuration.MOST_LICENCE]
 
 
 def tiers(config: Config) -> dict[str, dict[str, str | None]]:

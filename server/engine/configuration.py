@@ -13,12 +13,12 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
-from server.stems import Recipe
+from server.stems import RESERVED, STEM, Recipe
 
 NAME = "config.yaml"
-STEM = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 MOST_BYTES = 1 << 20
 SAMPLE_RATE = 44100
+MOST_LICENCE = 200  # characters
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -39,6 +39,7 @@ class Configuration(Struct, frozen=True):
         segment: samples of the chunks that it is applied to.
         overlap: the part of a chunk that neighbours share, by whoever published the model.
         family: its kind of network, where the file says it.
+        licence: of its weights, where the file says it.
     """
 
     content: dict[str, Any]
@@ -47,6 +48,7 @@ class Configuration(Struct, frozen=True):
     segment: int
     overlap: float
     family: str | None = None
+    licence: str | None = None
 
     def section(self, name: str) -> dict[str, Any]:
         """A section's keys; none where it is missing or is no section."""
@@ -120,20 +122,22 @@ def understood(content: Any) -> Configuration:
     for section, key in ((audio, "num_channels"), (training, "channels")):
         if section.get(key, 2) != 2:
             raise ValueError(f"{key}: want stereo")
-    family = content.get("family")
+    family, licence = content.get("family"), content.get("licence", content.get("license"))
     segment = inference.get("chunk_size", audio.get("chunk_size"))
     count = inference.get("num_overlap", 2)
     return Configuration(content, instruments, wanted, _count(segment, "chunk_size"),
                          1 - 1 / _count(count, "num_overlap"),
-                         None if family is None else str(family))
+                         None if family is None else str(family),
+                         None if licence is None else str(licence)[:MOST_LICENCE])
 
 
 def stem_name(name: object) -> str:
-    """An instrument's name as that of a track: `Lead Vocals` is lead_vocals. Raises ValueError."""
+    """An instrument's name as that of a track: `Lead Vocals` is lead_vocals, and what another track
+    of a job is called gets `_stem` behind it. Raises ValueError."""
     plain = re.sub(r"[^a-z0-9_-]+", "_", str(name).strip().lower()).strip("_")
     if not STEM.fullmatch(plain):
         raise ValueError(f"{str(name)!r:.80} is no name of an instrument")
-    return plain
+    return f"{plain}_stem" if plain in RESERVED else plain
 
 
 def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """A model: its networks, what its stems are made of, and how it is applied to segments."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,9 +32,8 @@ class Separator:
     """
 
     def __init__(
-        self, files: ModelFiles, device: torch.device, precision: PrecisionSetting = "auto",
-        alive: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
+        self, files: ModelFiles, device: torch.device, precision: PrecisionSetting = "auto"
+    ) -> None:
         members, self.recipe, weights, self.family = load_members(files)
         rates = {(int(model.samplerate), model.audio_channels) for model in members}
         lengths = {int(model.samplerate * model.segment) for model in members}
@@ -57,7 +56,6 @@ class Separator:
         for model, weight in zip(members, weights, strict=True):
             fast = accelerate(model, device, precision, memory)
             self.models.append((fast, weight[None, :, None, None]))
-            alive()  # each takes seconds
         kinds = {getattr(fast, "precision", FULL) for fast, _ in self.models}
         self.reduced = kinds != {FULL}
         self.precision = "+".join(sorted(kind.label for kind in kinds))

@@ -1,12 +1,15 @@
 """The separation worker: takes tasks from its channel into the engine and reports on them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import structlog
 import torch
+from msgspec import structs
 
 from server.config import Config
 from server.engine.card import prepare_card
@@ -18,8 +21,33 @@ from server.engine.reporting import Reporter
 from server.errors import Cancelled, ModelError
 from server.work.channel import Channel, ChannelClosed, failure
 from server.work.messages import Cancel, Hello, Progress, Result, Started, Task
+from server.work.scratch import SAMPLE_RATE
 
 log = structlog.get_logger()
+
+
+BEAT_S = 2.0
+
+
+@contextmanager
+def beating(beat: Callable[[], None], patience: float) -> Iterator[None]:
+    """Calls `beat` again and again meanwhile, from another thread; no longer than `patience`
+    seconds, after which whoever listens may give us up."""
+    over = Event()
+
+    def run() -> None:
+        end = time.monotonic() + patience
+        while not over.wait(BEAT_S) and time.monotonic() < end:
+            with suppress(ChannelClosed):  # this thread's own next word will find out
+                beat()
+
+    thread = Thread(target=run, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class SeparationWorker:
@@ -38,11 +66,13 @@ class SeparationWorker:
         # The first job must not pay for the first forward, nor be killed for it.
         model = self._model(serving(config.pipeline.quality, config).name)
         self._step_s = self._warm_up(model)
+        self._hello: Hello | None = None
 
     def hello(self, name: str, pid: int) -> Hello:
         """What this worker says of itself when it connects."""
         slots = self._config.separation.max_jobs
-        return Hello("separation", name, pid, str(self._device), slots, step_s=self._step_s)
+        self._hello = Hello("separation", name, pid, str(self._device), slots, step_s=self._step_s)
+        return self._hello
 
     def serve(self, channel: Channel) -> None:
         """Separates what comes until the channel closes (ChannelClosed)."""
@@ -82,15 +112,23 @@ class SeparationWorker:
             return
         channel.send(Started(message.id))
         try:
-            # Loading takes seconds, in which a worker that says nothing would pass for stalled.
-            self._engine.add(self._song(message, lambda: channel.send(Progress(message.id, 0.0))))
+            self._engine.add(self._song(message, channel))
         except Exception as error:
             log.exception("separation not started", job=message.job, stage=message.stage)
             channel.send(failure(message.id, error))
 
-    def _song(self, task: Task, alive: Callable[[], None]) -> Song:
-        model = self._model(task.options.model, alive)
-        return start_song(task.id, model, Path(task.scratch), task.options)
+    def _song(self, task: Task, channel: Channel) -> Song:
+        name = task.options.model
+        if name not in self._models:
+            # Loading takes seconds, in which a worker that says nothing would pass for stalled, and
+            # nobody knows yet how long the model's forwards take.
+            patience = self._config.server.start_seconds
+            with beating(lambda: channel.send(Progress(task.id, 0.0)), patience):
+                seconds = self._warm_up(self._model(name))
+            if self._hello is not None and seconds > self._hello.step_s:
+                self._hello = structs.replace(self._hello, step_s=seconds)
+                channel.send(self._hello)
+        return start_song(task.id, self._models[name], Path(task.scratch), task.options)
 
     def _report(self, channel: Channel, song: Song, error: Exception | None) -> None:
         if error is not None:
@@ -102,29 +140,30 @@ class SeparationWorker:
                 "stems": list(song.separation.stems), "model": song.model.name,
                 "segments": song.separation.cuts.count, "separate_s": round(seconds, 3),
                 "peak": song.separation.peak,
+                "seconds": round(song.separation.cuts.frames / SAMPLE_RATE, 3),
             }
             channel.send(Result(song.name, facts))
         else:
             channel.send(Progress(song.name, song.separation.progress))
 
-    def _model(self, name: str, alive: Callable[[], None] = lambda: None) -> Separator:
+    def _model(self, name: str) -> Separator:
         if name not in self._models:
             files = find(name, self._config)
             if files is None:
                 raise ModelError(f"model {name} is not on this machine")
             began = time.monotonic()
             try:
-                self._models[name] = self._load(files, alive)
+                self._models[name] = self._load(files)
             except torch.OutOfMemoryError:
                 self._make_room()
-                self._models[name] = self._load(files, alive)
+                self._models[name] = self._load(files)
             log.info("model loaded", model=name, device=str(self._device),
                      reduced_precision=self._models[name].reduced,
                      load_s=round(time.monotonic() - began, 2))
         return self._models[name]
 
-    def _load(self, files: ModelFiles, alive: Callable[[], None]) -> Separator:
-        return Separator(files, self._device, self._config.separation.precision, alive)
+    def _load(self, files: ModelFiles) -> Separator:
+        return Separator(files, self._device, self._config.separation.precision)
 
     def _make_room(self) -> None:
         """Forgets the models that no song is going through."""

@@ -52,7 +52,7 @@ class Cancel(Struct, frozen=True, tag="cancel"):
 
 
 class Hello(Struct, frozen=True, tag="hello"):
-    """A worker's first message: who it is and what it serves."""
+    """A worker's first message: who it is and what it serves. Once more, when that has changed."""
 
     pool: str
     worker: str

@@ -21,7 +21,7 @@ from server.engine.families import family as family_module
 from server.engine.fast import FastHTDemucs
 from server.engine.loading import load_members
 from server.engine.models import Separator
-from server.errors import ModelError
+from server.errors import InvalidRequest, ModelError
 from tests.engine.conftest import STEMS, tiny
 from tests.engine.families.conftest import MODELS, content
 from tests.engine.families.parity import separated
@@ -257,3 +257,37 @@ def test_overlap_is_the_publishers_unless_it_is_to_be_fast(
     assert catalog.overlap("voices", "BEST", config) == pytest.approx(2 / 3)
     assert catalog.overlap("voices", "FAST", config) == 0.1
     assert catalog.overlap("starter", "BEST", config) == 0.25
+
+
+def test_the_model_that_makes_what_is_asked_for(install: Callable, config: Config) -> None:
+    install("drumsep", DEMUCS, drums())
+    said = DEMUCS | {"training": DEMUCS["training"] | {"instruments": ["Kick", "Toms"]}}
+    install("another", said, tiny(8, sources=["kick", "toms"]))
+
+    def chosen(*wanted: str, model: str | None = None) -> str:
+        return catalog.making(wanted, "BEST", config, model).name
+
+    assert chosen("snare", "kick") == "drumsep"
+    assert chosen("kick") == "another", "by name, where no tier knows any"
+    assert chosen("kick", model="drumsep") == "drumsep"
+    assert chosen("vocals") == chosen("guitar", "piano") == "starter", "of the tiers first"
+    for wanted, model, said in (
+        (("kick", "kazoo"), None, "No model here makes kazoo"),
+        (("snare", "toms"), None, "No model here makes all of snare, toms"),
+        (("snare",), "another", "another makes no snare"),
+        (("kick",), "nowhere", "model 'nowhere' is not on this server"),
+        (("kick",), "../another", "is not on this server"),
+    ):
+        with pytest.raises(InvalidRequest, match=said):
+            chosen(*wanted, model=model)
+
+
+def test_licences(install: Callable, config: Config) -> None:
+    assert catalog.licence(install("drumsep", DEMUCS, drums())) is None
+    assert catalog.licence(install("free", DEMUCS | {"license": "MIT"}, drums())) == "MIT"
+    assert catalog.licence(catalog.starter(config)) == "MIT"
+
+
+def test_names_of_other_tracks_are_not_taken() -> None:
+    said = DEMUCS | {"training": {"instruments": ["mix", "Harmonic"]}}
+    assert understood(said).instruments == ("mix_stem", "harmonic_stem")
