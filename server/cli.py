@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from server import __version__, account_commands
+from server import __version__, account_commands, model_commands
 from server.bar import Bar
 from server.config import SPIN_COUNT, Config, load
 from server.errors import StemboxError
@@ -102,14 +102,17 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--seconds", type=float, default=30.0)
     sub.add_argument("--data-dir", metavar="DIR")
 
-    sub = add("models", list_models, "list models, or pull one from demucs's hub")
+    sub = add("models", model_commands.list_models, "list models, or pull one")
     sub.add_argument("--data-dir", metavar="DIR")
     sub.set_defaults(names=[])
     actions = sub.add_subparsers(metavar="ACTION")
     lister = actions.add_parser("list", help="models on this machine, and which tier each serves")
-    puller = actions.add_parser("pull", help="fetch models from demucs's hub")
-    puller.add_argument("names", nargs="+", metavar="NAME[@REVISION]")
-    puller.set_defaults(command=pull_models)
+    lister.add_argument("--known", action="store_true", help="and those that pull knows by name")
+    puller = actions.add_parser("pull", help="fetch models by name, from a URL or a folder")
+    puller.add_argument("names", nargs="+", metavar="NAME[@REVISION]|URL|FOLDER")
+    puller.add_argument("--any-licence", action="store_true",
+                        help="also where nobody here knows the licence")
+    puller.set_defaults(command=model_commands.pull_models)
     for action in (lister, puller):
         action.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS)
 
@@ -240,28 +243,6 @@ def demo(arguments: argparse.Namespace, config: Config) -> int:
     print(table)
     print(f"{arguments.seconds:g} s of song in {time.monotonic() - began:.1f} s, "
           f"model {offline.model.name} on {offline.model.device}")
-    return 0
-
-
-def list_models(_: argparse.Namespace, config: Config) -> int:
-    """`stembox models list`."""
-    from server.engine import catalog
-    for model in catalog.installed(config):
-        megabytes = sum(path.stat().st_size for path in model.files) / 1e6
-        print(f"{model.name:<16} {len(model.files)} file(s), {megabytes:.1f} MB  {model.folder}")
-    for tier, row in catalog.tiers(config).items():
-        print(f"{tier:<16} served by {row['serving'] or 'nothing'} (wanted: {row['wanted']})")
-    for model, reason in catalog.refused(config):
-        print(f"{model.name:<16} not used: {reason}  {model.folder}")
-    return 0
-
-
-def pull_models(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox models pull`."""
-    from server.engine.pulling import pull
-
-    for name in arguments.names:
-        print(pull(name, config.data_dir / "models"))
     return 0
 
 

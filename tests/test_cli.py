@@ -120,6 +120,8 @@ def test_what_cannot_work_stops_the_start(tmp_path: Path) -> None:
     (["separate", "x.wav", "--out", "o", "--stems", "kazoo"], 1),
     (["separate", "x.wav", "--out", "o", "--stems", "bass", "--output-type", "BOTH"], 1),
     (["separate", "x.wav", "--out", "o", "--model", "gone"], 1),
+    (["models", "pull", "mel_band_roformer_kim"], 1),
+    (["models", "pull", "./no/such/folder"], 1),
 ])
 def test_exit_codes(arguments: list[str], code: int) -> None:
     done = stembox(*arguments)

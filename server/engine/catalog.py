@@ -10,6 +10,7 @@ their own folder alone.
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
@@ -25,6 +26,7 @@ from server.stems import FOUR, SIX, can_make, lacking, wants_six
 SIGNATURE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 REFUSED = "pickled files may run code; models.allow_pickle = true says that they are trusted"
 WEIGHTS = ("model.safetensors", "model.ckpt")
+HUB_LICENCE = "MIT"  # of demucs, and of all that its hub has
 HEADER_BYTES = 8
 MOST_HEADER_BYTES = 1 << 24
 STARTER = Path(__file__).resolve().parent.parent / "starter" / "weights"
@@ -248,8 +250,15 @@ def licence(files: ModelFiles) -> str | None:
     """The licence of a model's weights, None where nothing on this machine says it."""
     if files.folder == STARTER:
         return "MIT"
+    try:
+        pulled = (files.folder / f"{files.name}.pins.json").read_bytes()
+        pinned = msgspec.json.decode(pulled, type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        pinned = {}
     if files.config is not None:
-        return files.config.licence
+        return files.config.licence or pinned.get("licence")
+    if pinned:
+        return HUB_LICENCE
     try:
         said = configuration.read_yaml(files.listing).get("licence")
     except (OSError, ValueError, yaml.YAMLError, AttributeError):
