@@ -116,6 +116,17 @@ def build_parser() -> argparse.ArgumentParser:
     for action in (lister, puller):
         action.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS)
 
+    sub = add("quality", model_commands.quality, "measure a model on songs with known stems")
+    sub.add_argument("folder", type=Path, metavar="FOLDER",
+                     help="a folder a song, with a file a stem (MUSDB18-HQ's layout)")
+    sub.add_argument("--model", metavar="NAME", help="in place of the quality's")
+    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BEST")
+    sub.add_argument("--songs", type=int, metavar="N", help="the first of them alone")
+    sub.add_argument("--seconds", type=float, metavar="S", help="of each song, from its start")
+    sub.add_argument("--out", type=Path, default=Path("quality"), metavar="DIR",
+                     help="where quality.json, .md and .png are written")
+    sub.add_argument("--data-dir", metavar="DIR")
+
     sub = group("keys", "API keys: create, list, revoke")
     add_actions(sub, {
         "create": (account_commands.create_key, "make a key, which is shown this once", [

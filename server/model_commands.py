@@ -1,7 +1,6 @@
 """`stembox models`: what is on this machine, what could be, and how it gets here."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from server.config import Config
@@ -38,8 +37,30 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
         elif "/" in wanted:
             print(adopting.pull_folder(Path(wanted), models, arguments.any_licence))
         elif (entry := known.get(wanted)) is not None:
-            print(adopting.describe(wanted, entry), file=sys.stderr)
+            print(adopting.describe(wanted, entry), flush=True)
             print(adopting.pull_entry(wanted, entry, models, arguments.any_licence))
         else:
             print(pull(wanted, models))
+    return 0
+
+
+def quality(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox quality`: a model on songs of one's own."""
+    from server.bar import Bar
+    from server.engine import catalog
+    from server.offline import Offline
+    from server.starter.measuring.own_songs import find_songs, measure_songs, wanted_of
+    from server.starter.measuring.report import Report, markdown
+    from server.starter.quality import digest, write
+
+    songs, tier = find_songs(arguments.folder)[: arguments.songs], arguments.quality
+    name = arguments.model
+    files = catalog.serving(tier, config) if name is None else \
+        catalog.making((), tier, config, name)  # fmt: skip
+    wanted = wanted_of(songs, files)
+    with Bar(files.name) as bar:
+        result = measure_songs(songs, Offline(config, tier, wanted, files), arguments.seconds, bar)
+    report = Report(files.name, digest(files), list(wanted), None, [result])
+    print(markdown(report))
+    write(report, arguments.out)
     return 0

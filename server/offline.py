@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 import torch
 from msgspec import Struct
 
@@ -19,6 +20,7 @@ from server.engine.engine import Engine, start_song
 from server.engine.models import Separator
 from server.stems import FOUR, stem_gains
 from server.work.messages import FinishedTrack, Options, Task
+from server.work.scratch import FrameReader
 from server.work.steps import finish
 
 Report = Callable[[str, float], None]  # is told a stage's name and the share of it that is done
@@ -78,6 +80,21 @@ class Offline:
                 paths += [folder / file.path for file in made]
                 report("encode", (index + 1) / len(wanted))
         return paths
+
+    def tracks(self, source: Path, report: Report) -> dict[str, np.ndarray]:
+        """The stems of one file as float32 (2, samples), at the level of the mix: all in memory.
+
+        Raises AudioError.
+        """
+        made = {}
+        with tempfile.TemporaryDirectory() as scratch:
+            task = self._task(source, scratch, Target(Path(scratch), "WAV"), "FLOAT")
+            self._stage("decode", task, report)
+            self._separate(task, report)
+            for stem in self._stems:
+                with FrameReader(Path(scratch) / f"{stem}.f32") as reader:
+                    made[stem] = reader.read(0, reader.frames).T
+        return made
 
     def nine_tracks(self, source: Path, folder: Path, report: Report) -> dict[str, Path]:
         """All tracks of the pipeline API from one file, below `folder`. Raises AudioError.
