@@ -1,5 +1,6 @@
 """The separation worker: takes tasks from its channel into the engine and reports on them."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator
 from server.engine.reporting import Reporter
+from server.engine.residents import Residents
 from server.errors import Cancelled, ModelError
 from server.work.channel import Channel, ChannelClosed, failure
 from server.work.messages import Cancel, Hello, Progress, Result, Started, Task
@@ -57,6 +59,9 @@ class SeparationWorker:
         self._config = config
         self._device = torch.device(device)
         self._models: dict[str, Separator] = {}
+        self._load_s: dict[str, float] = {}
+        settings, stays = config.separation, serving(config.pipeline.quality, config).name
+        self._residents = Residents(settings.max_models, settings.model_idle_seconds, stays)
         if self._device.type == "cpu":
             prepare_cpu(config.separation.cpu_threads)
         if self._device.type == "cuda":
@@ -64,14 +69,14 @@ class SeparationWorker:
         self._engine = Engine(config.separation.batch_on(device), self._device)
         self._reporter = Reporter(self._engine, self._device)
         # The first job must not pay for the first forward, nor be killed for it.
-        model = self._model(serving(config.pipeline.quality, config).name)
-        self._step_s = self._warm_up(model)
+        self._step_s = self._warm_up(self._model(stays))
         self._hello: Hello | None = None
 
     def hello(self, name: str, pid: int) -> Hello:
         """What this worker says of itself when it connects."""
         slots = self._config.separation.max_jobs
-        self._hello = Hello("separation", name, pid, str(self._device), slots, step_s=self._step_s)
+        self._hello = Hello("separation", name, pid, str(self._device), slots,
+                            step_s=self._step_s, models=dict(self._load_s))
         return self._hello
 
     def serve(self, channel: Channel) -> None:
@@ -82,9 +87,12 @@ class SeparationWorker:
                 # At once before it sleeps: nobody else would tell what it did last.
                 self._reporter.tell(channel, self._models.values(), now=engine.idle)
                 while engine.idle or channel.waiting():
-                    self._receive(channel)
+                    if channel.waiting(self._residents.next_idle(time.monotonic())):
+                        self._receive(channel)
+                    self._let_go(channel)
                 for song, error in engine.step():
                     self._report(channel, song, error)
+                self._let_go(channel)
         finally:
             engine.close(ChannelClosed("the API process is gone"))
 
@@ -125,9 +133,9 @@ class SeparationWorker:
             patience = self._config.server.start_seconds
             with beating(lambda: channel.send(Progress(task.id, 0.0)), patience):
                 seconds = self._warm_up(self._model(name))
-            if self._hello is not None and seconds > self._hello.step_s:
-                self._hello = structs.replace(self._hello, step_s=seconds)
-                channel.send(self._hello)
+            self._step_s = max(self._step_s, seconds)
+            self._tell(channel)
+        self._residents.use([name], time.monotonic())
         return start_song(task.id, self._models[name], Path(task.scratch), task.options)
 
     def _report(self, channel: Channel, song: Song, error: Exception | None) -> None:
@@ -146,20 +154,53 @@ class SeparationWorker:
         else:
             channel.send(Progress(song.name, song.separation.progress))
 
+    def _tell(self, channel: Channel) -> None:
+        """Says anew what this worker is."""
+        if self._hello is not None:
+            self._hello = structs.replace(self._hello, step_s=self._step_s,
+                                          models=dict(self._load_s))  # fmt: skip
+            channel.send(self._hello)
+
+    def _let_go(self, channel: Channel) -> None:
+        """Forgets the models whose time is over."""
+        if idle := self._residents.idle(self._engine.models, time.monotonic()):
+            self._forget(idle)
+            self._tell(channel)
+
+    def _forget(self, names: list[str]) -> None:
+        before = self._allocated()
+        for name in names:
+            del self._models[name], self._load_s[name]
+            self._residents.leave(name)
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        log.info("models left", models=names, device=str(self._device),
+                 freed_mb=(before - self._allocated()) >> 20)
+
+    def _allocated(self) -> int:
+        """Bytes on the card, 0 on a CPU."""
+        cuda = self._device.type == "cuda"
+        return torch.cuda.memory_allocated(self._device) if cuda else 0
+
     def _model(self, name: str) -> Separator:
         if name not in self._models:
             files = find(name, self._config)
             if files is None:
                 raise ModelError(f"model {name} is not on this machine")
             began = time.monotonic()
+            if surplus := self._residents.surplus(self._engine.models):
+                self._forget(surplus)
             try:
                 self._models[name] = self._load(files)
             except torch.OutOfMemoryError:
                 self._make_room()
                 self._models[name] = self._load(files)
+            self._load_s[name] = round(time.monotonic() - began, 2)
+            self._residents.use([name], time.monotonic())
             log.info("model loaded", model=name, device=str(self._device),
-                     reduced_precision=self._models[name].reduced,
-                     load_s=round(time.monotonic() - began, 2))
+                     reduced_precision=self._models[name].reduced, load_s=self._load_s[name],
+                     allocated_mb=self._allocated() >> 20)
         return self._models[name]
 
     def _load(self, files: ModelFiles) -> Separator:
@@ -170,6 +211,4 @@ class SeparationWorker:
         busy = self._engine.models
         idle = [name for name in self._models if name not in busy]
         log.warning("out of memory: forgetting models", models=idle)
-        for name in idle:
-            del self._models[name]
-        torch.cuda.empty_cache()
+        self._forget(idle)
