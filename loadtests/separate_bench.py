@@ -127,11 +127,13 @@ def ours(folder: Path, device: str) -> Callable[[], None]:
     return separate
 
 
-def new_song(name: str, model: Separator, mix: Path, stems: Path) -> Song:
+def new_song(
+    name: str, model: Separator, mix: Path, stems: Path, overlap: float = 0.25
+) -> Song:
     """All of the model's stems of a mix, into the folder `stems`."""
     stems.mkdir(parents=True, exist_ok=True)
     gains = np.array(stem_gains(model.sources, model.name, model.recipe), np.float32)
-    separation = Separation(mix, stems, model.sources, gains, model.cut(0.25), model.device)
+    separation = Separation(mix, stems, model.sources, gains, model.cut(overlap), model.device)
     return Song(name, model, separation)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from server.config import Config
 from server.engine.acceleration import accelerate
-from server.engine.attend import FusedAttention
+from server.engine.attend import FusedAttention, Rotation, UnitNorm, quicken, undo
 from server.engine.models import Separator
 from tests.engine.families.conftest import CHUNK, content, network
 from tests.engine.families.parity import check_batches, check_demix, check_forward
@@ -45,7 +45,8 @@ def test_forward(kind: str, flash: bool, install: Callable) -> None:
     said["model"]["flash_attn"] = flash
     made = network(said)
     model = Separator(install("roformer", said, made), CPU)
-    assert any(isinstance(part, FusedAttention) for part in model.models[0][0].modules())
+    parts = {type(part) for part in model.models[0][0].modules()}
+    assert {FusedAttention, Rotation, UnitNorm} <= parts
     check_forward(model, made, CHUNK)
 
 
@@ -101,3 +102,22 @@ def test_reduced_precision_that_does_not_work_is_left(
         made, expected = fast(mix), model(mix)
     error = (made - expected).square().sum()
     assert float(10 * torch.log10(expected.square().sum() / error.clamp(min=1e-20))) > 40
+
+
+def test_faster_parts_are_left_out_where_they_change_the_answer(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server.engine.chunked import Chunked
+
+    made = network(content(kind))
+    mix = torch.randn(1, 2, CHUNK)
+    with torch.inference_mode():
+        expected = made(mix)
+    swaps = quicken(made)
+    assert swaps and not any(type(part).__name__ == "RMSNorm" for part in made.modules())
+    undo(swaps)
+    monkeypatch.setattr(UnitNorm, "forward", lambda self, x: x * 1.01)
+    model = accelerate(Chunked(made, ["vocals", "other"], CHUNK), CPU)
+    assert not any(isinstance(part, UnitNorm | Rotation) for part in model.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(model(mix), expected)
