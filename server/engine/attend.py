@@ -1,4 +1,4 @@
-"""Faster parts and half precision for networks that are not ours: their weights, torch's kernels."""
+"""Faster parts and half precision for networks that are not ours: their weights, our kernels."""
 
 from collections.abc import Sequence
 from typing import Any
