@@ -29,7 +29,7 @@ class Page {
   private readonly studio = new Studio(this.api, () => this.dirty());
   private readonly drop = new DropZone({
     files: (files) => this.take([...files]),
-    demo: () => void this.studio.addDemo(),
+    demo: () => void this.studio.demo(),
   });
   private readonly choice = new ChoiceForm();
   private readonly account = new Account(this.accountApi, (key) => this.onAccount(key));
@@ -113,7 +113,7 @@ class Page {
   private take(files: File[]): void {
     const choice = this.choice.value;
     if (choice !== null) for (const file of files) this.api.choose(file, choice);
-    this.studio.addFiles(files);
+    this.studio.intake.addFiles(files);
     if (files.length > 0 && !this.accountView.element.hidden) location.hash = "#/";
   }
 
@@ -133,13 +133,13 @@ class Page {
 
   /** The player has moved: its position for whoever follows it, a picture at the next frame. */
   private dirty(): void {
-    document.documentElement.dataset.clock = String(Math.round(this.studio.player.clock.position));
+    document.documentElement.dataset.clock = String(Math.round(this.studio.deck.player.clock.position));
     if (this.painting) return;
     this.painting = true;
     requestAnimationFrame(() => {
       this.painting = false;
       this.body?.paint();
-      if (this.studio.player.playing) this.dirty();
+      if (this.studio.deck.player.playing) this.dirty();
     });
   }
 

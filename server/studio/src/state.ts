@@ -87,3 +87,9 @@ export function finalsOf(song: Song): { finals: number[]; total: number } {
   });
   return { finals, total };
 }
+
+/** Whether there is anything to hear; what is heard may still have to be waited for. */
+export function audible(song: Song): boolean {
+  const hopeful = ["queued", "separating", "done"].includes(phaseOf(song));
+  return hopeful && finalsOf(song).finals.some((final) => final > 0);
+}
