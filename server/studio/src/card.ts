@@ -7,6 +7,7 @@ import { adviceOf, lengthOf, progressOf, statusOf } from "./status";
 import type { Studio } from "./studio";
 
 const PLAYABLE = ["loading", "queued", "separating", "done", "uploading"];
+const RETRIABLE = ["failed", "refused", "expired"];
 
 export class Card {
   readonly element: HTMLElement;
@@ -22,6 +23,8 @@ export class Card {
   private readonly play: HTMLButtonElement;
   private readonly opener: HTMLButtonElement;
   private readonly remove: HTMLButtonElement;
+  private readonly forget: HTMLButtonElement;
+  private readonly forgetAll: HTMLButtonElement;
   private body: Body | null = null;
 
   constructor(private readonly studio: Studio, private readonly key: string, help: () => void) {
@@ -34,11 +37,15 @@ export class Card {
       click: () => this.removing() }, icon("close"));
     this.retry = h("button", { type: "button", class: "chip", "data-action": "retry",
       click: () => studio.intake.retry(key) }, "Try again");
+    this.forget = h("button", { type: "button", class: "chip", "data-action": "forget",
+      click: () => void studio.remove(key) }, "Forget it");
+    this.forgetAll = h("button", { type: "button", class: "chip", "data-action": "forget-expired",
+      click: () => studio.forgetExpired() });
     const head = h("header", {}, this.play, h("h2", {}, this.opener), this.length, this.made, this.status, this.remove);
     const line = h("div", { class: "progress", role: "progressbar", "aria-label": "Progress",
       "aria-valuemin": "0", "aria-valuemax": "100" }, this.bar);
     this.element = h("article", { class: "card" }, head, line, this.advice,
-      this.purchase, this.retry);
+      h("div", { class: "ways" }, this.purchase, this.retry, this.forget, this.forgetAll));
     this.help = help;
   }
 
@@ -66,7 +73,8 @@ export class Card {
     const advice = adviceOf(song, this.studio.store.value.retention);
     say(this.advice, advice);
     this.advice.hidden = advice === "";
-    this.retry.hidden = !(phase === "failed" || phase === "refused") || !this.studio.intake.canRetry(this.key);
+    this.retry.hidden = !RETRIABLE.includes(phase) || !this.studio.intake.canRetry(this.key);
+    this.forgetting(phase === "expired");
     const cancel = phase === "uploading" || phase === "queued" || phase === "separating";
     const label = `${cancel ? "Cancel" : "Remove"} ${song.name}`;
     this.remove.setAttribute("aria-label", label);
@@ -75,6 +83,13 @@ export class Card {
     this.opener.setAttribute("aria-expanded", String(this.body !== null));
     this.play.disabled = !audible(song);
     this.opener.disabled = !PLAYABLE.includes(phase);
+  }
+
+  private forgetting(expired: boolean): void {
+    const all = this.studio.library.songs.filter((song) => phaseOf(song) === "expired").length;
+    this.forget.hidden = !expired;
+    this.forgetAll.hidden = !expired || all < 2;
+    say(this.forgetAll, `Forget all ${all} expired`);
   }
 
   /** Where there are more credits, if the server says so. */

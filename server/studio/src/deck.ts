@@ -7,7 +7,7 @@ import { gainsOf, type Mix } from "./mix";
 import { OtherTabs } from "./other-tabs";
 import { PeakFeed } from "./peak-feed";
 import { Player } from "./player";
-import { finalsOf, type Song, type State } from "./state";
+import { finalsOf, phaseOf, type Song, type State } from "./state";
 import type { Store } from "./store";
 import { kindOf } from "./tracks";
 import type { FetchWindow } from "./window-feed";
@@ -58,7 +58,7 @@ export class Deck {
   /** The open song stands so now; of another one, nothing. */
   update(song: Song): void {
     if (song.key !== this.store.value.open) return;
-    if (song.gone || song.job?.status === "failed") this.stop(song.key);
+    if (["expired", "failed"].includes(phaseOf(song))) this.stop(song.key);
     else if (this.player.song !== song.key || this.player.tracks.join() !== song.mix.tracks.join()) this.load(song);
     else this.extend(song);
   }
@@ -112,7 +112,7 @@ export class Deck {
   }
 
   private extend(song: Song): void {
-    if (song.key !== this.store.value.open || song.id === "" || song.gone) return;
+    if (song.key !== this.store.value.open || song.id === "" || song.gone !== undefined) return;
     const { finals, total } = finalsOf(song);
     // A track may be further than the stems are: its peaks tell.
     const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, this.peaks?.final(name) ?? 0));

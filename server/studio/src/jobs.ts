@@ -29,7 +29,12 @@ export class Jobs {
 
   /** Follows a song whose job has not ended; begins anew with one that is followed already. */
   follow(song: Song): void {
-    if (song.id === "" || (song.job !== undefined && song.job.status !== "processing")) return;
+    if (song.job === undefined || song.job.status === "processing") this.look(song);
+  }
+
+  /** Asks how a song's job stands, and follows it from there. */
+  look(song: Song): void {
+    if (song.id === "") return;
     this.leave(song.key);
     const { key } = song;
     const events = new JobEvents(this.api, song.id, {
@@ -52,11 +57,14 @@ export class Jobs {
     const song = this.library.find(key);
     if (song === undefined) return;
     this.host.found();
+    const nameless = song.name === ""; // an address named it, nobody knew whether there is such a song
     const tracks = job.tracks ?? PIPELINE_TRACKS;
     const mix = tracks.join() === song.mix.tracks.join() ? song.mix : mixOf(tracks);
     const name = song.name || job.input?.file_name || "Song";
     const now = { ...song, name, job, mix };
     this.library.put(now);
+    this.library.expire(key, false);
+    if (nameless) this.library.remember(now);
     this.listener.heard(now);
   }
 }

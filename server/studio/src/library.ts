@@ -6,10 +6,11 @@
 import type { Marker } from "./markers";
 import { mixOf } from "./mix";
 import { SongList, type KeptSong } from "./songs";
-import { SplitList } from "./split-list";
 import type { Song, State } from "./state";
 import type { Store } from "./store";
 import { ORIGINAL, PIPELINE_TRACKS } from "./tracks";
+
+const LINGER = 24 * 3_600_000; // milliseconds for which an expired song is still listed
 
 export interface LibraryListener {
   added(song: Song): void;
@@ -18,10 +19,12 @@ export interface LibraryListener {
 }
 
 export class Library {
-  private readonly list = new SongList((songs) => this.meet(songs));
-  private readonly splits = new SplitList();
+  private readonly list = new SongList("stembox.songs", () => localStorage);
+  private readonly splits = new SongList("stembox.split", () => sessionStorage);
 
-  constructor(private readonly store: Store<State>, private readonly listener: LibraryListener) {}
+  constructor(private readonly store: Store<State>, private readonly listener: LibraryListener) {
+    this.list.watch((songs) => this.meet(songs));
+  }
 
   get songs(): Song[] {
     return this.store.value.songs;
@@ -31,6 +34,7 @@ export class Library {
   load(): void {
     this.meet(this.list.load());
     for (const kept of this.splits.load()) this.add(songOf(kept, true));
+    this.sweep();
   }
 
   find(key: string): Song | undefined {
@@ -66,7 +70,22 @@ export class Library {
     if (song === undefined) return;
     const markers = change(song.markers);
     this.put({ ...song, markers });
-    this.listOf(song).mark(song.id, markers);
+    this.listOf(song).change(song.id, { markers });
+  }
+
+  /** Its files are gone, or after all they are not. */
+  expire(key: string, gone: boolean): void {
+    const song = this.find(key);
+    if (song === undefined || gone === (song.gone !== undefined)) return;
+    const since = gone ? Date.now() : undefined;
+    this.put({ ...song, gone: since });
+    this.listOf(song).change(song.id, { gone: since });
+  }
+
+  /** Forgets the songs whose end there was time to read of. */
+  sweep(): void {
+    const before = Date.now() - LINGER;
+    for (const song of this.songs) if (song.gone !== undefined && song.gone < before) this.forget(song.key);
   }
 
   forget(key: string): void {
@@ -92,7 +111,7 @@ export class Library {
     this.store.update({ songs: this.songs.filter((other) => other.key !== song.key) });
   }
 
-  private listOf(song: Song): SongList | SplitList {
+  private listOf(song: Song): SongList {
     return song.split ? this.splits : this.list;
   }
 }

@@ -11,9 +11,10 @@ import { Host } from "./host";
 import { Intake } from "./intake";
 import { Jobs } from "./jobs";
 import { Library, songOf } from "./library";
-import { EMPTY, type Song, type State } from "./state";
+import { EMPTY, phaseOf, type Song, type State } from "./state";
 import { Store } from "./store";
 
+const TIDY = 300_000; // milliseconds between two looks for songs that have expired
 const NO_KEY = "This job is an account's: sign in with its key under Account.";
 
 export class Studio {
@@ -55,6 +56,8 @@ export class Studio {
   async start(): Promise<void> {
     this.library.load();
     this.address.start();
+    setInterval(() => this.tidy(), TIDY);
+    document.addEventListener("visibilitychange", () => this.tidy());
     await this.host.ask();
   }
 
@@ -83,7 +86,7 @@ export class Studio {
     const song = this.library.find(key);
     if (song === undefined) return;
     this.library.forget(key);
-    if (song.id === "" || song.gone) return;
+    if (song.id === "" || song.gone !== undefined) return;
     try {
       await this.api.remove(song.id);
     } catch (error) {
@@ -92,6 +95,11 @@ export class Studio {
       if (this.library.withId(song.id) === undefined) this.restore(song);
       this.host.complain(error, `“${song.name}” could not be removed. ${error.message}`);
     }
+  }
+
+  /** Takes every expired song out of the list. */
+  forgetExpired(): void {
+    for (const song of this.library.songs) if (phaseOf(song) === "expired") this.library.forget(song.key);
   }
 
   /** Takes a key for a server that wants one, and begins anew with it. */
@@ -158,16 +166,24 @@ export class Studio {
   }
 
   private gone(key: string): void {
-    this.library.change(key, { gone: true });
+    this.library.expire(key, true);
     const song = this.library.find(key);
     if (song) this.deck.update(song);
   }
 
+  /** Sees which songs have expired while the page was open; a timer rests while nobody looks. */
+  private tidy(): void {
+    this.library.sweep();
+    const kept = 3_600_000 * this.store.value.retention;
+    if (document.hidden || kept === 0) return;
+    for (const song of this.library.songs) {
+      if (phaseOf(song) === "done" && Date.now() - song.added > kept) this.jobs.look(song);
+    }
+  }
+
   private visited(id: string, split: boolean): void {
     if (this.library.withId(id) === undefined) {
-      const song = songOf({ id, name: "", added: Date.now() }, split);
-      this.library.add(song);
-      this.library.remember(song);
+      this.library.add(songOf({ id, name: "", added: Date.now() }, split));
     }
     this.open(this.library.withId(id)!.key);
   }
