@@ -2,6 +2,7 @@
 
 import { Body } from "./body";
 import { h, icon, say } from "./dom";
+import { quoted } from "./format";
 import { audible, phaseOf, type Song } from "./state";
 import { adviceOf, lengthOf, progressOf, statusOf } from "./status";
 import type { Studio } from "./studio";
@@ -11,7 +12,7 @@ const RETRIABLE = ["failed", "refused", "expired"];
 
 export class Card {
   readonly element: HTMLElement;
-  private readonly title = h("span", { class: "title" });
+  private readonly title = h("span", { class: "title", dir: "auto" });
   private readonly length = h("span", { class: "length" });
   private readonly made = h("span", { class: "made" });
   private readonly purchase = h("a", { class: "chip", "data-action": "purchase", target: "_blank",
@@ -105,7 +106,7 @@ export class Card {
       h("button", { type: "button", class: "chip", click: () => { dialog.close(); click(); } }, text);
     const name = this.title.textContent!;
     const dialog = h("dialog", { "aria-label": "Remove", close: () => dialog.remove() },
-      h("p", {}, `Remove “${name}” and its files from the server?`),
+      h("p", {}, `Remove ${quoted(name)} and its files from the server?`),
       h("div", { class: "answers" }, answer("Keep", () => undefined),
         answer("Remove", () => void this.studio.remove(this.key))));
     document.body.append(dialog);

@@ -17,7 +17,9 @@ export interface DeckListener {
   moved(): void;
   /** A finished song's samples are not there any more. */
   gone(key: string): void;
-  /** The server did not answer. */
+  /** The server tells nothing of it without a key. */
+  locked(song: Song): void;
+  /** It did not answer. */
   away(): void;
 }
 
@@ -133,7 +135,9 @@ export class Deck {
     const status = error instanceof ApiError ? error.status : 0; // no answer, or cut in the middle
     const { song } = this;
     if (status === 0) this.listener.away();
-    else if ((status === 404 || status === 410) && song?.job?.status === "completed") this.listener.gone(song.key);
+    else if (song === undefined) return;
+    else if (status === 401 || status === 403) this.listener.locked(song);
+    else if ((status === 404 || status === 410) && phaseOf(song) === "done") this.listener.gone(song.key);
   }
 
   /** What could not be had is not shown as if it were. */

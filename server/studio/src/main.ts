@@ -90,6 +90,7 @@ class Page {
 
   private arrange(state: State): void {
     const keys = new Set(state.songs.map((song) => song.key));
+    const focused = [...this.list.children].findIndex((card) => card.contains(document.activeElement));
     for (const [key, card] of this.cards) {
       if (keys.has(key)) continue;
       card.close();
@@ -102,6 +103,14 @@ class Page {
       if (there !== card.element) this.list.insertBefore(card.element, there ?? null);
       card.update(song, state.open === song.key);
     });
+    if (focused >= 0 && !this.list.contains(document.activeElement)) this.refocus(focused);
+  }
+
+  /** A card that goes leaves the focus to the one that takes its place. */
+  private refocus(place: number): void {
+    const card = this.list.children[place] ?? this.list.lastElementChild;
+    const next = card?.querySelector<HTMLElement>('[data-action="open"]:enabled, [data-action="remove"]');
+    (next ?? this.drop.input).focus();
   }
 
   private show(account: boolean): void {
@@ -173,7 +182,9 @@ class Page {
 
   /** Downloads with the key, which a link cannot carry. */
   private async save(url: string): Promise<void> {
-    const link = h("a", { download: true, href: await this.studio.download(url) });
+    const href = await this.studio.download(url);
+    if (href === null) return;
+    const link = h("a", { download: true, href });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }

@@ -23,7 +23,7 @@ export class Shortcuts {
     const rows = LISTED.map(([key, does]) => h("div", {}, h("dt", {}, h("kbd", {}, key!)), h("dd", {}, does!)));
     const close = h("button", { type: "button", class: "chip", click: () => this.dialog.close() }, "Close");
     this.dialog = h("dialog", { "aria-label": "Keyboard shortcuts" },
-      h("h2", {}, "Keyboard"), h("dl", {}, ...rows), close);
+      h("h2", { tabindex: "-1", autofocus: true }, "Keyboard"), h("dl", {}, ...rows), close);
     window.addEventListener("keydown", (event) => this.press(event));
   }
 

@@ -7,6 +7,7 @@ import { Address } from "./address";
 import type { AllSongs } from "./all-songs";
 import { ApiError, type Job, type MixFormat } from "./api";
 import { Deck } from "./deck";
+import { quoted } from "./format";
 import { Host } from "./host";
 import { Intake } from "./intake";
 import { Jobs } from "./jobs";
@@ -35,12 +36,12 @@ export class Studio {
       forgotten: (song) => this.left(song),
     });
     this.deck = new Deck(api, store, this.library, {
-      moved, gone: (key) => this.gone(key), away: () => this.host.lost(),
+      moved, gone: (key) => this.gone(key), locked: (song) => this.locked(song), away: () => this.host.lost(),
     });
     this.jobs = new Jobs(api, this.library, this.host, {
       heard: (song) => this.deck.update(song),
       gone: (key) => this.gone(key),
-      locked: (song) => store.update(song.split ? { notice: NO_KEY } : { locked: true }),
+      locked: (song) => this.locked(song),
       live: (key) => store.value.open === key,
     });
     this.intake = new Intake(api, store, this.library, this.host, {
@@ -93,7 +94,7 @@ export class Studio {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 404 || error.status === 410) return;
       if (this.library.withId(song.id) === undefined) this.restore(song);
-      this.host.complain(error, `“${song.name}” could not be removed. ${error.message}`);
+      this.host.complain(error, `${quoted(song.name)} could not be removed. ${error.message}`);
     }
   }
 
@@ -129,9 +130,15 @@ export class Studio {
     return this.api.mixUrl(song.id, song.mix, format);
   }
 
-  /** The address to really use: with a key, a link alone is not let in. */
-  async download(url: string): Promise<string> {
-    return this.api.indirect(url) ? this.api.fileUrl(url) : url;
+  /** The address to really use: with a key, a link alone is not let in. Null: the page says why. */
+  async download(url: string): Promise<string | null> {
+    try {
+      return this.api.indirect(url) ? await this.api.fileUrl(url) : url;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.host.complain(error, `The file could not be downloaded. ${error.message}`);
+      return null;
+    }
   }
 
   indirect(url: string): boolean {
@@ -163,6 +170,10 @@ export class Studio {
     this.jobs.hear(song.key, job);
     this.jobs.follow({ ...song, job });
     if (this.store.value.open === song.key) this.address.name(this.deck.song);
+  }
+
+  private locked(song: Song): void {
+    this.store.update(song.split ? { notice: NO_KEY } : { locked: true });
   }
 
   private gone(key: string): void {
