@@ -255,3 +255,19 @@ def test_waveforms_that_are_refused_at_first(
     lane = card.locator('[data-track="vocals"] canvas')
     until(page, lambda: lane.evaluate("""(canvas) => canvas.getContext("2d").getImageData(
         canvas.width / 2, 0, 1, canvas.height).data.some((value) => value > 0)"""))
+
+
+def test_a_stream_that_has_died_without_a_word(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    """As after a night in which the machine slept: nobody tells of such a connection."""
+    page.clock.install()
+    page.reload()
+    server.silent = True
+    card = choose(page, server, job, song)
+    until(page, lambda: any("/events" in line for line in server.requests))
+    job.complete()
+    page.wait_for_timeout(1000)
+    assert card.get_by_text("ready", exact=True).count() == 0
+    page.clock.fast_forward(60_000)
+    card.get_by_text("ready", exact=True).wait_for()

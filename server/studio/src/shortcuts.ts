@@ -18,17 +18,20 @@ const LISTED = [
 
 export class Shortcuts {
   readonly dialog: HTMLDialogElement;
+  private readonly heading = h("h2", { tabindex: "-1" }, "Keyboard");
 
   constructor(private readonly studio: Studio, private readonly player: () => Body | null) {
     const rows = LISTED.map(([key, does]) => h("div", {}, h("dt", {}, h("kbd", {}, key!)), h("dd", {}, does!)));
     const close = h("button", { type: "button", class: "chip", click: () => this.dialog.close() }, "Close");
     this.dialog = h("dialog", { "aria-label": "Keyboard shortcuts" },
-      h("h2", { tabindex: "-1", autofocus: true }, "Keyboard"), h("dl", {}, ...rows), close);
+      this.heading, h("dl", {}, ...rows), close);
     window.addEventListener("keydown", (event) => this.press(event));
   }
 
   show(): void {
-    if (!this.dialog.open) this.dialog.showModal();
+    if (this.dialog.open) return;
+    this.dialog.showModal();
+    this.heading.focus(); // where the list begins, not at the button below it
   }
 
   private press(event: KeyboardEvent): void {
