@@ -60,7 +60,7 @@ def write_song(folder: Path) -> Path:
 def listen(page: Any, song: Path, folder: Path) -> None:
     """The picture of listening while it separates."""
     page.set_input_files("input[type=file]", song)
-    progress = page.locator('.card [role="progressbar"]')
+    progress = page.locator('.card[data-phase="separating"] [role="progressbar"]')
     while int(progress.get_attribute("aria-valuenow")) < BEGUN:
         page.wait_for_timeout(50)
     page.locator('[data-action="play"]:enabled').click()
