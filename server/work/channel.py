@@ -9,17 +9,14 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from server import errors
-from server.work.messages import (
-    Failed,
-    FromWorker,
-    Hello,
-    ToWorker,
-)
+from server.work.hand import Hand
+from server.work.messages import Failed, FromWorker, Hello, Result, Task, ToWorker
 
 HEADER = struct.Struct(">I")
 RECONNECT_SECONDS = 0.05
@@ -36,10 +33,16 @@ def pack(message: FromWorker | ToWorker) -> bytes:
 
 
 class Channel:
-    """A worker's end: blocking, for one thread."""
+    """A worker's end: blocking, for one thread.
 
-    def __init__(self, path: Path) -> None:
+    at_work: is told what the worker is at, as `Hand` does.
+    """
+
+    def __init__(
+        self, path: Path, at_work: Callable[[Iterable[int]], None] = lambda marks: None
+    ) -> None:
         self._path = path
+        self._at_work = at_work
         self._decoder = msgspec.msgpack.Decoder(ToWorker)
 
     def connect(self, hello: Hello) -> None:
@@ -54,13 +57,17 @@ class Channel:
                 self._socket.close()
                 time.sleep(pause)
                 pause = min(1.0, 2 * pause)
+        self._hand = Hand(self._at_work, hello.in_turns)
         self.send(hello)
 
     def close(self) -> None:
+        self._at_work(())
         self._socket.close()
 
     def send(self, message: FromWorker) -> None:
         """Raises ChannelClosed."""
+        if isinstance(message, Result | Failed):
+            self._hand.drop(message.id)
         try:
             self._socket.sendall(pack(message))
         except OSError:
@@ -69,7 +76,10 @@ class Channel:
     def receive(self) -> ToWorker:
         """The next message; sleeps until there is one. Raises ChannelClosed."""
         (length,) = HEADER.unpack(self._exactly(HEADER.size))
-        return self._decoder.decode(self._exactly(length))
+        message = self._decoder.decode(self._exactly(length))
+        if isinstance(message, Task):
+            self._hand.take(message)
+        return message
 
     def waiting(self, seconds: float | None = 0.0) -> bool:
         """Whether `receive` would return without sleeping, at once or within some seconds; None

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ class SocketLoop(LitLoop):
 
     def run(self, lit_api: "WorkerAPI", *_: Any, **__: Any) -> None:
         """One connection's life; LitServe calls it again for the next."""
-        channel = Channel(lit_api.socket)
+        channel = Channel(lit_api.socket, partial(lit_api.board.take_in_hand, lit_api.seat))
         try:
             hello = lit_api.work.hello(lit_api.worker_name, os.getpid())
             channel.connect(structs.replace(
