@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,8 @@ class Host(litserve.LitServer):
         threading.Event().wait()
 
     def _look(self, supervisor: Supervisor) -> None:
+        # Python's own helper beside spawned processes: whoever kills it has it back, and no zombie.
+        resource_tracker.ensure_running()
         watched = [*self.inference_workers, *self._api.values()]
         wait([process.sentinel for process in watched if process.is_alive()], timeout=1)
         for seat in supervisor.look(watched, time.monotonic()):

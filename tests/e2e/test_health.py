@@ -100,6 +100,16 @@ def test_a_worker_that_hangs_before_its_hello_is_replaced(ill: Server) -> None:
     wait_for(lambda: len(workers(ill, "probe")) == PROBES)
 
 
+def test_pythons_own_helper_is_replaced_too(ill: Server) -> None:
+    def helpers() -> list[psutil.Process]:
+        return [one for one in ill.processes() if "resource_tracker" in " ".join(one.cmdline())]
+
+    (helper,) = wait_for(helpers)
+    helper.kill()
+    wait_for(lambda: helpers() and helpers() != [helper])
+    assert psutil.STATUS_ZOMBIE not in {one.status() for one in ill.processes()}
+
+
 def test_a_pool_that_keeps_dying_is_left_alone_for_a_while(
     ill: Server, songs: dict[str, Path]
 ) -> None:
