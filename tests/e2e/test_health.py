@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -102,7 +103,11 @@ def test_a_worker_that_hangs_before_its_hello_is_replaced(ill: Server) -> None:
 
 def test_pythons_own_helper_is_replaced_too(ill: Server) -> None:
     def helpers() -> list[psutil.Process]:
-        return [one for one in ill.processes() if "resource_tracker" in " ".join(one.cmdline())]
+        found = []
+        for one in ill.processes():
+            with suppress(psutil.ZombieProcess):
+                found += [one] if "resource_tracker" in " ".join(one.cmdline()) else []
+        return found
 
     (helper,) = wait_for(helpers)
     helper.kill()
