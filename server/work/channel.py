@@ -45,18 +45,20 @@ class Channel:
         self._at_work = at_work
         self._decoder = msgspec.msgpack.Decoder(ToWorker)
 
-    def connect(self, hello: Hello) -> None:
-        """Waits until the API process listens, and says hello."""
+    def connect(self) -> None:
+        """Waits until the API process listens."""
         pause = RECONNECT_SECONDS
         while True:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                self._socket.connect(str(self._path))
-                break
+                return self._socket.connect(str(self._path))
             except OSError:
                 self._socket.close()
                 time.sleep(pause)
                 pause = min(1.0, 2 * pause)
+
+    def greet(self, hello: Hello) -> None:
+        """Says who is there. Raises ChannelClosed."""
         self._hand = Hand(self._at_work, hello.in_turns)
         self.send(hello)
 

@@ -34,7 +34,7 @@ from server.logs import set_up_logs
 from server.work.board import Board
 from server.work.channel import Channel, ChannelClosed
 from server.work.confinement import Confinement, Rights, confine
-from server.work.supervisor import Supervisor
+from server.work.supervisor import OUTLIVED, Supervisor
 
 log = structlog.get_logger()
 LIBC = ctypes.CDLL(None)
@@ -117,11 +117,14 @@ class SocketLoop(LitLoop):
     """Serves tasks from the API process's socket; sleeps in the kernel when there are none."""
 
     def run(self, lit_api: "WorkerAPI", *_: Any, **__: Any) -> None:
-        """One connection's life; LitServe calls it again for the next."""
-        channel = Channel(lit_api.socket, partial(lit_api.board.take_in_hand, lit_api.seat))
+        """One connection's life; LitServe calls it again for the next. A confined process has one
+        alone: it can make no other, to whomever."""
+        channel = lit_api.channel
+        if lit_api.plan.rights is None:
+            channel.connect()
         try:
             hello = lit_api.work.hello(lit_api.worker_name, os.getpid())
-            channel.connect(structs.replace(
+            channel.greet(structs.replace(
                 hello, confined=lit_api.confined.done, not_confined=lit_api.confined.lacking
             ))
             lit_api.board.give_sign(lit_api.seat)
@@ -130,6 +133,8 @@ class SocketLoop(LitLoop):
             log.info("API process gone: waiting for the next")
         finally:
             channel.close()
+        if lit_api.plan.rights is not None:
+            os._exit(OUTLIVED)
 
 
 class WorkerAPI(litserve.LitAPI):
@@ -161,7 +166,9 @@ class WorkerAPI(litserve.LitAPI):
         self.work = pkgutil.resolve_name(self.plan.work)(self.config, self.plan.devices[number])
         log.info("worker ready", pid=os.getpid(), device=self.plan.devices[number],
                  warm_up_s=round(time.monotonic() - started, 2))
+        self.channel = Channel(self.socket, partial(self.board.take_in_hand, self.seat))
         if self.plan.rights is not None:
+            self.channel.connect()
             self.confined = confine(self.plan.rights)
             log.info("worker confined", done=self.confined.done)
             if self.confined.lacking:

@@ -61,7 +61,8 @@ def pretend(path: Path, slots: int = 1) -> threading.Thread:
     """A worker in a thread of this process."""
     def live() -> None:
         channel = Channel(path)
-        channel.connect(Hello("test", "test-0", 0, "cpu", slots, in_turns=True))
+        channel.connect()
+        channel.greet(Hello("test", "test-0", 0, "cpu", slots, in_turns=True))
         try:
             StepScheduler(channel, work, lambda *_: None).serve()
         except ChannelClosed:
@@ -180,7 +181,8 @@ from pathlib import Path
 from server.work.channel import Channel
 from server.work.messages import Hello
 channel = Channel(Path(sys.argv[1]))
-channel.connect(Hello("victim", "victim-0", os.getpid(), "cpu", 2, in_turns=sys.argv[3] == "True"))
+channel.connect()
+channel.greet(Hello("victim", "victim-0", os.getpid(), "cpu", 2, in_turns=sys.argv[3] == "True"))
 channel.receive()
 if sys.argv[2] == "die":
     channel.receive()
