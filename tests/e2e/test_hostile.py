@@ -144,7 +144,7 @@ def strangers(folder: Path, seed: int, count: int) -> None:
 
 @pytest.mark.timeout(600)
 def test_some_hostile_files(tmp_path: Path) -> None:
-    strangers(tmp_path, seed=3, count=24)
+    strangers(tmp_path, seed=3, count=20)
 
 
 @pytest.mark.chaos

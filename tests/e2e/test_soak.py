@@ -20,6 +20,10 @@ from tests.e2e.soaking import ALLOWED, MEGABYTE, Soak
 from tests.harness import wait_for
 
 LEAST_ROUNDS = 9
+# Until each audio worker has done each stage, and the separation's allocator, which keeps what it
+# has, has seen batches of each size: after some hundred songs.
+WARM_SECONDS = 1000.0
+WARMING = {"audio": 80 * MEGABYTE, "separation": 600 * MEGABYTE}
 ROW_BYTES = 40_000  # of the database, for each round's jobs; their history stays for months
 
 
@@ -101,13 +105,14 @@ def soak(mortals: Mortal, seconds: float) -> Soak:
 
 
 def soaked(folder: Path, seconds: float, planted: str | None = None) -> list[str]:
+    """What grows in that time."""
     with mortal(folder, planted) as mortals:
-        return soak(mortals, seconds).growing()
+        return soak(mortals, seconds).growing({} if seconds > WARM_SECONDS else WARMING)
 
 
 @pytest.mark.timeout(600)
-def test_a_minute_of_everything_leaves_it_flat(tmp_path: Path) -> None:
-    assert soaked(tmp_path, 30) == []
+def test_some_rounds_of_everything_leave_it_flat(tmp_path: Path) -> None:
+    assert soaked(tmp_path, 20) == []
 
 
 @pytest.mark.chaos
