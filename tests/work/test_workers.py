@@ -345,7 +345,8 @@ def test_reports_add_up_and_end_no_task() -> None:
         model = LoadedModel("starter", "float32")
 
         def report() -> None:
-            channel.connect(Hello("other", "other-0", 0, "cuda:0", 1))
+            channel.connect()
+            channel.greet(Hello("other", "other-0", 0, "cuda:0", 1))
             channel.send(Report(segments=5, forwards=2, free=7, used=1))
             channel.send(Report(segments=3, forwards=1, free=6, used=2, models=(model,)))
 
