@@ -1,14 +1,15 @@
-"""The socket between the API process and the workers of both pools.
+"""The socket between the API process and a worker.
 
-A message is four bytes of length and msgpack. A worker holds one connection; when it dies the
-kernel closes it, so the API process knows at once. Knows no LitServe, no database, no audio.
+A message is four bytes of length and msgpack. Each worker listens at a place of its own, and the
+API process calls: so a worker may be confined to the sockets that it has, and is found by the next
+API process all the same. When either dies the kernel closes the connection, so the other knows at
+once. Knows no LitServe, no database, no audio.
 """
 
 import errno
 import select
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from server.work.hand import Hand
 from server.work.messages import Failed, FromWorker, Hello, Result, Task, ToWorker
 
 HEADER = struct.Struct(">I")
-RECONNECT_SECONDS = 0.05
 
 
 class ChannelClosed(Exception):
@@ -45,17 +45,17 @@ class Channel:
         self._at_work = at_work
         self._decoder = msgspec.msgpack.Decoder(ToWorker)
 
-    def connect(self) -> None:
-        """Waits until the API process listens."""
-        pause = RECONNECT_SECONDS
-        while True:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                return self._socket.connect(str(self._path))
-            except OSError:
-                self._socket.close()
-                time.sleep(pause)
-                pause = min(1.0, 2 * pause)
+    def listen(self) -> None:
+        """From now on the API process finds this worker."""
+        self._path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self._path))
+        self._path.chmod(0o600)
+        self._listener.listen()
+
+    def accept(self) -> None:
+        """Waits until the API process calls."""
+        self._socket, _ = self._listener.accept()
 
     def greet(self, hello: Hello) -> None:
         """Says who is there. Raises ChannelClosed."""

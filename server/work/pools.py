@@ -15,7 +15,7 @@ import pkgutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from multiprocessing import resource_tracker
@@ -34,7 +34,7 @@ from server.logs import set_up_logs
 from server.work.board import Board
 from server.work.channel import Channel, ChannelClosed
 from server.work.confinement import Confinement, Rights, confine
-from server.work.supervisor import OUTLIVED, Supervisor
+from server.work.supervisor import Supervisor
 
 log = structlog.get_logger()
 LIBC = ctypes.CDLL(None)
@@ -61,12 +61,12 @@ class PoolPlan(Struct, frozen=True):
 
 
 class HttpSide(Struct, frozen=True):
-    """What the API process runs: our ASGI app, the protocol of its connections, and the socket
-    on which it awaits the workers. It signs the board while it is well."""
+    """What the API process runs: our ASGI app, the protocol of its connections, and where it calls
+    each worker, by name. It signs the board while it is well."""
 
     app: Callable[..., Any]
     protocol: type[asyncio.Protocol]
-    socket: Path
+    sockets: Mapping[str, Path]
     board: Board
 
 
@@ -117,11 +117,9 @@ class SocketLoop(LitLoop):
     """Serves tasks from the API process's socket; sleeps in the kernel when there are none."""
 
     def run(self, lit_api: "WorkerAPI", *_: Any, **__: Any) -> None:
-        """One connection's life; LitServe calls it again for the next. A confined process has one
-        alone: it can make no other, to whomever."""
+        """One connection's life; LitServe calls it again for the next."""
         channel = lit_api.channel
-        if lit_api.plan.rights is None:
-            channel.connect()
+        channel.accept()
         try:
             hello = lit_api.work.hello(lit_api.worker_name, os.getpid())
             channel.greet(structs.replace(
@@ -133,19 +131,19 @@ class SocketLoop(LitLoop):
             log.info("API process gone: waiting for the next")
         finally:
             channel.close()
-        if lit_api.plan.rights is not None:
-            os._exit(OUTLIVED)
 
 
 class WorkerAPI(litserve.LitAPI):
     """What LitServe starts in every worker process of one pool."""
 
-    def __init__(self, plan: PoolPlan, config: Config, socket: Path, board: Board) -> None:
+    def __init__(
+        self, plan: PoolPlan, config: Config, sockets: Mapping[str, Path], board: Board
+    ) -> None:
         # stream=True for every API keeps LitServe from adding its gzip middleware.
         super().__init__(api_path=f"/{plan.name}", stream=True, loop=SocketLoop())
         self.plan = plan
         self.config = config
-        self.socket = socket
+        self.sockets = sockets
         self.board = board
         self.confined = Confinement()
         self.parent = os.getpid()
@@ -166,9 +164,10 @@ class WorkerAPI(litserve.LitAPI):
         self.work = pkgutil.resolve_name(self.plan.work)(self.config, self.plan.devices[number])
         log.info("worker ready", pid=os.getpid(), device=self.plan.devices[number],
                  warm_up_s=round(time.monotonic() - started, 2))
-        self.channel = Channel(self.socket, partial(self.board.take_in_hand, self.seat))
+        at_work = partial(self.board.take_in_hand, self.seat)
+        self.channel = Channel(self.sockets[self.worker_name], at_work)
+        self.channel.listen()
         if self.plan.rights is not None:
-            self.channel.connect()
             self.confined = confine(self.plan.rights)
             log.info("worker confined", done=self.confined.done)
             if self.confined.lacking:
@@ -194,7 +193,7 @@ class Host(litserve.LitServer):
         # LitServe would start its own MCP server wherever a package of that name is installed.
         litserve.server._MCP_AVAILABLE = False
         super().__init__(
-            [WorkerAPI(plan, config, http.socket, http.board) for plan in plans],
+            [WorkerAPI(plan, config, http.sockets, http.board) for plan in plans],
             # Devices are ours to choose: LitServe's "auto" looks for torch in this process.
             accelerator="cpu",
             workers_per_device={f"/{plan.name}": len(plan.devices) for plan in plans},

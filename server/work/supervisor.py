@@ -19,7 +19,6 @@ IN_SECONDS = 60.0  # where they come so close together, or each worker lived no 
 FIRST_PAUSE = 5.0  # seconds that a breaker is open the first time; each time twice as long
 LAST_PAUSE = 60.0
 CALM_SECONDS = 600.0  # without an open breaker, until the next pause is a first one again
-OUTLIVED = 75  # exit code of a worker whose API process is gone, and that may look for no other
 ASLEEP = 5.0  # between two looks: this process was stopped meanwhile, and perhaps all were
 
 
@@ -100,13 +99,10 @@ class Supervisor:
     def _is_due(self, seat: int, process: Process, now: float) -> bool:
         backoff, pool = self._backoffs[seat], self._board.pool_of(seat)
         if backoff.due is None:
+            backoff.died(now, pool is not None and self._count(pool, seat, now))
             self._killed.discard(process.pid or 0)
-            if pool is not None and process.exitcode == OUTLIVED:
-                backoff.due = now
-            else:
-                backoff.died(now, pool is not None and self._count(pool, seat, now))
-                log.error("process died: starting another", process=self._board.seats[seat],
-                          pid=process.pid, exit_code=process.exitcode, after_s=backoff.pause)
+            log.error("process died: starting another", process=self._board.seats[seat],
+                      pid=process.pid, exit_code=process.exitcode, after_s=backoff.pause)
         paused = pool is not None and self._breakers[pool].is_open(now)
         return not paused and backoff.due is not None and now >= backoff.due
 

@@ -83,7 +83,8 @@ board = open(sys.argv[2], "w")
 def note(marks):
     board.seek(0); board.truncate(); board.write(" ".join(map(str, marks))); board.flush()
 channel = Channel(Path(sys.argv[1]), note)
-channel.connect()
+channel.listen()
+channel.accept()
 channel.greet(Hello("victim", "victim-0", os.getpid(), "cpu", 2, in_turns=True))
 first = channel.receive()
 channel.send(Result(first.id))
@@ -99,7 +100,7 @@ def test_a_worker_that_dies_leaves_word_of_what_it_was_at(tmp_path: Path) -> Non
 
     async def main() -> None:
         workers = Workers(60)
-        async with workers.listening(path):
+        async with workers.called([path]):
             slot = await workers.reserve("victim")
             await slot.run(job("a"))
             slot = await workers.reserve("victim")

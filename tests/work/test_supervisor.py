@@ -11,7 +11,6 @@ from server.work.supervisor import (
     IN_SECONDS,
     LAST_PAUSE,
     LONGEST_PAUSE,
-    OUTLIVED,
     SHORTEST_LIFE,
     Breaker,
     RestartBackoff,
@@ -208,22 +207,6 @@ def test_a_new_api_process_takes_nothing_out_of_anyones_hand(house: House) -> No
     house.processes[API].kill()
     assert house.wait(1, (0, 1, 2)) == [API]
     assert house.board.in_hand(0) == {SONG}
-
-
-def test_workers_that_end_with_their_api_process_are_replaced_at_once(house: House) -> None:
-    """Again and again; whatever else that is, it is no pool that keeps dying."""
-    house.wait(10, ALL)
-    for _ in range(10):
-        house.processes[API].kill()
-        for seat in (0, 1, 2):
-            house.processes[seat].exitcode = OUTLIVED
-        assert house.wait(1, ALL)[:3] == [0, 1, 2]
-        house.wait(60, ALL)
-    assert house.board.pause("audio") == house.board.pause("probe") == 0
-    house.processes[API].exitcode = OUTLIVED  # which is no word for an API process
-    with capture_logs() as lines:
-        house.wait(1, ALL)
-    assert [line["event"] for line in lines] == ["process died: starting another"]
 
 
 @pytest.mark.parametrize(("deaths", "opens"), [
