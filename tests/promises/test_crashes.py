@@ -91,7 +91,7 @@ def test_a_file_that_kills_again_and_again_closes_no_pool(tmp_path: Path) -> Non
     try:
         for _ in range(2):  # each look is tried twice
             assert server.post(song, "crash probe segv .flac").status_code == 400
-        assert server.log.read_text().count('"process died') == 4
+        wait_for(lambda: server.log.read_text().count('"process died') == 4)
         assert server.get("/health/ready").json()["problems"] in ([], [NOBODY])
         job = server.post(song, "mate.flac")
         assert server.end_of(job.json()["job_id"])["status"] == "completed"
