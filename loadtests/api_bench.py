@@ -116,7 +116,7 @@ def serve_ours(folder: Path, port: int) -> None:
         "limits.requests_per_minute": 10**9, "log.format": "json"})  # fmt: skip
     Folders(folder).create()
     asyncio.run(_fill(folder))
-    _uvicorn(Application(config, folder / "workers.sock", Board({})), port, http=BoundedProtocol,
+    _uvicorn(Application(config, (), Board({})), port, http=BoundedProtocol,
              access_log=False, lifespan="on")  # fmt: skip
 
 
