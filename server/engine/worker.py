@@ -122,8 +122,7 @@ class SeparationWorker:
         try:
             self._engine.add(self._song(message, channel))
         except Exception as error:
-            log.exception("separation not started", job=message.job, stage=message.stage)
-            channel.send(failure(message.id, error))
+            self._fail(channel, message.id, error)
 
     def _song(self, task: Task, channel: Channel) -> Song:
         name = task.options.model
@@ -140,8 +139,7 @@ class SeparationWorker:
 
     def _report(self, channel: Channel, song: Song, error: Exception | None) -> None:
         if error is not None:
-            log.error("separation failed", task=song.name, exc_info=error)
-            channel.send(failure(song.name, error))
+            self._fail(channel, song.name, error)
         elif song.separation.done:
             seconds = time.monotonic() - song.began
             facts: dict[str, Any] = {
@@ -153,6 +151,13 @@ class SeparationWorker:
             channel.send(Result(song.name, facts))
         else:
             channel.send(Progress(song.name, song.separation.progress))
+
+    def _fail(self, channel: Channel, task: str, error: Exception) -> None:
+        if isinstance(error, FileNotFoundError):  # a job that was cancelled takes its files along
+            log.info("separation ended: the job's files are gone", task=task)
+        else:
+            log.error("separation failed", task=task, exc_info=error)
+        channel.send(failure(task, error))
 
     def _tell(self, channel: Channel) -> None:
         """Says anew what this worker is."""

@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
+import structlog
 import torch
 from msgspec import structs
 
@@ -17,7 +19,7 @@ from server.engine import worker as worker_module
 from server.engine.models import Separator
 from server.engine.worker import SeparationWorker, beating
 from server.work.channel import HEADER, Channel, ChannelClosed, pack
-from server.work.messages import FromWorker, Hello, Options, Progress, Task
+from server.work.messages import Failed, FromWorker, Hello, Options, Progress, Task
 from tests.engine.conftest import write_models
 
 
@@ -171,3 +173,16 @@ def messages(end: socket.socket) -> Iterator[FromWorker]:
         loaded = loaded or (isinstance(message, Hello) and "single" in message.models)
         if loaded:
             yield message
+
+
+def test_a_song_whose_files_went_with_its_job_is_no_error(
+    config: Config, tmp_path: Path
+) -> None:
+    worker, channel = SeparationWorker(config, "cpu"), Spoken()
+    song = worker._song(task(tmp_path / "j", "htdemucs"), cast(Channel, channel))
+    with structlog.testing.capture_logs() as logs:
+        worker._report(cast(Channel, channel), song, FileNotFoundError(2, "gone", "/x"))
+        worker._report(cast(Channel, channel), song, RuntimeError("a real one"))
+    assert [line["log_level"] for line in logs] == ["info", "error"]
+    failed = [m.id for m in channel.messages if isinstance(m, Failed)]
+    assert failed == ["htdemucs", "htdemucs"]

@@ -93,7 +93,7 @@ def measure_songs(
         "own songs", f"{len(songs)} with known stems, by {offline.model.name}",
         round(sum(lengths) / len(lengths), 1), list(range(len(songs))), targets,
         [row for row in rows if isinstance(row, Score)],
-        [row for row in rows if isinstance(row, Leak)], titles=names,
+        [row for row in rows if isinstance(row, Leak)], titles=tuple(names),
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ class SetResult:
     scores: list[Score]
     leaks: list[Leak]
     missing: str | None = None
-    titles: tuple[str, ...] | list[str] = ()
+    titles: tuple[str, ...] = ()
 
     def mean(self, target: str, method: str, figure: Figure) -> float | None:
         """Over the songs; of a row of MEANS, over its targets. None where there is nothing."""
