@@ -145,7 +145,7 @@ def test_an_idle_model_leaves_while_the_worker_sleeps(
     channel = Channel(tmp_path / "nowhere")
     channel._socket = ours
     worker = SeparationWorker(structs.replace(config, separation=brief), "cpu")
-    worker.hello("separation-0", 1)
+    channel.greet(worker.hello("separation-0", 1))
     theirs.sendall(pack(task(tmp_path / "a", "single")))
     thread = threading.Thread(target=lambda: suppressed(worker, channel))
     thread.start()
