@@ -50,11 +50,12 @@ RACES = (
 
 
 class Side(NamedTuple):
-    """A serving process, its port and a key."""
+    """A serving process, its port, a key and its folder."""
 
     process: multiprocessing.process.BaseProcess
     port: int
     key: str
+    folder: Path
 
     def healthy(self) -> bool:
         """Whether it would answer `/health` well."""
@@ -93,6 +94,13 @@ def _race(ours: Side, theirs: Side, name: str, our_path: str, their_path: str) -
 
 
 @contextmanager
+def started() -> Iterator[Side]:
+    """Our API process with one finished job, whose files are still to be written."""
+    with _started(serve_ours) as side:
+        yield side
+
+
+@contextmanager
 def _started(serve: Callable[..., None], *more: Any) -> Iterator[Side]:
     """A process that serves, and workers that wait: without any, ours is not healthy."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
@@ -125,7 +133,7 @@ def _start(serve: Callable[..., None], folder: Path, *more: Any) -> Side:
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return Side(process, port, (folder / KEY_FILE).read_text())
+                return Side(process, port, (folder / KEY_FILE).read_text(), folder)
         time.sleep(0.1)
     raise RuntimeError(f"{serve.__name__} did not start")
 
@@ -192,7 +200,7 @@ async def _fill(folder: Path) -> None:
             claim = await jobs.stages.claim(pool, "bench/1", now)
             assert claim is not None
             stem = claim.stage.name.partition("/")[2]
-            tracks = {stem: Track(f"{stem}.mp3", 1, 1)} if stem else {}
+            tracks = {stem: Track(f"{stem}.mp3", None, None)} if stem else {}
             facts = {"frames": SONG * SAMPLE_RATE} if claim.stage.name == "decode" else {}
             await jobs.stages.finish(claim.stage, facts, tracks, now)
     (folder / KEY_FILE).write_text(key)

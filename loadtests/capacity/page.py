@@ -124,8 +124,9 @@ def _advice(measured: Measured) -> str:
 - One {CARD} is kept busy by {feed:.0f} cores where each song becomes four MP3s. With fewer, more
   cores come first, then another card: each has a worker of its own.
 - A poll takes {1e6 / POLLS:.0f} µs of the one API process: {POLLS:,.0f} a second fill its core. At
-  a poll every two seconds that is {2 * POLLS:,.0f} jobs watched at once; webhooks come before another box.
+  a poll every two seconds that is {2 * POLLS:,.0f} jobs watched at once. Webhooks come before
+  another box.
 - Of a 3-minute song the disk holds 0.45 GB while it runs and 0.28 GB of nine WAVs for
   `jobs.retention_hours`. At 100 songs an hour, kept for a day, that is 0.7 TB.
-- One box is not enough when its API process is full or its disk is; there is one of either. Accounts can be
-  spread over several boxes, each with a database of its own."""
+- One box is not enough when its API process is full or its disk is; there is one of either.
+  Accounts can be spread over several boxes, each with a database of its own."""

@@ -26,7 +26,7 @@ class Box(NamedTuple):
 
 
 class Work(NamedTuple):
-    """One stage: core-seconds in a pool, after the stages that it needs. Nobody waits for `late`."""
+    """One stage: core-seconds in a pool, after the stages it needs. Nobody waits for a late one."""
 
     name: str
     pool: str
