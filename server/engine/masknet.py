@@ -119,9 +119,12 @@ class MaskNet(nn.Module):
 
         Over the sources the masks of middle and side add up to one, the others to nothing.
         """
-        z = z[..., :BINS]
-        batch, _, frames, _ = z.shape
-        x = features(z).transpose(0, 1).flatten(1, 2)  # feature, token, bin
+        return self.masks_from(features(z[..., :BINS]))
+
+    def masks_from(self, x: Tensor) -> Tensor:
+        """The same of `features` (segments, 4, frames, bins)."""
+        batch, _, frames, _ = x.shape
+        x = x.transpose(0, 1).flatten(1, 2)  # feature, token, bin
         x = self.norm(x.transpose(0, 1).flatten(1)).unflatten(1, (FEATURES, BINS)).transpose(0, 1)
         x = self.split(x).unflatten(0, (batch, frames)).permute(0, 3, 1, 2)  # channels last
         half = len(self.blocks) // 2

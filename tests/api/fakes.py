@@ -45,6 +45,22 @@ class FakeAccounts:
         return Key("h", "sk_live_x", "ann", 1.0, None, scope, None)
 
 
+class FakeFigures:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[Any, ...]] = []
+
+    def answered(self, *told: Any) -> None:
+        self.requests.append(told)
+
+    async def scrape(self, accept: str) -> tuple[bytes, str]:
+        return f"# {accept}\n".encode(), "text/plain; version=0.0.4"
+
+    def kinds(self) -> list[tuple[Any, ...]]:
+        return [told[:3] for told in self.requests]
+
+
 class FakeWebhooks:
     """Takes every address but one."""
 

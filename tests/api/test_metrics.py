@@ -12,25 +12,9 @@ from server.api.signing import Signer
 from server.config import Config, load
 from server.errors import ConfigError, KeyNotAllowed
 
-from .fakes import FakeAccounts, FakeJobs, ask, fake_services
+from .fakes import FakeAccounts, FakeFigures, FakeJobs, ask, fake_services
 
 TOKEN = "t0ken-of-16-chars"
-
-
-class FakeFigures:
-    """Keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[Any, ...]] = []
-
-    def answered(self, *told: Any) -> None:
-        self.requests.append(told)
-
-    async def scrape(self, accept: str) -> tuple[bytes, str]:
-        return f"# {accept}\n".encode(), "text/plain; version=0.0.4"
-
-    def kinds(self) -> list[tuple[Any, ...]]:
-        return [told[:3] for told in self.requests]
 
 
 @pytest.fixture

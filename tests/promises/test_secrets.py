@@ -36,7 +36,7 @@ from server.logs import set_up_logs
 from server.work.board import Board
 from store import AccountRepository, Database
 from store.accounts import NewKey
-from tests.api.fakes import FakeJobs, fake_services
+from tests.api.fakes import FakeFigures, FakeJobs, fake_services
 from tests.e2e.conftest import write_song
 from tests.e2e.test_stemsplit import Caller, command, new_key
 from tests.harness import Server, serving, wait_for
@@ -133,7 +133,7 @@ async def failing(app: ASGIApp, http: httpx.AsyncClient, error: Exception) -> li
 def any_app(folder: Path) -> ASGIApp:
     """An app whose routes are read and not asked."""
     config = load(environ={}, flags={"pipeline.auth": "api_key"})
-    return create_app(config, FakeJobs(folder), fake_services(), Signer(b"s" * 32))
+    return create_app(config, FakeJobs(folder), fake_services(), Signer(b"s" * 32), FakeFigures())
 
 
 @contextmanager

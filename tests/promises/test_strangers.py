@@ -19,7 +19,7 @@ import pytest
 from server.api import create_app
 from server.api.signing import BASE, Signer
 from server.config import load
-from tests.api.fakes import FakeJobs, fake_services
+from tests.api.fakes import FakeFigures, FakeJobs, fake_services
 from tests.e2e.conftest import write_song
 from tests.e2e.test_stemsplit import Caller, new_key
 from tests.harness import Server, serving, wait_for
@@ -114,7 +114,7 @@ def _urls(studio: dict[str, Any]) -> list[str]:
 def routes(tmp_path_factory: pytest.TempPathFactory) -> list[Served]:
     config = load(environ={}, flags={"pipeline.auth": "api_key"})
     jobs = FakeJobs(tmp_path_factory.mktemp("none"))
-    return routes_of(create_app(config, jobs, fake_services(), Signer(b"s" * 32)))
+    return routes_of(create_app(config, jobs, fake_services(), Signer(b"s" * 32), FakeFigures()))
 
 
 def hostile(known: str) -> list[str]:

@@ -38,7 +38,7 @@ from server.starter.training.train import (
 FIRST_SEED = 100_000  # of the songs that are made beside the training
 DECAY = 0.3  # of the time
 ROOMS = {
-    STEMS: Room(1200, 1.0), ("instrumental",): Room(900, 0.5), ("vocals",): Room(500, 0.15),
+    STEMS: Room(1800, 1.0), ("instrumental",): Room(1900, 0.5), ("vocals",): Room(510, 0.15),
     ("guitar", "backing"): Room(16, 0.05),
 }  # fmt: skip
 
@@ -121,7 +121,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--packed", type=Path, default=Path("packed"),
                         help="folder of packed banks")  # fmt: skip
     parser.add_argument("--songs", type=int, default=1200, help="to make beside the training")
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--room", type=float, default=1.0, help="of the songs kept at hand")
     parser.add_argument("--check", type=int, default=8, help="songs to validate on")

@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.functional import avg_pool1d, interpolate, max_pool1d
 
-from server.starter.training.bank import SR, Bank
+from server.starter.training.bank import Bank
+from server.starter.training.treatment import limiter_gain, treated
 
-REMIXED, RETUNED, DOUBLED, EQUALISED, LIMITED = 0.67, 0.5, 0.15, 0.3, 0.25  # how often
-SPEEDS = (0.87, 1.15)
-OCTAVES = 10  # of an equaliser, from 22 Hz to 22 kHz
+REMIXED, RETUNED, DOUBLED, LIMITED = 0.67, 0.5, 0.15, 0.25  # how often
+SPEEDS = (0.8, 1.25)
 
 
 class Places(NamedTuple):
@@ -39,8 +38,8 @@ def draw_batch(
 
     Two thirds of the examples take each part from a song, a bank and a speed of its own, as in
     Demucs' remixing (Défossez et al., 2019), and so do all where no bank has all the parts. Every
-    part gets a random gain, sides, polarity and sometimes an equaliser of its own; some mixes
-    go through a limiter, which turns all parts alike.
+    part is treated on its own, as other engineers and other rooms might; some mixes go through a
+    limiter, which turns all parts alike.
     """
     whole = [bank for bank in banks if set(parts) <= set(bank.parts)]
     remixed = rng.random(size) < (REMIXED if whole else 1.0)
@@ -85,8 +84,8 @@ def draw_places(
 ) -> Places:  # fmt: skip
     """Random banks by their shares, songs and starts for excerpts of `samples`.
 
-    retuned: how many are played up to 15 % faster or slower, which moves formants and pitches:
-    more singers, more drums.
+    retuned: how many are played up to a quarter faster or slower, which moves formants and
+    pitches: more singers, more drums.
     """
     chosen = rng.choice(len(banks), count, p=shares(banks))
     songs = np.array([len(bank.songs) for bank in banks])[chosen]
@@ -127,44 +126,3 @@ def read(stem: torch.Tensor, places: Places, samples: int, retuned: bool) -> tor
     at = ahead.long()
     before, after = (stem[songs, sides, starts + at + k].float() for k in (0, 1))
     return torch.lerp(before, after, (ahead - at).float().expand_as(before))
-
-
-def treated(stems: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Stems (count, 2, samples) by other engineers: gain, polarity, sides, equaliser."""
-    count = len(stems)
-    gains = rng.choice((-1.0, 1.0), count) * 10.0 ** (rng.uniform(-10.0, 2.0, count) / 20.0)
-    stems = stems * torch.from_numpy(gains).to(stems)[:, None, None]
-    flipped = np.flatnonzero(rng.random(count) < 0.5)
-    stems[flipped] = stems[flipped].flip(1)
-    chosen = np.flatnonzero(rng.random(count) < EQUALISED)
-    if len(chosen):
-        curves = rng.normal(0.0, 3.0, (len(chosen), OCTAVES + 1)).clip(-8.0, 8.0)
-        stems[chosen] = equalised(stems[chosen], torch.from_numpy(curves).to(stems))
-    return stems
-
-
-def equalised(stems: torch.Tensor, gains_db: torch.Tensor) -> torch.Tensor:
-    """Stems (count, 2, samples) through filters without delay.
-
-    gains_db: (count, OCTAVES + 1), at the octaves' corners.
-    """
-    spectra = torch.fft.rfft(stems)
-    heights = torch.linspace(0.0, 1.0, spectra.shape[-1], device=stems.device)
-    octave = (OCTAVES + heights.clamp(min=2.0**-OCTAVES).log2()).clamp(max=OCTAVES - 1e-4)
-    below = octave.long()
-    curve = torch.lerp(gains_db[:, below], gains_db[:, below + 1], octave - below)
-    return torch.fft.irfft(spectra * 10.0 ** (curve / 20.0)[:, None], stems.shape[-1])
-
-
-def limiter_gain(mixes: torch.Tensor, ceiling: torch.Tensor) -> torch.Tensor:
-    """The gain (count, samples) that keeps each mix (count, 2, samples) below a share of its peak.
-
-    ceiling: (count,), the share. Peaks are taken over 5 ms, the gain is smoothed over 50 ms.
-    """
-    hop, frames = SR // 200, 5
-    peaks = max_pool1d(mixes.abs().amax(1, keepdim=True), hop, ceil_mode=True)
-    peaks = max_pool1d(peaks, 2 * frames + 1, 1, frames)
-    highest = peaks.amax(2, keepdim=True)
-    gain = (ceiling[:, None, None] * highest / peaks.clamp(min=1e-9)).clamp(max=1.0)
-    gain = avg_pool1d(gain, 2 * frames + 1, 1, frames, count_include_pad=False)
-    return interpolate(gain, size=mixes.shape[-1], mode="linear", align_corners=False)[:, 0]

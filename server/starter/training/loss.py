@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from server.engine.bands import BINS, N_FFT, summed
-from server.engine.masknet import OVERLAP, MaskNet, middle_side
+from server.engine.masknet import OVERLAP, MaskNet, features, middle_side
 from server.starter.songs import STEMS
 
 WHOLES = MappingProxyType({
@@ -60,18 +60,19 @@ class Heard(NamedTuple):
     """What examples are and what a network hears of them, for the loss of any network.
 
     Attributes:
-        compared: the targets; parts by their place in `truth` and `waves`.
-        spectra: of the mixes, complex (examples, 2, frames, bins).
-        power, truth: the mixes' and each part's moments, of which the error is made.
-        waves: of each part (parts, examples, 2, samples).
+        compared: the targets; parts by their place in `truth`.
+        features: of the mixes (examples, 4, frames, bins).
+        power, truth: the mixes' moments (examples, 3, frames, values) and each part's (examples,
+            parts, 3, frames, values), of which the error is made.
+        energy: of each target (examples, targets).
         floor: (examples,), added to a target's energy.
     """
 
     compared: list[Target]
-    spectra: Tensor
+    features: Tensor
     power: Tensor
     truth: Tensor
-    waves: Tensor
+    energy: Tensor
     floor: Tensor
 
 
@@ -85,14 +86,43 @@ def heard(net: MaskNet, stems: Tensor, parts: Sequence[str]) -> Heard:
     stems: float32 (examples, parts, 2, samples), whose sum is the mix.
     """
     stems, compared = merged(stems, targets(net.sources, parts))
-    z = net.spectra(stems)[..., :BINS].transpose(0, 1)  # parts, examples, 2, frames, bins
-    x = z.sum(0)
+    z = net.spectra(stems)[..., :BINS]
+    x = z.sum(1)
     m, s = middle_side(x).unbind(1)
-    power = torch.stack([summed(product(a, b)) for a, b in ((m, m), (s, s), (m, s))])
-    truth = torch.stack([moments(middle_side(part), m, s) for part in z])
-    waves = stems.transpose(0, 1)
-    floor = QUIET * SCALE * waves.sum(0).square().sum((1, 2)) + 1e-3
-    return Heard(compared, x, power, truth, waves, floor)
+    power = torch.stack([summed(product(a, b)) for a, b in ((m, m), (s, s), (m, s))], 1)
+    truth = torch.stack([moments(middle_side(part), m, s) for part in z.unbind(1)], 1)
+    energy = torch.stack([level(stems[:, target.parts].sum(1)) for target in compared], 1)
+    floor = QUIET * level(stems.sum(1)) + 1e-3
+    return Heard(compared, features(x), power, truth, energy, floor)
+
+
+class Asked(NamedTuple):
+    """A network's loss as a quadratic form in its masks x: <x, G x> - 2 <x, wanted> + rest.
+
+    Attributes:
+        gram: G but for the mix's moments (examples, sources, sources).
+        wanted: (examples, sources, 3, frames, values).
+        rest: what no mask changes.
+    """
+
+    gram: Tensor
+    wanted: Tensor
+    rest: Tensor
+
+
+@torch.no_grad()
+def asked(net: MaskNet, examples: Heard, voice: float) -> Asked:
+    """All targets at once: however many there are, the work is that of the sources."""
+    device = examples.energy.device
+    weights = torch.tensor([voice if t.voice else 1.0 for t in examples.compared], device=device)
+    weights = weights / weights.sum() / len(examples.energy)
+    weights = weights / (examples.energy + examples.floor[:, None])
+    sources = membership([t.sources for t in examples.compared], len(net.sources), device)
+    parts = membership([t.parts for t in examples.compared], examples.truth.shape[1], device)
+    share = torch.einsum("et,ts,tp->esp", weights, sources, parts)
+    wanted = (share @ examples.truth.flatten(2)).unflatten(2, examples.truth.shape[2:])
+    gram = torch.einsum("et,ts,tr->esr", weights, sources, sources)
+    return Asked(gram, wanted, (weights * examples.energy).sum())
 
 
 def spectral_loss(net: MaskNet, examples: Heard, voice: float = 1.0, bf16: bool = False) -> Tensor:
@@ -101,18 +131,25 @@ def spectral_loss(net: MaskNet, examples: Heard, voice: float = 1.0, bf16: bool 
     voice: the weight of vocals and of the instrumental, where the other targets have 1; bf16: of
     the masks' forward.
     """
-    with torch.autocast(examples.waves.device.type, torch.bfloat16, enabled=bf16):
-        masks = net.masks(examples.spectra)
-    masks = masks.float()
-    total, weights = torch.zeros((), device=masks.device), 0.0
-    for target in examples.compared:
-        weight = voice if target.voice else 1.0
-        mask, truth = gathered(masks, target.sources), gathered(examples.truth, target.parts)
-        energy = SCALE * gathered(examples.waves, target.parts).square().sum((1, 2))
-        error = squared_error(mask, examples.power, truth) + energy
-        total = total + weight * (error / (energy + examples.floor)).mean()
-        weights += weight
-    return total / weights
+    gram, wanted, rest = asked(net, examples, voice)
+    with torch.autocast(wanted.device.type, torch.bfloat16, enabled=bf16):
+        masks = net.masks_from(examples.features)
+    x = masks.float().permute(2, 0, 1, 3, 4)
+    with torch.no_grad():
+        guess = torch.bmm(gram, x.flatten(2)).view_as(wanted)
+        slope = weighted(examples.power, guess) - wanted
+        value = (x * (slope - wanted)).sum() + rest
+    # of a quadratic form half the gradient is known with the value: nothing of it is kept
+    linear = 2.0 * (x * slope).sum()
+    return linear - linear.detach() + value
+
+
+def weighted(power: Tensor, x: Tensor) -> Tensor:
+    """Masks (examples, sources, 3, frames, values) times the mix's moments: half of what
+    |aM + cS|^2 + |cM + bS|^2 changes with the masks a, b and c of each source."""
+    a, b, c = x.unbind(2)
+    m, s, both = power.unsqueeze(1).unbind(2)
+    return torch.stack((a * m + c * both, b * s + c * both, (a + b) * both + c * (m + s)), 2)
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -122,32 +159,23 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 def moments(part: Tensor, m: Tensor, s: Tensor) -> Tensor:
     """What the error needs of a part (examples, 2, frames, bins) beside the mix's middle and side:
-    (3, examples, frames, values), a row a mask."""
+    (examples, 3, frames, values), a row a mask."""
     middle, side = part.unbind(1)
     across = product(middle, s) + product(side, m)
-    return torch.stack([summed(x) for x in (product(middle, m), product(side, s), across)])
+    return torch.stack([summed(x) for x in (product(middle, m), product(side, s), across)], 1)
 
 
-def squared_error(mask: Tensor, power: Tensor, truth: Tensor) -> Tensor:
-    """|guess - target|^2 - |target|^2, summed up: (examples,).
-
-    mask: (3, examples, frames, values) of the middle, the side, and across; power: |M|^2, |S|^2,
-    Re(M S*) of the mix; truth: the target's moments.
-    """
-    a, b, c = mask.flatten(2)
-    m, s, both = power.flatten(2)
-    wanted_a, wanted_b, wanted_c = truth.flatten(2)
-    # each mask times how the error changes with it: few passes over what fills the memory
-    with_a = torch.addcmul(torch.addcmul(-2.0 * wanted_a, a, m), c, both, value=2.0)
-    with_b = torch.addcmul(torch.addcmul(-2.0 * wanted_b, b, s), c, both, value=2.0)
-    with_c = torch.addcmul(-2.0 * wanted_c, c, m + s)
-    dot = torch.linalg.vecdot
-    return dot(a, with_a) + dot(b, with_b) + dot(c, with_c)
+def level(waves: Tensor) -> Tensor:
+    """The energy of waves (examples, 2, samples) as their spectra have it: (examples,)."""
+    return SCALE * waves.square().sum((1, 2))
 
 
-def gathered(x: Tensor, places: list[int]) -> Tensor:
-    """The sum of some of the rows of `x`."""
-    return sum((x[place] for place in places[1:]), x[places[0]])
+def membership(rows: list[list[int]], width: int, device: torch.device) -> Tensor:
+    """Ones (rows, width) at the places that each row names."""
+    made = torch.zeros(len(rows), width)
+    for row, places in zip(made, rows, strict=True):
+        row[places] = 1.0
+    return made.to(device)
 
 
 def merged(stems: Tensor, compared: list[Target]) -> tuple[Tensor, list[Target]]:

@@ -37,6 +37,7 @@ VALIDATION_SEED = 1_000_000  # songs from here on are for validation, from 2_000
 WEIGHTS = Path(__file__).parents[1] / "weights"
 CHECK_SONGS = 16
 SHORT, LONG = 3.0, 6.0  # seconds of an excerpt: at the constant rate, and in the decay
+AHEAD = 4  # steps whose examples are drawn at once
 
 
 @dataclass
@@ -162,8 +163,9 @@ def train(
     style = "{desc} {percentage:3.1f}% {elapsed}<{remaining}"
     with tqdm(total=seconds, desc="decay" if decaying else "training", bar_format=style,
               mininterval=10.0) as bar:  # fmt: skip
+        examples_to_come = drawn(trainers[0], banks)
         while used < seconds and not stopped():
-            examples = draw(trainers[0], banks())
+            examples = next(examples_to_come)
             for trainer in trainers:
                 trainer.learn(examples)
             now = time.monotonic()
@@ -178,15 +180,17 @@ def train(
                 mark = saved = time.monotonic()  # what the check took is not counted
 
 
-def draw(trainer: Trainer, banks: Sequence[Bank]) -> Heard:
-    """The examples of a run's next step: shorter at the constant rate, and the more of them."""
+def drawn(trainer: Trainer, banks: Callable[[], Sequence[Bank]]) -> Iterator[Heard]:
+    """The examples of a run's next steps: shorter at the constant rate, and the more of them."""
     run = trainer.run
-    rng = np.random.default_rng((run.seed, run.step))
     seconds = LONG if run.decay else SHORT
     size = max(1, round(run.batch * SHORT / seconds))
-    parts = draw_parts(banks, rng)
-    stems = draw_batch(banks, parts, rng, size, int(seconds * SR))
-    return heard(trainer.model, stems, parts)
+    while True:
+        rng = np.random.default_rng((run.seed, run.step))
+        parts = draw_parts(banks(), rng)
+        stems = draw_batch(banks(), parts, rng, AHEAD * size, int(seconds * SR))
+        for batch in stems.split(size):
+            yield heard(trainer.model, batch, parts)
 
 
 def draw_parts(banks: Sequence[Bank], rng: np.random.Generator) -> tuple[str, ...]:

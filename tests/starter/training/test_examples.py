@@ -13,9 +13,7 @@ from server.starter.training.examples import (
     draw_batch,
     draw_part,
     draw_places,
-    equalised,
     excerpts,
-    limiter_gain,
 )
 
 SAMPLES = 11025
@@ -83,7 +81,7 @@ def test_excerpts_lie_within_their_songs_and_half_are_retuned():
     np.testing.assert_allclose(steps, places.speeds, atol=1e-4)
     np.testing.assert_allclose(made[:, 0, 0] * 4 * SAMPLES, places.starts, atol=0.01)
     assert 110 <= np.sum(places.speeds != 1) <= 190
-    assert 0.87 <= places.speeds.min() < 0.9 and 1.1 < places.speeds.max() <= 1.15
+    assert 0.8 <= places.speeds.min() < 0.85 and 1.2 < places.speeds.max() <= 1.25
 
 
 def test_a_song_just_long_enough_is_taken_whole():
@@ -98,29 +96,6 @@ def test_two_clips_of_one_stem_may_sound_at_once(monkeypatch):
     made = draw_part([constant(0.1)], "drums", np.random.default_rng(0), 5, SAMPLES)
     assert made.shape == (5, 2, SAMPLES)
     assert ((made[:, 0, 0] > 0.1 * 1.25 - 1e-3) & (made[:, 0, 0] < 0.2 + 1e-3)).all()
-
-
-@pytest.mark.parametrize("octave", [3, 6, 9])
-def test_an_equaliser_turns_its_octave(octave):
-    gains = torch.zeros(1, 11)
-    gains[0, octave] = -6.0
-    corner = 22050 * 2.0 ** (octave - 10)
-    t = torch.arange(44100) / SR
-    for hertz, expected in ((corner, -6.0), (corner / 4, 0.0), (corner, -6.0)):
-        tone = torch.sin(2 * torch.pi * round(hertz) * t).expand(2, -1)
-        (made,) = equalised(tone[None], gains)
-        change = 10 * torch.log10(made.square().sum() / tone.square().sum())
-        assert float(change) == pytest.approx(expected, abs=0.3)
-
-
-def test_a_limiter_keeps_below_the_ceiling_and_leaves_what_is_quiet():
-    mix = 0.05 * torch.ones(2, SR)
-    mix[:, 20000:24000] = 1.0
-    gain, lower = limiter_gain(mix.expand(2, -1, -1), torch.tensor([0.5, 0.3]))
-    assert float((mix * lower).abs().max()) < 0.45
-    assert float((mix * gain).abs().max()) < 0.75
-    assert torch.all(gain[:15000] == 1.0) and torch.all(gain[30000:] == 1.0)
-    assert limiter_gain(torch.zeros(1, 2, SR), torch.tensor([0.5])).isfinite().all()
 
 
 def test_banks_say_which_parts_they_have(tmp_path):

@@ -22,6 +22,11 @@ def noise(parts: int) -> torch.Tensor:
     return 0.1 * torch.randn(2, parts, 2, 22050, generator=generator)
 
 
+def gradients(loss: torch.Tensor, weights: list[torch.Tensor]) -> list[torch.Tensor]:
+    found = torch.autograd.grad(loss, weights, allow_unused=True)
+    return [x for x in found if x is not None]
+
+
 def plain(net, stems: torch.Tensor, parts, voice: float) -> torch.Tensor:
     """By the spectra of guess and truth themselves."""
     spectra, mix = net.spectra(stems)[..., :BINS], net.spectra(stems.sum(1))[..., :BINS]
@@ -49,7 +54,11 @@ def test_it_is_the_squared_error_of_the_spectra(sources, parts):
         assert sources == VOCALS and "guitar" in parts
         return
     found = spectral_loss(net, heard(net, stems, parts), voice=3.0)
-    torch.testing.assert_close(found, plain(net, stems, parts, 3.0), rtol=1e-3, atol=0)
+    wanted = plain(net, stems, parts, 3.0)
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=0)
+    weights = [weight for weight in net.parameters() if weight.requires_grad]
+    for one, other in zip(gradients(found, weights), gradients(wanted, weights), strict=True):
+        torch.testing.assert_close(one, other, rtol=0.02, atol=2e-5)
 
 
 def names(sources, parts):

@@ -125,10 +125,26 @@ def test_two_networks_learn_from_the_same_examples(bank, tmp_path):
 
 def test_examples_are_longer_and_fewer_in_the_decay(bank):
     trainer = tiny_trainer(batch=4)
-    short = command.draw(trainer, [bank]).waves
+    short = next(command.drawn(trainer, lambda: [bank])).features
     trainer.run.decay = 1.0
-    long = command.draw(trainer, [bank]).waves
-    assert short.shape == (6, 4, 2, 3 * SR) and long.shape == (6, 2, 2, 6 * SR)
+    long = next(command.drawn(trainer, lambda: [bank])).features
+    assert len(short) == 4 and len(long) == 2
+    assert 1.9 < long.shape[2] / short.shape[2] < 2.0
+
+
+def test_examples_are_drawn_ahead_from_what_there_is_by_then(bank, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(command, "draw_batch",
+                        lambda banks, parts, rng, size, samples: sizes.append((len(banks), size))
+                        or torch.ones(size, len(parts), 2, samples))  # fmt: skip
+    banks = [bank]
+    trainer = tiny_trainer(batch=2)
+    examples = command.drawn(trainer, lambda: banks)
+    for _ in range(command.AHEAD):
+        next(examples)
+    banks.append(bank)
+    next(examples)
+    assert sizes == [(1, 2 * command.AHEAD), (2, 2 * command.AHEAD)]
 
 
 def test_average_follows_the_weights(bank):
