@@ -125,7 +125,8 @@ def songs(setting: Setting, files: Any, found: Findings) -> None:
 
     from loadtests.compare import snr_db
     from server.config import CPU_BATCH, GPU_BATCH
-    from server.engine.models import Separator, load_bag
+    from server.engine.loading import load_bag
+    from server.engine.models import Separator
     from server.work.scratch import FrameReader, FrameWriter
 
     device = prepared(setting)

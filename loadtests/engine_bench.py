@@ -31,7 +31,8 @@ from server.engine.acceleration import accelerate
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine
 from server.engine.fast import FastHTDemucs
-from server.engine.models import Separator, load_members
+from server.engine.loading import load_members
+from server.engine.models import Separator
 from server.engine.passes import TorchPasses
 from server.starter.songs import synthesise
 from server.work.scratch import SAMPLE_RATE, FrameWriter

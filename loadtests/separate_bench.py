@@ -25,8 +25,9 @@ from server.config import CPU_BATCH, GPU_BATCH, SPIN_COUNT, cores
 from server.engine.catalog import ModelFiles
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song
-from server.engine.models import Separator, load_bag
-from server.engine.separation import Cut, Separation
+from server.engine.loading import load_bag
+from server.engine.models import Separator
+from server.engine.separation import Separation
 from server.starter.store import save_bag, save_hub_model
 from server.stems import stem_gains
 from server.work.scratch import SAMPLE_RATE, FrameReader, FrameWriter
@@ -126,12 +127,13 @@ def ours(folder: Path, device: str) -> Callable[[], None]:
     return separate
 
 
-def new_song(name: str, model: Separator, mix: Path, stems: Path) -> Song:
+def new_song(
+    name: str, model: Separator, mix: Path, stems: Path, overlap: float = 0.25
+) -> Song:
     """All of the model's stems of a mix, into the folder `stems`."""
     stems.mkdir(parents=True, exist_ok=True)
     gains = np.array(stem_gains(model.sources, model.name, model.recipe), np.float32)
-    cut = Cut(model.segment, 0.25)
-    separation = Separation(mix, stems, model.sources, gains, cut, model.device)
+    separation = Separation(mix, stems, model.sources, gains, model.cut(overlap), model.device)
     return Song(name, model, separation)
 
 

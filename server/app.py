@@ -38,6 +38,7 @@ from server.jobs.health import Health, check_disk
 from server.jobs.intake import Intake
 from server.jobs.janitor import Janitor, Retention
 from server.jobs.listening import Listening
+from server.jobs.models import Models
 from server.jobs.outlook import Outlooks
 from server.jobs.renders import Renders
 from server.jobs.service import JobService
@@ -120,8 +121,8 @@ def banner(config: Config, plans: list[PoolPlan]) -> str:
         elif model["serving"] != model["wanted"]:
             note = f" (in place of {model['wanted']}, which is not on this machine)"
         lines.append(f"  {tier:<10} {model['serving'] or 'not available'}{note}")
-    for refused in catalog.refused(config):
-        lines.append(f"  {refused.name:<10} not used: {catalog.REFUSED}")
+    for refused, reason in catalog.refused(config):
+        lines.append(f"  {refused.name:<10} not used: {reason}")
     return "\n".join(lines)
 
 
@@ -228,6 +229,7 @@ class Components:
             Deliveries(DeliveryRepository(database), hooks, self._sender.wake), listening,
             Outlooks(jobs, listening, config.jobs.retention_hours),
             Renders(config, jobs, folders, self.workers, rooms), self.health,
+            Models(config, jobs),
         )
         self.happenings = HappeningRepository(database)
         self._metrics = Metrics(self.happenings, self.workers, board.workers, folders.places)

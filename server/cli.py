@@ -9,15 +9,18 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from server import __version__, account_commands
+from server import __version__, account_commands, model_commands
 from server.bar import Bar
 from server.config import SPIN_COUNT, Config, load
 from server.errors import StemboxError
-from server.stems import OUTPUTS
+from server.stems import FOUR, OUTPUTS, checked_stems
+
+if TYPE_CHECKING:
+    from server.engine.catalog import ModelFiles
 
 Command = Callable[[argparse.Namespace, Config], int]
 
@@ -86,7 +89,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("separate", separate, "separate files, without a server")
     sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
-    sub.add_argument("--output-type", choices=list(OUTPUTS), default="FOUR_STEMS")
+    sub.add_argument("--output-type", choices=list(OUTPUTS),
+                     help="FOUR_STEMS; of a model that is named, all that it makes")
+    sub.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
+    sub.add_argument("--model", metavar="NAME", help="made by this one, in place of the quality's")
     sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
     sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="WAV")
     sub.add_argument("--data-dir", metavar="DIR")
@@ -96,16 +102,30 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--seconds", type=float, default=30.0)
     sub.add_argument("--data-dir", metavar="DIR")
 
-    sub = add("models", list_models, "list models, or pull one from demucs's hub")
+    sub = add("models", model_commands.list_models, "list models, or pull one")
     sub.add_argument("--data-dir", metavar="DIR")
     sub.set_defaults(names=[])
     actions = sub.add_subparsers(metavar="ACTION")
     lister = actions.add_parser("list", help="models on this machine, and which tier each serves")
-    puller = actions.add_parser("pull", help="fetch models from demucs's hub")
-    puller.add_argument("names", nargs="+", metavar="NAME[@REVISION]")
-    puller.set_defaults(command=pull_models)
+    lister.add_argument("--known", action="store_true", help="and those that pull knows by name")
+    puller = actions.add_parser("pull", help="fetch models by name, from a URL or a folder")
+    puller.add_argument("names", nargs="+", metavar="NAME[@REVISION]|URL|FOLDER")
+    puller.add_argument("--any-licence", action="store_true",
+                        help="also where nobody here knows the licence")
+    puller.set_defaults(command=model_commands.pull_models)
     for action in (lister, puller):
         action.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS)
+
+    sub = add("quality", model_commands.quality, "measure a model on songs with known stems")
+    sub.add_argument("folder", type=Path, metavar="FOLDER",
+                     help="a folder a song, with a file a stem (MUSDB18-HQ's layout)")
+    sub.add_argument("--model", metavar="NAME", help="in place of the quality's")
+    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BEST")
+    sub.add_argument("--songs", type=int, metavar="N", help="the first of them alone")
+    sub.add_argument("--seconds", type=float, metavar="S", help="of each song, from its start")
+    sub.add_argument("--out", type=Path, default=Path("quality"), metavar="DIR",
+                     help="where quality.json, .md and .png are written")
+    sub.add_argument("--data-dir", metavar="DIR")
 
     sub = group("keys", "API keys: create, list, revoke")
     add_actions(sub, {
@@ -185,7 +205,7 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
     if len({file.stem for file in arguments.files}) < len(arguments.files):
         raise StemboxError("two files of one name would overwrite each other's stems")
     target = Target(arguments.out, arguments.format)
-    offline = Offline(config, arguments.quality, OUTPUTS[arguments.output_type])
+    offline = Offline(config, arguments.quality, *_wanted(arguments, config))
     print(f"model {offline.model.name} on {offline.model.device}", file=sys.stderr)
     failed = 0
     for file in arguments.files:
@@ -201,6 +221,27 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
     return 1 if failed else 0
 
 
+def _wanted(
+    arguments: argparse.Namespace, config: Config
+) -> tuple[tuple[str, ...], "ModelFiles | None"]:
+    """Which stems, and the model if it is not the quality's."""
+    from server.engine import catalog
+
+    name, quality = arguments.model, arguments.quality
+    if arguments.stems is not None and arguments.output_type is not None:
+        raise StemboxError("give either --stems or --output-type")
+    if arguments.stems is not None:
+        stems = checked_stems([stem.strip() for stem in arguments.stems.split(",")])
+        return stems, catalog.making(stems, quality, config, name)
+    if name is None:
+        return OUTPUTS[arguments.output_type or "FOUR_STEMS"], None
+    if arguments.output_type is not None:
+        stems = OUTPUTS[arguments.output_type]
+    else:
+        stems = catalog.stems(catalog.making((), quality, config, name)) or FOUR
+    return stems, catalog.making(stems, quality, config, name)
+
+
 def demo(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox demo`."""
     from server.demo import run
@@ -213,30 +254,6 @@ def demo(arguments: argparse.Namespace, config: Config) -> int:
     print(table)
     print(f"{arguments.seconds:g} s of song in {time.monotonic() - began:.1f} s, "
           f"model {offline.model.name} on {offline.model.device}")
-    return 0
-
-
-def list_models(_: argparse.Namespace, config: Config) -> int:
-    """`stembox models list`."""
-    from server.engine import catalog
-    from server.engine.catalog import REFUSED
-
-    for model in catalog.installed(config):
-        megabytes = sum(path.stat().st_size for path in model.files) / 1e6
-        print(f"{model.name:<16} {len(model.files)} file(s), {megabytes:.1f} MB  {model.folder}")
-    for tier, row in catalog.tiers(config).items():
-        print(f"{tier:<16} served by {row['serving'] or 'nothing'} (wanted: {row['wanted']})")
-    for model in catalog.refused(config):
-        print(f"{model.name:<16} not used: {REFUSED}  {model.folder}")
-    return 0
-
-
-def pull_models(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox models pull`."""
-    from server.engine.pulling import pull
-
-    for name in arguments.names:
-        print(pull(name, config.data_dir / "models"))
     return 0
 
 

@@ -81,6 +81,8 @@ class Separation(Section, frozen=True):
     max_jobs: Count
     threads: CountOrAuto
     precision: PrecisionSetting
+    max_models: Count
+    model_idle_seconds: Annotated[float, Meta(ge=0)]
 
     @property
     def cpu_threads(self) -> int:

@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 import torch
 from msgspec import Struct
 
 from server.audio.stages import STAGES, encode_track
 from server.config import Config, Quality
 from server.engine import catalog
+from server.engine.catalog import ModelFiles
 from server.engine.cpu import prepare_cpu
 from server.engine.devices import devices
 from server.engine.engine import Engine, start_song
 from server.engine.models import Separator
 from server.stems import FOUR, stem_gains
 from server.work.messages import FinishedTrack, Options, Task
+from server.work.scratch import FrameReader
 from server.work.steps import finish
 
 Report = Callable[[str, float], None]  # is told a stage's name and the share of it that is done
@@ -36,15 +39,19 @@ class Offline:
 
     Raises:
         ModelError: no model of the tier is on this machine, or it does not make these stems.
+        InvalidRequest: `files`, the model that was chosen for them, does not.
     """
 
-    def __init__(self, config: Config, quality: Quality, stems: tuple[str, ...] = FOUR) -> None:
+    def __init__(
+        self, config: Config, quality: Quality, stems: tuple[str, ...] = FOUR,
+        files: ModelFiles | None = None,
+    ) -> None:  # fmt: skip
         self._config = config
         self._quality: Quality = quality
         device = devices(config.separation.device)[0]
         if device == "cpu":
             prepare_cpu(config.separation.cpu_threads)
-        files = catalog.serving(quality, config, stems)
+        files = files or catalog.serving(quality, config, stems)
         self.model = Separator(files, torch.device(device), config.separation.precision)
         stem_gains(stems, self.model.name, self.model.recipe)
         self._stems = stems
@@ -74,6 +81,21 @@ class Offline:
                 report("encode", (index + 1) / len(wanted))
         return paths
 
+    def tracks(self, source: Path, report: Report) -> dict[str, np.ndarray]:
+        """The stems of one file as float32 (2, samples), at the level of the mix: all in memory.
+
+        Raises AudioError.
+        """
+        made = {}
+        with tempfile.TemporaryDirectory() as scratch:
+            task = self._task(source, scratch, Target(Path(scratch), "WAV"), "FLOAT")
+            self._stage("decode", task, report)
+            self._separate(task, report)
+            for stem in self._stems:
+                with FrameReader(Path(scratch) / f"{stem}.f32") as reader:
+                    made[stem] = reader.read(0, reader.frames).T
+        return made
+
     def nine_tracks(self, source: Path, folder: Path, report: Report) -> dict[str, Path]:
         """All tracks of the pipeline API from one file, below `folder`. Raises AudioError.
 
@@ -94,7 +116,8 @@ class Offline:
         pipeline = self._config.pipeline
         options = Options(
             file_name=source.name, model=self.model.name, format=target.format,
-            overlap=self._config.models.tier(self._quality)[1], wav_format=wav_format,
+            overlap=catalog.overlap(self.model.name, self._quality, self._config),
+            wav_format=wav_format,
             target_lufs=pipeline.target_lufs, true_peak_dbtp=pipeline.true_peak_dbtp,
             max_seconds=self._config.limits.max_audio_seconds, stems=self._stems,
         )

@@ -1,9 +1,10 @@
 """Which stems each output type has, and how a track is made of a model's stems. Pure numbers."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
 
-from server.errors import ModelError
+from server.errors import InvalidRequest, ModelError
 
 FOUR = ("drums", "bass", "other", "vocals")
 SIX = (*FOUR, "guitar", "piano")
@@ -17,6 +18,13 @@ OUTPUTS = MappingProxyType({
 REST_OF_MIX = "instrumental"  # the mix minus the vocals
 PARTS_OF_OTHER = ("guitar", "piano")  # of a six-source model, where nobody wants them apart
 
+STEM = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# What other tracks, files and routes of a job are called.
+RESERVED = frozenset((
+    "mix", "all", "input", "harmonic", "percussive", "main", "main_harmonic", "main_percussive",
+))  # fmt: skip
+MOST_STEMS = 32  # of one job
+
 # of each stem that a model makes: gains over what its networks put out, and at last over the mix
 Recipe = Mapping[str, tuple[float, ...]]
 
@@ -24,6 +32,29 @@ Recipe = Mapping[str, tuple[float, ...]]
 def wants_six(stems: Sequence[str]) -> bool:
     """Whether these stems need a model of six sources."""
     return any(stem in PARTS_OF_OTHER for stem in stems)
+
+
+def can_make(wanted: Sequence[str], made: Sequence[str] | None) -> bool:
+    """Whether a model that makes these stems makes all tracks that are wanted; one of which it is
+    not known what it makes is believed to."""
+    return made is None or not lacking(wanted, made)
+
+
+def lacking(wanted: Sequence[str], made: Sequence[str]) -> list[str]:
+    """The tracks that are wanted, and cannot be made of these stems."""
+    return [stem for stem in wanted
+            if not any(part in made for part in _parts(stem, wanted, made))]
+
+
+def checked_stems(names: Sequence[str]) -> tuple[str, ...]:
+    """The stems that somebody asks for by name, each once. Raises InvalidRequest."""
+    stems = tuple(dict.fromkeys(names))
+    if not 0 < len(stems) <= MOST_STEMS:
+        raise InvalidRequest(f"stems must name one to {MOST_STEMS} stems")
+    for stem in stems:
+        if not STEM.fullmatch(stem) or stem in RESERVED:
+            raise InvalidRequest(f"stems: {stem[:64]!r} is no name of a stem")
+    return stems
 
 
 def own_sources(sources: Sequence[str]) -> Recipe:
@@ -43,20 +74,22 @@ def stem_gains(stems: Sequence[str], model: str, recipe: Recipe) -> list[list[fl
     Raises:
         ModelError: the recipe of a wanted stem is not known.
     """
-    parts = {stem: [s for s in _parts(stem, stems) if s in recipe] for stem in stems}
-    if lacking := [stem for stem, found in parts.items() if not found]:
-        raise ModelError(f"model {model} makes no {', '.join(lacking)}")
+    if missing := lacking(stems, list(recipe)):
+        raise ModelError(f"model {model} makes no {', '.join(missing)}")
+    parts = {stem: [s for s in _parts(stem, stems, recipe) if s in recipe] for stem in stems}
     rows = {stem: [sum(column) for column in zip(*(recipe[s] for s in found), strict=True)]
             for stem, found in parts.items()}  # fmt: skip
-    if row := rows.get(REST_OF_MIX):
+    if parts.get(REST_OF_MIX) == ["vocals"]:
+        row = rows[REST_OF_MIX]
         rows[REST_OF_MIX] = [*(0.0 - gain for gain in row[:-1]), 1.0 - row[-1]]
     return list(rows.values())
 
 
-def _parts(stem: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The stems of which a track is the sum; for the instrumental, of which it is what is left."""
+def _parts(stem: str, wanted: Sequence[str], made: Container[str]) -> tuple[str, ...]:
+    """The stems of which a track is the sum; for the instrumental, of which it is what is left,
+    unless a model makes it and no vocals."""
     if stem == REST_OF_MIX:
-        return ("vocals",)
+        return ("vocals",) if "vocals" in made else (REST_OF_MIX,)
     if stem == "other":
         return ("other", *(s for s in PARTS_OF_OTHER if s not in wanted))
     return (stem,)

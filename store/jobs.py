@@ -77,6 +77,11 @@ class JobRepository:
         """Seconds that separating a second of audio took lately, and seconds of audio that wait."""
         return await self._db.read(_forecast)
 
+    async def paces(self) -> dict[str, float]:
+        """Seconds that separating a second of audio took lately, by model."""
+        rows = await self._db.read(_all, "lately_by_model", {})
+        return {row["model"]: row["work"] / row["audio"] for row in rows if row["model"]}
+
     async def count_fetching(self, account_id: str) -> int:
         """How many of an account's jobs wait for their sources."""
         values = {"account_id": account_id}

@@ -40,6 +40,14 @@ def test_separate_both_adds_up_to_the_mix(song: Path, tmp_path: Path) -> None:
         "instrumental.flac", "vocals.flac"], "no scratch is left"
 
 
+def test_separate_stems_of_a_model(song: Path, tmp_path: Path) -> None:
+    done = stembox("separate", song, "--out", tmp_path, "--model", "starter_fast",
+                   "--stems", "guitar,bass", "--data-dir", tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    assert "model starter_fast" in done.stderr
+    assert {path.name for path in (tmp_path / song.stem).iterdir()} == {"guitar.wav", "bass.wav"}
+
+
 def test_separate_goes_on_after_a_bad_file(song: Path, tmp_path: Path) -> None:
     bad = tmp_path / "text.wav"
     bad.write_text("no sound")
@@ -109,6 +117,11 @@ def test_what_cannot_work_stops_the_start(tmp_path: Path) -> None:
     (["serve", "--config", "/nowhere.toml"], 1),
     (["serve", "--data-dir", "/proc/nowhere"], 1),
     (["separate", "a/x.wav", "b/x.mp3", "--out", "o"], 1),
+    (["separate", "x.wav", "--out", "o", "--stems", "kazoo"], 1),
+    (["separate", "x.wav", "--out", "o", "--stems", "bass", "--output-type", "BOTH"], 1),
+    (["separate", "x.wav", "--out", "o", "--model", "gone"], 1),
+    (["models", "pull", "mel_band_roformer_kim"], 1),
+    (["models", "pull", "./no/such/folder"], 1),
 ])
 def test_exit_codes(arguments: list[str], code: int) -> None:
     done = stembox(*arguments)

@@ -3,8 +3,19 @@
 import numpy as np
 import pytest
 
-from server.errors import ModelError
-from server.stems import FOUR, OUTPUTS, SIX, own_sources, stem_gains, wants_six
+from server.errors import InvalidRequest, ModelError
+from server.stems import (
+    FOUR,
+    MOST_STEMS,
+    OUTPUTS,
+    RESERVED,
+    SIX,
+    can_make,
+    checked_stems,
+    own_sources,
+    stem_gains,
+    wants_six,
+)
 
 
 @pytest.mark.parametrize("output", ["FOUR_STEMS", "SIX_STEMS"])
@@ -62,3 +73,34 @@ def test_stems_of_a_recipe_agree_whatever_is_asked_for(output: str) -> None:
 
 def test_only_guitar_and_piano_need_six_sources() -> None:
     assert [name for name, stems in OUTPUTS.items() if wants_six(stems)] == ["SIX_STEMS"]
+
+
+@pytest.mark.parametrize(("made", "wanted", "able"), [
+    (FOUR, FOUR, True), (FOUR, SIX, False), (("vocals", "other"), OUTPUTS["BOTH"], True),
+    (("kick", "snare"), ("snare",), True), (("kick",), OUTPUTS["INSTRUMENTAL"], False),
+    (("instrumental",), OUTPUTS["INSTRUMENTAL"], True), (("instrumental",), OUTPUTS["BOTH"], False),
+    (None, ("anything",), True),
+])  # fmt: skip
+def test_what_can_be_made(
+    made: tuple[str, ...] | None, wanted: tuple[str, ...], able: bool
+) -> None:
+    assert can_make(wanted, made) is able
+    if made is not None and able:
+        assert len(stem_gains(wanted, "m", own_sources(made))) == len(wanted)
+
+
+def test_an_instrumental_of_its_own_stands_in_only_where_there_are_no_vocals() -> None:
+    both = own_sources(("vocals", "instrumental"))
+    assert stem_gains(OUTPUTS["BOTH"], "m", both) == [[1, 0, 0], [-1, 0, 1]]
+    alone = own_sources(("instrumental",))
+    assert stem_gains(("instrumental",), "m", alone) == [[1, 0]]
+
+
+def test_stems_by_name() -> None:
+    assert checked_stems(["kick", "snare", "kick"]) == ("kick", "snare")
+    assert checked_stems([f"s{n}" for n in range(MOST_STEMS)])
+    wrong = [[], [f"s{n}" for n in range(MOST_STEMS + 1)], ["Kick"], ["../x"], ["a b"], [""],
+             ["a\n"], *([name] for name in RESERVED)]  # fmt: skip
+    for names in wrong:
+        with pytest.raises(InvalidRequest, match="stems"):
+            checked_stems(names)

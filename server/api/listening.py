@@ -22,7 +22,7 @@ from server.audio.peaks import COARSE, FINE, coarser
 from server.errors import InvalidRequest, TrackNotFound
 from server.work.scratch import CHANNELS, SAMPLE_RATE
 
-MOST_TRACKS: Final = 10
+MOST_TRACKS: Final = 40
 MOST_WINDOWS: Final = 32  # on their way at once, of one API
 LEAST_SECONDS: Final = 0.001
 MOST_SECONDS: Final = 10.0

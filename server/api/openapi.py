@@ -165,7 +165,16 @@ def _upload() -> dict[str, Any]:
         "format": "uri",
         "description": "Gets the job by POST when it has ended, signed and retried",
     }
-    properties = {"file": file, "callback_url": callback}
+    stems = {
+        "type": "string",
+        "description": "Names of stems that an installed model makes, separated by commas or as a "
+        "JSON list: they are made in place of vocals, drums, bass and other",
+    }
+    model = {
+        "type": "string",
+        "description": "The installed model that makes them; without `stems`, all that it makes",
+    }
+    properties = {"file": file, "callback_url": callback, "stems": stems, "model": model}
     schema = {"type": "object", "required": ["file"], "properties": properties}
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 

@@ -1,8 +1,10 @@
 """The Audio Pipeline API's endpoints: HTTP in, one call to the jobs room, HTTP out."""
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
+from msgspec import structs
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,8 +21,15 @@ from server.api.ports import JobService, JobView, Services, Upload
 from server.api.sharing import SharedPlaces, caller_of
 from server.audio.sources.sniffing import SUPPORTED_FORMATS
 from server.config import Config
-from server.errors import JobNotCompleted, StemboxError, TrackNotFound, UploadRejected
+from server.errors import (
+    InvalidRequest,
+    JobNotCompleted,
+    StemboxError,
+    TrackNotFound,
+    UploadRejected,
+)
 from server.starter import demo_song
+from server.stems import checked_stems
 
 
 class Pipeline:
@@ -86,6 +95,8 @@ class Pipeline:
             max_file_size_mb=self._max_mb,
             supported_formats=list(SUPPORTED_FORMATS),
             pipeline_stages=[wire.PipelineStage(*stage) for stage in wire.PROCESSORS.items()],
+            installed_models=[wire.ModelAnswer(**structs.asdict(model))
+                              for model in await self._services.models.installed()],
         )
         more = {"demo": True, "retention_hours": self._retention_hours}
         return Json({**self._jobs.about(), **more, **msgspec.to_builtins(answer)})
@@ -102,6 +113,7 @@ class Pipeline:
             try:
                 target = folder / "input"
                 form = await uploads.receive_form(request, boundary, target, self._max_bytes)
+                stems, model = _stems(form.fields), form.fields.get("model") or None
                 callback_url = form.fields.get("callback_url") or None
                 if callback_url is not None:
                     self._check_callback(callback_url)
@@ -111,7 +123,7 @@ class Pipeline:
         # From here on the jobs room cleans up: it may finish what the client has left.
         view = await self._jobs.submit(Upload(
             job_id, folder, form.file_name, form.size_bytes, caller.account_id, callback_url,
-            turn, caller.test,
+            turn, caller.test, stems, model,
         ))  # fmt: skip
         return Json(wire.job_answer(view))
 
@@ -201,3 +213,17 @@ class Pipeline:
             self._services.webhooks.check_url(url)
         except StemboxError as error:
             raise UploadRejected(f"callback_url: {error.message}") from None
+
+
+def _stems(fields: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The stems that a form asks for: names separated by commas, or a JSON list of them. Raises
+    InvalidRequest."""
+    text = fields.get("stems", "").strip()
+    if not text:
+        return None
+    if text.startswith("["):
+        try:
+            return checked_stems(msgspec.json.decode(text, type=list[str]))
+        except msgspec.DecodeError:
+            raise InvalidRequest("stems must be a list of names") from None
+    return checked_stems([name.strip() for name in text.split(",")])

@@ -11,6 +11,7 @@ from server.jobs.idempotency import Idempotency, meaning, meaning_of
 from server.jobs.keys import is_test
 from server.jobs.listening import Audible, Listening, TrackPeaks, Window
 from server.jobs.mixing import MixOrder
+from server.jobs.models import InstalledModel, Models
 from server.jobs.orders import Created, Order, Request, SplitJob
 from server.jobs.outlook import Outlook, Outlooks
 from server.jobs.plan import StageView
@@ -23,7 +24,8 @@ from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
 
 __all__ = [
     "Accounts", "Attempt", "Audible", "Booked", "Created", "Deliveries", "Delivery", "Health",
-    "Heard", "Idempotency", "Job", "JobService", "JobView", "Listening", "MixOrder", "Order",
+    "Heard", "Idempotency", "InstalledModel", "Job", "JobService", "JobView", "Listening",
+    "MixOrder", "Models", "Order",
     "Outlook", "Outlooks", "Renders", "Request", "SentEvent", "Services", "SplitJob",
     "SplitService", "StageView", "TrackFile", "TrackPeaks", "Upload", "Uploads", "Webhook",
     "Webhooks", "Window", "is_test", "meaning", "meaning_of",
@@ -42,6 +44,7 @@ class Services(NamedTuple):
     outlooks: Outlooks
     renders: Renders
     health: Health
+    models: Models
 
 
 class JobService(Protocol):

@@ -63,12 +63,27 @@ class PipelineStage(Struct, frozen=True):
     processor_type: str
 
 
+class ModelAnswer(Struct, frozen=True):
+    """One model in `GET /config`. `stems`: what may be asked for with `stems`; `tiers`: the lists
+    in the settings that name it; `seconds_per_second`: what its last jobs took for a second of
+    audio, null before there was one; `licence`: null where it is not known."""
+
+    name: str
+    family: str | None
+    stems: list[str]
+    size_bytes: int
+    licence: str | None
+    tiers: list[str]
+    seconds_per_second: float | None
+
+
 class ConfigAnswer(Struct, frozen=True):
     """`GET /config`. The answer may carry more keys."""
 
     max_file_size_mb: int
     supported_formats: list[str]
     pipeline_stages: list[PipelineStage]
+    installed_models: list[ModelAnswer]
 
 
 class StageAnswer(Struct, frozen=True):

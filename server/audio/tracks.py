@@ -1,7 +1,9 @@
 """The tracks of a pipeline job, in the documented order, and the folders that the contract names.
 
-Imports nothing, so that any process may ask.
+Imports no more, so that any process may ask.
 """
+
+from collections.abc import Sequence
 
 TRACKS = {
     "vocals": "demucs_output",
@@ -16,6 +18,17 @@ TRACKS = {
 }
 
 MIX = "mix"  # the song itself, as it was decoded: to be heard beside its tracks
+
+
+STEMS = "demucs_output"
+
+
+def tracks_of(stems: Sequence[str]) -> tuple[str, ...]:
+    """A pipeline job's tracks, where the model makes these stems: the documented ones in their
+    order, but for stems that it does not make; before them those that are not documented."""
+    others = [stem for stem in stems if stem not in TRACKS]
+    return (*others, *(name for name, folder in TRACKS.items()
+                       if folder != STEMS or name in stems))  # fmt: skip
 
 
 def track_path(track: str) -> str:

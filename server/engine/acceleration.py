@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from server.config import PrecisionSetting
+from server.engine.attend import Autocast, quicken, undo
+from server.engine.chunked import Chunked
 from server.engine.cpu import multiplies_int8
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.graphs import Graphed, Memory
@@ -14,6 +16,7 @@ from server.engine.masknet import MaskNet
 from server.engine.passes import CompiledPasses, TorchPasses
 
 log = structlog.get_logger()
+LEAST_FULL_SNR = 80.0  # dB of all sources, of other operations in float32
 LEAST_SNR = 40.0  # dB of the worst source, against demucs's own forward in float32
 
 
@@ -36,6 +39,8 @@ def accelerate(
     much, it is made in float32. Models of one bag may share the memory of their CUDA graphs.
     """
     model = model.to(device).eval()
+    if isinstance(model, Chunked):
+        return _chunked(model, precision_on(device, setting))
     if not has_fast_forward(model):
         return _graphed(model, device, memory) if isinstance(model, MaskNet) else model
     precision = precision_on(device, setting)
@@ -44,6 +49,44 @@ def accelerate(
         log.warning("reduced precision loses too much: back to float32", snr_db=round(found, 1))
         fast = _fast(model, FULL, memory)
     return fast
+
+
+def _chunked(model: Chunked, precision: Precision) -> nn.Module:
+    """A network that is not ours: with faster parts, and in half precision where it holds."""
+    _quickened(model)
+    if precision.convolutions == torch.float32:
+        return model
+    half = Autocast(model, precision.convolutions)
+    try:
+        found = snr_db(model, half)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # an operation that its type does not have
+        log.warning("no reduced precision: back to float32", error=str(error))
+        return model
+    if found >= LEAST_SNR:
+        return half
+    log.warning("reduced precision loses too much: back to float32", snr_db=round(found, 1))
+    return model
+
+
+@torch.inference_mode()
+def _quickened(model: Chunked) -> None:
+    """Faster parts, if with them it still answers a second of noise as it did."""
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.1 * torch.randn(1, 2, 44100, generator=generator).to(device)
+    if not (swaps := quicken(model)):
+        return
+    made = model(noise).double()
+    undo(swaps)
+    truth = model(noise).double()
+    error = (truth - made).square().sum()
+    found = float(10 * torch.log10(truth.square().sum() / error))
+    if found >= LEAST_FULL_SNR:
+        quicken(model)
+    else:
+        log.warning("faster parts change the answer: left as it was", snr_db=round(found, 1))
 
 
 def _fast(model: nn.Module, precision: Precision, memory: Memory | None) -> nn.Module:

@@ -1,23 +1,34 @@
 """Which models are on this machine and which one serves a tier. Reads names and files, no torch.
 
-A model is a folder in the format of demucs's hub: `<name>.yaml` lists the signatures of the
-models in the bag, and each has its weights beside it (`.safetensors`, or the older `.th`). Listings
-come from strangers: they name files of their own folder alone.
+A model is a folder in one of two formats. Demucs's hub has it that `<name>.yaml` lists the
+signatures of the models in the bag, and each has its weights beside it (`.safetensors`, or the
+older `.th`). By the convention of Music-Source-Separation-Training a folder `<name>/` has a
+`config.yaml`, and `model.safetensors` or `model.ckpt`. Both come from strangers: they name files of
+their own folder alone.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import yaml
 from msgspec import Struct, structs
 
 from server.config import Config, Quality
-from server.errors import ModelError
-from server.stems import FOUR, wants_six
+from server.engine import configuration
+from server.engine.configuration import Configuration
+from server.engine.families import family_named, family_of
+from server.errors import InvalidRequest, ModelError
+from server.stems import FOUR, SIX, can_make, lacking, wants_six
 
 SIGNATURE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 REFUSED = "pickled files may run code; models.allow_pickle = true says that they are trusted"
+WEIGHTS = ("model.safetensors", "model.ckpt")
+HUB_LICENCE = "MIT"  # of demucs, and of all that its hub has
+HEADER_BYTES = 8
+MOST_HEADER_BYTES = 1 << 24
 STARTER = Path(__file__).resolve().parent.parent / "starter" / "weights"
 
 
@@ -28,11 +39,23 @@ class ModelFiles(Struct, frozen=True):
     folder: Path
     files: tuple[Path, ...]  # one per model of the bag
     allow_pickle: bool = False  # whether they may run code when they are loaded
+    config: Configuration | None = None  # of a model by the convention
 
     @property
     def pickled(self) -> bool:
-        """Whether loading runs what the files say."""
-        return any(path.suffix != ".safetensors" for path in self.files)
+        """Whether loading runs what the files say. Of a `.ckpt` only numbers are read."""
+        return self.config is None and any(path.suffix != ".safetensors" for path in self.files)
+
+    @property
+    def listing(self) -> Path:
+        """The file that says what the model is."""
+        name = f"{self.name}.yaml" if self.config is None else configuration.NAME
+        return self.folder / name
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights."""
+        return sum(path.stat().st_size for path in self.files)
 
 
 def search_path(config: Config) -> list[Path]:
@@ -45,9 +68,72 @@ def find(name: str, config: Config) -> ModelFiles | None:
     """The first whole copy of a model that may be loaded, or None."""
     believed = config.models.allow_pickle
     for copy in _copies(name, config):
-        if believed or not copy.pickled:
+        if obstacle(copy, believed) is None:
             return structs.replace(copy, allow_pickle=believed)
     return None
+
+
+def obstacle(copy: ModelFiles, believed: bool) -> str | None:
+    """Why a whole model cannot be loaded here, None if it can. `believed`: pickled ones may be."""
+    if copy.pickled:
+        return None if believed else REFUSED
+    if copy.config is None:
+        return None
+    try:
+        plan = family_of(copy.config).blueprint(copy.config)
+        copy.config.recipe(plan.outputs)
+        plan.check()
+    except (ValueError, TypeError) as error:
+        return f"{configuration.NAME}: {error}"
+    except ModelError as error:
+        return error.message
+    return None
+
+
+def family(files: ModelFiles) -> str | None:
+    """The name of a model's family, None where it cannot be told without loading it."""
+    try:
+        if files.config is not None:
+            return family_of(files.config).name
+        return family_named(str(_header(files.files[0])["klass"])).name
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+
+
+def stems(files: ModelFiles) -> tuple[str, ...] | None:
+    """What a model makes, None where that cannot be told without loading it."""
+    try:
+        if files.config is not None:
+            outputs = family_of(files.config).blueprint(files.config).outputs
+            return tuple(files.config.recipe(outputs))
+        listing = configuration.read_yaml(files.listing)
+        if listing.get("gains") is not None:
+            return tuple(map(str, listing["gains"]))
+        header = _header(files.files[0])
+        args, kwargs = (msgspec.json.decode(header[name]) for name in ("args", "kwargs"))
+        return tuple(map(str, args[0] if args else kwargs["sources"]))
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, yaml.YAMLError,
+            RecursionError):  # fmt: skip
+        return None
+
+
+def _header(path: Path) -> dict[str, str]:
+    """What a `.safetensors` file says of itself. Raises ValueError, OSError, KeyError."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(HEADER_BYTES), "little")
+        if size > MOST_HEADER_BYTES:
+            raise ValueError("no safetensors file")
+        found: dict[str, str] = msgspec.json.decode(file.read(size))["__metadata__"]
+    return found
+
+
+def overlap(model: str, quality: Quality, config: Config) -> float:
+    """The part of a segment that neighbours share, by the tier and the model's family."""
+    wanted = config.models.tier(quality)[1]
+    files = find(model, config)
+    if files is None or files.config is None:
+        return wanted
+    return family_of(files.config).overlap(files.config, wanted, quality == "FAST")
 
 
 def _copies(name: str, config: Config) -> Iterator[ModelFiles]:
@@ -59,8 +145,25 @@ def _copies(name: str, config: Config) -> Iterator[ModelFiles]:
 
 def whole(name: str, folder: Path) -> ModelFiles | None:
     """The model `name` in a folder, if its listing and all its weights are there."""
+    return _by_hub(name, folder) or _by_convention(name, folder)
+
+
+def _by_convention(name: str, folder: Path) -> ModelFiles | None:
+    if folder.name != name:
+        return None
     try:
-        bag = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+        config = configuration.read(folder / configuration.NAME)
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        return None
+    for file in WEIGHTS:
+        if (folder / file).is_file():
+            return ModelFiles(name, folder, (folder / file,), config=config)
+    return None
+
+
+def _by_hub(name: str, folder: Path) -> ModelFiles | None:
+    try:
+        bag = configuration.read_yaml(folder / f"{name}.yaml")
         files = tuple(_weights(folder, signature) for signature in signatures(bag))
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return None
@@ -95,16 +198,18 @@ def starter(config: Config) -> ModelFiles:
     return found
 
 
-def serving(quality: Quality, config: Config, stems: Sequence[str] = FOUR) -> ModelFiles:
-    """The model that makes `stems` in a quality: the first of its tier's list that is here.
+def serving(quality: Quality, config: Config, wanted: Sequence[str] = FOUR) -> ModelFiles:
+    """The model that makes the stems `wanted` in a quality: the first of its tier's list that is
+    here and makes them.
 
     Raises:
         ModelError: none of them is.
     """
-    six = wants_six(stems)
+    six = wants_six(wanted)
     names = config.models.six_stems if six else config.models.tier(quality)[0]
     for name in names:
-        if (found := find(name, config)) is not None:
+        found = find(name, config)
+        if found is not None and can_make(wanted, stems(found)):
             return found
     purpose = "six stems" if six else quality
     raise ModelError(
@@ -113,12 +218,62 @@ def serving(quality: Quality, config: Config, stems: Sequence[str] = FOUR) -> Mo
     )
 
 
+def making(
+    wanted: Sequence[str], quality: Quality, config: Config, model: str | None = None
+) -> ModelFiles:
+    """The model that makes the stems `wanted`: the one that is named, or else the first of the
+    tier's list that makes them all, of the list for six stems, or of all that are here, by name.
+
+    Raises:
+        InvalidRequest: it is not here, or none makes them.
+    """
+    if model is not None:
+        chosen = [find(model, config)] if SIGNATURE.fullmatch(model) else []
+        if not any(chosen):
+            raise InvalidRequest(f"model {model[:64]!r} is not on this server")
+    else:
+        names = (*config.models.tier(quality)[0], *config.models.six_stems, *_names(config))
+        chosen = [find(name, config) for name in dict.fromkeys(names)]
+    made = [(found, stems(found)) for found in chosen if found is not None]
+    for found, able in made:
+        # What it makes may only be told by loading it: then whoever names it is believed.
+        if (able is not None or model is not None) and can_make(wanted, able):
+            return found
+    known = {stem for _, able in made for stem in able or ()}
+    if missing := lacking(wanted, tuple(known)):
+        raise InvalidRequest(f"{model or 'No model here'} makes {'no ' * bool(model)}"
+                             f"{', '.join(missing)}")
+    raise InvalidRequest(f"No model here makes all of {', '.join(wanted)}")
+
+
+def licence(files: ModelFiles) -> str | None:
+    """The licence of a model's weights, None where nothing on this machine says it."""
+    if files.folder == STARTER:
+        return "MIT"
+    try:
+        pulled = (files.folder / f"{files.name}.pins.json").read_bytes()
+        pinned = msgspec.json.decode(pulled, type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        pinned = {}
+    if files.config is not None:
+        return files.config.licence or pinned.get("licence")
+    if pinned:
+        return HUB_LICENCE
+    try:
+        said = configuration.read_yaml(files.listing).get("licence")
+    except (OSError, ValueError, yaml.YAMLError, AttributeError):
+        return None
+    return None if said is None else str(said)[:configuration.MOST_LICENCE]
+
+
 def tiers(config: Config) -> dict[str, dict[str, str | None]]:
     """For people: each tier's wanted model and the one that serves it."""
     table: dict[str, dict[str, str | None]] = {}
     for tier in ("fast", "balanced", "best", "six_stems"):
         names: list[str] = getattr(config.models, tier)
-        here = next((name for name in names if find(name, config) is not None), None)
+        needed = SIX if tier == "six_stems" else FOUR
+        here = next((name for name in names if (found := find(name, config)) is not None
+                     and can_make(needed, stems(found))), None)  # fmt: skip
         table[tier] = {"wanted": names[0] if names else None, "serving": here}
     return table
 
@@ -128,12 +283,15 @@ def installed(config: Config) -> list[ModelFiles]:
     return [found for name in _names(config) if (found := find(name, config)) is not None]
 
 
-def refused(config: Config) -> list[ModelFiles]:
-    """The models that would be there, were pickled files allowed."""
-    return [copy for name in _names(config) if find(name, config) is None
-            for copy in _copies(name, config)]
+def refused(config: Config) -> list[tuple[ModelFiles, str]]:
+    """The models that are whole and cannot be loaded, and why."""
+    believed = config.models.allow_pickle
+    return [(copy, reason) for name in _names(config) if find(name, config) is None
+            for copy in _copies(name, config)
+            if (reason := obstacle(copy, believed)) is not None]
 
 
 def _names(config: Config) -> list[str]:
-    return sorted({path.stem for root in search_path(config)
+    return sorted({path.parent.name if path.name == configuration.NAME else path.stem
+                   for root in search_path(config)
                    for pattern in ("*.yaml", "*/*.yaml") for path in root.glob(pattern)})

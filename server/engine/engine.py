@@ -17,7 +17,7 @@ import torch
 
 from server.engine.batching import pick
 from server.engine.models import Separator
-from server.engine.separation import Cut, Piece, Separation
+from server.engine.separation import Piece, Separation
 from server.engine.transfers import Arrival, Transfers
 from server.errors import NotFinite
 from server.stems import stem_gains
@@ -78,8 +78,7 @@ def start_song(name: str, model: Separator, scratch: Path, options: Options) -> 
         OSError: the mix cannot be read, or the stems cannot be written.
     """
     gains = np.array(stem_gains(options.stems, model.name, model.recipe), np.float32)
-    cut = Cut(model.segment, options.overlap)
-    mix = scratch / "mix.f32"
+    cut, mix = model.cut(options.overlap), scratch / "mix.f32"
     separation = Separation(mix, scratch, options.stems, gains, cut, model.device)
 
     def again() -> Song:

@@ -1,24 +1,20 @@
 """A model: its networks, what its stems are made of, and how it is applied to segments."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-import yaml
-from demucs.apply import BagOfModels
 from torch import nn
 
 from server.config import PrecisionSetting
-from server.engine import pins
 from server.engine.acceleration import accelerate
 from server.engine.catalog import ModelFiles
 from server.engine.fast import FULL
-from server.engine.recipes import Formed, recipe_of
-from server.engine.weights import load_network
+from server.engine.loading import load_members
+from server.engine.separation import Cut
 from server.errors import ModelError
-from server.stems import Recipe, own_sources
 
 
 class Separator:
@@ -26,6 +22,7 @@ class Separator:
 
     Attributes:
         recipe: what every stem is made of: gains over the outputs, and over the mix.
+        family: the kind that it is of.
         sources: names of the stems, in order.
         segment: samples of one segment.
         reduced: whether it computes in less than float32.
@@ -35,10 +32,9 @@ class Separator:
     """
 
     def __init__(
-        self, files: ModelFiles, device: torch.device, precision: PrecisionSetting = "auto",
-        alive: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
-        members, self.recipe, weights = load_members(files)
+        self, files: ModelFiles, device: torch.device, precision: PrecisionSetting = "auto"
+    ) -> None:
+        members, self.recipe, weights, self.family = load_members(files)
         rates = {(int(model.samplerate), model.audio_channels) for model in members}
         lengths = {int(model.samplerate * model.segment) for model in members}
         if rates != {(44100, 2)} or len(lengths) != 1:
@@ -60,7 +56,6 @@ class Separator:
         for model, weight in zip(members, weights, strict=True):
             fast = accelerate(model, device, precision, memory)
             self.models.append((fast, weight[None, :, None, None]))
-            alive()  # each takes seconds
         kinds = {getattr(fast, "precision", FULL) for fast, _ in self.models}
         self.reduced = kinds != {FULL}
         self.precision = "+".join(sorted(kind.label for kind in kinds))
@@ -71,6 +66,10 @@ class Separator:
         if self._full is None:
             self._full = Separator(self._files, self.device, "float32") if self.reduced else self
         return self._full
+
+    def cut(self, overlap: float) -> Cut:
+        """How a song is cut up for it, where neighbours share the part `overlap` of a segment."""
+        return Cut(self.segment, overlap, self.family.plan)
 
     def padded_length(self, frames: int) -> int:
         """Samples that the models want for a segment of `frames` samples."""
@@ -130,44 +129,3 @@ class Separator:
         if own == outputs:
             return part
         return F.pad(part, (0, 0, 0, 0, self._first[place], outputs - own - self._first[place]))
-
-
-class Members(NamedTuple):
-    """A model's networks, its recipe, and weights (networks, outputs)."""
-
-    networks: list[Any]
-    recipe: Recipe
-    weights: torch.Tensor
-
-
-def load_members(files: ModelFiles) -> Members:
-    """What makes up a model, from its folder.
-
-    Raises:
-        ModelError: a file is damaged or holds something else.
-    """
-    try:
-        pins.check(files)
-        listing = yaml.safe_load((files.folder / f"{files.name}.yaml").read_text(encoding="utf-8"))
-        networks = [load_network(path, files.allow_pickle) for path in files.files]
-        recipe = recipe_of(listing, networks)
-        if listing.get("gains") is not None:
-            for network in networks:
-                network.eval().segment = listing.get("segment") or network.segment
-            weights = torch.block_diag(*(torch.ones(1, len(n.sources)) for n in networks))
-            return Members(networks, recipe, weights)
-        # demucs's own checks, and its rule for segments
-        bag = BagOfModels(networks, listing.get("weights"), listing.get("segment")).eval()
-        weights = torch.tensor(bag.weights, dtype=torch.float32)
-        return Members(list(bag.models), recipe, weights)
-    except Exception as error:
-        raise ModelError(f"model {files.name} cannot be loaded: {error}") from error
-
-
-def load_bag(files: ModelFiles) -> BagOfModels:
-    """A model from its folder as demucs's `apply_model` runs it. Raises ModelError."""
-    networks, recipe, weights = load_members(files)
-    if list(recipe.values()) == list(own_sources(list(recipe)).values()):
-        return BagOfModels(networks, weights.tolist()).eval()
-    one: Any = Formed(networks, recipe)
-    return BagOfModels([one]).eval()

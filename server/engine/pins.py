@@ -1,4 +1,4 @@
-"""What a pulled model's files were when they came: the hub's revision, and each file's SHA-256.
+"""What a pulled model's files were when they came: their revision, and each file's SHA-256.
 
 They lie beside the files as `<name>.pins.json`; a model that was put there by hand has none.
 """
@@ -13,11 +13,15 @@ from server.engine.catalog import ModelFiles
 from server.errors import ModelError
 
 
-class Pins(Struct, frozen=True, forbid_unknown_fields=True):
-    """A model as it was pulled: the commit of its repository, and SHA-256 by file name."""
+class Pins(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A model as it was pulled: the commit of its repository, or the SHA-256 of its weights as they
+    came; SHA-256 by file name; its licence, and where it came from, if that was not demucs's hub.
+    """
 
     revision: str
     sha256: dict[str, str]
+    licence: str | None = None
+    source: str | None = None
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -41,7 +45,7 @@ def check(files: ModelFiles) -> None:
     pinned = read(files.folder, files.name)
     if pinned is None:
         return
-    for path in (files.folder / f"{files.name}.yaml", *files.files):
+    for path in (files.listing, *files.files):
         if pinned.sha256.get(path.name) != digest(path):
             raise ModelError(f"{path.name} is not what was pulled: "
                              f"`stembox models pull {files.name}` fetches it again")

@@ -13,8 +13,9 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 
+from server.engine.edges import read_segment
 from server.engine.overlap_add import OverlapAdd
-from server.engine.segments import padded_span, plan
+from server.engine.segments import Planner, triangles
 from server.engine.silence import share_of_sound
 from server.errors import NotFinite, StageFailed
 from server.stems import REST_OF_MIX
@@ -22,10 +23,12 @@ from server.work.scratch import FrameReader, FrameWriter
 
 
 class Cut(NamedTuple):
-    """How a song is cut up for a model: samples of a segment, the part that neighbours share."""
+    """How a song is cut up for a model: samples of a segment, the part that neighbours share, and
+    what its family makes of them."""
 
     segment: int
     overlap: float
+    planner: Planner = triangles
 
 
 class Piece(NamedTuple):
@@ -73,7 +76,8 @@ class Separation:
                 stack.enter_context(FrameWriter(self._folder / f"{stem}.f32"))
                 for stem in self.stems
             ]
-            self.cuts = plan(self._reader.frames, *self._cut)
+            cut = self._cut
+            self.cuts = cut.planner(self._reader.frames, cut.segment, cut.overlap)
             gains = torch.from_numpy(self._gains).to(self._device)
             self._of_sources, self._of_mix = gains[:, :-1], gains[:, -1:, None]
             self._needs_mix = bool(self._gains[:, -1].any())
@@ -116,13 +120,9 @@ class Separation:
 
     def read(self, out: np.ndarray) -> None:
         """The next segment as the model wants it, into `out`: float32 (padded, 2)."""
-        start, _ = padded_span(self.cuts, self._read, len(out))
+        index = self._read
         self._read += 1
-        first = max(0, -start)
-        last = min(len(out), self._reader.frames - start)
-        out[:first] = 0
-        self._reader.read_into(out[first:last], start + first)
-        out[last:] = 0
+        read_segment(self._reader, self.cuts, index, out)
 
     def add(self, part: torch.Tensor, mix: torch.Tensor, sound: torch.Tensor) -> Piece:
         """Takes back the model's answer to the oldest segment that was read.
@@ -134,13 +134,14 @@ class Separation:
         """
         index, padded = self._added, part.shape[-1]
         self._added += 1
-        _, before = padded_span(self.cuts, index, padded)
+        before = self.cuts.before(index, padded)
         inside = slice(before, before + self.cuts.length(index))
         made = torch.tensordot(self._of_sources, part[..., inside], 1)
         if self._needs_mix:
             made += self._of_mix * mix[:, inside]
         final = self._overlap_add.add(index, made)
-        peak = torch.where(sound, final.abs().amax(), -1.0)
+        highest = final.abs().amax() if final.numel() else final.new_zeros(())
+        peak = torch.where(sound, highest, -1.0)
         return Piece(final.transpose(1, 2).contiguous(), peak)
 
     def write(self, frames: np.ndarray, peak: float) -> None:
@@ -157,7 +158,8 @@ class Separation:
             raise StageFailed("The samples are not finite")
         if not np.isfinite(peak):
             raise NotFinite("The model's answer is not finite")
-        sound = share_of_sound(self._reader, self._final, frames.shape[1])
+        count = frames.shape[1]
+        sound = share_of_sound(self._reader, self._final, count) if count else None
         if sound is not None:
             frames = self._hushed(frames, sound[:, None])
             peak = float(np.abs(frames).max())

@@ -1,29 +1,28 @@
 """Reads one network from its file. A file comes from a stranger: it chooses among the kinds of
-network that are known here, and brings numbers for one. Nothing that it names is imported or run.
+network that the families know, and brings numbers for one. Nothing that it names is imported or
+run.
 """
 
 import json
+import pickle
 import warnings
 from collections.abc import Mapping
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
-from demucs.demucs import Demucs
-from demucs.hdemucs import HDemucs
-from demucs.htdemucs import HTDemucs
 from demucs.states import load_model
 from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
 
-from server.engine.masknet import MaskNet
+from server.engine.families import NETWORKS
+from server.engine.families.family import Blueprint
 from server.errors import ModelError
 
-KINDS: Mapping[str, type] = MappingProxyType(
-    {f"{kind.__module__}.{kind.__qualname__}": kind
-     for kind in (Demucs, HDemucs, HTDemucs, MaskNet)}
-)
+WRAPPERS = ("state", "state_dict", "model_state_dict")  # what checkpoints call their weights
 
 
 def load_network(path: Path, allow_pickle: bool = False) -> Any:
@@ -63,10 +62,53 @@ def load_safetensors(path: Path) -> Any:
     return load_model({"klass": kind, "args": args, "kwargs": kwargs, "state": state})
 
 
-def _kind(name: str) -> type:
-    if name not in KINDS:
+def build(plan: Blueprint, path: Path) -> Any:
+    """A network of the convention, with the weights of `path`.
+
+    Raises:
+        ModelError: its package is not installed.
+        ValueError, TypeError, AssertionError, RuntimeError, OSError: weights that do not fit it.
+    """
+    plan.check()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # packages try their transforms without a window
+        network = imported(plan.network)(*plan.args, **plan.kwargs)
+    network.load_state_dict(load_state(path))
+    return network
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """The weights in a `.safetensors` file, or the numbers in a checkpoint: what else it brings
+    is not run, but refused.
+
+    Raises:
+        ValueError: a checkpoint that needs more than numbers, or holds no weights.
+        RuntimeError, OSError: the file is damaged.
+    """
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    try:
+        state = torch.load(path, "cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError(f"{path.name} holds more than numbers, which is not run") from None
+    for name in WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(name), dict):
+            state = state[name]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path.name} holds no weights")
+    return {str(name): value for name, value in state.items()}
+
+
+def imported(name: str) -> Any:
+    """A class by its full name, which must be one that a family names."""
+    module, _, kind = name.rpartition(".")
+    return getattr(import_module(module), kind)
+
+
+def _kind(name: str) -> Any:
+    if name not in NETWORKS:
         raise ModelError(f"{name!r:.80} is no kind of model that is known")
-    return KINDS[name]
+    return imported(name)
 
 
 def _arguments(metadata: Mapping[str, str]) -> tuple[list[Any], dict[str, Any]]:

@@ -1,12 +1,16 @@
 """The separation worker: takes tasks from its channel into the engine and reports on them."""
 
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import structlog
 import torch
+from msgspec import structs
 
 from server.config import Config
 from server.engine.card import prepare_card
@@ -15,11 +19,37 @@ from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator
 from server.engine.reporting import Reporter
+from server.engine.residents import Residents
 from server.errors import Cancelled, ModelError
 from server.work.channel import Channel, ChannelClosed, failure
 from server.work.messages import Cancel, Hello, Progress, Result, Started, Task
+from server.work.scratch import SAMPLE_RATE
 
 log = structlog.get_logger()
+
+
+BEAT_S = 2.0
+
+
+@contextmanager
+def beating(beat: Callable[[], None], patience: float) -> Iterator[None]:
+    """Calls `beat` again and again meanwhile, from another thread; no longer than `patience`
+    seconds, after which whoever listens may give us up."""
+    over = Event()
+
+    def run() -> None:
+        end = time.monotonic() + patience
+        while not over.wait(BEAT_S) and time.monotonic() < end:
+            with suppress(ChannelClosed):  # this thread's own next word will find out
+                beat()
+
+    thread = Thread(target=run, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class SeparationWorker:
@@ -29,6 +59,9 @@ class SeparationWorker:
         self._config = config
         self._device = torch.device(device)
         self._models: dict[str, Separator] = {}
+        self._load_s: dict[str, float] = {}
+        settings, stays = config.separation, serving(config.pipeline.quality, config).name
+        self._residents = Residents(settings.max_models, settings.model_idle_seconds, stays)
         if self._device.type == "cpu":
             prepare_cpu(config.separation.cpu_threads)
         if self._device.type == "cuda":
@@ -36,13 +69,15 @@ class SeparationWorker:
         self._engine = Engine(config.separation.batch_on(device), self._device)
         self._reporter = Reporter(self._engine, self._device)
         # The first job must not pay for the first forward, nor be killed for it.
-        model = self._model(serving(config.pipeline.quality, config).name)
-        self._step_s = self._warm_up(model)
+        self._step_s = self._warm_up(self._model(stays))
+        self._hello: Hello | None = None
 
     def hello(self, name: str, pid: int) -> Hello:
         """What this worker says of itself when it connects."""
         slots = self._config.separation.max_jobs
-        return Hello("separation", name, pid, str(self._device), slots, step_s=self._step_s)
+        self._hello = Hello("separation", name, pid, str(self._device), slots,
+                            step_s=self._step_s, models=dict(self._load_s))
+        return self._hello
 
     def serve(self, channel: Channel) -> None:
         """Separates what comes until the channel closes (ChannelClosed)."""
@@ -52,9 +87,12 @@ class SeparationWorker:
                 # At once before it sleeps: nobody else would tell what it did last.
                 self._reporter.tell(channel, self._models.values(), now=engine.idle)
                 while engine.idle or channel.waiting():
-                    self._receive(channel)
+                    if channel.waiting(self._residents.next_idle(time.monotonic())):
+                        self._receive(channel)
+                    self._let_go(channel)
                 for song, error in engine.step():
                     self._report(channel, song, error)
+                self._let_go(channel)
         finally:
             engine.close(ChannelClosed("the API process is gone"))
 
@@ -82,15 +120,23 @@ class SeparationWorker:
             return
         channel.send(Started(message.id))
         try:
-            # Loading takes seconds, in which a worker that says nothing would pass for stalled.
-            self._engine.add(self._song(message, lambda: channel.send(Progress(message.id, 0.0))))
+            self._engine.add(self._song(message, channel))
         except Exception as error:
             log.exception("separation not started", job=message.job, stage=message.stage)
             channel.send(failure(message.id, error))
 
-    def _song(self, task: Task, alive: Callable[[], None]) -> Song:
-        model = self._model(task.options.model, alive)
-        return start_song(task.id, model, Path(task.scratch), task.options)
+    def _song(self, task: Task, channel: Channel) -> Song:
+        name = task.options.model
+        if name not in self._models:
+            # Loading takes seconds, in which a worker that says nothing would pass for stalled, and
+            # nobody knows yet how long the model's forwards take.
+            patience = self._config.server.start_seconds
+            with beating(lambda: channel.send(Progress(task.id, 0.0)), patience):
+                seconds = self._warm_up(self._model(name))
+            self._step_s = max(self._step_s, seconds)
+            self._tell(channel)
+        self._residents.use([name], time.monotonic())
+        return start_song(task.id, self._models[name], Path(task.scratch), task.options)
 
     def _report(self, channel: Channel, song: Song, error: Exception | None) -> None:
         if error is not None:
@@ -102,35 +148,67 @@ class SeparationWorker:
                 "stems": list(song.separation.stems), "model": song.model.name,
                 "segments": song.separation.cuts.count, "separate_s": round(seconds, 3),
                 "peak": song.separation.peak,
+                "seconds": round(song.separation.cuts.frames / SAMPLE_RATE, 3),
             }
             channel.send(Result(song.name, facts))
         else:
             channel.send(Progress(song.name, song.separation.progress))
 
-    def _model(self, name: str, alive: Callable[[], None] = lambda: None) -> Separator:
+    def _tell(self, channel: Channel) -> None:
+        """Says anew what this worker is."""
+        if self._hello is not None:
+            self._hello = structs.replace(self._hello, step_s=self._step_s,
+                                          models=dict(self._load_s))  # fmt: skip
+            channel.send(self._hello)
+
+    def _let_go(self, channel: Channel) -> None:
+        """Forgets the models whose time is over."""
+        if idle := self._residents.idle(self._engine.models, time.monotonic()):
+            self._forget(idle)
+            self._tell(channel)
+
+    def _forget(self, names: list[str]) -> None:
+        before = self._allocated()
+        for name in names:
+            del self._models[name], self._load_s[name]
+            self._residents.leave(name)
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        log.info("models left", models=names, device=str(self._device),
+                 freed_mb=(before - self._allocated()) >> 20)
+
+    def _allocated(self) -> int:
+        """Bytes on the card, 0 on a CPU."""
+        cuda = self._device.type == "cuda"
+        return torch.cuda.memory_allocated(self._device) if cuda else 0
+
+    def _model(self, name: str) -> Separator:
         if name not in self._models:
             files = find(name, self._config)
             if files is None:
                 raise ModelError(f"model {name} is not on this machine")
             began = time.monotonic()
+            if surplus := self._residents.surplus(self._engine.models):
+                self._forget(surplus)
             try:
-                self._models[name] = self._load(files, alive)
+                self._models[name] = self._load(files)
             except torch.OutOfMemoryError:
                 self._make_room()
-                self._models[name] = self._load(files, alive)
+                self._models[name] = self._load(files)
+            self._load_s[name] = round(time.monotonic() - began, 2)
+            self._residents.use([name], time.monotonic())
             log.info("model loaded", model=name, device=str(self._device),
-                     reduced_precision=self._models[name].reduced,
-                     load_s=round(time.monotonic() - began, 2))
+                     reduced_precision=self._models[name].reduced, load_s=self._load_s[name],
+                     allocated_mb=self._allocated() >> 20)
         return self._models[name]
 
-    def _load(self, files: ModelFiles, alive: Callable[[], None]) -> Separator:
-        return Separator(files, self._device, self._config.separation.precision, alive)
+    def _load(self, files: ModelFiles) -> Separator:
+        return Separator(files, self._device, self._config.separation.precision)
 
     def _make_room(self) -> None:
         """Forgets the models that no song is going through."""
         busy = self._engine.models
         idle = [name for name in self._models if name not in busy]
         log.warning("out of memory: forgetting models", models=idle)
-        for name in idle:
-            del self._models[name]
-        torch.cuda.empty_cache()
+        self._forget(idle)

@@ -11,6 +11,7 @@ from server.jobs.orders import Order
 from store.idempotency import AnsweredBefore
 
 ANSWER_HOURS: Final = 24  # for which an Idempotency-Key is remembered
+LATER: Final = frozenset(("test", "stems", "model"))  # what orders did not always have
 CALLER: Final = frozenset(("account_id", "base_url"))  # what an order has not from its body
 CANONICAL: Final = msgspec.json.Encoder(order="deterministic")
 
@@ -31,7 +32,8 @@ def meaning(order: Order) -> str:
     asked = {
         name: _plain(getattr(order, name))
         for name in order.__struct_fields__
-        if name not in CALLER and (name != "test" or order.test)  # hashes of before stay
+        # hashes of before stay
+        if name not in CALLER and (name not in LATER or getattr(order, name))
     }  # fmt: skip
     return hashlib.sha256(CANONICAL.encode(asked)).hexdigest()
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from server.audio.heard import Heard
 from server.config import Config, Quality
 from server.errors import AudioTooShort
+from server.stems import OUTPUTS
 from server.work.scratch import SAMPLE_RATE
 from store import Job
 
@@ -15,6 +16,7 @@ from store import Job
 class Order(Struct, frozen=True, kw_only=True):
     """What an account asks for: exactly one of `upload_key` and `source_url` is given.
 
+    `stems`: what the job is to have in place of what `output_type` says; `model`: what makes them.
     `base_url`: how the account called this server, and so how it can download. `test`: by a test
     key, so that it costs nothing; `metadata.simulate` says how it is to end.
     """
@@ -30,6 +32,13 @@ class Order(Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
     callback_url: str | None = None
     test: bool = False
+    stems: tuple[str, ...] | None = None
+    model: str | None = None
+
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """What the job is to have."""
+        return self.stems or OUTPUTS[self.output_type]
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -51,6 +60,12 @@ class Request(Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
     named: bool = False
     test: bool = False
+    stems: tuple[str, ...] | None = None
+
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """What the job has."""
+        return self.stems or OUTPUTS[self.output_type]
 
 
 class SplitJob(Struct, frozen=True):

@@ -19,7 +19,7 @@ import structlog
 from msgspec import structs
 
 from server.audio.peaks import FINE
-from server.audio.tracks import TRACKS
+from server.audio.tracks import tracks_of
 from server.errors import DiskFull
 from server.jobs.folders import Folders
 from server.work.messages import Options
@@ -39,7 +39,7 @@ WARNING_PAUSE: Final = 60.0  # seconds between two lines in the log
 def room_of(api: str, options: Options, seconds: float) -> Room:
     """What the files of a job whose song lasts `seconds` take at the most."""
     frames = math.ceil((seconds + 1) * SAMPLE_RATE)  # a claim may be rounded
-    tracks = len(TRACKS) if api == "pipeline" else len(options.stems)
+    tracks = len(tracks_of(options.stems) if api == "pipeline" else options.stems)
     scratch = 1 + len(options.stems) + (PARTS if api == "pipeline" else 0)
     sound = (seconds + 1) * MP3_RATE if options.format == "MP3" else \
         2 * SAMPLE_BYTES[options.wav_format] * frames  # fmt: skip

@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct, structs
 
 from server.audio.heard import Heard
-from server.audio.tracks import TRACKS
+from server.audio.tracks import tracks_of
 from server.config import Config
 from server.engine import catalog
 from server.errors import JobNotFound
@@ -21,6 +21,7 @@ from server.jobs.outcomes import CANCELLED
 from server.jobs.plan import PIPELINE, StageView, heard_of, shown_stages
 from server.jobs.room import with_room
 from server.jobs.track_files import Checksums, TrackFile
+from server.stems import FOUR
 from server.work.messages import Options
 from server.work.workers import Workers
 from store import Job, JobRepository, NewJob
@@ -39,6 +40,8 @@ class Upload(Struct, frozen=True):
     callback_url: str | None = None
     caller: str = ""  # whose turn it takes
     test: bool = False
+    stems: tuple[str, ...] | None = None  # what the model is to make in place of the four
+    model: str | None = None  # and which one
 
 
 class JobView(Struct, frozen=True):
@@ -151,18 +154,32 @@ class JobService:
         return {"models": catalog.tiers(self._config), "workers": self._workers.describe()}
 
     def _options(self, upload: Upload) -> Options:
-        pipeline, models = self._config.pipeline, self._config.models
-        model = catalog.starter(self._config) if upload.test else \
-            catalog.serving(pipeline.quality, self._config)  # fmt: skip
+        pipeline = self._config.pipeline
+        model, stems = self._model(upload)
         return Options(
             file_name=upload.file_name,
             model=model.name,
-            overlap=models.tier(pipeline.quality)[1],
+            overlap=catalog.overlap(model.name, pipeline.quality, self._config),
             wav_format=pipeline.wav_format,
             target_lufs=pipeline.target_lufs,
             true_peak_dbtp=pipeline.true_peak_dbtp,
             max_seconds=self._config.limits.max_audio_seconds,
+            stems=stems,
         )
+
+    def _model(self, upload: Upload) -> tuple[catalog.ModelFiles, tuple[str, ...]]:
+        """What makes an upload's stems, and which they are: all that a model makes if it is named,
+        and they are not."""
+        config, quality, name = self._config, self._config.pipeline.quality, upload.model
+        if upload.test:
+            name = catalog.starter(config).name
+        elif upload.stems is None and name is None:
+            return catalog.serving(quality, config), FOUR
+        wanted = upload.stems or FOUR
+        if upload.stems is None and not upload.test:
+            found = catalog.making((), quality, config, name)
+            wanted = catalog.stems(found) or FOUR
+        return catalog.making(wanted, quality, config, name), wanted
 
     def view(self, job: Job) -> JobView:
         """A stored pipeline job as its API shows it."""
@@ -176,7 +193,7 @@ class JobService:
             stages=shown_stages(job.stages),
             tracks={
                 name: TrackFile(outputs / track.path, track.size, track.crc)
-                for name in TRACKS if (track := job.tracks.get(name))
+                for name in tracks_of(options.stems) if (track := job.tracks.get(name))
             },
             error=job.error,
             heard=heard_of(job.stages),

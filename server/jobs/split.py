@@ -28,7 +28,6 @@ from server.jobs.simulating import check_simulation, simulation
 from server.jobs.track_files import TrackFile
 from server.jobs.uploads import Uploads
 from server.names import name_in_url
-from server.stems import OUTPUTS
 from server.work.messages import Options
 from store import (
     AnsweredBefore,
@@ -138,7 +137,7 @@ class SplitService:
             if stage.name == "describe":
                 facts = msgspec.json.decode(stage.facts)
         wanted = {
-            track: job.tracks[track].path for track in OUTPUTS[request.output_type]
+            track: job.tracks[track].path for track in request.tracks
             if track in job.tracks
         }  # fmt: skip
         return SplitJob(
@@ -220,7 +219,7 @@ class SplitService:
         try:
             await self._intake.accept(with_room(NewJob(
                 id=job_id, api="stemsplit", options=msgspec.json.encode(options).decode(),
-                plan=split_plan(OUTPUTS[order.output_type], known, bool(simulation(request))),
+                plan=split_plan(order.tracks, known, bool(simulation(request))),
                 created_at=now,
                 request=msgspec.json.encode(request).decode(), account_id=order.account_id,
                 callback_url=order.callback_url,
@@ -237,23 +236,30 @@ class SplitService:
         return answer
 
     def _request(self, order: Order) -> Request:
-        stems = OUTPUTS[order.output_type]
         return Request(
             output_type=order.output_type, quality=order.quality,
             output_format=order.output_format, named=order.file_name is not None,
             file_name=order.file_name or name_in_url(order.source_url or "") or UNNAMED,
-            model=(catalog.starter(self._config) if order.test
-                   else catalog.serving(order.quality, self._config, stems)).name,
+            model=self._model(order).name, stems=order.stems,
             base_url=order.base_url, source_url=order.source_url, metadata=order.metadata,
             test=order.test,
         )  # fmt: skip
 
+    def _model(self, order: Order) -> catalog.ModelFiles:
+        config = self._config
+        if order.test:
+            starter = catalog.starter(config)
+            return catalog.making(order.tracks, order.quality, config, starter.name)
+        if order.stems is None and order.model is None:
+            return catalog.serving(order.quality, config, order.tracks)
+        return catalog.making(order.tracks, order.quality, config, order.model)
+
     def _options(self, order: Order, request: Request) -> Options:
-        config, stems = self._config, OUTPUTS[order.output_type]
+        config, stems = self._config, order.tracks
         formats = {"WAV": config.stemsplit.wav_format, "FLAC": config.stemsplit.flac_format}
         return Options(
             file_name=request.file_name, model=request.model,
-            overlap=config.models.tier(order.quality)[1], stems=stems,
+            overlap=catalog.overlap(request.model, order.quality, config), stems=stems,
             format=cast(Any, order.output_format),
             wav_format=formats.get(order.output_format, "PCM_16"),
             target_lufs=config.pipeline.target_lufs, true_peak_dbtp=config.pipeline.true_peak_dbtp,

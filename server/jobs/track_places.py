@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from server.audio.finished import Frames, open_finished
-from server.audio.tracks import MIX, TRACKS
+from server.audio.tracks import MIX, tracks_of
 from server.jobs.folders import Folders
 from server.jobs.places import ScratchPlaces
 from server.stems import OUTPUTS
@@ -154,10 +154,8 @@ def _has_begun(job: Job, name: str) -> bool:
 
 def names_of(job: Job) -> tuple[str, ...]:
     """All tracks that a job will have, and the mix."""
-    if job.api == "pipeline":
-        return (*TRACKS, MIX)
-    output_type = msgspec.json.decode(job.request)["output_type"]
-    return (*OUTPUTS[output_type], MIX)
+    stems = stems_of(job)
+    return (*(tracks_of(stems) if job.api == "pipeline" else stems), MIX)
 
 
 def stems_of(job: Job) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from server.engine.catalog import whole
 from server.engine.cpu import prepare_cpu
-from server.engine.models import load_bag
+from server.engine.loading import load_bag
 from server.starter.measuring.measures import is_silent, sdr
 from server.starter.quality import (
     SETS,

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from server.engine.catalog import ModelFiles, whole
 from server.engine.cpu import prepare_cpu
-from server.engine.models import load_bag
+from server.engine.loading import load_bag
 from server.starter.measuring import picture
 from server.starter.measuring.baselines import (
     Guesses,
@@ -165,7 +165,7 @@ def silence_peak(model: Model | BagOfModels, seconds: float = 10.0) -> float:
 
 def digest(files: ModelFiles) -> str:
     """SHA-256 of a model's listing and weights, in hexadecimal."""
-    found = hashlib.sha256((files.folder / f"{files.name}.yaml").read_bytes())
+    found = hashlib.sha256(files.listing.read_bytes())
     for path in files.files:
         found.update(path.read_bytes())
     return found.hexdigest()

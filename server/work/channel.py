@@ -71,9 +71,10 @@ class Channel:
         (length,) = HEADER.unpack(self._exactly(HEADER.size))
         return self._decoder.decode(self._exactly(length))
 
-    def waiting(self) -> bool:
-        """Whether `receive` would return without sleeping."""
-        return bool(select.select([self._socket], [], [], 0)[0])
+    def waiting(self, seconds: float | None = 0.0) -> bool:
+        """Whether `receive` would return without sleeping, at once or within some seconds; None
+        waits until it would."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
 
     def _exactly(self, count: int) -> bytes:
         data = b""

@@ -52,7 +52,7 @@ class Cancel(Struct, frozen=True, tag="cancel"):
 
 
 class Hello(Struct, frozen=True, tag="hello"):
-    """A worker's first message: who it is and what it serves."""
+    """A worker's first message: who it is and what it serves. Once more, when that has changed."""
 
     pool: str
     worker: str
@@ -60,6 +60,7 @@ class Hello(Struct, frozen=True, tag="hello"):
     device: str
     slots: int  # tasks it takes at once
     step_s: float = 0.0  # seconds between its signs of life while it works, as far as it knows
+    models: dict[str, float] = {}  # those that are on the device, and the seconds that each took
     in_turns: bool = False  # one task runs, the one that is due first; the others lie still
     confined: tuple[str, ...] = ()  # what was taken from it: server.work.confinement
     not_confined: dict[str, str] = {}  # and why the rest was not

@@ -82,7 +82,10 @@ class Worker:
     def take(self, message: FromWorker) -> bool:
         """Books a message from the worker; True when it ends a task."""
         self.last_sign = time.monotonic()
-        if isinstance(message, Hello | Report) or (call := self.calls.get(message.id)) is None:
+        if isinstance(message, Hello):  # it knows more of itself by now
+            self.hello = message
+            return False
+        if isinstance(message, Report) or (call := self.calls.get(message.id)) is None:
             return False
         if isinstance(message, Progress) and call.watch is not None and not call.future.done():
             call.watch(message.done)
@@ -218,7 +221,7 @@ class Workers:
         """Name, pool, device and load of every worker, for people."""
         return [
             {"worker": w.hello.worker, "pool": w.hello.pool, "device": w.hello.device,
-             "running": len(w.calls), "confined": w.hello.confined,
+             "running": len(w.calls), "models": w.hello.models, "confined": w.hello.confined,
              "not_confined": w.hello.not_confined}
             for w in self._workers
         ]

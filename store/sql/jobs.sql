@@ -112,3 +112,12 @@ WHERE j.state IN ('processing', 'completed') OR j.state = 'failed' AND j.api = '
 SELECT j.id FROM json_each(:ids) wanted CROSS JOIN jobs j ON j.id = wanted.value
 WHERE j.state = 'processing' OR j.state = 'completed' AND EXISTS (
     SELECT 1 FROM stages WHERE job_id = j.id AND late AND state IN ('pending', 'processing'));
+
+-- name: lately_by_model
+-- What the last separations say of themselves, by model: seconds of work, seconds of audio.
+SELECT json_extract(facts, '$.model') AS model, sum(json_extract(facts, '$.separate_s')) AS work,
+    sum(json_extract(facts, '$.seconds')) AS audio
+FROM (SELECT s.facts FROM jobs j JOIN stages s ON s.job_id = j.id AND s.name = 'separate'
+      WHERE j.state = 'completed' ORDER BY j.created_at DESC LIMIT 200)
+WHERE json_extract(facts, '$.seconds') > 0
+GROUP BY 1;

@@ -17,7 +17,16 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server.api import create_app
-from server.api.ports import Audible, JobView, Outlook, Services, StageView, TrackFile, Upload
+from server.api.ports import (
+    Audible,
+    InstalledModel,
+    JobView,
+    Outlook,
+    Services,
+    StageView,
+    TrackFile,
+    Upload,
+)
 from server.api.signing import Signer
 from server.api.wire import PROCESSORS
 from server.config import Config
@@ -77,6 +86,16 @@ class FakeOutlooks:
         return Outlook(42, ["vocals", "mix"], CREATED_AT, 12.5, audible, 0, 30, None)
 
 
+class FakeModels:
+    """Two models."""
+
+    async def installed(self) -> list[InstalledModel]:
+        return [
+            InstalledModel("drumsep", "mdx23c", ["kick", "snare"], 1000, None, [], None),
+            InstalledModel("starter", "starter", list(STEMS), 2000, "MIT", ["best"], 0.125),
+        ]
+
+
 class FakeHealth:
     """Ails as it is told."""
 
@@ -92,7 +111,8 @@ def fake_services(health: FakeHealth | None = None) -> Services:
     """What the pipeline's routes use of the rest of the jobs room."""
     accounts, webhooks, outlooks = FakeAccounts(), FakeWebhooks(), FakeOutlooks()
     health = health or FakeHealth()
-    return Services(None, accounts, None, webhooks, None, None, outlooks, None, health)  # type: ignore[arg-type]
+    rest = (None, None, outlooks, None, health, FakeModels())
+    return Services(None, accounts, None, webhooks, *rest)  # type: ignore[arg-type]
 
 
 def app_of(config: Config, jobs: "FakeJobs") -> ASGIApp:

@@ -69,6 +69,35 @@ def test_config_holds_what_is_documented_and_more(jobs: FakeJobs) -> None:
     ]
 
 
+def test_config_lists_the_models(app: ASGIApp) -> None:
+    """What may be asked for, of which model."""
+    drumsep, starter = ask(app, "GET", "/config").json()["installed_models"]
+    assert drumsep == {"name": "drumsep", "family": "mdx23c", "stems": ["kick", "snare"],
+                       "size_bytes": 1000, "licence": None, "tiers": [],
+                       "seconds_per_second": None}
+    assert (starter["licence"], starter["seconds_per_second"]) == ("MIT", 0.125)
+
+
+@pytest.mark.parametrize(("text", "stems"), [
+    ("kick,snare", ("kick", "snare")), (" kick , kick ", ("kick",)), ("", None), ("  ", None),
+    ('["kick", "snare"]', ("kick", "snare")),
+])  # fmt: skip
+def test_stems_by_name(
+    text: str, stems: tuple[str, ...] | None, app: ASGIApp, jobs: FakeJobs
+) -> None:
+    answer = ask(app, "POST", "/process", files=SONG, data={"stems": text, "model": "drumsep"})
+    assert answer.status_code == 200
+    (upload,) = jobs.uploads
+    assert (upload.stems, upload.model) == (stems, "drumsep")
+
+
+@pytest.mark.parametrize("text", ["Kick", "main", "a,,b", ",", "[]", "[1]", "[", "../x", "a" * 65])
+def test_stems_that_are_no_names(text: str, app: ASGIApp, jobs: FakeJobs) -> None:
+    answer = ask(app, "POST", "/process", files=SONG, data={"stems": text})
+    assert answer.status_code == 400 and "stems" in answer.json()["detail"]
+    assert not jobs.uploads and not jobs.spooled(), "nothing is left of it"
+
+
 def test_process_answers_the_documented_job(app: ASGIApp, jobs: FakeJobs) -> None:
     answer = ask(app, "POST", "/process", files=SONG)
     assert answer.status_code == 200

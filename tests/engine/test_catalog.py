@@ -8,7 +8,8 @@ import torch
 from server.config import load
 from server.engine import catalog
 from server.engine.devices import count_gpus, devices
-from server.engine.models import Separator, load_bag
+from server.engine.loading import load_bag
+from server.engine.models import Separator
 from server.engine.pulling import pull
 from server.errors import ConfigError, ModelError
 from server.starter.store import save_bag, save_hub_model

@@ -17,8 +17,9 @@ from server.engine import acceleration, catalog
 from server.engine.acceleration import accelerate, precision_on, snr_db
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.linears import Int8Linear
+from server.engine.loading import load_members
 from server.engine.masknet import MaskNet
-from server.engine.models import Separator, load_members
+from server.engine.models import Separator
 from server.engine.passes import CompiledPasses, Passes, TorchPasses, normed
 from server.starter.songs import synthesise
 from tests.engine.conftest import STEMS, tiny

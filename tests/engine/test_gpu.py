@@ -14,7 +14,8 @@ from server.engine.acceleration import LEAST_SNR, accelerate, snr_db
 from server.engine.card import prepare_card
 from server.engine.engine import Engine
 from server.engine.graphs import Graphed
-from server.engine.models import Separator, load_bag
+from server.engine.loading import load_bag
+from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
 from server.errors import Cancelled
 from tests.engine.conftest import tiny_masks

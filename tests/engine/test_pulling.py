@@ -14,7 +14,7 @@ import pytest
 
 from server.config import load
 from server.engine import catalog
-from server.engine.models import load_members
+from server.engine.loading import load_members
 from server.errors import ModelError
 from server.starter.store import save_bag, save_hub_model
 from tests.engine.conftest import tiny

@@ -3,7 +3,7 @@
 import pytest
 
 from server.engine import catalog
-from server.engine.models import load_bag, load_members
+from server.engine.loading import load_bag, load_members
 from server.engine.recipes import Formed, recipe_of
 from server.errors import ModelError
 from server.starter.store import save_bag, save_hub_model

@@ -1,5 +1,6 @@
 """The engine against demucs's own apply_model, on the same weights."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 
 from server.config import Config
 from server.engine import catalog
+from server.engine.edges import read_segment
 from server.engine.engine import Engine, Song, start_song
-from server.engine.models import Separator, load_bag
+from server.engine.loading import load_bag
+from server.engine.models import Separator
 from server.engine.overlap_add import OverlapAdd
-from server.engine.segments import plan
+from server.engine.segments import fades, triangles
 from server.errors import ModelError, StageFailed
 from server.stems import OUTPUTS, SIX
 from server.work.messages import Options
@@ -259,7 +262,7 @@ def test_finite_and_silence_stays_silent(
 def test_overlap_add_of_the_song_itself_is_the_song(
     frames: int, segment: int, overlap: float
 ) -> None:
-    cuts = plan(frames, segment, overlap)
+    cuts = triangles(frames, segment, overlap)
     if cuts.stride < 1:
         return
     mix = torch.randn(1, 2, frames, generator=torch.Generator().manual_seed(frames))
@@ -268,6 +271,30 @@ def test_overlap_add_of_the_song_itself_is_the_song(
         first = cuts.start(index)
         made.append(adder.add(index, mix[..., first : first + cuts.length(index)]))
     np.testing.assert_allclose(torch.cat(made, -1), mix, atol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    frames=st.integers(1, 5000), segment=st.integers(2, 700), overlap=st.floats(0, 0.95)
+)
+def test_faded_segments_of_the_song_itself_are_the_song(
+    frames: int, segment: int, overlap: float
+) -> None:
+    """Whatever lies in the mirrored parts beyond its ends."""
+    cuts = fades(frames, segment, overlap)
+    if cuts.stride < 1:
+        return
+    mix = torch.randn(frames, 2, generator=torch.Generator().manual_seed(frames)).numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        with FrameWriter(Path(folder) / "mix") as writer:
+            writer.write(mix)
+        adder, made, out = OverlapAdd(cuts, 1, CPU), [], np.empty((segment, 2), np.float32)
+        with FrameReader(Path(folder) / "mix") as reader:
+            for index in range(cuts.count):
+                read_segment(reader, cuts, index, out)
+                part = torch.from_numpy(out[: cuts.length(index)].T.copy())
+                made.append(adder.add(index, part[None]))
+    np.testing.assert_allclose(torch.cat(made, -1)[0], mix.T, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "output", "count"), [

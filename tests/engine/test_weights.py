@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from server.config import Config, load
 from server.engine import catalog
-from server.engine.models import Separator, load_members
+from server.engine.loading import load_members
+from server.engine.models import Separator
 from server.errors import ModelError
 from server.starter.store import save_bag, save_hub_model
 from tests.engine.conftest import STEMS, tiny
@@ -91,7 +92,7 @@ def test_a_pickled_model_is_not_even_opened(tmp_path: Path) -> None:
     (tmp_path / "abcd.th").write_bytes(pickle.dumps(Trap(tmp_path / "trace")))
     save_bag(tmp_path, "old", ["abcd"])
     assert catalog.find("old", settings(tmp_path)) is None
-    assert [model.name for model in catalog.refused(settings(tmp_path))] == ["old"]
+    assert [model.name for model, _ in catalog.refused(settings(tmp_path))] == ["old"]
     with pytest.raises(ModelError, match=r"models\.allow_pickle"):
         load_members(catalog.whole("old", tmp_path))
     assert not (tmp_path / "trace").exists()

@@ -1,14 +1,23 @@
 """The separation worker by itself: how it begins."""
 
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
+from msgspec import structs
 
 from server.config import Config, load
 from server.engine import worker as worker_module
 from server.engine.models import Separator
-from server.engine.worker import SeparationWorker
+from server.engine.worker import SeparationWorker, beating
+from server.work.channel import HEADER, Channel, ChannelClosed, pack
+from server.work.messages import FromWorker, Hello, Options, Progress, Task
 from tests.engine.conftest import write_models
 
 
@@ -44,3 +53,121 @@ def test_no_room_for_one_segment_is_an_error(
     monkeypatch.setattr(Separator, "warm_up", warm_up)
     with pytest.raises(torch.OutOfMemoryError):
         SeparationWorker(config, "cpu")
+
+
+class Spoken:
+    """A channel that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.messages: list[object] = []
+
+    def send(self, message: object) -> None:
+        self.messages.append(message)
+
+
+def task(folder: Path, model: str) -> Task:
+    folder.mkdir()
+    (folder / "mix.f32").write_bytes(b"\0" * 8)
+    options = Options(file_name="x", model=model, overlap=0.25, wav_format="PCM_16",
+                      target_lufs=-14, true_peak_dbtp=-1, max_seconds=60)
+    return Task(id=model, job="j", stage="separate", source="", scratch=str(folder), outputs="",
+                options=options)
+
+
+def test_a_model_that_takes_longer_is_told_of_before_it_would_pass_for_stalled(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paces = {"htdemucs": 0.5, "single": 9.0, "bag": 2.0}
+
+    def warm_up(model: Separator, _: int) -> float:
+        if model.name == "single":
+            time.sleep(0.3)
+        return paces[model.name]
+
+    monkeypatch.setattr(Separator, "warm_up", warm_up)
+    monkeypatch.setattr(worker_module, "BEAT_S", 0.05)
+    worker, channel = SeparationWorker(config, "cpu"), Spoken()
+    assert worker.hello("separation-0", 1).step_s == 0.5
+    worker._song(task(tmp_path / "a", "htdemucs"), channel)  # type: ignore[arg-type]
+    assert channel.messages == [], "it is there already"
+    worker._song(task(tmp_path / "b", "single"), channel)  # type: ignore[arg-type]
+    *signs, hello = channel.messages
+    assert signs and set(signs) == {Progress("single", 0.0)}, "signs of life until it is measured"
+    assert isinstance(hello, Hello) and hello.step_s == 9.0
+    channel.messages.clear()
+    worker._song(task(tmp_path / "c", "bag"), channel)  # type: ignore[arg-type]
+    (again,) = [message for message in channel.messages if isinstance(message, Hello)]
+    assert again.step_s == 9.0, "a faster one changes nothing"
+    assert set(again.models) == {"htdemucs", "single", "bag"}
+
+
+def test_signs_of_life_end_where_loading_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "BEAT_S", 0.01)
+    beats: list[float] = []
+    with beating(lambda: beats.append(time.monotonic()), 0.1):
+        time.sleep(0.5)
+    assert len(beats) > 0 and beats[-1] - beats[0] < 0.4
+
+
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Separator, "warm_up", lambda *_: 0.1)
+
+
+def test_models_leave_for_others_and_come_back(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    few = structs.replace(config, separation=structs.replace(config.separation, max_models=2))
+    worker, channel = SeparationWorker(few, "cpu"), Spoken()
+    worker.hello("separation-0", 1)
+    song = worker._song(task(tmp_path / "a", "single"), channel)  # type: ignore[arg-type]
+    worker._engine.add(song)
+    worker._song(task(tmp_path / "b", "bag"), channel)  # type: ignore[arg-type]
+    assert set(worker._models) == {"htdemucs", "single", "bag"}, "a song goes through single"
+    worker._engine.remove("single", ChannelClosed())
+    worker._song(task(tmp_path / "c", "hybrid"), channel)  # type: ignore[arg-type]
+    assert set(worker._models) == {"htdemucs", "hybrid"}
+    worker._song(task(tmp_path / "d", "single"), channel)  # type: ignore[arg-type]
+    assert set(worker._models) == {"htdemucs", "single"}
+    hello = channel.messages[-1]
+    assert isinstance(hello, Hello) and set(hello.models) == {"htdemucs", "single"}
+
+
+def test_an_idle_model_leaves_while_the_worker_sleeps(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a real socket: nothing comes in, and the model goes all the same."""
+    quick(monkeypatch)
+    brief = structs.replace(config.separation, model_idle_seconds=0.2)
+    ours, theirs = socket.socketpair()
+    channel = Channel(tmp_path / "nowhere")
+    channel._socket = ours
+    worker = SeparationWorker(structs.replace(config, separation=brief), "cpu")
+    worker.hello("separation-0", 1)
+    theirs.sendall(pack(task(tmp_path / "a", "single")))
+    thread = threading.Thread(target=lambda: suppressed(worker, channel))
+    thread.start()
+    said = messages(theirs)
+    told = next(m for m in said if isinstance(m, Hello) and "single" not in m.models)
+    assert set(told.models) == {"htdemucs"} == set(worker._models)
+    theirs.close()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def suppressed(worker: SeparationWorker, channel: Channel) -> None:
+    with suppress(ChannelClosed):
+        worker.serve(channel)
+
+
+def messages(end: socket.socket) -> Iterator[FromWorker]:
+    """What the worker says, in order; each is looked for only when it is asked for."""
+    decoder = msgspec.msgpack.Decoder(FromWorker)
+    loaded = False
+    end.settimeout(60)
+    while True:
+        (length,) = HEADER.unpack(end.recv(HEADER.size, socket.MSG_WAITALL))
+        message = decoder.decode(end.recv(length, socket.MSG_WAITALL))
+        loaded = loaded or (isinstance(message, Hello) and "single" in message.models)
+        if loaded:
+            yield message

@@ -662,3 +662,34 @@ def test_a_test_job_is_no_repetition_of_a_live_one(play) -> None:
         assert meaning(live) != meaning(trial)
 
     play(test, plain())
+
+
+def test_stems_by_name_and_the_model_that_makes_them(play) -> None:
+    async def test(world: World) -> None:
+        await world.grant(1000)
+        job = await world.create(stems=("guitar", "bass"))
+        request = await world.request(job["id"])
+        options = json.loads((await world.job(job["id"])).options)
+        assert (request.tracks, request.model) == (("guitar", "bass"), "starter_fast")
+        assert (options["stems"], options["model"]) == (["guitar", "bass"], "starter_fast")
+        names = {stage.name for stage in (await world.job(job["id"])).stages}
+        assert {"encode/guitar", "encode/bass"} <= names and "encode/vocals" not in names
+        other = await world.create(model="starter")
+        assert (await world.request(other["id"])).model == "starter"
+        for fields, said in (({"stems": ("kazoo",)}, "No model here makes kazoo"),
+                             ({"stems": ("kazoo",), "test": True}, "starter makes no kazoo"),
+                             ({"model": "gone"}, "is not on this server")):
+            with pytest.raises(InvalidRequest, match=said):
+                await world.create(**fields)
+
+    play(test, plain())
+
+
+def test_orders_without_stems_mean_what_they_did() -> None:
+    """An Idempotency-Key from before an upgrade is still answered as it was first."""
+    fields = {"account_id": "a", "base_url": "b", "output_type": "BOTH", "quality": "FAST",
+              "output_format": "MP3"}
+    plain = meaning(Order(**fields))
+    assert plain == "ed4dd6cb2924e69a5e88446f349b4ea754455a16156072cc9df723a35967a990"
+    assert len({plain, meaning(Order(**fields, stems=("kick",))),
+                meaning(Order(**fields, model="starter"))}) == 3

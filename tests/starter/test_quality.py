@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from server.engine.catalog import whole
-from server.engine.models import load_bag, load_members
+from server.engine.loading import load_bag, load_members
 from server.starter import quality
 from server.starter.measuring.report import Leak, Report, Score
 from server.starter.quality import (

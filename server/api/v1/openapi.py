@@ -33,7 +33,7 @@ ANSWERS: Final = (
     wire.UploadedResponse, wire.BalanceResponse, wire.WebhookCreatedResponse,
     wire.WebhooksListResponse, wire.DeletedResponse, wire.WebhookPayload, wire.ErrorResponse,
     wire.CreateJobRequest, wire.UploadRequest, wire.CreateWebhookRequest, PeaksAnswer,
-    wire.LedgerResponse, wire.DeliveriesListResponse, wire.DeliveryItem,
+    wire.LedgerResponse, wire.DeliveriesListResponse, wire.DeliveryItem, wire.ModelsListResponse,
 )  # fmt: skip
 
 
@@ -91,6 +91,11 @@ def _paths() -> dict[str, Any]:
             "get": _download(),
         },
         **account_document.paths(),
+        "/models": {
+            "get": operation("listModels", "Jobs", {200: "ModelsListResponse"}) | {
+                "description": "What `stems` and `model` of a job may name, by name."
+            }
+        },
         "/webhooks": {
             "post": operation("createWebhook", "Webhooks", {201: "WebhookCreatedResponse"},
                                400, 408) | body("CreateWebhookRequest"),

@@ -22,6 +22,7 @@ from server.api.wire import ENCODER
 from server.config import Config
 from server.errors import InvalidRequest, TrackNotFound
 from server.names import clean_name
+from server.stems import checked_stems
 
 HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?").fullmatch
 MOST_DEPTH: Final = 32  # of a job's metadata
@@ -54,6 +55,7 @@ class Routes:
             route("/webhooks", {"GET": self.list_webhooks, "POST": self.create_webhook}),
             route("/webhooks/{id}", {"DELETE": self.delete_webhook}),
             *self._account.routes(),
+            route("/models", {"GET": self.list_models}),
             route("/openapi", {"GET": self.openapi}),
         ]
 
@@ -72,12 +74,18 @@ class Routes:
         fields = {name: getattr(body, name) for name in body.__struct_fields__}
         if body.file_name is not None:
             fields["file_name"] = _file_name(body.file_name)
+        if body.stems is not None:
+            fields["stems"] = checked_stems(body.stems)
         order = Order(
             account_id=account_of(request), base_url=self.base_url(request),
             test=request.state.test, **fields,
         )  # fmt: skip
         answer = await self._services.jobs.create(order, _render, _once(request, order))
         return Response(answer, 201, media_type="application/json")
+
+    async def list_models(self, _: Request) -> Response:
+        """The models that can be asked for, and what they make."""
+        return Json(wire.models_list(await self._services.models.installed()))
 
     async def list_jobs(self, request: Request) -> Response:
         """A page of the account's jobs."""

@@ -54,7 +54,8 @@ class Leak:
 class SetResult:
     """The figures of one set of songs, by seeds, each `seconds` long.
 
-    targets: what the model gives, stems and sums of them; `missing`: why there are no figures.
+    targets: what the model gives, stems and sums of them; `missing`: why there are no figures;
+    `titles`: the songs' names, where they are no seeds.
     """
 
     name: str
@@ -65,6 +66,7 @@ class SetResult:
     scores: list[Score]
     leaks: list[Leak]
     missing: str | None = None
+    titles: tuple[str, ...] | list[str] = ()
 
     def mean(self, target: str, method: str, figure: Figure) -> float | None:
         """Over the songs; of a row of MEANS, over its targets. None where there is nothing."""
@@ -90,19 +92,21 @@ class SetResult:
 
 @dataclass(frozen=True)
 class Report:
-    """One model's measurement. `silence_peak`: its loudest sample, of full scale, for silence."""
+    """One model's measurement. `silence_peak`: its loudest sample, of full scale, for silence, None
+    where that was not measured."""
 
     model: str
     sha256: str
     sources: list[str]
-    silence_peak: float
+    silence_peak: float | None
     sets: list[SetResult]
 
 
 def markdown(report: Report) -> str:
     """The report as Markdown that reads as plain text."""
     parts = [section(result) for result in report.sets]
-    return "\n\n".join([*parts, silence(report.silence_peak), NOTES]) + "\n"
+    peak = report.silence_peak
+    return "\n\n".join([*parts, *([] if peak is None else [silence(peak)]), NOTES]) + "\n"
 
 
 def section(result: SetResult) -> str:
@@ -110,7 +114,8 @@ def section(result: SetResult) -> str:
     title = f"**{result.name}**: {result.about}"
     if result.missing:
         return f"{title}. Not measured here. {result.missing}"
-    size = f"{len(result.songs)} songs of {result.seconds:g} s, from seed {result.songs[0]:,}"
+    size = f"{len(result.songs)} songs of {result.seconds:g} s"
+    size += "" if result.titles else f", from seed {result.songs[0]:,}"
     return f"{title}; {size}.\n\n{sdr_table(result)}\n\n{other_table(result)}"
 
 

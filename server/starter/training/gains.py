@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from server.engine.catalog import whole
 from server.engine.cpu import prepare_cpu
-from server.engine.models import load_members
+from server.engine.loading import load_members
 from server.starter.store import save_bag
 from server.starter.training.bank import SR, Bank, load_bank
 from server.starter.training.loss import QUIET

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from server.engine.catalog import ModelFiles
-from server.engine.models import load_bag
+from server.engine.loading import load_bag
 from server.starter.songs import STEMS, synthesise
 from server.starter.training import train as command
 from server.starter.training.bank import SONG_SECONDS, SR, Bank, open_bank

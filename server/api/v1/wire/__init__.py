@@ -25,6 +25,7 @@ from server.api.v1.wire.jobs import (
     jobs_list,
     media_type,
 )
+from server.api.v1.wire.models import ModelsListResponse, models_list
 from server.api.v1.wire.requests import CreateJobRequest, CreateWebhookRequest, UploadRequest
 from server.api.v1.wire.uploads import UploadedResponse, UploadResponse, instructions
 from server.api.v1.wire.webhooks import (
@@ -41,8 +42,9 @@ __all__ = [
     "LISTENING", "MEDIA_TYPES", "STATUSES", "STUDIO", "BalanceResponse", "CreateJobRequest",
     "CreateWebhookRequest", "DeletedResponse", "DeliveriesListResponse", "DeliveryItem",
     "ErrorDetail", "ErrorResponse", "JobCreatedResponse", "JobDetailResponse", "JobsListResponse",
-    "LedgerResponse", "MintUrl", "UploadRequest", "UploadResponse", "UploadedResponse",
+    "LedgerResponse", "MintUrl", "ModelsListResponse", "UploadRequest", "UploadResponse",
+    "UploadedResponse",
     "WebhookCreatedResponse", "WebhookPayload", "WebhooksListResponse", "balance", "created",
     "deliveries", "delivery", "detail", "instructions", "jobs_list", "ledger", "media_type",
-    "payload", "test_payload", "timestamp", "webhook_created", "webhook_listed",
+    "models_list", "payload", "test_payload", "timestamp", "webhook_created", "webhook_listed",
 ]  # fmt: skip

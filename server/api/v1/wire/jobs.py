@@ -48,12 +48,13 @@ class Input(Camel, frozen=True):
 
 
 class JobOptions(Camel, frozen=True):
-    """What was asked for, and the model that serves it."""
+    """What was asked for, and the model that serves it. `stems`: where they were asked for."""
 
     output_type: OutputType
     quality: Quality
     output_format: OutputFormat
     model: str
+    stems: list[str] | UnsetType = UNSET
 
 
 class Output(Camel, frozen=True):
@@ -222,6 +223,7 @@ def options_of(request: Request) -> JobOptions:
     return JobOptions(  # the words were checked when the job came in
         output_type=cast(OutputType, request.output_type), quality=cast(Quality, request.quality),
         output_format=cast(OutputFormat, request.output_format), model=request.model,
+        stems=UNSET if request.stems is None else list(request.stems),
     )  # fmt: skip
 
 

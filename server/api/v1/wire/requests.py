@@ -6,7 +6,10 @@ import msgspec
 from msgspec import Meta
 
 from server.api.v1.wire.common import Camel, Event, OutputFormat, OutputType, Quality
+from server.stems import MOST_STEMS
 
+StemName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]
+ModelName = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
 FileName = Annotated[str, Meta(min_length=1, max_length=1024)]
 SourceUrl = Annotated[str, Meta(min_length=1, max_length=8192)]
@@ -19,7 +22,9 @@ ContentType = Annotated[str, Meta(max_length=255, pattern=(
 
 
 class CreateJobRequest(Camel, frozen=True):
-    """`POST /jobs`. Exactly one of `uploadKey` and `sourceUrl`. A long `fileName` is shortened."""
+    """`POST /jobs`. Exactly one of `uploadKey` and `sourceUrl`. A long `fileName` is shortened.
+    `stems`: what the job is to have in place of what `outputType` says, by the names that
+    `GET /models` lists; `model`: which of them makes it."""
 
     upload_key: Text | None = None
     source_url: SourceUrl | None = None
@@ -29,6 +34,8 @@ class CreateJobRequest(Camel, frozen=True):
     output_format: OutputFormat = "MP3"
     metadata: dict[str, Any] | None = None
     callback_url: Url | None = None
+    stems: Annotated[list[StemName], Meta(min_length=1, max_length=MOST_STEMS)] | None = None
+    model: ModelName | None = None
 
 
 class UploadRequest(Camel, frozen=True):

@@ -1,0 +1,110 @@
+"""Faster parts and half precision for networks that are not ours: their weights, our kernels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from server.engine.fast import Precision
+
+
+class FusedAttention(nn.Module):
+    """Attention (…, tokens, channels) by the fused kernel that torch has for the device.
+
+    `scale`: of the products, channels ** -0.5 by default.
+    """
+
+    def __init__(self, scale: float | None) -> None:
+        super().__init__()
+        self._scale = scale
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(queries, keys, values, scale=self._scale)
+
+
+class Rotation(nn.Module):
+    """Rotary positions (Su et al., 2021) of neighbouring pairs of channels, as one product of
+    complex numbers; in float32 whatever the channels are in."""
+
+    def __init__(self, frequencies: Tensor) -> None:
+        super().__init__()
+        self._frequencies: Tensor
+        self.register_buffer("_frequencies", frequencies.detach().float(), persistent=False)
+        self._turns: dict[tuple[int, torch.device], Tensor] = {}
+
+    def rotate_queries_or_keys(self, x: Tensor) -> Tensor:
+        """(…, tokens, channels), turned by each token's place."""
+        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+        turned = pairs * self._turn(x.shape[-2], x.device)
+        return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+
+    def _turn(self, tokens: int, device: torch.device) -> Tensor:
+        if (tokens, device) not in self._turns:
+            angles = torch.arange(tokens, device=device)[:, None] * self._frequencies
+            self._turns[tokens, device] = torch.polar(torch.ones_like(angles), angles)
+        return self._turns[tokens, device]
+
+
+class UnitNorm(nn.Module):
+    """x / |x| * scale * gamma over the channels, in two passes over memory after the norm."""
+
+    def __init__(self, scale: float, gamma: nn.Parameter) -> None:
+        super().__init__()
+        self._scale, self.gamma = scale, gamma
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        return (x * (self._scale / norm.clamp_(min=1e-12))).mul_(self.gamma)
+
+
+Swap = tuple[nn.Module, str, nn.Module]  # whose part, its name, and what it was
+
+
+def quicken(network: nn.Module) -> list[Swap]:
+    """Puts faster parts in place of those that RoFormers are made of: attention, rotary positions,
+    norms. Returns what `undo` needs; nothing where the network has none of them."""
+    rotations: dict[int, Rotation] = {}
+    swaps: list[Swap] = []
+    for owner in list(network.modules()):
+        for name, part in list(owner.named_children()):
+            new = _faster(name, part, rotations)
+            if new is not None:
+                swaps.append((owner, name, part))
+                setattr(owner, name, new)
+    return swaps
+
+
+def undo(swaps: Sequence[Swap]) -> None:
+    """Puts back what `quicken` took out."""
+    for owner, name, part in swaps:
+        setattr(owner, name, part)
+
+
+def _faster(name: str, part: Any, rotations: dict[int, Rotation]) -> nn.Module | None:
+    kind = type(part).__name__
+    if name == "attend" and kind == "Attend":
+        return FusedAttention(part.scale)
+    if kind == "RMSNorm" and isinstance(getattr(part, "gamma", None), nn.Parameter):
+        return UnitNorm(float(part.scale), part.gamma)
+    plain = kind == "RotaryEmbedding" and not part.use_xpos and part.interpolate_factor == 1 and \
+        part.freqs.ndim == 1 and not part.seq_before_head_dim  # fmt: skip
+    return rotations.setdefault(id(part), Rotation(part.freqs)) if plain else None
+
+
+class Autocast(nn.Module):
+    """A network in half precision wherever torch holds that to be safe."""
+
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model = model
+        self.precision = Precision(dtype, dtype)
+
+    def valid_length(self, length: int) -> int:
+        """As the model's."""
+        return int(self.model.valid_length(length))
+
+    def forward(self, mix: Tensor) -> Tensor:
+        with torch.autocast(mix.device.type, self.precision.convolutions):
+            return self.model(mix).float()

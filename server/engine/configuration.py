@@ -1,0 +1,153 @@
+"""A model's `config.yaml` by the convention of Music-Source-Separation-Training: `audio`, `model`,
+`training`, `inference`. Reads it and says what the model makes; knows no family and no torch.
+
+Files come from strangers: nothing that they name is made, whatever tag it has.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from msgspec import Struct
+
+from server.stems import RESERVED, STEM, Recipe
+
+NAME = "config.yaml"
+MOST_BYTES = 1 << 20
+SAMPLE_RATE = 44100
+MOST_LICENCE = 200  # characters
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML's plain values; the convention's tuples are lists."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple",
+                        lambda loader, node: loader.construct_sequence(node, deep=True))
+
+
+class Configuration(Struct, frozen=True):
+    """What `config.yaml` says.
+
+    Attributes:
+        content: all of it.
+        instruments: what the model was trained to tell apart, as names of stems.
+        target: the only one of them that it makes, if so.
+        segment: samples of the chunks that it is applied to.
+        overlap: the part of a chunk that neighbours share, by whoever published the model.
+        family: its kind of network, where the file says it.
+        licence: of its weights, where the file says it.
+    """
+
+    content: dict[str, Any]
+    instruments: tuple[str, ...]
+    target: str | None
+    segment: int
+    overlap: float
+    family: str | None = None
+    licence: str | None = None
+
+    def section(self, name: str) -> dict[str, Any]:
+        """A section's keys; none where it is missing or is no section."""
+        found = self.content.get(name)
+        return found if isinstance(found, dict) else {}
+
+    def recipe(self, outputs: int) -> Recipe:
+        """What the stems are made of, of a network with this many outputs, and of the mix.
+
+        A model of two instruments that makes one of them leaves the other in the mix.
+
+        Raises ValueError: the outputs do not fit the instruments.
+        """
+        names = self.instruments
+        made: tuple[str, ...] = names
+        if outputs == 1 and self.target is not None:
+            made = (self.target,)
+        elif outputs != len(names):
+            raise ValueError(f"{outputs} outputs for the instruments {', '.join(names)}")
+        rows = {name: (*(float(name == other) for other in made), 0.0)
+                for name in made if self.target in (None, name)}  # fmt: skip
+        if self.target is not None and len(names) == 2:
+            rest = next(name for name in names if name != self.target)
+            rows[rest] = (*(0.0 - gain for gain in rows[self.target][:-1]), 1.0)
+        return rows
+
+
+def read(path: Path) -> Configuration:
+    """A model's configuration.
+
+    Raises:
+        ValueError, OSError, yaml.YAMLError, RecursionError: it is none.
+    """
+    return understood(read_yaml(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """A small file's content, not to be changed. Raises ValueError, OSError, yaml.YAMLError,
+    RecursionError."""
+    known = path.stat()
+    if known.st_size > MOST_BYTES:
+        raise ValueError(f"{path.name} has more than a megabyte")
+    return _parsed(path, known.st_mtime_ns, known.st_size)
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: Path, *_: int) -> Any:
+    """Parsing takes milliseconds, and whoever posts a job asks which model will serve it."""
+    return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+
+
+def understood(content: Any) -> Configuration:
+    """What a configuration's content says. Raises ValueError."""
+    if not isinstance(content, dict):
+        raise ValueError("a configuration has sections")
+    training, audio, inference = (_mapping(content, name)
+                                  for name in ("training", "audio", "inference"))
+    names = training.get("instruments")
+    if not isinstance(names, list) or not names:
+        raise ValueError("training.instruments is a list of names")
+    instruments = tuple(stem_name(name) for name in names)
+    if len(set(instruments)) != len(instruments):
+        raise ValueError("training.instruments has a name twice")
+    target = training.get("target_instrument")
+    wanted = None if target is None else stem_name(target)
+    if wanted is not None and wanted not in instruments:
+        raise ValueError("training.target_instrument is none of training.instruments")
+    for section, key in ((audio, "sample_rate"), (training, "samplerate")):
+        if section.get(key, SAMPLE_RATE) != SAMPLE_RATE:
+            raise ValueError(f"{key}: want {SAMPLE_RATE}")
+    for section, key in ((audio, "num_channels"), (training, "channels")):
+        if section.get(key, 2) != 2:
+            raise ValueError(f"{key}: want stereo")
+    family, licence = content.get("family"), content.get("licence", content.get("license"))
+    segment = inference.get("chunk_size", audio.get("chunk_size"))
+    count = inference.get("num_overlap", 2)
+    return Configuration(content, instruments, wanted, _count(segment, "chunk_size"),
+                         1 - 1 / _count(count, "num_overlap"),
+                         None if family is None else str(family),
+                         None if licence is None else str(licence)[:MOST_LICENCE])
+
+
+def stem_name(name: object) -> str:
+    """An instrument's name as that of a track: `Lead Vocals` is lead_vocals, and what another track
+    of a job is called gets `_stem` behind it. Raises ValueError."""
+    plain = re.sub(r"[^a-z0-9_-]+", "_", str(name).strip().lower()).strip("_")
+    if not STEM.fullmatch(plain):
+        raise ValueError(f"{str(name)!r:.80} is no name of an instrument")
+    return f"{plain}_stem" if plain in RESERVED else plain
+
+
+def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = content.get(name, {})
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} is a section")
+    return found
+
+
+def _count(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31:
+        raise ValueError(f"{name} is a whole number above 0")
+    return value

@@ -1,0 +1,34 @@
+"""Demucs of any version: from its hub, or trained by the convention."""
+
+from typing import Any
+
+from server.engine.configuration import Configuration
+from server.engine.families.family import Blueprint, Family
+
+CLASSES = {
+    "demucs": "demucs.demucs.Demucs", "hdemucs": "demucs.hdemucs.HDemucs",
+    "htdemucs": "demucs.htdemucs.HTDemucs",
+}  # fmt: skip
+
+
+class DemucsFamily(Family):
+    """`model` names the version in place of being a section, and a section of that name follows."""
+
+    name = "demucs"
+    aliases = tuple(CLASSES)
+    networks = tuple(CLASSES.values())
+
+    def recognises(self, config: Configuration) -> bool:
+        return str(config.content.get("model")) in CLASSES
+
+    def blueprint(self, config: Configuration) -> Blueprint:
+        kind = str(config.content.get("model"))
+        if kind not in CLASSES:
+            raise ValueError(f"model is one of {', '.join(CLASSES)}")
+        sizes: dict[str, Any] = dict(config.section(kind))
+        if sizes.pop("num_subbands", 1) != 1:
+            raise ValueError("num_subbands: want 1")
+        seconds = config.section("training").get("segment", config.segment / 44100)
+        more = {"sources": list(config.instruments), "segment": seconds, "samplerate": 44100,
+                "audio_channels": 2}  # fmt: skip
+        return Blueprint(CLASSES[kind], len(config.instruments), kwargs=sizes | more)

@@ -1,0 +1,66 @@
+"""`stembox models`: what is on this machine, what could be, and how it gets here."""
+
+import argparse
+from pathlib import Path
+
+from server.config import Config
+
+
+def list_models(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox models list`."""
+    from server.engine import catalog, registry
+
+    for model in catalog.installed(config):
+        made = ", ".join(catalog.stems(model) or ("not known until it is loaded",))
+        print(f"{model.name:<16} {catalog.family(model) or '?':<18} {model.size / 1e6:7.1f} MB  "
+              f"licence {catalog.licence(model) or 'not known'}  {made}  {model.folder}")
+    for tier, row in catalog.tiers(config).items():
+        print(f"{tier:<16} served by {row['serving'] or 'nothing'} (wanted: {row['wanted']})")
+    for model, reason in catalog.refused(config):
+        print(f"{model.name:<16} not used: {reason}  {model.folder}")
+    if getattr(arguments, "known", False):
+        from server.engine.adopting import describe
+
+        print(*(describe(name, entry) for name, entry in registry.read().items()), sep="\n")
+    return 0
+
+
+def pull_models(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox models pull`: by name, from an address, or from a folder."""
+    from server.engine import adopting, registry
+    from server.engine.pulling import pull
+
+    known, models = registry.read(), config.data_dir / "models"
+    for wanted in arguments.names:
+        if wanted.startswith(("http://", "https://")):
+            print(adopting.pull_address(wanted, models, arguments.any_licence))
+        elif "/" in wanted:
+            print(adopting.pull_folder(Path(wanted), models, arguments.any_licence))
+        elif (entry := known.get(wanted)) is not None:
+            print(adopting.describe(wanted, entry), flush=True)
+            print(adopting.pull_entry(wanted, entry, models, arguments.any_licence))
+        else:
+            print(pull(wanted, models))
+    return 0
+
+
+def quality(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox quality`: a model on songs of one's own."""
+    from server.bar import Bar
+    from server.engine import catalog
+    from server.offline import Offline
+    from server.starter.measuring.own_songs import find_songs, measure_songs, wanted_of
+    from server.starter.measuring.report import Report, markdown
+    from server.starter.quality import digest, write
+
+    songs, tier = find_songs(arguments.folder)[: arguments.songs], arguments.quality
+    name = arguments.model
+    files = catalog.serving(tier, config) if name is None else \
+        catalog.making((), tier, config, name)  # fmt: skip
+    wanted = wanted_of(songs, files)
+    with Bar(files.name) as bar:
+        result = measure_songs(songs, Offline(config, tier, wanted, files), arguments.seconds, bar)
+    report = Report(files.name, digest(files), list(wanted), None, [result])
+    print(markdown(report))
+    write(report, arguments.out)
+    return 0

@@ -1,0 +1,1 @@
+"""The families of models, each against the package that brings its modules."""

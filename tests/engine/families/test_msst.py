@@ -1,0 +1,82 @@
+"""SCNet and MDX23C, and RoFormers that only msst has, against msst on the same random weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from server.engine.models import Separator
+from tests.engine.families.conftest import CHUNK, content, network
+from tests.engine.families.parity import check_batches, check_demix, check_forward
+from tests.engine.test_separation import CPU
+
+pytest.importorskip("msst", reason="pip install 'stembox[msst]'")
+pytest.importorskip("ml_collections", reason="msst needs it")
+
+KINDS = ("scnet", "mdx23c", "bs_roformer", "mel_band_roformer")
+pytestmark = [
+    pytest.mark.parametrize("kind", KINDS),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+def written(kind: str, **training: Any) -> dict[str, Any]:
+    """A configuration whose network comes from msst."""
+    said = content(kind, **training)
+    if "roformer" in kind:
+        said["model"] |= {"mlp_expansion_factor": 2, "skip_connection": True}
+    return said
+
+
+def own_demix(
+    kind: str, said: dict[str, Any], made: torch.nn.Module, overlaps: int
+) -> Callable[[torch.Tensor], dict[str, np.ndarray]]:
+    from ml_collections import ConfigDict
+    from msst.utils.model_utils import demix
+
+    config = ConfigDict(said | {"inference": {"batch_size": 1, "num_overlap": overlaps}})
+    return lambda mix: demix(config, made, mix, CPU, kind)
+
+
+def test_forward(kind: str, install: Callable) -> None:
+    said = written(kind)
+    made = network(said)
+    assert type(made).__module__.startswith("msst.")
+    check_forward(Separator(install("model", said, made), CPU), made, CHUNK)
+
+
+@pytest.mark.parametrize(("seconds", "overlaps"), [
+    (2.63, 2), (2.63, 4), (0.4, 2), (1.01, 2), (1.0, 1), (0.77, 4),
+])  # fmt: skip
+def test_overlap_add(
+    kind: str, seconds: float, overlaps: int, install: Callable, tmp_path: Path
+) -> None:
+    said = written(kind)
+    made = network(said)
+    model = Separator(install("model", said, made), CPU)
+    demix = own_demix(kind, said, made, overlaps)
+    check_demix(tmp_path, model, seconds, 1 - 1 / overlaps, demix)
+
+
+def test_a_batch_over_two_jobs(kind: str, install: Callable, tmp_path: Path) -> None:
+    said = written(kind)
+    check_batches(tmp_path, Separator(install("model", said, network(said)), CPU))
+
+
+def test_one_target_of_many(kind: str, install: Callable, tmp_path: Path) -> None:
+    """A network with all its outputs, of which only one was trained."""
+    said = written(kind, target_instrument="vocals")
+    if "roformer" in kind:
+        said["model"]["num_stems"] = 1
+    made = network(said)
+    model = Separator(install("model", said, made), CPU)
+    demix = own_demix(kind, said, made, 2)
+
+    def both(mix: torch.Tensor) -> dict[str, np.ndarray]:
+        vocals = demix(mix)["vocals"]
+        return {"vocals": vocals, "other": mix.numpy() - vocals}
+
+    check_demix(tmp_path, model, 1.9, 0.5, both)

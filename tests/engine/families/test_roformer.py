@@ -1,0 +1,123 @@
+"""RoFormers against bs-roformer-infer and melband-roformer-infer, on the same random weights."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from server.config import Config
+from server.engine.acceleration import accelerate
+from server.engine.attend import FusedAttention, Rotation, UnitNorm, quicken, undo
+from server.engine.models import Separator
+from tests.engine.families.conftest import CHUNK, content, network
+from tests.engine.families.parity import check_batches, check_demix, check_forward
+from tests.engine.test_separation import CPU
+
+KINDS = ("bs_roformer", "mel_band_roformer")
+for package in KINDS:
+    pytest.importorskip(package, reason="pip install 'stembox[roformer]'")
+
+pytestmark = [
+    pytest.mark.parametrize("kind", KINDS),
+    pytest.mark.filterwarnings("ignore:.*sdp_kernel:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*autocast"),
+    pytest.mark.filterwarnings("ignore:A window was not provided"),
+]
+
+
+def own_demix(
+    kind: str, said: dict, made: torch.nn.Module, overlaps: int
+) -> Callable[[torch.Tensor], dict[str, np.ndarray]]:
+    """The package's own way to separate a song."""
+    package = __import__(f"{kind}.utils", fromlist=["demix_track"])
+    inference = SimpleNamespace(chunk_size=CHUNK, num_overlap=overlaps)
+    config = SimpleNamespace(inference=inference, training=SimpleNamespace(**said["training"]))
+    return lambda mix: package.demix_track(config, made, mix, CPU, 0.0)[0]
+
+
+@pytest.mark.parametrize("flash", [True, False])
+def test_forward(kind: str, flash: bool, install: Callable) -> None:
+    said = content(kind)
+    said["model"]["flash_attn"] = flash
+    made = network(said)
+    model = Separator(install("roformer", said, made), CPU)
+    parts = {type(part) for part in model.models[0][0].modules()}
+    assert {FusedAttention, Rotation, UnitNorm} <= parts
+    check_forward(model, made, CHUNK)
+
+
+@pytest.mark.parametrize(("seconds", "overlaps"), [
+    (2.63, 2), (2.63, 4), (2.63, 3), (0.4, 2), (0.5, 2), (1.01, 2), (1.0, 1), (0.77, 4),
+])  # fmt: skip
+def test_overlap_add(
+    kind: str, seconds: float, overlaps: int, install: Callable, tmp_path: Path
+) -> None:
+    said = content(kind)
+    made = network(said)
+    model = Separator(install("roformer", said, made), CPU)
+    demix = own_demix(kind, said, made, overlaps)
+    check_demix(tmp_path, model, seconds, 1 - 1 / overlaps, demix)
+
+
+def test_a_batch_over_two_jobs(kind: str, install: Callable, tmp_path: Path) -> None:
+    said = content(kind)
+    check_batches(tmp_path, Separator(install("roformer", said, network(said)), CPU))
+
+
+def test_one_target_leaves_the_rest(kind: str, install: Callable, tmp_path: Path) -> None:
+    said = content(kind, target_instrument="vocals")
+    said["model"]["num_stems"] = 1
+    made = network(said)
+    model = Separator(install("roformer", said, made), CPU)
+    assert model.sources == ("vocals", "other")
+    demix = own_demix(kind, said, made, 2)
+
+    def both(mix: torch.Tensor) -> dict[str, np.ndarray]:
+        vocals = demix(mix)["vocals"]
+        return {"vocals": vocals, "other": mix.numpy() - vocals}
+
+    check_demix(tmp_path, model, 1.9, 0.5, both)
+
+
+def test_reduced_precision_that_does_not_work_is_left(
+    kind: str, monkeypatch: pytest.MonkeyPatch, config: Config
+) -> None:
+    """On a CPU there are no complex numbers in bfloat16."""
+    from server.engine import acceleration
+    from server.engine.chunked import Chunked
+    from server.engine.fast import Precision
+
+    half = Precision(torch.bfloat16, torch.bfloat16)
+    monkeypatch.setattr(acceleration, "precision_on", lambda *_: half)
+    model = Chunked(network(content(kind)), ["vocals", "other"], CHUNK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fast = accelerate(model, CPU)
+    mix = torch.randn(1, 2, CHUNK)
+    with torch.inference_mode():
+        made, expected = fast(mix), model(mix)
+    error = (made - expected).square().sum()
+    assert float(10 * torch.log10(expected.square().sum() / error.clamp(min=1e-20))) > 40
+
+
+def test_faster_parts_are_left_out_where_they_change_the_answer(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server.engine.chunked import Chunked
+
+    made = network(content(kind))
+    mix = torch.randn(1, 2, CHUNK)
+    with torch.inference_mode():
+        expected = made(mix)
+    swaps = quicken(made)
+    assert swaps and not any(type(part).__name__ == "RMSNorm" for part in made.modules())
+    undo(swaps)
+    monkeypatch.setattr(UnitNorm, "forward", lambda self, x: x * 1.01)
+    model = accelerate(Chunked(made, ["vocals", "other"], CHUNK), CPU)
+    assert not any(isinstance(part, UnitNorm | Rotation) for part in model.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(model(mix), expected)

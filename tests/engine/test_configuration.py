@@ -1,0 +1,100 @@
+"""A configuration comes from a stranger: it is understood or refused, and nothing in it runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from server.engine import configuration
+from server.engine.configuration import stem_name, understood
+
+PLAIN: dict[str, Any] = {
+    "audio": {"chunk_size": 352800, "num_channels": 2, "sample_rate": 44100},
+    "model": {"dim": 8}, "training": {"instruments": ["Lead Vocals", "Other"]},
+    "inference": {"num_overlap": 4},
+}  # fmt: skip
+
+
+def changed(**sections: dict[str, Any]) -> dict[str, Any]:
+    return {name: PLAIN.get(name, {}) | sections.get(name, {}) for name in {*PLAIN, *sections}}
+
+
+def test_what_it_says() -> None:
+    config = understood(PLAIN)
+    assert config.instruments == ("lead_vocals", "other")
+    assert (config.segment, config.overlap, config.target) == (352800, 0.75, None)
+    chunk = understood(changed(inference={"chunk_size": 1000}))
+    assert chunk.segment == 1000, "of inference before that of audio, as in the packages"
+
+
+def test_stems() -> None:
+    both = understood(PLAIN)
+    assert both.recipe(2) == {"lead_vocals": (1, 0, 0), "other": (0, 1, 0)}
+    one = understood(changed(training={"target_instrument": "Other"}))
+    rest = {"other": (1, 0), "lead_vocals": (-1, 1)}
+    assert one.recipe(1) == rest, "what it leaves of the mix is the other instrument"
+    assert one.recipe(2) == {"other": (0, 1, 0), "lead_vocals": (0, -1, 1)}
+    alone = {"instruments": ["a", "b", "c"], "target_instrument": "b"}
+    assert understood(changed(training=alone)).recipe(1) == {"b": (1, 0)}
+    for outputs in (1, 3, 0):
+        with pytest.raises(ValueError, match="outputs for the instruments"):
+            both.recipe(outputs)
+
+
+@pytest.mark.parametrize(("name", "stem"), [
+    ("Vocals", "vocals"), ("No Reverb", "no_reverb"), (" hh ", "hh"),
+    ("lead-vocals", "lead-vocals"), (4, "4"), ("Kick (in)", "kick_in"),
+])  # fmt: skip
+def test_stem_names(name: object, stem: str) -> None:
+    assert stem_name(name) == stem
+
+
+@pytest.mark.parametrize("name", ["", "..", "/", "日本", "x" * 65, None.__class__])
+def test_names_that_are_none(name: object) -> None:
+    with pytest.raises(ValueError, match="no name of an instrument"):
+        stem_name("" if name is type(None) else name)
+
+
+@pytest.mark.parametrize("sections", [
+    {"training": {"instruments": []}}, {"training": {"instruments": "vocals"}},
+    {"training": {"instruments": ["a", "A"]}}, {"training": {"instruments": ["../../etc"] * 2}},
+    {"training": {"target_instrument": "drums"}}, {"audio": {"sample_rate": 48000}},
+    {"audio": {"num_channels": 1}}, {"training": {"channels": 1}},
+    {"audio": {"chunk_size": 0}}, {"audio": {"chunk_size": True}}, {"audio": {"chunk_size": 1.5}},
+    {"audio": {"chunk_size": 1 << 40}}, {"inference": {"num_overlap": 0}},
+    {"inference": {"chunk_size": None}},
+])  # fmt: skip
+def test_what_makes_no_sense(sections: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        understood(changed(**sections))
+
+
+@pytest.mark.parametrize("content", [[], "text", None, {"training": []}, {"training": None}, {}])
+def test_what_is_no_configuration(content: object) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        understood(content)
+
+
+def test_tuples_are_lists_and_other_tags_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.dump(changed(model={"bands": (2, (4, 4))})))
+    assert "!!python/tuple" in path.read_text()
+    assert configuration.read(path).section("model")["bands"] == [2, [4, 4]]
+    trace = tmp_path / "trace"
+    for tag in ("object/apply:", "object/new:", "name:"):
+        path.write_text(f"{yaml.dump(PLAIN)}\nx: !!python/{tag}os.mkdir ['{trace}']\n")
+        with pytest.raises(yaml.YAMLError):
+            configuration.read(path)
+    assert not trace.exists()
+
+
+def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(PLAIN))
+    assert configuration.read(path).segment == 352800
+    path.write_text(yaml.safe_dump(changed(audio={"chunk_size": 1234})))
+    assert configuration.read(path).segment == 1234
+    path.write_text("x" * (1 << 21))
+    with pytest.raises(ValueError, match="megabyte"):
+        configuration.read(path)
