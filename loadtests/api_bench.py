@@ -38,7 +38,6 @@ SECONDS = 4.0  # of one round
 ROUNDS = 3
 START_SECONDS = 120
 KEY_FILE = "key"
-SOCKET = "workers.sock"
 SONG = 180  # seconds
 JOB = "/api/v1/jobs/job"
 # name, our path, theirs
@@ -104,10 +103,13 @@ def started() -> Iterator[Side]:
 def _started(serve: Callable[..., None], *more: Any) -> Iterator[Side]:
     """A process that serves, and workers that wait: without any, ours is not healthy."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        channels = [Channel(Path(name) / f"{pool}.sock") for pool in POOLS]
+        for channel in channels:
+            channel.listen()
         side = _start(serve, Path(name), *more)
-        for pool in POOLS if serve is serve_ours else ():
-            channel = Channel(Path(name) / SOCKET)
-            channel.connect(Hello(worker=pool, pid=os.getpid(), pool=pool, device="cpu", slots=1))
+        for pool, channel in zip(POOLS, channels, strict=True) if serve is serve_ours else ():
+            channel.accept()
+            channel.greet(Hello(worker=pool, pid=os.getpid(), pool=pool, device="cpu", slots=1))
             stack.callback(channel.close)
         until = time.monotonic() + START_SECONDS
         while not side.healthy():
@@ -158,13 +160,15 @@ def serve_ours(folder: Path, port: int, profile: str | None = None) -> None:
 
     config = load(environ={}, flags={
         "server.data_dir": str(folder), "server.port": port,
-        "limits.requests_per_minute": 10**9, "log.format": "json"})  # fmt: skip
+        "limits.requests_per_minute": 10**9, "log.format": "json",
+        "server.min_free_percent": 0})  # fmt: skip
     Folders(folder).create()
     asyncio.run(_fill(folder))
     profiler = cProfile.Profile(time.thread_time)  # others on this machine count nothing
     if profile is not None:
         profiler.enable()
-    _uvicorn(Application(config, folder / SOCKET, Board({})), port, http=BoundedProtocol,
+    places = [folder / f"{pool}.sock" for pool in POOLS]
+    _uvicorn(Application(config, places, Board({})), port, http=BoundedProtocol,
              access_log=False, proxy_headers=False, lifespan="on")  # fmt: skip
     if profile is not None:
         profiler.dump_stats(profile)

@@ -10,7 +10,7 @@ import resource
 import socket
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
@@ -93,11 +93,12 @@ def serve(config: Config) -> None:
         catalog.serving(config.pipeline.quality, config)
         check_port(config.server.host, config.server.port)
         plans = pool_plans(config)
-        path = socket_path(config.data_dir, "workers.sock")
         print(banner(config, plans), flush=True)
         most = most_connections(config.limits.max_connections, raise_file_limit())
         board = Board({plan.name: len(plan.devices) for plan in plans})
-        http = HttpSide(Application(config, path, board), bounded_protocol(most), path, board)
+        sockets = {name: socket_path(config.data_dir, f"{name}.sock") for _, name in board.workers}
+        application = Application(config, sockets.values(), board)
+        http = HttpSide(application, bounded_protocol(most), sockets, board)
         Host(http, plans, config).serve()
 
 
@@ -129,9 +130,9 @@ def banner(config: Config, plans: list[PoolPlan]) -> str:
 class Application:
     """The ASGI application of the API process: everything opens and closes with its lifespan."""
 
-    def __init__(self, config: Config, socket: Path, board: Board) -> None:
+    def __init__(self, config: Config, sockets: Iterable[Path], board: Board) -> None:
         self._config = config
-        self._socket = socket
+        self._sockets = sockets
         self._board = board
         self._http: Any = None
 
@@ -165,7 +166,7 @@ class Application:
             await components.happenings.begin()
             await components.requeue_orphans()
             self._http = components.http
-            await stack.enter_async_context(components.workers.listening(self._socket))
+            await stack.enter_async_context(components.workers.called(self._sockets))
             socket = socket_path(config.data_dir, "admin.sock")
             await stack.enter_async_context(components.admin.open(socket))
             for name, loop in components.loops().items():

@@ -238,7 +238,7 @@ def _wanted(
     if arguments.output_type is not None:
         stems = OUTPUTS[arguments.output_type]
     else:
-        stems = catalog.stems(catalog.making((), quality, config, name)) or FOUR
+        stems = checked_stems(catalog.stems(catalog.making((), quality, config, name)) or FOUR)
     return stems, catalog.making(stems, quality, config, name)
 
 

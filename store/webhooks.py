@@ -202,7 +202,10 @@ def _missed(
     now: float,
 ) -> None:  # fmt: skip
     book_attempt(db, delivery.id, attempt)
-    told: dict[str, Any] = {"id": delivery.id, "error": failure.error, "next_at": failure.next_at}
+    told: dict[str, Any] = {
+        "id": delivery.id, "error": failure.error, "next_at": failure.next_at,
+        "attempt": delivery.attempt, "by_hand": delivery.by_hand,
+    }  # fmt: skip
     db.execute(SQL["not_delivered"], told)
     values = {"id": delivery.webhook_id, "error": failure.error, "now": now,
               "gone": int(failure.gone), "limit": failure.limit,

@@ -11,7 +11,9 @@ import pytest
 import soundfile as sf
 
 from server.starter.songs import synthesise
+from server.starter.store import save_bag, save_hub_model
 from server.stems import SIX
+from tests.engine.conftest import tiny
 
 
 def stembox(*arguments: object, **environ: str) -> subprocess.CompletedProcess:
@@ -46,6 +48,19 @@ def test_separate_stems_of_a_model(song: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "model starter_fast" in done.stderr
     assert {path.name for path in (tmp_path / song.stem).iterdir()} == {"guitar.wav", "bass.wav"}
+
+
+def test_names_of_stems_lead_nowhere(song: Path, tmp_path: Path) -> None:
+    """A model's file names its stems; they become names of files."""
+    folder = tmp_path / "data" / "models" / "sly"
+    folder.mkdir(parents=True)
+    sources = ["vocals", "../../escaped"]
+    save_hub_model(tiny(0, sources=sources), folder, "abcd")
+    save_bag(folder, "sly", ["abcd"])
+    done = stembox("separate", song, "--out", tmp_path / "out", "--model", "sly",
+                   "--data-dir", tmp_path / "data")
+    assert done.returncode == 1 and "is no name of a stem" in done.stderr
+    assert not list(tmp_path.rglob("*escaped*"))
 
 
 def test_separate_goes_on_after_a_bad_file(song: Path, tmp_path: Path) -> None:

@@ -20,9 +20,11 @@ from server.errors import ServerBusy
 
 HEADER_BYTES: Final = 64 << 10  # of request line and headers; ordinary requests have under 2 KiB
 CHUNK_BYTES: Final = 32  # of the lines around a chunk of a body: its size, at times a word more
-WRITE_SECONDS: Final = 120.0  # in which a client takes some of what waits for it: players may pause
+WRITE_SECONDS: Final = 120.0  # that a client may read nothing of what waits for it: players pause
+LEAST_READ: Final = 1 << 10  # bytes a second that it has to take on average, beyond that
 NO_LINGER: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 LOOKS: Final = 8  # at an answer's progress, in that time
+BYTES_ACKED: Final = 120  # where Linux's tcp_info has them, an unsigned long long
 HEADER_SECONDS: Final = 30.0  # from a connection's first moment, or a request's first byte
 
 
@@ -38,10 +40,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._caller: str | None = None  # who holds a place
         self._look: asyncio.TimerHandle | None = None
-        self._unread, self._stuck_looks, self._resumed = 0, 0, False
+        self._patience, self._acked = WRITE_SECONDS, 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._own: socket.socket = transport.get_extra_info("socket")
+        # What the kernel has taken over is not seen here, and outlives the connection.
+        milliseconds = round(1000 * WRITE_SECONDS)
+        self._own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         self._watch_reader()
         self._await_headers()
         if self.places is None:
@@ -65,26 +71,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _reset(self) -> None:
         """Ends the connection at once; else the kernel would go on to keep what it has of it."""
-        own = self.transport.get_extra_info("socket")
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+        self._own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         self.transport.abort()
-
-    def resume_writing(self) -> None:
-        self._resumed = True
-        super().resume_writing()
 
     def _watch_reader(self) -> None:
         """Looks whether the client takes what is written for it, also behind the end of an answer
         or of the connection: what is closed still waits for its last bytes to be read."""
-        unread = self.transport.get_write_buffer_size()
-        stuck = unread >= self._unread > 0 and not self._resumed
-        self._stuck_looks = self._stuck_looks + 1 if stuck else 0
-        self._unread, self._resumed = unread, False
-        if self._stuck_looks >= LOOKS:
-            self.logger.warning("cut off: nothing is read, by %s", self.client)
+        pause, acked = WRITE_SECONDS / LOOKS, acknowledged(self._own)
+        self._patience += (acked - self._acked) / LEAST_READ - pause
+        if self._patience > WRITE_SECONDS or not self.transport.get_write_buffer_size():
+            self._patience = WRITE_SECONDS
+        self._acked = acked
+        if self._patience <= 0:
+            self.logger.warning("cut off: too little is read, by %s", self.client)
             self._reset()
             return
-        self._look = self.loop.call_later(WRITE_SECONDS / LOOKS, self._watch_reader)
+        self._look = self.loop.call_later(pause, self._watch_reader)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():  # refused already
@@ -161,6 +163,13 @@ class BoundedProtocol(HttpToolsProtocol):
         )
         self.transport.write(STATUS_LINE[status] + headers.encode() + body)
         self.transport.close()
+
+
+def acknowledged(connection: socket.socket) -> int:
+    """How many bytes the other side has taken so far."""
+    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED + 8)
+    acked: int = struct.unpack_from("Q", told, BYTES_ACKED)[0] if len(told) > BYTES_ACKED else 0
+    return acked
 
 
 def bounded_protocol(most: int) -> type[BoundedProtocol]:

@@ -21,7 +21,7 @@ from server.jobs.outcomes import CANCELLED
 from server.jobs.plan import PIPELINE, StageView, heard_of, shown_stages
 from server.jobs.room import with_room
 from server.jobs.track_files import Checksums, TrackFile
-from server.stems import FOUR
+from server.stems import FOUR, checked_stems
 from server.work.messages import Options
 from server.work.workers import Workers
 from store import Job, JobRepository, NewJob
@@ -178,7 +178,7 @@ class JobService:
         wanted = upload.stems or FOUR
         if upload.stems is None and not upload.test:
             found = catalog.making((), quality, config, name)
-            wanted = catalog.stems(found) or FOUR
+            wanted = checked_stems(catalog.stems(found) or FOUR)
         return catalog.making(wanted, quality, config, name), wanted
 
     def view(self, job: Job) -> JobView:

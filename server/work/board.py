@@ -1,13 +1,16 @@
 """What the supervisor and its processes tell each other, in memory that all of them share: a
-process' last sign of life, and until when a pool's breaker is open.
+process' last sign of life, what a worker has in hand, and until when a pool's breaker is open.
 
 Times are `time.monotonic()`, which is one clock for all processes of a machine; 0 means none. Each
 number has one writer.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from multiprocessing import get_context
+
+MOST_MARKS = 128  # of what one worker has in hand; more are not kept
 
 
 class Board:
@@ -26,6 +29,7 @@ class Board:
         memory = get_context("spawn")
         self._signs = memory.RawArray("d", len(self.seats))
         self._closes = memory.RawArray("d", max(1, len(pools)))
+        self._marks = [memory.RawArray("Q", 1 + MOST_MARKS) for _ in seats]  # behind their number
 
     def seat(self, pool: str, number: int) -> int:
         """A worker's place among all processes."""
@@ -52,6 +56,17 @@ class Board:
     def sign(self, seat: int) -> float | None:
         """When this process gave its last sign; None before its first."""
         return self._signs[seat] or None
+
+    def take_in_hand(self, seat: int, marks: Iterable[int]) -> None:
+        """What this worker is at from now on, and nothing else, by numbers of 64 bits that tell it
+        from other work."""
+        kept = list(islice(marks, MOST_MARKS))
+        self._marks[seat][1 : 1 + len(kept)] = kept
+        self._marks[seat][0] = len(kept)
+
+    def in_hand(self, seat: int) -> frozenset[int]:
+        """What a worker is at, or was when it died."""
+        return frozenset(self._marks[seat][1 : 1 + self._marks[seat][0]])
 
     def open_breaker(self, pool: str, until: float) -> None:
         """No worker of this pool is started before that."""

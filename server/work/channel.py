@@ -1,28 +1,25 @@
-"""The socket between the API process and the workers of both pools.
+"""The socket between the API process and a worker.
 
-A message is four bytes of length and msgpack. A worker holds one connection; when it dies the
-kernel closes it, so the API process knows at once. Knows no LitServe, no database, no audio.
+A message is four bytes of length and msgpack. Each worker listens at a place of its own, and the
+API process calls: so a worker may be confined to the sockets that it has, and is found by the next
+API process all the same. When either dies the kernel closes the connection, so the other knows at
+once. Knows no LitServe, no database, no audio.
 """
 
 import errno
 import select
 import socket
 import struct
-import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from server import errors
-from server.work.messages import (
-    Failed,
-    FromWorker,
-    Hello,
-    ToWorker,
-)
+from server.work.hand import Hand
+from server.work.messages import Failed, FromWorker, Hello, Result, Task, ToWorker
 
 HEADER = struct.Struct(">I")
-RECONNECT_SECONDS = 0.05
 
 
 class ChannelClosed(Exception):
@@ -36,31 +33,43 @@ def pack(message: FromWorker | ToWorker) -> bytes:
 
 
 class Channel:
-    """A worker's end: blocking, for one thread."""
+    """A worker's end: blocking, for one thread.
 
-    def __init__(self, path: Path) -> None:
+    at_work: is told what the worker is at, as `Hand` does.
+    """
+
+    def __init__(
+        self, path: Path, at_work: Callable[[Iterable[int]], None] = lambda marks: None
+    ) -> None:
         self._path = path
+        self._at_work = at_work
         self._decoder = msgspec.msgpack.Decoder(ToWorker)
 
-    def connect(self, hello: Hello) -> None:
-        """Waits until the API process listens, and says hello."""
-        pause = RECONNECT_SECONDS
-        while True:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                self._socket.connect(str(self._path))
-                break
-            except OSError:
-                self._socket.close()
-                time.sleep(pause)
-                pause = min(1.0, 2 * pause)
+    def listen(self) -> None:
+        """From now on the API process finds this worker."""
+        self._path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self._path))
+        self._path.chmod(0o600)
+        self._listener.listen()
+
+    def accept(self) -> None:
+        """Waits until the API process calls."""
+        self._socket, _ = self._listener.accept()
+
+    def greet(self, hello: Hello) -> None:
+        """Says who is there. Raises ChannelClosed."""
+        self._hand = Hand(self._at_work, hello.in_turns)
         self.send(hello)
 
     def close(self) -> None:
+        self._at_work(())
         self._socket.close()
 
     def send(self, message: FromWorker) -> None:
         """Raises ChannelClosed."""
+        if isinstance(message, Result | Failed):
+            self._hand.drop(message.id)
         try:
             self._socket.sendall(pack(message))
         except OSError:
@@ -69,7 +78,10 @@ class Channel:
     def receive(self) -> ToWorker:
         """The next message; sleeps until there is one. Raises ChannelClosed."""
         (length,) = HEADER.unpack(self._exactly(HEADER.size))
-        return self._decoder.decode(self._exactly(length))
+        message = self._decoder.decode(self._exactly(length))
+        if isinstance(message, Task):
+            self._hand.take(message)
+        return message
 
     def waiting(self, seconds: float | None = 0.0) -> bool:
         """Whether `receive` would return without sleeping, at once or within some seconds; None

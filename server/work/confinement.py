@@ -59,9 +59,9 @@ def confine(rights: Rights) -> Confinement:
 
     Raises ConfigError: not all of it can be done, and must be. Of what can be:
 
-    privileges: none that a program could bring. files: those of `rights` alone. network: none.
-    processes: no others, and no signals to any. nameless sockets: of unix, without a file. limits:
-    size and number of files.
+    privileges: none that a program could bring. files: those of `rights` alone. network: no socket
+    but those that are there, unix ones included. processes: no others, and no signals to any.
+    limits: size and number of files.
     """
     steps: dict[str, Callable[[], None]] = {
         "limits": lambda: _limit(rights),
@@ -69,7 +69,6 @@ def confine(rights: Rights) -> Confinement:
         "files": lambda: _only_files(rights),
         "network": _no_network,
         "processes": _no_processes,
-        "nameless sockets": _no_nameless_sockets,
     }
     done, lacking = [], {}
     for name, take in steps.items():
@@ -128,11 +127,6 @@ def _no_network() -> None:
     if not seccomp.known():
         raise OSError(0, "this machine's system calls are not known")
     seccomp.restrict()
-
-
-def _no_nameless_sockets() -> None:
-    if (here := landlock.version()) < landlock.SCOPED:
-        raise OSError(0, f"the kernel has Landlock {here}, and that needs {landlock.SCOPED}")
 
 
 def _no_processes() -> None:

@@ -15,8 +15,10 @@ import pkgutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -59,12 +61,12 @@ class PoolPlan(Struct, frozen=True):
 
 
 class HttpSide(Struct, frozen=True):
-    """What the API process runs: our ASGI app, the protocol of its connections, and the socket
-    on which it awaits the workers. It signs the board while it is well."""
+    """What the API process runs: our ASGI app, the protocol of its connections, and where it calls
+    each worker, by name. It signs the board while it is well."""
 
     app: Callable[..., Any]
     protocol: type[asyncio.Protocol]
-    socket: Path
+    sockets: Mapping[str, Path]
     board: Board
 
 
@@ -116,10 +118,11 @@ class SocketLoop(LitLoop):
 
     def run(self, lit_api: "WorkerAPI", *_: Any, **__: Any) -> None:
         """One connection's life; LitServe calls it again for the next."""
-        channel = Channel(lit_api.socket)
+        channel = lit_api.channel
+        channel.accept()
         try:
             hello = lit_api.work.hello(lit_api.worker_name, os.getpid())
-            channel.connect(structs.replace(
+            channel.greet(structs.replace(
                 hello, confined=lit_api.confined.done, not_confined=lit_api.confined.lacking
             ))
             lit_api.board.give_sign(lit_api.seat)
@@ -133,12 +136,14 @@ class SocketLoop(LitLoop):
 class WorkerAPI(litserve.LitAPI):
     """What LitServe starts in every worker process of one pool."""
 
-    def __init__(self, plan: PoolPlan, config: Config, socket: Path, board: Board) -> None:
+    def __init__(
+        self, plan: PoolPlan, config: Config, sockets: Mapping[str, Path], board: Board
+    ) -> None:
         # stream=True for every API keeps LitServe from adding its gzip middleware.
         super().__init__(api_path=f"/{plan.name}", stream=True, loop=SocketLoop())
         self.plan = plan
         self.config = config
-        self.socket = socket
+        self.sockets = sockets
         self.board = board
         self.confined = Confinement()
         self.parent = os.getpid()
@@ -159,6 +164,9 @@ class WorkerAPI(litserve.LitAPI):
         self.work = pkgutil.resolve_name(self.plan.work)(self.config, self.plan.devices[number])
         log.info("worker ready", pid=os.getpid(), device=self.plan.devices[number],
                  warm_up_s=round(time.monotonic() - started, 2))
+        at_work = partial(self.board.take_in_hand, self.seat)
+        self.channel = Channel(self.sockets[self.worker_name], at_work)
+        self.channel.listen()
         if self.plan.rights is not None:
             self.confined = confine(self.plan.rights)
             log.info("worker confined", done=self.confined.done)
@@ -185,7 +193,7 @@ class Host(litserve.LitServer):
         # LitServe would start its own MCP server wherever a package of that name is installed.
         litserve.server._MCP_AVAILABLE = False
         super().__init__(
-            [WorkerAPI(plan, config, http.socket, http.board) for plan in plans],
+            [WorkerAPI(plan, config, http.sockets, http.board) for plan in plans],
             # Devices are ours to choose: LitServe's "auto" looks for torch in this process.
             accelerator="cpu",
             workers_per_device={f"/{plan.name}": len(plan.devices) for plan in plans},
@@ -281,6 +289,8 @@ class Host(litserve.LitServer):
         threading.Event().wait()
 
     def _look(self, supervisor: Supervisor) -> None:
+        # Python's own helper beside spawned processes: whoever kills it has it back, and no zombie.
+        resource_tracker.ensure_running()
         watched = [*self.inference_workers, *self._api.values()]
         wait([process.sentinel for process in watched if process.is_alive()], timeout=1)
         for seat in supervisor.look(watched, time.monotonic()):

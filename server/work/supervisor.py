@@ -5,7 +5,7 @@ Takes the clock as an argument; starts nothing and knows no LitServe.
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -14,7 +14,7 @@ from server.work.board import Board
 log = structlog.get_logger()
 SHORTEST_LIFE = 10.0  # seconds; a process that dies younger is replaced more and more slowly
 LONGEST_PAUSE = 30.0  # seconds
-DEATHS = 3  # of a pool's workers, that open its breaker
+DEATHS = 3  # of a pool's workers, each over other work or none, that open its breaker
 IN_SECONDS = 60.0  # where they come so close together, or each worker lived no longer than that
 FIRST_PAUSE = 5.0  # seconds that a breaker is open the first time; each time twice as long
 LAST_PAUSE = 60.0
@@ -72,6 +72,8 @@ class Supervisor:
     def started(self, seat: int, now: float) -> None:
         """Another process was started. All workers have to find a new API process."""
         self._backoffs[seat].started(now)
+        if seat != self._board.api:
+            self._board.take_in_hand(seat, ())
         self._ready_since.pop(seat, None)
         for other in range(len(self._board.seats)) if seat == self._board.api else (seat,):
             self._board.forget_sign(other)
@@ -97,46 +99,71 @@ class Supervisor:
     def _is_due(self, seat: int, process: Process, now: float) -> bool:
         backoff, pool = self._backoffs[seat], self._board.pool_of(seat)
         if backoff.due is None:
-            backoff.died(now)
+            backoff.died(now, pool is not None and self._count(pool, seat, now))
             self._killed.discard(process.pid or 0)
             log.error("process died: starting another", process=self._board.seats[seat],
                       pid=process.pid, exit_code=process.exitcode, after_s=backoff.pause)
-            if pool is not None:
-                self._count(pool, seat, now)
         paused = pool is not None and self._breakers[pool].is_open(now)
         return not paused and backoff.due is not None and now >= backoff.due
 
-    def _count(self, pool: str, seat: int, now: float) -> None:
-        breaker = self._breakers[pool]
-        if breaker.died(now, now - self._ready_since.get(seat, now)):
+    def _count(self, pool: str, seat: int, now: float) -> bool:
+        """Counts a worker's death; whether it was over work that has killed before."""
+        breaker, in_hand = self._breakers[pool], self._board.in_hand(seat)
+        known = breaker.knows(in_hand)
+        if breaker.died(now, now - self._ready_since.get(seat, now), in_hand):
             self._board.open_breaker(pool, breaker.closes)
             log.error("workers keep dying: breaker open", pool=pool, pause_s=breaker.pause)
+        return known
+
+
+class Death(NamedTuple):
+    """A worker's. young: whether it lived no longer than IN_SECONDS; over: what it had in hand."""
+
+    at: float
+    young: bool
+    over: frozenset[int]
 
 
 class Breaker:
-    """Opens when a pool's workers keep dying; closes by itself, each time later."""
+    """Opens when a pool's workers keep dying; closes by itself, each time later.
+
+    A file that kills whoever takes it up is no pool's fault. What dies over nothing, or over one
+    work after the other, is.
+    """
 
     def __init__(self) -> None:
         self.pause = 0.0
         self.closes = 0.0
-        self._deaths: deque[tuple[float, bool]] = deque(maxlen=DEATHS)  # when, and whether young
+        self._deaths: deque[Death] = deque(maxlen=DEATHS)
 
-    def died(self, now: float, lived: float) -> bool:
-        """Counts a death. lived: seconds since the worker was ready, 0 for never. True: it opened.
+    def died(self, now: float, lived: float, over: frozenset[int] = frozenset()) -> bool:
+        """Counts a death, unless it was over work that has killed before. True: it opened.
 
         Workers that take a minute to load never die three times in one: they count by their lives.
+
+        Args:
+            lived: seconds since the worker was ready, 0 for never.
+            over: what it had in hand. Of several works, one is to blame.
         """
         if self.is_open(now):
             return False
-        self._deaths.append((now, lived < IN_SECONDS))
-        close = now - self._deaths[0][0] < IN_SECONDS
-        if len(self._deaths) < DEATHS or not (close or all(young for _, young in self._deaths)):
+        for place, earlier in enumerate(self._deaths):
+            if common := earlier.over & over:
+                self._deaths[place] = earlier._replace(over=common)
+                return False
+        self._deaths.append(Death(now, lived < IN_SECONDS, over))
+        close = now - self._deaths[0].at < IN_SECONDS
+        if len(self._deaths) < DEATHS or not (close or all(one.young for one in self._deaths)):
             return False
         self._deaths.clear()
         calm = now - self.closes > CALM_SECONDS
         self.pause = FIRST_PAUSE if calm or not self.pause else min(LAST_PAUSE, 2 * self.pause)
         self.closes = now + self.pause
         return True
+
+    def knows(self, over: frozenset[int]) -> bool:
+        """Whether some of this work was in hand at an earlier death."""
+        return any(earlier.over & over for earlier in self._deaths)
 
     def is_open(self, now: float) -> bool:
         """Whether nothing is started now."""
@@ -152,11 +179,13 @@ class RestartBackoff:
         self.pause = 0.0
         self.due: float | None = None
 
-    def died(self, now: float) -> None:
-        """Decides when the next may start: `due`."""
+    def died(self, now: float, known: bool = False) -> None:
+        """Decides when the next may start: `due`. known: of work that has killed before, which
+        says nothing of the process."""
         young = now - self._started < SHORTEST_LIFE
-        self.pause = min(LONGEST_PAUSE, max(0.5, 2 * self.pause)) if young else 0.0
-        self.due = now + self.pause
+        if not known:
+            self.pause = min(LONGEST_PAUSE, max(0.5, 2 * self.pause)) if young else 0.0
+        self.due = now + (0.0 if known else self.pause)
 
     def started(self, now: float) -> None:
         """Another was started."""

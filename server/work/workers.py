@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from heapq import heappop, heappush
 from itertools import count
@@ -39,6 +39,7 @@ log = structlog.get_logger()
 POOLS = ("separation", "audio", "probe", "measure")
 LONGEST_MESSAGE = 1 << 20  # bytes; messages carry names and numbers
 STALL_STEPS = 10  # a worker whose steps are long may be silent for this many of them
+CALL_SECONDS = 0.1  # until a worker that is not there is called again
 PEER = struct.Struct("3i")  # Linux's ucred: pid, uid, gid
 
 
@@ -198,7 +199,6 @@ class Workers:
         self._numbers = count()
         self._listeners: list[Callable[[], None]] = []
         self._decoder = msgspec.msgpack.Decoder(FromWorker)
-        self._connections: set[asyncio.Task[None]] = set()
 
     def of(self, pool: str) -> list[Worker]:
         """The connected workers of one pool."""
@@ -275,25 +275,30 @@ class Workers:
         return (worker for worker in self.of(pool) if worker.load < worker.hello.slots)
 
     @asynccontextmanager
-    async def listening(self, path: Path) -> AsyncIterator[None]:
-        """Accepts workers on a unix socket at `path` and watches them, inside this context."""
-        path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._accept, path)
-        path.chmod(0o600)
-        watch = asyncio.create_task(self._watch(), name="worker-watch")
+    async def called(self, places: Iterable[Path]) -> AsyncIterator[None]:
+        """Finds the workers that listen on unix sockets at these places, each again when another
+        is there, and watches them, inside this context."""
+        places = list(places)
+        tasks = [asyncio.create_task(self._keep_calling(place), name=f"worker-{place.stem}")
+                 for place in places]  # fmt: skip
+        tasks.append(asyncio.create_task(self._watch(), name="worker-watch"))
         try:
             yield
         finally:
-            watch.cancel()
-            server.close()
-            for connection in self._connections:
-                connection.cancel()
-            path.unlink(missing_ok=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for place in places:
+                place.unlink(missing_ok=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    async def _keep_calling(self, place: Path) -> None:
+        while True:
+            with suppress(OSError):
+                await self._attend(*await asyncio.open_unix_connection(place))
+            await asyncio.sleep(CALL_SECONDS)
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection's life."""
         worker: Worker | None = None
         try:
             hello = await self._receive(reader)
@@ -315,10 +320,7 @@ class Workers:
                 self.losses[worker.hello.pool, "stalled" if worker.stalled else "died"] += 1
                 log.warning("worker lost", worker=worker.hello.worker, pid=worker.pid,
                             tasks=len(worker.calls), reason=type(error).__name__)
-        except asyncio.CancelledError:
-            pass  # the server stops
         finally:
-            self._connections.discard(task)
             if worker is not None:
                 self._workers.remove(worker)
                 self._here[worker.hello.pool] -= 1
@@ -353,7 +355,7 @@ class Workers:
 
 
 def peer_pid(writer: asyncio.StreamWriter) -> int:
-    """The process at the other end, as the kernel tells."""
+    """The process that listens at the other end, as the kernel tells."""
     peer = writer.get_extra_info("socket")
     pid: int = PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))[0]
     return pid

@@ -115,9 +115,14 @@ WHERE j.state = 'processing' OR j.state = 'completed' AND EXISTS (
 
 -- name: lately_by_model
 -- What the last separations say of themselves, by model: seconds of work, seconds of audio.
-SELECT json_extract(facts, '$.model') AS model, sum(json_extract(facts, '$.separate_s')) AS work,
-    sum(json_extract(facts, '$.seconds')) AS audio
-FROM (SELECT s.facts FROM jobs j JOIN stages s ON s.job_id = j.id AND s.name = 'separate'
-      WHERE j.state = 'completed' ORDER BY j.created_at DESC LIMIT 200)
-WHERE json_extract(facts, '$.seconds') > 0
+SELECT json_extract(s.facts, '$.model') AS model,
+    sum(json_extract(s.facts, '$.separate_s')) AS work,
+    sum(json_extract(s.facts, '$.seconds')) AS audio
+FROM (SELECT id FROM (SELECT id FROM jobs WHERE state = 'completed' AND api = 'stemsplit'
+                      ORDER BY completed_at DESC LIMIT 100)
+      UNION ALL
+      SELECT id FROM (SELECT id FROM jobs WHERE state = 'completed' AND api = 'pipeline'
+                      ORDER BY completed_at DESC LIMIT 100)) last
+CROSS JOIN stages s ON s.job_id = last.id AND s.name = 'separate'
+WHERE json_extract(s.facts, '$.seconds') > 0
 GROUP BY 1;

@@ -77,10 +77,11 @@ UPDATE webhooks SET fail_count = 0, last_error = NULL, last_called_at = :now,
 WHERE id = :id;
 
 -- name: not_delivered
--- `next_at` NULL: there is no further attempt.
+-- `next_at` NULL: there is no further attempt. Of what is still as it was when the attempt began:
+-- what has arrived, was given up, or was sent again by hand meanwhile stays as it is.
 UPDATE deliveries SET attempt = attempt + 1, last_error = :error,
     state = iif(:next_at IS NULL, 'given_up', 'waiting'), next_at = coalesce(:next_at, next_at)
-WHERE id = :id;
+WHERE id = :id AND state = 'waiting' AND attempt = :attempt AND by_hand = :by_hand;
 
 -- name: called_badly
 -- `counts` 0: a test, which disables nothing.

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -207,6 +208,44 @@ def test_who_reads_nothing_is_cut_off(
             while data := client.recv(65536):
                 got += len(data)
         assert got < 30_000_000
+
+
+def test_who_reads_a_byte_at_a_time_is_cut_off(
+    bounded: int, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on, for ever: too slowly on average."""
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 0.8)
+    monkeypatch.setattr(protocol, "LEAST_READ", 1 << 20)
+    job = jobs.finished(size=30_000_000)
+    ask = f"GET /download/{job.id}/vocals HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    with unread(bounded, ask) as client:
+        def read_some() -> bool:
+            with suppress(ConnectionError):
+                client.recv(1000)
+            return state_of(client) != ESTABLISHED
+
+        wait_until(read_some)
+
+
+def kept(client_port: int) -> bool:
+    """Whether the kernel keeps something for this client, of whatever process."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(int(row[2].partition(":")[2], 16) == client_port and row[3] in ("01", "04")
+               for row in rows)  # fmt: skip
+
+
+@pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
+def test_what_the_kernel_has_taken_over_is_not_kept_for_ever(
+    bounded: int, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch, close: bytes
+) -> None:
+    """An answer that fits into the kernel's buffers is sent, as far as this process can tell."""
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 1.0)
+    job = jobs.finished(size=300_000)
+    ask = f"GET /download/{job.id}/vocals HTTP/1.1\r\nHost: x\r\n".encode() + close + b"\r\n"
+    with unread(bounded, ask) as client:
+        port = client.getsockname()[1]
+        wait_until(lambda: kept(port))
+        wait_until(lambda: not kept(port))
 
 
 def test_who_reads_slowly_gets_all_of_it(

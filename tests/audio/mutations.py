@@ -1,6 +1,7 @@
 """Run as a process of its own: decodes mutated files, so that a crash kills this and no test.
 
-Usage: mutations.py FOLDER SEED COUNT. Prints one line of counts; any other end is a defect.
+Usage: mutations.py FOLDER SEED COUNT, or mutations.py FOLDER cut STEP for files that end at every
+STEPth percent of them. Prints one line of counts; any other end is a defect.
 """
 
 import random
@@ -39,18 +40,32 @@ def outcomes(folder: Path, seed: int, count: int) -> Iterator[str]:
     originals = [path.read_bytes() for path in sorted(folder.glob("seed.*"))]
     for number in range(count):
         chance = random.Random(seed * 1_000_003 + number)
-        (folder / "input").write_bytes(mutated(chance.choice(originals), chance))
-        (folder / "number").write_text(str(number))  # says which one crashed
-        try:
-            finish(decode(folder / "input", folder / "mix.f32", SECONDS, "x.wav"))
-        except AudioError as error:
-            yield type(error).__name__ if error.message else "an error without a sentence"
-            continue
-        with FrameReader(folder / "mix.f32") as mix:
-            assert 0 < mix.frames <= SECONDS * 44100
-            assert np.isfinite(mix.read(0, mix.frames)).all()
-        yield "decoded"
+        yield outcome(folder, mutated(chance.choice(originals), chance), str(number))
+
+
+def outcomes_of_cuts(folder: Path, step: int) -> Iterator[str]:
+    """Decodes the files in `folder` up to every `step`th percent; yields what became of each."""
+    for path in sorted(folder.glob("seed.*")):
+        data = path.read_bytes()
+        for percent in range(0, 100, step):
+            yield outcome(folder, data[: len(data) * percent // 100], f"{path.name} {percent}")
+
+
+def outcome(folder: Path, data: bytes, name: str) -> str:
+    """What becomes of one file; its name is left where it is found after a crash."""
+    (folder / "input").write_bytes(data)
+    (folder / "number").write_text(name)
+    try:
+        finish(decode(folder / "input", folder / "mix.f32", SECONDS, "x.wav"))
+    except AudioError as error:
+        return type(error).__name__ if error.message else "an error without a sentence"
+    with FrameReader(folder / "mix.f32") as mix:
+        assert 0 < mix.frames <= SECONDS * 44100
+        assert np.isfinite(mix.read(0, mix.frames)).all()
+    return "decoded"
 
 
 if __name__ == "__main__":
-    print(dict(Counter(outcomes(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))))
+    where, how, many = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    found = outcomes_of_cuts(where, many) if how == "cut" else outcomes(where, int(how), many)
+    print(dict(Counter(found)))

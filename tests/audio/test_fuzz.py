@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from server.audio.sources.sniffing import SUPPORTED_FORMATS
 
 from . import mutations
@@ -50,20 +52,45 @@ def odd_files(folder: Path) -> dict[str, bytes]:
     }  # fmt: skip
 
 
-def test_mutated_files_never_crash_the_process(tmp_path: Path) -> None:
+def ends(folder: Path, *how: object) -> dict[str, int]:
+    """What becomes of files of every format, by kind of end."""
     for kind in SUPPORTED_FORMATS:
-        write(tmp_path / f"seed.{kind}", kind, song(0.4))
-    for name, data in odd_files(tmp_path).items():
-        (tmp_path / f"seed.{name}").write_bytes(data)
+        write(folder / f"seed.{kind}", kind, song(0.4))
+    for name, data in odd_files(folder).items():
+        (folder / f"seed.{name}").write_bytes(data)
     root = Path(mutations.__file__).parents[2]
     process = subprocess.run(
-        [sys.executable, "-W", "error", mutations.__file__, str(tmp_path), "1", str(MUTATIONS)],
+        [sys.executable, "-W", "error", mutations.__file__, str(folder), *map(str, how)],
         cwd=root, env={"PYTHONPATH": str(root)}, preexec_fn=limit, capture_output=True, text=True,
     )  # fmt: skip
-    number = (tmp_path / "number").read_text()
+    number = (folder / "number").read_text()
     assert process.returncode == 0, f"mutation {number}: {process.stderr[-2000:]}"
-    found = ast.literal_eval(process.stdout)
-    assert sum(found.values()) == MUTATIONS
+    found: dict[str, int] = ast.literal_eval(process.stdout)
     assert found.keys() <= {"decoded", "AudioError", "UnsupportedFormat", "AudioTooLong"}
+    return found
+
+
+def test_mutated_files_never_crash_the_process(tmp_path: Path) -> None:
+    found = ends(tmp_path, 1, MUTATIONS)
+    assert sum(found.values()) == MUTATIONS
     assert found["decoded"] > MUTATIONS // 10  # else the mutations would test the sniffing alone
     assert found["AudioError"] + found["UnsupportedFormat"] > MUTATIONS // 20
+
+
+def cuts(folder: Path, step: int) -> None:
+    found = ends(folder, "cut", step)
+    files = len(list(folder.glob("seed.*")))
+    print(f"{files} containers: {found}")
+    assert sum(found.values()) == files * len(range(0, 100, step))
+    assert found["decoded"] > files * 50 / step  # half of them: players want what there is
+    assert found["AudioError"] + found["UnsupportedFormat"] >= files  # of no byte at least
+
+
+def test_files_that_end_anywhere_never_crash_the_process(tmp_path: Path) -> None:
+    cuts(tmp_path, 17)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+def test_files_that_end_at_every_percent_never_crash_the_process(tmp_path: Path) -> None:
+    cuts(tmp_path, 1)

@@ -83,7 +83,12 @@ def test_a_song_goes_all_its_way_through_confined_workers(
 
 
 def test_a_new_api_process_is_found_again(strict: Server, songs: dict[str, Path]) -> None:
+    """By workers that can make no socket: the very ones that were there before."""
+    workers = {w["worker"] for w in strict.get("/config").json()["workers"]}
+    before = {name: strict.pid_of(name) for name in workers}
     os.kill(strict.api_pid(), 9)
-    wait_for(lambda: strict.healthy() and len(strict.get("/config").json()["workers"]) >= 4)
+    wait_for(strict.healthy)
+    wait_for(lambda: len(strict.get("/config").json()["workers"]) == len(workers))
+    assert {name: strict.pid_of(name) for name in workers} == before
     job = strict.end_of(strict.post(songs["wav"]).json()["job_id"])
     assert job["status"] == "completed"

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -98,6 +99,20 @@ def test_a_worker_that_hangs_before_its_hello_is_replaced(ill: Server) -> None:
     wait_for(lambda: not hung.is_running() or hung.status() == psutil.STATUS_ZOMBIE)
     assert '"process did not start: killing it"' in ill.log.read_text()
     wait_for(lambda: len(workers(ill, "probe")) == PROBES)
+
+
+def test_pythons_own_helper_is_replaced_too(ill: Server) -> None:
+    def helpers() -> list[psutil.Process]:
+        found = []
+        for one in ill.processes():
+            with suppress(psutil.ZombieProcess):
+                found += [one] if "resource_tracker" in " ".join(one.cmdline()) else []
+        return found
+
+    (helper,) = wait_for(helpers)
+    helper.kill()
+    wait_for(lambda: helpers() and helpers() != [helper])
+    assert psutil.STATUS_ZOMBIE not in {one.status() for one in ill.processes()}
 
 
 def test_a_pool_that_keeps_dying_is_left_alone_for_a_while(

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv6Network, ip_address
 from pathlib import Path
 
 import pytest
@@ -127,6 +127,33 @@ def test_a_guard_that_trusts_is_global_is_found_out(
     assert {"multicast", "NAT64", "site-local", "compatible", "ISATAP"} <= slipped
     assert "64:ff9b::a9fe:a9fe" in connects
     assert "loopback" not in slipped
+
+
+FAMILIES = [
+    *((name, str(network)) for name in ("SPECIAL_V4", "SPECIAL_V6")
+      for network in getattr(addresses, name)),
+    ("UNICAST", "all of IPv6"), ("ISATAP", "tunnels"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table_name", "forgotten"), FAMILIES)
+def test_a_guard_that_forgets_one_family_is_found_out(
+    table_name: str, forgotten: str, monkeypatch: pytest.MonkeyPatch, connects: list, tmp_path: Path
+) -> None:
+    """The planted bug, once for each family: some of the hosts that are never called are."""
+    known = getattr(addresses, table_name)
+    fewer: object = ()
+    if table_name == "UNICAST":
+        fewer = IPv6Network("::/0")
+    elif table_name != "ISATAP":
+        fewer = tuple(network for network in known if str(network) != forgotten)
+        assert len(fewer) == len(known) - 1
+    client = guarded(Guard(), table)
+    monkeypatch.setattr(connecting, "is_own", lambda _: False)  # which is another guard's matter
+    monkeypatch.setattr(addresses, table_name, fewer)
+    slipped = [host for _, host in FROM_HOSTS
+               if outcome(client, f"http://{host}:8080/", tmp_path / "f") is Unreachable]
+    assert slipped != [] and connects != []
 
 
 @pytest.mark.parametrize("text", ["0x7f.1", "017700000001", "2130706433", "127.1", "localhost"])

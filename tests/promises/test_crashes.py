@@ -19,6 +19,7 @@ from tests.harness import Server, wait_for
 CRASHING = (sys.executable, "-m", "tests.promises.crashing")
 EXITS = {"segv": -11, "abort": -6}
 STAGES = ("probe", "measure", "decode")
+NOBODY = "No probe worker is ready"  # for a moment, after each death
 MATES = 3  # of each crashing file
 
 
@@ -76,6 +77,28 @@ def crashes(folder: Path, signals: dict[str, str], mates: int) -> None:
         for kind in ("scratch", "spool"):
             wait_for(lambda kind=kind: not list((server.data / kind).iterdir()))
         assert not list(Path.cwd().glob("core*"))
+    finally:
+        server.kill()
+
+
+@pytest.mark.timeout(600)
+def test_a_file_that_kills_again_and_again_closes_no_pool(tmp_path: Path) -> None:
+    """Its sender tries again, and others go on; but workers that die over one file after the other
+    rest for a while."""
+    song = write_song(tmp_path / "song.flac", 2).read_bytes()
+    server = Server(tmp_path / "data", stembox=CRASHING, environ={"PYTHONPATH": os.getcwd()})
+    server.start()
+    try:
+        for _ in range(2):  # each look is tried twice
+            assert server.post(song, "crash probe segv .flac").status_code == 400
+        wait_for(lambda: server.log.read_text().count('"process died') == 4)
+        assert server.get("/health/ready").json()["problems"] in ([], [NOBODY])
+        job = server.post(song, "mate.flac")
+        assert server.end_of(job.json()["job_id"])["status"] == "completed"
+        answers = [server.post(song + bytes([n]), "crash probe segv .flac") for n in range(3)]
+        assert answers[0].status_code == 400  # the second one's first death is the third work's
+        refused = wait_for(lambda: (last := server.post(song)).status_code == 503 and last)
+        assert refused.json() == {"detail": "The probe workers keep dying; others start soon"}
     finally:
         server.kill()
 

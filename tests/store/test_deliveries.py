@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from store import Database, DeliveryRepository, WebhookRepository
+from store.deliveries import Attempt
 from store.migrations import available
-from store.webhooks import Shares
+from store.webhooks import Delivery, FailedDelivery, Shares
 
 OLD = """
 INSERT INTO accounts VALUES ('ann', 'ann', 1);
@@ -70,3 +71,49 @@ def test_a_job_that_ends_after_the_change_is_told_of(tmp_path: Path) -> None:
                 await db.write(to_nobody)
 
     asyncio.run(main())
+
+
+TRIED = Attempt(1.0, 0.5, 500, "HTTP 500")
+SHARES = Shares(9, 9, 9, 9)
+
+
+def late(tmp_path: Path, meanwhile: str, next_at: float | None) -> tuple[str, int, float, int]:
+    """What is left of a delivery whose attempt fails after something else has happened to it: its
+    state, its count of attempts, its time, and how many attempts are kept."""
+    older(tmp_path / "t.db")
+
+    async def main() -> tuple[str, int, float, int]:
+        async with Database(tmp_path / "t.db") as db:
+            hooks, deliveries = WebhookRepository(db), DeliveryRepository(db)
+            (begun,) = [one for one in await hooks.due(9.0, SHARES) if one.webhook_id]
+            if meanwhile == "sent again":
+                await deliveries.send_again("ann", begun.id, 50.0, None, lambda _: b"")
+            elif meanwhile == "arrived":
+                await hooks.delivered(begun, TRIED, 50.0)
+            elif meanwhile == "given up":
+                await hooks.missed(begun, TRIED, FailedDelivery("no", None, False, 99), 50.0)
+            await hooks.missed(begun, TRIED, FailedDelivery("no", next_at, False, 99), 60.0)
+            (sent,) = [one for one in (await deliveries.page("ann", None, 9, 0))[0]
+                       if one.webhook_id]  # fmt: skip
+            left: list[Delivery] = await hooks.due(1e9, SHARES)
+            attempts = [one.attempt for one in left if one.id == begun.id]
+            return sent.state, (attempts or [-1])[0], sent.next_at, len(sent.attempts)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(("meanwhile", "next_at", "left"), [
+    ("nothing", 70.0, ("waiting", 4, 70.0, 1)),
+    ("nothing", None, ("given_up", -1, 2.0, 1)),
+    ("sent again", 70.0, ("waiting", 0, 50.0, 1)),
+    ("sent again", None, ("waiting", 0, 50.0, 1)),
+    ("arrived", 70.0, ("delivered", -1, 2.0, 2)),
+    ("arrived", None, ("delivered", -1, 2.0, 2)),
+    ("given up", 70.0, ("given_up", -1, 2.0, 2)),
+])  # fmt: skip
+def test_an_attempt_that_fails_too_late_changes_nothing(
+    tmp_path: Path, meanwhile: str, next_at: float | None, left: tuple[str, int, float, int]
+) -> None:
+    """It is kept with the others; but what was sent again by hand goes out, at once and by the
+    whole schedule, and what has arrived has arrived."""
+    assert late(tmp_path, meanwhile, next_at) == left

@@ -120,6 +120,7 @@ class FakeServer:
         self.songs: list[FakeJob] = []
         self.refusal: tuple[int, str] | None = None
         self.away = False
+        self.silent = False  # event streams that are open say nothing more, and stay open
         self.lost = "-"  # no answer for addresses that begin so
         self.key = ""
         self.requests: list[str] = []
@@ -192,10 +193,10 @@ class FakeServer:
         told = ""
         while not self.away:
             text = json.dumps(job.answer() | {"created_at": ""})
-            if text != told:
+            if text != told and not (told and self.silent):
                 told = text
                 yield f"event: job\ndata: {json.dumps(job.answer())}\n\n"
-            if job.state != "processing" or job.gone:
+            if (job.state != "processing" or job.gone) and not self.silent:
                 return
             await asyncio.sleep(0.1)
 

@@ -24,6 +24,7 @@ WIDE = {"width": 1280, "height": 780}
 TALL = {"width": 1280, "height": 1040}
 PHONE = {"width": 390, "height": 844}
 PATIENCE = 240_000  # milliseconds
+BEGUN = 20  # percent of the song that are separated before somebody listens
 LISTENED = 6 * SAMPLE_RATE  # frames: the playhead is seen to move
 SECONDS = 180.0
 SEED = 2_000_002  # of the range that training never uses
@@ -59,6 +60,9 @@ def write_song(folder: Path) -> Path:
 def listen(page: Any, song: Path, folder: Path) -> None:
     """The picture of listening while it separates."""
     page.set_input_files("input[type=file]", song)
+    progress = page.locator('.card[data-phase="separating"] [role="progressbar"]')
+    while int(progress.get_attribute("aria-valuenow")) < BEGUN:
+        page.wait_for_timeout(50)
     page.locator('[data-action="play"]:enabled').click()
     while page.evaluate("Number(document.documentElement.dataset.clock)") < LISTENED:
         page.wait_for_timeout(50)

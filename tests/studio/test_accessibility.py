@@ -73,8 +73,11 @@ class Stage:
         self.page.expected.append("Failed to load resource")
         self.done()
         self.job.gone = True
+        self.job = FakeJob(music(2))
+        self.done()
+        self.job.gone = True
         self.page.reload()
-        self.page.locator(".card").get_by_text("no files of this song any more").wait_for()
+        self.page.get_by_text("Forget all 2 expired").first.wait_for()
 
     def away(self) -> None:
         self.page.expected.append("Failed to load resource")
@@ -126,3 +129,30 @@ def test_it_would_find_something(page: Any) -> None:
     found = findings(page)
     assert any("button-name" in one for one in found)
     assert any("light color-contrast" in one for one in found)
+
+
+COVERED = """() => {
+  const focused = document.activeElement;
+  const { left, top, width, height } = focused.getBoundingClientRect();
+  const seen = document.elementFromPoint(left + width / 2, top + height / 2);
+  const whole = focused.matches(".hidden") || focused.contains(seen) || seen?.contains(focused);
+  return [focused.tagName, whole ? "" : focused.outerHTML];
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 420), (390, 600)])
+def test_nothing_covers_what_has_the_focus(
+    page: Any, server: FakeServer, song: Path, width: int, height: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    stage = Stage(page, server, song)
+    stage.several()
+    page.evaluate("document.activeElement.blur()")
+    for key in ("Tab", "Shift+Tab"):
+        steps = 0
+        page.keyboard.press(key)
+        while (found := page.evaluate(COVERED))[0] != "BODY":
+            assert found[1] == ""
+            steps += 1
+            page.keyboard.press(key)
+        assert steps > 20

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from .fakes import FakeJob, FakeServer
-from .test_page import choose, clock, until
+from .fakes import FakeJob, FakeServer, music
+from .test_page import TAP, choose, clock, constant, heard, until
 
 FAILED = "Failed to load resource"
 STRANGERS_PAGE = {"status": 200, "content_type": "text/html", "body": "<html>Sign in</html>"}
@@ -52,7 +52,7 @@ def test_a_song_that_could_not_be_removed_stays(
         lambda route: route.abort() if route.request.method == "DELETE" else route.fallback(),
     )
     card.locator('[data-action="remove"]').click()
-    page.get_by_text(f"“{song.name}” could not be removed.").wait_for()
+    page.get_by_text(f"“\u2068{song.name}\u2069” could not be removed.").wait_for()
     assert not job.gone
     card.wait_for()
     page.reload()
@@ -145,3 +145,129 @@ def test_nothing_hangs_over_the_edge(
     page.get_by_role("link", name="Account").click()
     page.get_by_label("API key").wait_for()
     assert page.evaluate(HANGING) == []
+
+
+def test_a_name_in_another_direction(page: Any, server: FakeServer, tmp_path: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": 700})
+    name = "שיר ארוך מאוד עם מספר 12 (רמיקס) של הלהקה.mp3"
+    song = tmp_path / name
+    song.write_bytes(bytes(1000))
+    job = FakeJob(music(2))
+    job.complete()
+    card = choose(page, server, job, song)
+    card.get_by_text("ready", exact=True).wait_for()
+    title = card.locator(".title")
+    assert title.evaluate("(title) => getComputedStyle(title).direction") == "rtl"
+    card.locator('[data-action="remove"]').click()
+    page.get_by_role("dialog").get_by_text(f"Remove “\u2068{name}\u2069” and its files").wait_for()
+
+
+def test_the_time_is_read_whole_on_the_narrowest_page(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.set_viewport_size({"width": 320, "height": 256})
+    job = constant(3700)
+    job.complete()
+    card = choose(page, server, job, song)
+    card.get_by_text("1:01:40").first.wait_for()
+    time = card.locator(".time")
+    assert time.evaluate("(time) => time.scrollWidth <= time.clientWidth")
+    page.keyboard.press("?")
+    heading = page.get_by_role("heading", name="Keyboard")
+    box = heading.bounding_box()
+    assert 0 <= box["y"] < 256, "a list that is longer than the page begins at its beginning"
+
+
+def test_the_focus_goes_on_to_the_next_card(page: Any, server: FakeServer, song: Path) -> None:
+    jobs = [FakeJob(music(2, seed)) for seed in (1, 2, 3)]
+    for job in jobs:
+        choose(page, server, job, song)
+
+    def focused() -> str | None:
+        return page.evaluate("document.activeElement.closest('[data-job]')?.dataset.job")
+
+    page.locator(f'[data-job="{jobs[2].id}"] [data-action="remove"]').focus()
+    for rest in (jobs[1], jobs[0]):
+        page.keyboard.press("Enter")
+        until(page, lambda rest=rest: focused() == rest.id)
+        page.locator(f'[data-job="{rest.id}"] [data-action="remove"]').focus()
+    page.keyboard.press("Enter")
+    until(page, lambda: page.evaluate("document.activeElement.id") == "songs")
+
+
+def test_a_key_that_ends_while_a_finished_song_plays(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.expected.append(FAILED)
+    page.add_init_script(TAP)
+    page.reload()
+    job = constant(600)
+    job.complete()
+    card = choose(page, server, job, song)
+    card.locator('[data-action="play"]').click()
+    until(page, lambda: heard(page) != 0)
+    server.key = "sk_live_new"
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    key = page.get_by_label("This server wants a key")
+    key.fill("sk_live_new")
+    page.get_by_text("Use it").click()
+    before = clock(page)
+    until(page, lambda: clock(page) > before + 44_100)
+
+
+def test_a_download_that_is_refused_says_so(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    page.expected.append(FAILED)
+    server.key = "sk_live_good"
+    page.evaluate("sessionStorage.setItem('stembox.key', 'sk_live_good')")
+    page.reload()
+    job.complete()
+    card = choose(page, server, job, song)
+    card.get_by_text("ready", exact=True).wait_for()
+    server.key = "sk_live_new"
+    card.locator('[data-track="vocals"] [data-action="download"]').click()
+    page.get_by_text("The file could not be downloaded. Missing API key").wait_for()
+    page.get_by_label("This server wants a key").wait_for()
+
+
+def test_a_file_that_is_not_there_any_more(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.expected.append(FAILED)
+    server.refusal = (503, "The queue is full")
+    page.set_input_files("input[type=file]", song)
+    page.get_by_text("The queue is full. Try again in a moment.").first.wait_for()
+    song.unlink()
+    page.locator('[data-action="retry"]').click()
+    page.locator(".advice").get_by_text("This file cannot be read").wait_for()
+
+
+@pytest.mark.parametrize("status", [401, 429, 500])
+def test_waveforms_that_are_refused_at_first(
+    page: Any, server: FakeServer, job: FakeJob, song: Path, status: int
+) -> None:
+    page.expected.append(FAILED)
+    job.complete()
+    answer_once(page, "**/peaks?*", {"status": status, "body": "{}"})
+    card = choose(page, server, job, song)
+    lane = card.locator('[data-track="vocals"] canvas')
+    until(page, lambda: lane.evaluate("""(canvas) => canvas.getContext("2d").getImageData(
+        canvas.width / 2, 0, 1, canvas.height).data.some((value) => value > 0)"""))
+
+
+def test_a_stream_that_has_died_without_a_word(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    """As after a night in which the machine slept: nobody tells of such a connection."""
+    page.clock.install()
+    page.reload()
+    server.silent = True
+    card = choose(page, server, job, song)
+    until(page, lambda: any("/events" in line for line in server.requests))
+    job.complete()
+    page.wait_for_timeout(1000)
+    assert card.get_by_text("ready", exact=True).count() == 0
+    page.clock.fast_forward(60_000)
+    card.get_by_text("ready", exact=True).wait_for()

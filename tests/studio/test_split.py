@@ -194,4 +194,4 @@ def test_a_strangers_address_and_signing_out(page: Any, stembox: Server, short: 
     sign_in(page, new_key(stembox, "fay", 60))
     part(page, "balance").get_by_text("60 min").wait_for()
     page.goto(f"{stembox.url}/#/split/{job_id}")
-    card.get_by_text("The server has no files of this song any more.").wait_for()
+    card.get_by_text("The server has no such song, or none any more.").wait_for()

@@ -9,29 +9,59 @@ import pytest
 
 from server.work import channel
 from server.work.board import Board
-from server.work.channel import pack
+from server.work.channel import Channel, pack
 from server.work.confinement import Confinement
 from server.work.messages import Hello
 from server.work.pools import SocketLoop
 
 
-def test_a_worker_outlives_an_api_process_that_dies_before_the_hello(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(tmp_path / "s"))
-    listener.listen()
-
-    def pack_late(message: Any) -> bytes:
-        listener.close()  # the worker is connected by now: its peer is gone
-        return pack(message)
-
-    monkeypatch.setattr(channel, "pack", pack_late)
-    served: list[Any] = []
+def host(path: Path, served: list[Any]) -> Any:
+    """What the loop is given by its process."""
     work = SimpleNamespace(
         hello=lambda name, pid: Hello("test", name, pid, "cpu", 1), serve=served.append
     )
-    api: Any = SimpleNamespace(socket=tmp_path / "s", worker_name="test-0", work=work,
-                               board=Board({"test": 1}), seat=0, confined=Confinement())
+    channel = Channel(path)
+    channel.listen()
+    return SimpleNamespace(channel=channel, worker_name="test-0", work=work,
+                           board=Board({"test": 1}), seat=0, confined=Confinement())
+
+
+def test_a_worker_outlives_an_api_process_that_dies_before_the_hello(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Any] = []
+    api = host(tmp_path / "s", served)
+    caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    caller.connect(str(tmp_path / "s"))
+
+    def pack_late(message: Any) -> bytes:
+        caller.close()  # the worker is connected by now: its peer is gone
+        return pack(message)
+
+    monkeypatch.setattr(channel, "pack", pack_late)
     SocketLoop().run(api)
     assert served == []
+    assert api.board.sign(0) is None, "nobody has heard of it"
+
+
+def test_a_worker_is_there_for_one_api_process_after_the_other(tmp_path: Path) -> None:
+    """Also for those that called while it was still at the last one's, and are gone by now."""
+    served: list[Any] = []
+    api = host(tmp_path / "s", served)
+    callers = []
+    for _ in range(3):
+        caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        caller.connect(str(tmp_path / "s"))
+        callers.append(caller)
+    callers[1].close()
+    for _ in range(3):
+        SocketLoop().run(api)
+    assert len(served) == 2 and api.board.sign(0) is not None
+    for caller in (callers[0], callers[2]):
+        assert b"test-0" in caller.recv(4096)
+        caller.close()
+
+
+def test_only_this_user_can_call_a_worker(tmp_path: Path) -> None:
+    host(tmp_path / "s", [])
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600

@@ -157,6 +157,82 @@ def test_what_takes_a_minute_to_load_and_then_dies_opens_it_too(house: House) ->
     assert house.board.pause("probe") > 0
 
 
+SONG, OTHER, THIRD = 2**64 - 1, 7, 8  # marks of what is in hand
+
+
+def dies_over(house: House, seat: int, *marks: int) -> list[int]:
+    """A worker's death with that in hand; what was started in the next second."""
+    house.board.take_in_hand(seat, marks)
+    house.processes[seat].kill()
+    return house.wait(1, ALL)
+
+
+def test_a_song_that_kills_its_workers_closes_no_pool(house: House) -> None:
+    """Nor are others started later for it, whoever has it in hand."""
+    house.wait(100, ALL)
+    for number in range(30):
+        assert dies_over(house, number % 2, SONG, OTHER) == [number % 2], number
+    assert house.board.pause("audio") == 0
+    for marks in ([THIRD], []):
+        assert house.board.pause("audio") == 0
+        dies_over(house, 0, *marks)
+        house.wait(1, ALL)
+    assert house.board.pause("audio") > 0, "together with what has nothing to do with it"
+
+
+def test_a_pool_that_dies_over_one_song_after_the_other_is_closed(house: House) -> None:
+    house.wait(100, ALL)
+    for song in (SONG, OTHER):
+        dies_over(house, 0, song)
+        dies_over(house, 0, song)
+    assert house.board.pause("audio") == 0
+    dies_over(house, 1, THIRD)
+    assert house.board.pause("audio") > 0
+
+
+def test_what_was_in_hand_is_not_held_against_the_next_worker(house: House) -> None:
+    """It dies as it loads, for reasons of its own."""
+    house.wait(100, ALL)
+    dies_over(house, 0, SONG)
+    assert house.board.in_hand(0) == frozenset()
+    for _ in range(2):
+        house.processes[0].kill()
+        house.wait(2, ALL)
+    assert house.board.pause("audio") > 0
+
+
+def test_a_new_api_process_takes_nothing_out_of_anyones_hand(house: House) -> None:
+    house.wait(10, ALL)
+    house.board.take_in_hand(0, [SONG])
+    house.processes[API].kill()
+    assert house.wait(1, (0, 1, 2)) == [API]
+    assert house.board.in_hand(0) == {SONG}
+
+
+@pytest.mark.parametrize(("deaths", "opens"), [
+    ([{1, 2, 3}, {1}, {2}, {3}], True),  # whoever runs alone after a common death dies: the pool
+    ([{1, 2, 3}, {2}, {2}, {2}], False),  # one of them was to blame for all
+    ([{1, 2}, {2, 3}, {2, 4}, {2}], False),
+    ([{1, 2}, {2, 3}, {3}, set()], True),  # one, then another, then none
+    ([set(), set(), {1}], True),
+    ([{1}, set(), {1}, {1}], False),
+])  # fmt: skip
+def test_of_works_that_were_in_hand_together_one_is_to_blame(
+    deaths: list[set[int]], opens: bool
+) -> None:
+    breaker = Breaker()
+    opened = [breaker.died(1000.0, 0.0, frozenset(over)) for over in deaths]
+    assert opened == [False] * (len(deaths) - 1) + [opens]
+
+
+def test_more_in_hand_than_the_board_has_room_for() -> None:
+    board = Board({"separation": 1})
+    board.take_in_hand(0, range(10 * board_module.MOST_MARKS))
+    assert board.in_hand(0) == frozenset(range(board_module.MOST_MARKS))
+    board.take_in_hand(0, ())
+    assert board.in_hand(0) == frozenset()
+
+
 def test_a_breakers_pauses_grow_and_end() -> None:
     breaker, now, pauses = Breaker(), 1000.0, []
     for _ in range(7):
@@ -183,6 +259,15 @@ def test_what_dies_young_is_replaced_more_and_more_slowly() -> None:
     assert pauses[0] == 0.0, "the first death is made good at once"
     assert pauses[1:4] == [0.5, 1.0, 2.0]
     assert pauses[-1] == LONGEST_PAUSE
+
+
+def test_what_died_of_a_file_that_is_known_is_replaced_at_once() -> None:
+    backoff, now = RestartBackoff(), 100.0
+    for _ in range(9):
+        backoff.died(now, known=True)
+        assert backoff.due == now
+        backoff.started(now)
+        now += 1
 
 
 def test_what_lived_long_is_replaced_at_once() -> None:

@@ -61,7 +61,9 @@ def pretend(path: Path, slots: int = 1) -> threading.Thread:
     """A worker in a thread of this process."""
     def live() -> None:
         channel = Channel(path)
-        channel.connect(Hello("test", "test-0", 0, "cpu", slots, in_turns=True))
+        channel.listen()
+        channel.accept()
+        channel.greet(Hello("test", "test-0", 0, "cpu", slots, in_turns=True))
         try:
             StepScheduler(channel, work, lambda *_: None).serve()
         except ChannelClosed:
@@ -73,11 +75,12 @@ def pretend(path: Path, slots: int = 1) -> threading.Thread:
 
 
 def in_company(main: Callable, stall: float = 60.0, pretended: int = 1, slots: int = 1) -> None:
-    """Runs `main(workers, path)` with a listening socket and pretended workers."""
+    """Runs `main(workers, path)` with pretended workers, and calling one more at `path`."""
     async def body(path: Path) -> None:
         workers = Workers(stall)
-        async with workers.listening(path):
-            threads = [pretend(path, slots) for _ in range(pretended)]
+        places = [path.with_name(str(number)) for number in range(pretended)]
+        async with workers.called([*places, path]):
+            threads = [pretend(place, slots) for place in places]
             while len(workers.of("test")) < pretended:
                 await asyncio.sleep(0.01)
             await asyncio.wait_for(main(workers, path), 60)
@@ -180,7 +183,9 @@ from pathlib import Path
 from server.work.channel import Channel
 from server.work.messages import Hello
 channel = Channel(Path(sys.argv[1]))
-channel.connect(Hello("victim", "victim-0", os.getpid(), "cpu", 2, in_turns=sys.argv[3] == "True"))
+channel.listen()
+channel.accept()
+channel.greet(Hello("victim", "victim-0", os.getpid(), "cpu", 2, in_turns=sys.argv[3] == "True"))
 channel.receive()
 if sys.argv[2] == "die":
     channel.receive()
@@ -239,10 +244,15 @@ def test_a_silent_worker_with_work_is_killed_an_idle_one_is_not() -> None:
 
 def test_rubbish_on_the_socket_harms_nobody() -> None:
     async def main(workers: Workers, path: Path) -> None:
-        for rubbish in (b"", b"\x00", b"\x00\x00\x00\x02hi", b"\xff" * 64):
-            _, writer = await asyncio.open_unix_connection(path)
-            writer.write(rubbish)
+        rubbish = [b"", b"\x00", b"\x00\x00\x00\x02hi", b"\xff" * 64]
+
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(rubbish.pop())
             writer.close()
+
+        async with await asyncio.start_unix_server(answer, path):
+            while rubbish:
+                await asyncio.sleep(0.01)
         slot = await workers.reserve("test")
         assert (await slot.run(task("fine"))).id == "fine"
 
@@ -343,7 +353,9 @@ def test_reports_add_up_and_end_no_task() -> None:
         model = LoadedModel("starter", "float32")
 
         def report() -> None:
-            channel.connect(Hello("other", "other-0", 0, "cuda:0", 1))
+            channel.listen()
+            channel.accept()
+            channel.greet(Hello("other", "other-0", 0, "cuda:0", 1))
             channel.send(Report(segments=5, forwards=2, free=7, used=1))
             channel.send(Report(segments=3, forwards=1, free=6, used=2, models=(model,)))
 

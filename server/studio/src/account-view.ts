@@ -160,7 +160,7 @@ export class AccountView {
 
 function nameCell(job: JobItem, cell: HTMLElement): void {
   const open = OPENABLE.includes(job.status);
-  const name = only(cell, () => h("a", { "data-action": "open-job" }));
+  const name = only(cell, () => h("a", { "data-action": "open-job", dir: "auto" }));
   say(name, job.input.fileName);
   if (open) name.setAttribute("href", `#/split/${job.id}`);
   else name.removeAttribute("href");

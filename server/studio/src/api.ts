@@ -53,6 +53,8 @@ export interface PeaksAnswer {
 
 export type MixFormat = "wav" | "flac" | "mp3";
 
+const LONGEST_SILENCE = 45_000; // milliseconds
+
 /** An answer that is an error; status 0 where none came. */
 export class ApiError extends Error {
   constructor(readonly status: number, message: string, readonly wait = 0) {
@@ -219,13 +221,16 @@ function sentence(body: string, status: number): string {
   return `The server answered with status ${status}.`;
 }
 
-/** The data of each event of a stream of server-sent events. */
+/**
+ * The data of each event of a stream of server-sent events. Throws a TimeoutError where nothing has
+ * come for so long that the connection must be dead: the server says something every 15 seconds.
+ */
 export async function* eventData(stream: ReadableStream<string>): AsyncGenerator<string> {
   let rest = "";
   const reader = stream.getReader();
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await within(LONGEST_SILENCE, reader.read());
       if (done) return;
       const events = (rest + value.replaceAll("\r", "")).split("\n\n");
       rest = events.pop()!;
@@ -236,5 +241,17 @@ export async function* eventData(stream: ReadableStream<string>): AsyncGenerator
     }
   } finally {
     reader.cancel().catch(() => undefined);
+  }
+}
+
+async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
+  let timer: number | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = window.setTimeout(() => reject(new DOMException("nothing has come", "TimeoutError")), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    window.clearTimeout(timer);
   }
 }

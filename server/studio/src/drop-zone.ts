@@ -9,6 +9,7 @@ export interface DropActions {
 
 export class DropZone {
   readonly element: HTMLElement;
+  readonly input: HTMLInputElement;
   private readonly hint = h("span", { class: "hint" });
   private readonly demo: HTMLButtonElement;
   private depth = 0;
@@ -20,6 +21,7 @@ export class DropZone {
         input.value = "";
         input.blur(); // the space bar is for playing now
       } });
+    this.input = input;
     this.demo = h("button", { type: "button", class: "chip", "data-action": "demo", hidden: true,
       click: actions.demo }, icon("play"), "Demo song");
     this.element = h("section", { class: "drop", "aria-label": "Add songs" }, input,

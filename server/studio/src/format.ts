@@ -3,6 +3,11 @@
 import { LOWEST } from "./mix";
 import { SAMPLE_RATE } from "./mixer";
 
+/** A name within a sentence, in whichever direction it is written. */
+export function quoted(name: string): string {
+  return `“\u2068${name}\u2069”`;
+}
+
 export function time(seconds: number, tenths = false): string {
   const rounded = tenths ? Math.floor(seconds * 10 + 1e-6) / 10 : Math.floor(seconds + 1e-6);
   const hours = Math.floor(rounded / 3600);

@@ -29,7 +29,7 @@ class Page {
   private readonly studio = new Studio(this.api, () => this.dirty());
   private readonly drop = new DropZone({
     files: (files) => this.take([...files]),
-    demo: () => void this.studio.addDemo(),
+    demo: () => void this.studio.demo(),
   });
   private readonly choice = new ChoiceForm();
   private readonly account = new Account(this.accountApi, (key) => this.onAccount(key));
@@ -90,6 +90,7 @@ class Page {
 
   private arrange(state: State): void {
     const keys = new Set(state.songs.map((song) => song.key));
+    const focused = [...this.list.children].findIndex((card) => card.contains(document.activeElement));
     for (const [key, card] of this.cards) {
       if (keys.has(key)) continue;
       card.close();
@@ -102,6 +103,14 @@ class Page {
       if (there !== card.element) this.list.insertBefore(card.element, there ?? null);
       card.update(song, state.open === song.key);
     });
+    if (focused >= 0 && !this.list.contains(document.activeElement)) this.refocus(focused);
+  }
+
+  /** A card that goes leaves the focus to the one that takes its place. */
+  private refocus(place: number): void {
+    const card = this.list.children[place] ?? this.list.lastElementChild;
+    const next = card?.querySelector<HTMLElement>('[data-action="open"]:enabled, [data-action="remove"]');
+    (next ?? this.drop.input).focus();
   }
 
   private show(account: boolean): void {
@@ -113,7 +122,7 @@ class Page {
   private take(files: File[]): void {
     const choice = this.choice.value;
     if (choice !== null) for (const file of files) this.api.choose(file, choice);
-    this.studio.addFiles(files);
+    this.studio.intake.addFiles(files);
     if (files.length > 0 && !this.accountView.element.hidden) location.hash = "#/";
   }
 
@@ -133,13 +142,13 @@ class Page {
 
   /** The player has moved: its position for whoever follows it, a picture at the next frame. */
   private dirty(): void {
-    document.documentElement.dataset.clock = String(Math.round(this.studio.player.clock.position));
+    document.documentElement.dataset.clock = String(Math.round(this.studio.deck.player.clock.position));
     if (this.painting) return;
     this.painting = true;
     requestAnimationFrame(() => {
       this.painting = false;
       this.body?.paint();
-      if (this.studio.player.playing) this.dirty();
+      if (this.studio.deck.player.playing) this.dirty();
     });
   }
 
@@ -173,7 +182,9 @@ class Page {
 
   /** Downloads with the key, which a link cannot carry. */
   private async save(url: string): Promise<void> {
-    const link = h("a", { download: true, href: await this.studio.download(url) });
+    const href = await this.studio.download(url);
+    if (href === null) return;
+    const link = h("a", { download: true, href });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }

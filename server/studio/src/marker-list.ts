@@ -35,7 +35,7 @@ export class MarkerList {
   }
 
   private item(frame: number): HTMLLIElement {
-    const field = h("input", { type: "text", maxlength: String(LONGEST_NAME), autocomplete: "off",
+    const field = h("input", { type: "text", dir: "auto", maxlength: String(LONGEST_NAME), autocomplete: "off",
       change: () => this.actions.rename(frame, field.value),
       keydown: (event) => (event as KeyboardEvent).key === "Enter" && field.blur() });
     return h("li", { "data-frame": String(frame) },

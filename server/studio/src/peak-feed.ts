@@ -4,6 +4,7 @@ import { ApiError, type PeaksAnswer } from "./api";
 import { Peaks } from "./peaks";
 
 const PAUSE = 1000; // milliseconds
+const LONGEST_PAUSE = 8000; // after several failures in a row
 
 export type FetchPeaks = (since: number, signal: AbortSignal) => Promise<PeaksAnswer>;
 
@@ -33,18 +34,23 @@ export class PeakFeed {
 
   private async run(total: number): Promise<void> {
     this.busy = true;
+    let failures = 0;
     for (let known = -1; known !== this.wanted && !this.abort.signal.aborted; ) {
       known = this.wanted;
       try {
         const since = this.peaks.since(this.tracks, total);
         this.peaks.merge(await this.fetchPeaks(since, this.abort.signal));
+        failures = 0;
         this.changed();
       } catch (error) {
         if (this.abort.signal.aborted) return;
         if (!(error instanceof ApiError)) throw error;
-        if (error.status === 0 || error.status >= 500) known = -1;
+        if (error.status === 404 || error.status === 410) break; // whoever plays it hears of that
+        known = -1;
+        failures++;
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      const pause = Math.min(LONGEST_PAUSE, PAUSE * 2 ** Math.max(0, failures - 1));
+      await new Promise((resolve) => setTimeout(resolve, pause));
     }
     this.busy = false;
   }

@@ -32,7 +32,8 @@ export class Player {
   total = 0;
   /** How the sound is made, once there was any. */
   kind: Outlet["kind"] | null = null;
-  private tracks: string[] = [];
+  /** Of that song, in the order of the gains. */
+  tracks: string[] = [];
   private finals: number[] = [];
   private gains: number[] = [];
   private bend = STRAIGHT;

@@ -3,7 +3,7 @@
 import { STRAIGHT, withPitch, withTempo } from "./bend";
 import { h } from "./dom";
 import { reset, withMute, withSolo } from "./mix";
-import type { Body } from "./card";
+import type { Body } from "./body";
 import type { Studio } from "./studio";
 import { kindOf } from "./tracks";
 
@@ -18,17 +18,20 @@ const LISTED = [
 
 export class Shortcuts {
   readonly dialog: HTMLDialogElement;
+  private readonly heading = h("h2", { tabindex: "-1" }, "Keyboard");
 
   constructor(private readonly studio: Studio, private readonly player: () => Body | null) {
     const rows = LISTED.map(([key, does]) => h("div", {}, h("dt", {}, h("kbd", {}, key!)), h("dd", {}, does!)));
     const close = h("button", { type: "button", class: "chip", click: () => this.dialog.close() }, "Close");
     this.dialog = h("dialog", { "aria-label": "Keyboard shortcuts" },
-      h("h2", {}, "Keyboard"), h("dl", {}, ...rows), close);
+      this.heading, h("dl", {}, ...rows), close);
     window.addEventListener("keydown", (event) => this.press(event));
   }
 
   show(): void {
-    if (!this.dialog.open) this.dialog.showModal();
+    if (this.dialog.open) return;
+    this.dialog.showModal();
+    this.heading.focus(); // where the list begins, not at the button below it
   }
 
   private press(event: KeyboardEvent): void {
@@ -41,14 +44,14 @@ export class Shortcuts {
     const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
     const body = this.player();
     if (event.key === "?") this.show();
-    else if (event.key === " " && !event.ctrlKey && (body !== null || this.studio.player.playing)) {
+    else if (event.key === " " && !event.ctrlKey && (body !== null || this.studio.deck.player.playing)) {
       void this.studio.toggle(this.studio.store.value.open!);
     } else if (body === null) return false;
     else if (digit !== undefined) return this.track(Number(digit), event);
     else if (event.ctrlKey) return false;
     else if (event.key === "ArrowLeft") body.seekBy(event.shiftKey ? -1 : -5);
     else if (event.key === "ArrowRight") body.seekBy(event.shiftKey ? 1 : 5);
-    else if (event.key === "Home") this.studio.player.seek(0);
+    else if (event.key === "Home") this.studio.deck.player.seek(0);
     else if (event.key === "+") body.zoom(0.5);
     else if (event.key === "-") body.zoom(2);
     else if (event.code === "Comma" || event.code === "Period") this.bend(body, event);
@@ -62,10 +65,10 @@ export class Shortcuts {
   }
 
   private track(digit: number, event: KeyboardEvent): boolean {
-    const song = this.studio.opened!;
+    const song = this.studio.deck.song!;
     const track = song.mix.tracks.filter((name) => kindOf(name).shown)[digit - 1];
     if (digit > 0 && track === undefined) return false;
-    this.studio.setMix(song.key, (mix) => {
+    this.studio.deck.setMix(song.key, (mix) => {
       if (digit === 0) return reset(mix);
       return event.shiftKey ? withMute(mix, track!) : withSolo(mix, track!, event.ctrlKey);
     });

@@ -1,27 +1,30 @@
-/** The songs of this browser, kept until they expire; other tabs see the same list. */
+/** A list of songs that a browser's storage keeps: for the browser, or for one tab. */
 
 import { markersOf, type Marker } from "./markers";
-
-const PLACE = "stembox.songs";
 
 export interface KeptSong {
   id: string;
   name: string;
   added: number;
   markers?: Marker[];
+  /** Unix milliseconds since when its files are known to be gone. */
+  gone?: number | undefined;
 }
 
 export class SongList {
+  /** `storage` throws in a browser that keeps nothing: the list lives as long as the page then. */
+  constructor(private readonly place: string, private readonly storage: () => Storage) {}
+
   /** `changed` hears of what another tab has done. */
-  constructor(changed: (songs: KeptSong[]) => void) {
+  watch(changed: (songs: KeptSong[]) => void): void {
     window.addEventListener("storage", (event) => {
-      if (event.key === PLACE || event.key === null) changed(this.load());
+      if (event.key === this.place || event.key === null) changed(this.load());
     });
   }
 
   load(): KeptSong[] {
     try {
-      const kept: unknown = JSON.parse(localStorage.getItem(PLACE) ?? "[]");
+      const kept: unknown = JSON.parse(this.storage().getItem(this.place) ?? "[]");
       const songs = Array.isArray(kept) ? kept.filter(isSong) : [];
       return songs.map((song) => ({ ...song, markers: markersOf(song.markers) }));
     } catch {
@@ -33,8 +36,8 @@ export class SongList {
     this.save([song, ...this.load().filter((other) => other.id !== song.id)]);
   }
 
-  mark(id: string, markers: Marker[]): void {
-    this.save(this.load().map((song) => (song.id === id ? { ...song, markers } : song)));
+  change(id: string, change: Partial<KeptSong>): void {
+    this.save(this.load().map((song) => (song.id === id ? { ...song, ...change } : song)));
   }
 
   remove(id: string): void {
@@ -43,15 +46,16 @@ export class SongList {
 
   private save(songs: KeptSong[]): void {
     try {
-      localStorage.setItem(PLACE, JSON.stringify(songs.map(({ id, name, added, markers }) =>
-        ({ id, name, added, markers }))));
+      this.storage().setItem(this.place, JSON.stringify(songs.map(({ id, name, added, markers, gone }) =>
+        ({ id, name, added, markers, gone }))));
     } catch {
-      // a browser that keeps nothing: the list lives as long as the page
+      // no storage, or no room in it
     }
   }
 }
 
 function isSong(value: unknown): value is KeptSong {
   const song = value as Partial<KeptSong> | null;
-  return typeof song?.id === "string" && typeof song.name === "string" && typeof song.added === "number";
+  return typeof song?.id === "string" && typeof song.name === "string" && Number.isFinite(song.added)
+    && (song.gone === undefined || Number.isFinite(song.gone));
 }

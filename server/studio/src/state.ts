@@ -27,8 +27,8 @@ export interface Song {
   split?: boolean;
   /** The account has too few credits for it: where there are more, "" if nobody says. */
   purchase?: string;
-  /** Its files are gone. */
-  gone?: boolean;
+  /** Unix milliseconds since when its files are known to be gone. */
+  gone?: number | undefined;
   markers: Marker[];
   mix: Mix;
 }
@@ -60,7 +60,7 @@ export const EMPTY: State = {
 };
 
 export function phaseOf(song: Song): Phase {
-  if (song.gone) return "expired";
+  if (song.gone !== undefined) return "expired";
   if (song.refused !== undefined) return "refused";
   if (song.upload !== undefined) return "uploading";
   if (song.job === undefined) return "loading";
@@ -86,4 +86,10 @@ export function finalsOf(song: Song): { finals: number[]; total: number } {
     return listen.tracks.includes(name) ? listen.final_frames : 0;
   });
   return { finals, total };
+}
+
+/** Whether there is anything to hear; what is heard may still have to be waited for. */
+export function audible(song: Song): boolean {
+  const hopeful = ["queued", "separating", "done"].includes(phaseOf(song));
+  return hopeful && finalsOf(song).finals.some((final) => final > 0);
 }

@@ -48,8 +48,10 @@ export function adviceOf(song: Song, retention: number): string {
       return `This song could not be separated. ${reason ? sentence(reason) : ""}`.trim();
     }
     case "expired":
-      return "The server has no files of this song any more."
-        + (retention > 0 ? ` Files are kept for ${retention} hours.` : "");
+      return (song.name === "" ? "The server has no such song, or none any more."
+        : "The server has no files of this song any more.")
+        + (retention > 0 ? ` Files are kept for ${retention} hours.` : "")
+        + (song.name === "" ? "" : " It leaves this list by itself after a day.");
     default:
       return (song.job?.input?.warnings ?? []).map(sentence).join(" ");
   }

@@ -39,10 +39,21 @@ export class Uploads {
       try {
         this.listener.accepted(key, await this.api.upload(file, sent, this.current.abort.signal));
       } catch (error) {
-        if (error instanceof ApiError) this.listener.refused(key, error);
+        if (error instanceof ApiError) this.listener.refused(key, await explained(error, file));
         else if (!(error instanceof DOMException)) throw error;
       }
     }
     this.current = null;
+  }
+}
+
+/** A file that cannot be read looks to a browser like a connection that was lost. */
+async function explained(error: ApiError, file: File): Promise<ApiError> {
+  if (error.status !== 0) return error;
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return error;
+  } catch {
+    return new ApiError(400, "This file cannot be read: it is a folder, or it has been moved or changed.");
   }
 }

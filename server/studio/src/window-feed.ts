@@ -13,6 +13,7 @@ const RUN = 8; // blocks of one window at most: 4 s
 const WORTH = 4; // blocks that a window should bring, while there is time
 const FIRST_RUN = 2; // of the first window after a jump: sound comes before comfort
 const PATIENCE = 500; // milliseconds after a window that brought nothing or failed
+const MOST_PATIENCE = 2000; // after several in a row
 
 /** Samples of the asked tracks from `start` on, as the server had them. */
 export interface Window {
@@ -37,6 +38,7 @@ export class WindowFeed {
   private loop: Loop | null = null;
   private running: { first: number; abort: AbortController } | null = null;
   private retry: number | undefined;
+  private misses = 0; // windows in a row that failed
   private closed = false;
 
   constructor(
@@ -145,10 +147,12 @@ export class WindowFeed {
       const blocks = await this.take(found, indices, abort.signal);
       if (abort.signal.aborted || this.closed) return;
       this.running = null;
+      this.misses = 0;
       if (blocks === 0) this.wait();
     } catch (error) {
       if (abort.signal.aborted || this.closed) return;
       this.running = null;
+      this.misses++;
       this.wait();
       this.failed(error);
     }
@@ -187,6 +191,6 @@ export class WindowFeed {
     this.retry = window.setTimeout(() => {
       this.retry = undefined;
       this.pump();
-    }, PATIENCE);
+    }, Math.min(MOST_PATIENCE, PATIENCE * 2 ** Math.max(0, this.misses - 1)));
   }
 }

@@ -1,0 +1,153 @@
+/** The song that is open: its player, its peaks, and how it is set to sound. */
+
+import { ApiError, type Api } from "./api";
+import { STRAIGHT } from "./bend";
+import type { Library } from "./library";
+import { gainsOf, type Mix } from "./mix";
+import { OtherTabs } from "./other-tabs";
+import { PeakFeed } from "./peak-feed";
+import { Player } from "./player";
+import { finalsOf, phaseOf, type Song, type State } from "./state";
+import type { Store } from "./store";
+import { kindOf } from "./tracks";
+import type { FetchWindow } from "./window-feed";
+
+export interface DeckListener {
+  /** The player has moved: some forty times a second while it plays. */
+  moved(): void;
+  /** A finished song's samples are not there any more. */
+  gone(key: string): void;
+  /** The server tells nothing of it without a key. */
+  locked(song: Song): void;
+  /** It did not answer. */
+  away(): void;
+}
+
+export class Deck {
+  readonly player: Player;
+  private readonly tabs = new OtherTabs(() => this.yield());
+  private peakFeed: PeakFeed | null = null;
+
+  constructor(
+    private readonly api: Api, private readonly store: Store<State>,
+    private readonly library: Library, private readonly listener: DeckListener,
+  ) {
+    this.player = new Player({
+      moved: () => listener.moved(),
+      failed: (error) => this.miss(error),
+      unbent: () => this.straighten(),
+    });
+  }
+
+  get song(): Song | undefined {
+    return this.library.find(this.store.value.open ?? "");
+  }
+
+  get peaks(): PeakFeed["peaks"] | undefined {
+    return this.peakFeed?.peaks;
+  }
+
+  /** Puts another song on; null: none. */
+  open(key: string | null): void {
+    this.peakFeed?.close();
+    this.peakFeed = null;
+    this.player.unload();
+    this.store.update({ open: key });
+    const { song } = this;
+    if (song) this.load(song);
+  }
+
+  /** The open song stands so now; of another one, nothing. */
+  update(song: Song): void {
+    if (song.key !== this.store.value.open) return;
+    if (["expired", "failed"].includes(phaseOf(song))) this.stop(song.key);
+    else if (this.player.song !== song.key || this.player.tracks.join() !== song.mix.tracks.join()) this.load(song);
+    else this.extend(song);
+  }
+
+  async toggle(): Promise<void> {
+    if (this.player.playing) return this.player.pause();
+    this.tabs.tell();
+    if (this.store.value.notice) this.store.update({ notice: "" });
+    await this.player.play();
+  }
+
+  setMix(key: string, change: (mix: Mix) => Mix): void {
+    const song = this.library.find(key);
+    if (song === undefined) return;
+    const mix = change(song.mix);
+    this.library.change(key, { mix });
+    if (this.player.song !== key) return;
+    this.player.setGains(gainsOf(mix));
+    if (mix.loop !== song.mix.loop) this.player.setLoop(mix.loop);
+    if (mix.bend === song.mix.bend) return;
+    this.store.update({ notice: "" });
+    this.player.setBend(mix.bend);
+  }
+
+  /** Reads samples of a song, wherever its job has got to. */
+  windows(key: string): FetchWindow {
+    return (names, start, frames, signal) => this.api.window(this.id(key), names, start, frames, signal);
+  }
+
+  /** Falls silent, if it is this song that is on. */
+  private stop(key: string): void {
+    if (this.player.song === key) this.player.unload();
+  }
+
+  private load(song: Song): void {
+    const { key, mix } = song;
+    this.player.load(key, mix.tracks, this.windows(key));
+    this.player.setGains(gainsOf(mix));
+    this.player.setLoop(mix.loop);
+    this.player.setBend(mix.bend);
+    this.peakFeed?.close();
+    this.peakFeed = new PeakFeed(
+      mix.tracks.filter((name) => kindOf(name).shown),
+      (since, signal) => this.api.peaks(this.id(key), since, signal),
+      () => {
+        const now = this.library.find(key);
+        if (now) this.extend(now);
+      },
+    );
+    this.extend(song);
+  }
+
+  private extend(song: Song): void {
+    if (song.key !== this.store.value.open || song.id === "" || song.gone !== undefined) return;
+    const { finals, total } = finalsOf(song);
+    // A track may be further than the stems are: its peaks tell.
+    const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, this.peaks?.final(name) ?? 0));
+    this.player.extend(known, total);
+    this.peakFeed?.extend(finals, total);
+    this.listener.moved();
+  }
+
+  /** Another tab plays. */
+  private yield(): void {
+    if (!this.player.playing) return;
+    this.player.pause();
+    this.store.update({ notice: "Paused: another tab plays now." });
+  }
+
+  /** A window, or the audio thread's script, could not be had. */
+  private miss(error: unknown): void {
+    const status = error instanceof ApiError ? error.status : 0; // no answer, or cut in the middle
+    const { song } = this;
+    if (status === 0) this.listener.away();
+    else if (song === undefined) return;
+    else if (status === 401 || status === 403) this.listener.locked(song);
+    else if ((status === 404 || status === 410) && phaseOf(song) === "done") this.listener.gone(song.key);
+  }
+
+  /** What could not be had is not shown as if it were. */
+  private straighten(): void {
+    const { open } = this.store.value;
+    if (open !== null) this.setMix(open, (mix) => ({ ...mix, bend: STRAIGHT }));
+    this.store.update({ notice: "Tempo and key cannot be changed now: try again in a moment." });
+  }
+
+  private id(key: string): string {
+    return this.library.find(key)?.id ?? "";
+  }
+}

@@ -1,0 +1,53 @@
+/** The server as a whole: what it takes, whether it answers, whether it wants a key. */
+
+import { AccountError } from "./account-api";
+import { ApiError, type Api } from "./api";
+import type { State } from "./state";
+import type { Store } from "./store";
+
+const RETRY = 2500; // milliseconds between two looks for a server that is away
+
+export class Host {
+  constructor(private readonly api: Api, private readonly store: Store<State>) {}
+
+  /** Asks what it takes; returns whether it answers at all. */
+  async ask(): Promise<boolean> {
+    try {
+      const config = await this.api.config();
+      this.store.update({
+        away: 0,
+        limit: config.max_file_size_mb,
+        formats: config.supported_formats,
+        demo: config.demo ?? false,
+        retention: config.retention_hours ?? 0,
+      });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 0) this.lost();
+      return error.status !== 0;
+    }
+    return true;
+  }
+
+  /** It did not answer: asks until it does. */
+  lost(): void {
+    if (this.store.value.away) return;
+    this.store.update({ away: Date.now() });
+    const again = (): void => {
+      void this.ask().then((here) => here || setTimeout(again, RETRY));
+    };
+    setTimeout(again, RETRY);
+  }
+
+  /** It has answered. */
+  found(): void {
+    if (this.store.value.away) this.store.update({ away: 0 });
+  }
+
+  /** Says what could not be done, and sees to what that tells of the server. */
+  complain(error: ApiError, notice: string): void {
+    const locked = error.status === 401 && !(error instanceof AccountError);
+    this.store.update({ notice, ...(locked && { locked }) });
+    if (error.status === 0) this.lost();
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The songs that the page knows, the newest first, and where each is remembered: in this browser,
+ * or, an account's, in this tab. Knows no network and no player.
+ */
+
+import type { Marker } from "./markers";
+import { mixOf } from "./mix";
+import { SongList, type KeptSong } from "./songs";
+import type { Song, State } from "./state";
+import type { Store } from "./store";
+import { ORIGINAL, PIPELINE_TRACKS } from "./tracks";
+
+const LINGER = 24 * 3_600_000; // milliseconds for which an expired song is still listed
+
+export interface LibraryListener {
+  added(song: Song): void;
+  /** It is about to go out of the list. */
+  forgotten(song: Song): void;
+}
+
+export class Library {
+  private readonly list = new SongList("stembox.songs", () => localStorage);
+  private readonly splits = new SongList("stembox.split", () => sessionStorage);
+
+  constructor(private readonly store: Store<State>, private readonly listener: LibraryListener) {
+    this.list.watch((songs) => this.meet(songs));
+  }
+
+  get songs(): Song[] {
+    return this.store.value.songs;
+  }
+
+  /** Puts in what is remembered. */
+  load(): void {
+    this.meet(this.list.load());
+    for (const kept of this.splits.load()) this.add(songOf(kept, true));
+    this.sweep();
+  }
+
+  find(key: string): Song | undefined {
+    return this.songs.find((song) => song.key === key);
+  }
+
+  withId(id: string): Song | undefined {
+    return this.songs.find((song) => song.id === id);
+  }
+
+  add(song: Song): void {
+    this.store.update({ songs: [song, ...this.songs].sort((a, b) => b.added - a.added) });
+    this.listener.added(song);
+  }
+
+  /** The song of this key is this one now. */
+  put(song: Song): void {
+    this.store.update({ songs: this.songs.map((other) => (other.key === song.key ? song : other)) });
+  }
+
+  change(key: string, change: Partial<Song>): void {
+    const song = this.find(key);
+    if (song !== undefined) this.put({ ...song, ...change });
+  }
+
+  /** From now on the song is in the list when the page is opened again. */
+  remember(song: Song): void {
+    this.listOf(song).add(song);
+  }
+
+  mark(key: string, change: (markers: Marker[]) => Marker[]): void {
+    const song = this.find(key);
+    if (song === undefined) return;
+    const markers = change(song.markers);
+    this.put({ ...song, markers });
+    this.listOf(song).change(song.id, { markers });
+  }
+
+  /** Its files are gone, or after all they are not. */
+  expire(key: string, gone: boolean): void {
+    const song = this.find(key);
+    if (song === undefined || gone === (song.gone !== undefined)) return;
+    const since = gone ? Date.now() : undefined;
+    this.put({ ...song, gone: since });
+    this.listOf(song).change(song.id, { gone: since });
+  }
+
+  /** Forgets the songs whose end there was time to read of. */
+  sweep(): void {
+    const before = Date.now() - LINGER;
+    for (const song of this.songs) if (song.gone !== undefined && song.gone < before) this.forget(song.key);
+  }
+
+  forget(key: string): void {
+    const song = this.find(key);
+    if (song === undefined) return;
+    this.drop(song);
+    if (song.id !== "") this.listOf(song).remove(song.id);
+  }
+
+  /** Songs that this browser remembers, from before or from another tab. */
+  private meet(kept: KeptSong[]): void {
+    const ids = new Set(kept.map((song) => song.id));
+    for (const song of this.songs) if (song.id !== "" && !song.split && !ids.has(song.id)) this.drop(song);
+    for (const song of kept.toReversed()) {
+      const known = this.withId(song.id);
+      if (known === undefined) this.add(songOf(song, false));
+      else this.change(known.key, { markers: song.markers ?? [] });
+    }
+  }
+
+  private drop(song: Song): void {
+    this.listener.forgotten(song);
+    this.store.update({ songs: this.songs.filter((other) => other.key !== song.key) });
+  }
+
+  private listOf(song: Song): SongList {
+    return song.split ? this.splits : this.list;
+  }
+}
+
+/** A song whose job is known by its id alone. */
+export function songOf(kept: KeptSong, split: boolean): Song {
+  const mix = mixOf(split ? [ORIGINAL] : PIPELINE_TRACKS);
+  return { ...kept, key: kept.id, markers: kept.markers ?? [], mix, split };
+}
