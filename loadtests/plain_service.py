@@ -1,7 +1,8 @@
 """What `GET /jobs/{id}` costs in a plain FastAPI + SQLAlchemy service: the benchmark's other side.
 
 Written as their documentations teach it: dependencies for session and account, an ORM model with
-relations, a response model, a rate limit in memory. It answers what ours answers.
+relations, a response model, a rate limit in memory. It answers what ours answers; at `/open`
+without key and limit.
 """
 
 import hashlib
@@ -77,6 +78,14 @@ class JobAnswer(BaseModel):
     creditsCharged: int  # noqa: N815
 
 
+class Health(BaseModel):
+    """What is told of the service."""
+
+    status: str
+    version: str
+    pipeline_stages: int
+
+
 def create_app(database: str) -> FastAPI:
     """The service on a SQLite file, which is filled with one key ("key") and one job ("job")."""
     engine = create_engine(f"sqlite:///{database}", connect_args={"check_same_thread": False})
@@ -115,6 +124,20 @@ def create_app(database: str) -> FastAPI:
         job = db.get(Job, job_id)
         if job is None or job.account_id != account_id:
             raise HTTPException(404, "Job not found")
+        return answer(job)
+
+    @app.get("/open/jobs/{job_id}", response_model=JobAnswer)
+    def get_open_job(job_id: str, db: Db) -> JobAnswer:
+        job = db.get(Job, job_id)
+        if job is None:
+            raise HTTPException(404, "Job not found")
+        return answer(job)
+
+    @app.get("/health", response_model=Health)
+    async def health() -> Health:
+        return Health(status="healthy", version="1.0.0", pipeline_stages=4)
+
+    def answer(job: Job) -> JobAnswer:
         expires = int(time.time()) + 3600
         return JobAnswer(
             id=job.id, status=job.status, progress=job.progress,

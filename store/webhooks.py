@@ -5,6 +5,7 @@ Rows of the outbox are made by the jobs table's own trigger, when a job ends.
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct, structs
@@ -12,6 +13,7 @@ from msgspec import Struct, structs
 from store.connection import Database
 from store.deliveries import Attempt, book_attempt
 from store.forgetting import forget
+from store.lanes import ACCOUNTS, NOBODYS, Rotation
 from store.sealing import PREFIX, Sealer, Unsealed
 from store.statements import load
 
@@ -36,7 +38,8 @@ class Webhook(Struct, frozen=True):
 
 class Delivery(Struct, frozen=True):
     """One event for one endpoint. `webhook_id` None: the job's own callback address; `job_id`
-    None: a test. `by_hand`: somebody has asked for it to be sent (1, or 0)."""
+    None: a test. `by_hand`: somebody has asked for it to be sent (1, or 0). `account_id` None: the
+    job is nobody's."""
 
     id: str
     job_id: str | None
@@ -45,6 +48,7 @@ class Delivery(Struct, frozen=True):
     attempt: int
     created_at: float
     by_hand: int = 0
+    account_id: str | None = None
 
 
 class FailedDelivery(Struct, frozen=True):
@@ -76,6 +80,7 @@ class WebhookRepository:
     def __init__(self, database: Database, sealer: Sealer | Unsealed | None = None) -> None:
         self._db = database
         self._sealer = sealer or Unsealed()
+        self._lanes = (Rotation(*NOBODYS), Rotation(*ACCOUNTS))
 
     async def seal_all(self) -> int:
         """Seals the secrets that an older stembox has kept open; how many there were."""
@@ -103,8 +108,14 @@ class WebhookRepository:
 
     async def due(self, now: float, shares: Shares) -> list[Delivery]:
         """Deliveries whose time has come: every host's first one first, the longest overdue of
-        them before the others."""
-        return await self._db.read(_due, now, shares)
+        them before the others. Where very many wait for more endpoints than a look can bear
+        (`more`), the next look is into the others."""
+        return await self._db.read(_due, self._lanes, now, shares)
+
+    @property
+    def more(self) -> bool:
+        """Whether the last look for what is due has left some endpoints out."""
+        return any(rotation.cut for rotation in self._lanes)
 
     async def next_time(self, now: float) -> float | None:
         """When after `now` the next delivery is due; None if nothing waits for its time."""
@@ -165,8 +176,12 @@ def _delete(db: sqlite3.Connection, account_id: str, webhook_id: str) -> bool:
     return db.execute(SQL["delete_webhook"], values).rowcount == 1
 
 
-def _due(db: sqlite3.Connection, now: float, shares: Shares) -> list[Delivery]:
-    rows = db.execute(SQL["select_due"], {"now": now} | structs.asdict(shares)).fetchall()
+def _due(
+    db: sqlite3.Connection, rotations: Iterable[Rotation], now: float, shares: Shares
+) -> list[Delivery]:
+    lanes = [lane for rotation in rotations for lane in rotation.look(db)]
+    values = {"now": now, "lanes": json.dumps(lanes), "per_lane": 2 * shares.per_host}
+    rows = db.execute(SQL["select_due"], values | structs.asdict(shares)).fetchall()
     return [Delivery(**dict(row)) for row in rows]
 
 

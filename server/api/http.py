@@ -4,8 +4,8 @@ Pure ASGI, because a request costs less than a middleware with tasks of its own 
 """
 
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
@@ -196,4 +196,4 @@ def _request_id(scope: Scope) -> str:
     given: bytes = dict(scope["headers"]).get(b"x-request-id", b"")
     if REQUEST_ID.fullmatch(given):
         return given.decode()
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)

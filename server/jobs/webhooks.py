@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -31,6 +32,7 @@ PER_ENDPOINT = 4  # attempts at one endpoint at once
 AT_ONCE = 512  # attempts at once in all
 SHARES = Shares(PER_ENDPOINT, per_host=8, per_account=16, of_nobody=AT_ONCE // 2)
 LONGEST_PAUSE = 60.0  # seconds: a clock that was set back does no harm
+NEXT_LOOK = 0.5  # seconds until endpoints that a look has left out are looked at
 MOST_WEBHOOKS = 20  # of one account
 
 
@@ -123,6 +125,7 @@ class Sender:
         self._clock = clock
         self._wake = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._whose: Counter[str | None] = Counter()  # of them: how many are of which account
         self._ended: set[str] = set()  # since the outbox was last looked into
 
     def wake(self) -> None:
@@ -159,18 +162,25 @@ class Sender:
         for delivery in due:
             if len(self._running) >= AT_ONCE:
                 return LONGEST_PAUSE  # the end of one of them wakes
-            if delivery.id not in self._running:
+            if delivery.id not in self._running and self._has_a_place(delivery.account_id):
+                self._whose[delivery.account_id] += 1
                 task = asyncio.create_task(self._attempt(delivery), name=delivery.id)
                 self._running[delivery.id] = task
-                task.add_done_callback(partial(self._forget, delivery.id))
+                task.add_done_callback(partial(self._forget, delivery))
+        pause = NEXT_LOOK if self._webhooks.more else LONGEST_PAUSE
         next_time = await self._webhooks.next_time(time.time())
-        if next_time is None:
-            return LONGEST_PAUSE
-        return min(LONGEST_PAUSE, max(0.0, next_time - time.time()))
+        return pause if next_time is None else min(pause, max(0.0, next_time - time.time()))
 
-    def _forget(self, name: str, _: object) -> None:
-        self._running.pop(name, None)
-        self._ended.add(name)  # what was read meanwhile may still show it as waiting
+    def _has_a_place(self, account_id: str | None) -> bool:
+        """A look into other lanes does not see what is under way in these."""
+        share = SHARES.of_nobody if account_id is None else SHARES.per_account
+        return self._whose[account_id] < share
+
+    def _forget(self, delivery: Delivery, _: object) -> None:
+        self._running.pop(delivery.id, None)
+        self._whose[delivery.account_id] -= 1
+        self._whose += Counter()  # without what is at zero
+        self._ended.add(delivery.id)  # what was read meanwhile may still show it as waiting
         self.wake()
 
     async def _attempt(self, delivery: Delivery) -> None:

@@ -194,6 +194,7 @@ class Workers:
         self._stall_seconds = stall_seconds
         self._pause = pause
         self._workers: list[Worker] = []
+        self._here: Counter[str] = Counter()  # how many of them are of which pool
         self._waiting: dict[str, list[Waiting]] = {}  # heaps
         self._numbers = count()
         self._listeners: list[Callable[[], None]] = []
@@ -205,7 +206,7 @@ class Workers:
 
     def ready(self, pool: str) -> bool:
         """Whether a worker of this pool is connected."""
-        return any(worker.hello.pool == pool for worker in self._workers)
+        return self._here[pool] > 0
 
     def check_breaker(self, pool: str) -> None:
         """Raises ServerBusy while no worker of the pool is started, because they kept dying."""
@@ -305,6 +306,7 @@ class Workers:
                 return
             worker = Worker(hello, writer, peer_pid(writer))
             self._workers.append(worker)
+            self._here[hello.pool] += 1
             log.info("worker connected", worker=hello.worker, pid=worker.pid, device=hello.device)
             self.changed()
             while True:
@@ -321,6 +323,7 @@ class Workers:
         finally:
             if worker is not None:
                 self._workers.remove(worker)
+                self._here[worker.hello.pool] -= 1
                 worker.lost()
                 self.changed()
             writer.close()

@@ -95,10 +95,11 @@ WHERE state <> 'processing' AND callback_url IS NOT NULL AND completed_at > :now
 
 -- name: waiting_deliveries_will_go
 SELECT 'delivery ' || d.id AS subject,
-       iif(d.next_at > :now + 86400, 'waits for a day to come', 'waits for a disabled webhook')
-       AS detail
+       iif(d.next_at > :now + 86400, 'waits for a day to come',
+           iif(d.lane = '', 'waits in no lane', 'waits for a disabled webhook')) AS detail
 FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
-WHERE d.state = 'waiting' AND (d.next_at > :now + 86400 OR (w.id IS NOT NULL AND NOT w.is_active));
+WHERE d.state = 'waiting' AND (
+    d.next_at > :now + 86400 OR d.lane = '' OR (w.id IS NOT NULL AND NOT w.is_active));
 
 -- name: select_kept_tracks
 -- Whose files must be there. A failed StemSplit job has nothing to download.

@@ -24,12 +24,24 @@ UPDATE webhooks SET secret = :secret WHERE id = :id;
 -- name: delete_webhook
 DELETE FROM webhooks WHERE id = :id AND account_id = :account_id;
 
+-- name: select_lanes
+-- Lanes in which something waits, from one to the next.
+WITH RECURSIVE lanes (lane) AS (
+    SELECT min(lane) FROM deliveries INDEXED BY deliveries_in_lane
+    WHERE state = 'waiting' AND lane > :behind AND lane < :end
+    UNION ALL
+    SELECT (SELECT min(lane) FROM deliveries INDEXED BY deliveries_in_lane
+            WHERE state = 'waiting' AND lane > lanes.lane AND lane < :end)
+    FROM lanes WHERE lane IS NOT NULL LIMIT :most)
+SELECT lane FROM lanes WHERE lane IS NOT NULL;
+
 -- name: select_due
 -- What is to be sent now: a few for each endpoint, for each host that an account calls, and for each
 -- account, so that those who are slow keep nobody else waiting; to webhooks that were disabled only
 -- what is sent by hand. Jobs of nobody's have no account: there each host stands for itself, and all
--- of them together get no more than a part. One of every host comes before the second of any.
-SELECT id, job_id, webhook_id, event, attempt, created_at, by_hand
+-- of them together get no more than a part. One of every host comes before the second of any. Looked
+-- at are the longest overdue of each lane.
+SELECT id, job_id, webhook_id, event, attempt, created_at, by_hand, account_id
 FROM (SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY next_at, id) AS of_account,
              row_number() OVER (PARTITION BY account_id ORDER BY of_host, next_at, id) AS of_nobody
       FROM (SELECT *, row_number() OVER (PARTITION BY account_id, host ORDER BY next_at, id) AS of_host
@@ -37,10 +49,13 @@ FROM (SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY next_at, id)
                          row_number() OVER (
                              PARTITION BY d.account_id, coalesce(d.webhook_id, j.callback_url)
                              ORDER BY d.next_at, d.id) AS of_endpoint
-                  FROM deliveries d LEFT JOIN jobs j ON j.id = d.job_id
+                  FROM json_each(:lanes) AS look CROSS JOIN deliveries d ON d.id IN (
+                           SELECT id FROM deliveries INDEXED BY deliveries_in_lane
+                           WHERE state = 'waiting' AND lane = look.value AND next_at <= :now
+                           ORDER BY next_at, id LIMIT :per_lane)
+                       LEFT JOIN jobs j ON j.id = d.job_id
                        LEFT JOIN webhooks w ON w.id = d.webhook_id
-                  WHERE d.state = 'waiting' AND d.next_at <= :now
-                    AND (w.id IS NULL OR w.is_active OR d.by_hand))
+                  WHERE w.id IS NULL OR w.is_active OR d.by_hand)
             WHERE of_endpoint <= :per_endpoint)
       WHERE of_host <= :per_host)
 WHERE iif(account_id IS NULL, of_nobody <= :of_nobody, of_account <= :per_account)

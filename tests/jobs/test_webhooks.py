@@ -26,6 +26,7 @@ from store import (
 )
 from store.deliveries import Attempt, SentEvent
 from store.hosts import host_of
+from store.lanes import ACCOUNTS, NOBODYS, Rotation
 from store.sealing import Sealer
 from store.webhooks import Webhook
 from tests.store.conftest import PLAN, new_job
@@ -328,6 +329,26 @@ def test_a_host_that_hangs_for_one_account_delays_neither_others_nor_its_own_res
         wanted = {"http://other/", f"{HANGS}/ann"}
         await world.settle(lambda: wanted <= {url for url, _, _ in calls})
         assert sum(HANGS in url for url, _, _ in calls) == module.SHARES.per_host + 1
+
+    play(test, hanging)
+
+
+def test_hosts_that_hang_keep_their_share_over_all_looks(play, monkeypatch) -> None:
+    """More of them than a look goes into: what is under way in other lanes counts all the same."""
+    monkeypatch.setattr(module, "NEXT_LOOK", 0.01)
+    monkeypatch.setattr(module, "SHARES", structs.replace(module.SHARES, of_nobody=5))
+
+    async def test(world: World) -> None:
+        world.hooks._lanes = (Rotation(*NOBODYS, most=2), Rotation(*ACCOUNTS, most=2))
+        await world.webhook("quick")
+        for number in range(12):
+            await world.job_ends(callback=f"{HANGS}-{number}.example/", name=None)
+        calls = world.client.calls
+        for _ in range(6):
+            await world.job_ends()
+        await world.settle(lambda: sum(url == "http://quick" for url, _, _ in calls) == 6
+                           and sum(HANGS in url for url, _, _ in calls) >= 5)
+        assert sum(HANGS in url for url, _, _ in calls) == 5
 
     play(test, hanging)
 

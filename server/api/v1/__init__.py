@@ -34,4 +34,5 @@ def all_routes(
 ) -> list[Route]:
     """The routes; the first that matches wins, so files come last."""
     routes = Routes(config, services, signer, uploading)
-    return [*SignedListening(services, signer, routes.detail).routes(), *routes.routes()]
+    listening = SignedListening(services, signer, routes.detail)
+    return [*routes.routes(), *listening.routes(), *routes.files()]

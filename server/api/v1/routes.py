@@ -45,19 +45,23 @@ class Routes:
         self._document = ENCODER.encode(openapi.document(config))
 
     def routes(self) -> list[Route]:
-        """One route for a path, so that a wrong method is told all right ones."""
+        """One route for a path, so that a wrong method is told all right ones. Those that are
+        asked most come first."""
         return [
             route("/jobs", {"GET": self.list_jobs, "POST": self.create_job}),
             route("/jobs/{id}", {"GET": self.get_job, "DELETE": self.delete_job}),
             route("/upload", {"POST": self.create_upload}),
             route("/uploads/{account}/{random}/{name}", {"PUT": self.put_upload}),
-            route("/downloads/{id}/{name}", {"GET": self.download}),
             route("/webhooks", {"GET": self.list_webhooks, "POST": self.create_webhook}),
             route("/webhooks/{id}", {"DELETE": self.delete_webhook}),
             *self._account.routes(),
             route("/models", {"GET": self.list_models}),
             route("/openapi", {"GET": self.openapi}),
         ]
+
+    def files(self) -> list[Route]:
+        """The route of a job's files, whose names may be any."""
+        return [route("/downloads/{id}/{name}", {"GET": self.download})]
 
     async def create_job(self, request: Request) -> Response:
         """Accepts a job."""
