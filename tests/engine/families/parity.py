@@ -18,7 +18,7 @@ CLOSE = 1e-4
 
 def separated(folder: Path, model: Separator, frames: np.ndarray, overlap: float) -> np.ndarray:
     """The engine's stems of a song: (stems, 2, samples)."""
-    engine = Engine(max_batch=3)
+    engine = Engine(3, model.device)
     engine.add(song(folder, frames, model, overlap))
     assert run(engine) == {"song": None}
     return stems_of(folder, model)
@@ -59,7 +59,7 @@ def check_batches(folder: Path, model: Separator) -> None:
     songs = {"a": noise(1.3, 1), "b": noise(1.9, 2)}
     alone = {name: separated(folder / f"{name} alone", model, frames, 0.5)
              for name, frames in songs.items()}
-    engine = Engine(max_batch=4)
+    engine = Engine(4, model.device)
     for name, frames in songs.items():
         engine.add(song(folder / name, frames, model, 0.5, name=name))
     assert run(engine) == {"a": None, "b": None}
