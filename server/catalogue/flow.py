@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from server.catalogue.listing import Entry
 
 SHARED_DEATHS: Final = 2  # of a station, among others; then a song goes alone
-LONE_DEATHS: Final = 3  # of a station, alone; then the song is given up
+LONE_DEATHS: Final = 2  # of a station, alone; then the song is given up
 TRIES: Final = 3  # of a song whose stage fails without a death
 
 

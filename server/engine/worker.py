@@ -15,7 +15,7 @@ from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator
 from server.errors import Cancelled, ModelError
-from server.work.channel import Channel, ChannelClosed, failure
+from server.work.channel import ChannelClosed, WorkerEnd, failure
 from server.work.messages import Cancel, Hello, Progress, Result, Started, Task
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ class SeparationWorker:
         slots = self._config.separation.max_jobs
         return Hello("separation", name, pid, str(self._device), slots, step_s=self._step_s)
 
-    def serve(self, channel: Channel) -> None:
+    def serve(self, channel: WorkerEnd) -> None:
         """Separates what comes until the channel closes (ChannelClosed)."""
         engine = self._engine
         try:
@@ -69,7 +69,7 @@ class SeparationWorker:
             log.warning("out of memory: smaller batches", max_batch=self._engine.max_batch)
             torch.cuda.empty_cache()
 
-    def _receive(self, channel: Channel) -> None:
+    def _receive(self, channel: WorkerEnd) -> None:
         message = channel.receive()
         if isinstance(message, Cancel):
             error = Cancelled("The job was cancelled")
@@ -88,7 +88,7 @@ class SeparationWorker:
         model = self._model(task.options.model, alive)
         return start_song(task.id, model, Path(task.scratch), task.options)
 
-    def _report(self, channel: Channel, song: Song, error: Exception | None) -> None:
+    def _report(self, channel: WorkerEnd, song: Song, error: Exception | None) -> None:
         if error is not None:
             log.error("separation failed", task=song.name, exc_info=error)
             channel.send(failure(song.name, error))

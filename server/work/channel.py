@@ -10,6 +10,7 @@ import socket
 import struct
 import time
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -33,6 +34,21 @@ def pack(message: FromWorker | ToWorker) -> bytes:
     """A message as it goes over the socket."""
     body = msgspec.msgpack.encode(message)
     return HEADER.pack(len(body)) + body
+
+
+class WorkerEnd(Protocol):
+    """Where a worker's tasks come from and its reports go to, for one thread."""
+
+    def send(self, message: FromWorker) -> None:
+        """Raises ChannelClosed."""
+
+    def receive(self) -> ToWorker:
+        """The next message; sleeps until there is one. Raises ChannelClosed."""
+        ...
+
+    def waiting(self) -> bool:
+        """Whether `receive` would return without sleeping."""
+        ...
 
 
 class Channel:
