@@ -5,6 +5,7 @@ each song and recipe, the last one. A part that is read twice, or beside the man
 it in, changes nothing. One run at a time writes to an output.
 """
 
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -106,8 +107,8 @@ def _last(files: dict[str, Path]) -> dict[Song, Known]:
     columns = [*IDENTITY, "version", "key", "finished"]
     for first, batch in _batches(list(files.values()), columns):
         rows = zip(*(batch[name].to_pylist() for name in columns), strict=True)
-        for place, (*identity, version, key, finished) in enumerate(rows, first):
-            song: Song = tuple(identity)  # type: ignore[assignment]
+        for place, (source, occurrence, *recipe, version, key, finished) in enumerate(rows, first):
+            song: Song = (source, occurrence, *map(sys.intern, recipe))  # type: ignore[assignment]
             if song not in ended or finished >= ended[song]:
                 ended[song] = finished
                 found[song] = Known(place, version or "", key)

@@ -184,3 +184,34 @@ def test_a_song_that_kills_its_model_is_given_up_alone(
         str(source / "deadly separate.wav"): ALONE}  # fmt: skip
     others = {name: tracks for name, tracks in plain.items() if name != "song 03.wav"}
     check([row for row in rows if not row["error"]], str(output), others)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+def test_two_hundred_songs_while_nodes_and_workers_are_killed(
+    folder: Path, cluster: RayCluster, tmp_path: Path
+) -> None:
+    """Seeded: at every so many songs an actor, an audio task or a machine is killed, and another
+    machine comes."""
+    chance, output = random.Random(200), tmp_path / "out"
+    songs = [write_song(tmp_path / "in" / f"{seed:03}.wav", 1000 + seed, 0.7 + 0.1 * (seed % 9))
+             for seed in range(200)]  # fmt: skip
+    plain = separated(folder / "data", songs, tmp_path / "plain")
+    command = Command(folder / "data", tmp_path / "log", tmp_path / "in", "--out", output,
+                      "--address", cluster.address, "--songs", 4)  # fmt: skip
+    kills = dict.fromkeys(("machine", "SeparationActor", "prepare", "deliver"), 0)
+    for moment in sorted(chance.sample(range(5, 190), 10)):
+        command.until(lambda moment=moment: committed(output) >= moment)
+        victim = chance.choice(list(kills))
+        if victim == "machine":
+            cluster.kill_node(chance.randrange(len(cluster.nodes)))
+            cluster.add_node()
+        elif found := cluster.processes(victim):
+            chance.choice(found).kill()
+        else:
+            continue
+        kills[victim] += 1
+    assert command.wait(1800) == 0, command.told()
+    print(kills)
+    assert kills["machine"] and kills["SeparationActor"]
+    check(rows_of(str(output), tmp_path), str(output), plain)
