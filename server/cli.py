@@ -97,6 +97,23 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="WAV")
     sub.add_argument("--data-dir", metavar="DIR")
 
+    sub = add("catalogue", catalogue, "separate a catalogue of songs on Ray")
+    sub.add_argument("input", metavar="INPUT",
+                     help="manifest (.parquet, .csv, .jsonl), folder, or prefix of a bucket")
+    sub.add_argument("--out", required=True, metavar="OUTPUT", help="a folder or prefix")
+    sub.add_argument("--address", metavar="RAY", help="a Ray cluster; without it, this machine")
+    sub.add_argument("--column", default="", metavar="NAME",
+                     help="the manifest's column of paths or URLs")
+    sub.add_argument("--output-type", choices=list(OUTPUTS), default="FOUR_STEMS")
+    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
+    sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="FLAC")
+    sub.add_argument("--stations", type=count, default=0, metavar="N",
+                     help="models at once; without it, one for each card, or machine without one")
+    sub.add_argument("--songs", type=count, default=0, metavar="N",
+                     help="songs under way at each of them")
+    sub.add_argument("--scratch", metavar="DIR", help="for songs under way, on every machine")
+    sub.add_argument("--data-dir", metavar="DIR")
+
     sub = add("demo", demo, "separate a song that stembox makes itself")
     sub.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
     sub.add_argument("--seconds", type=float, default=30.0)
@@ -175,6 +192,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def count(text: str) -> int:
+    """A number of one or more. Raises ValueError, which argparse tells."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 Actions = Mapping[str, tuple[Command, str, list[tuple[str, dict[str, Any]]]]]
 
 
@@ -240,6 +265,16 @@ def _wanted(
     else:
         stems = checked_stems(catalog.stems(catalog.making((), quality, config, name)) or FOUR)
     return stems, catalog.making(stems, quality, config, name)
+
+
+def catalogue(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox catalogue`."""
+    try:
+        from server.catalogue.command import run
+    except ModuleNotFoundError as error:
+        raise StemboxError(f"{error.name} is missing: pip install 'stembox[catalogue]'") from None
+    quiet(config)
+    return run(arguments, config)
 
 
 def demo(arguments: argparse.Namespace, config: Config) -> int:

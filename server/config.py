@@ -37,6 +37,7 @@ class Server(Section, frozen=True):
     port: Annotated[int, Meta(ge=1024, le=65535)]
     data_dir: str
     scratch_dir: str
+    box: Annotated[str, Meta(pattern=r"^([0-9a-f]{2})?$")]
     public_url: str
     trusted_proxies: list[str]
     cors_origins: list[str]

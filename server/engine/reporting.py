@@ -8,7 +8,7 @@ import torch
 
 from server.engine.engine import Engine
 from server.engine.models import Separator
-from server.work.channel import Channel
+from server.work.channel import WorkerEnd
 from server.work.messages import LoadedModel, Report
 
 PAUSE = 1.0  # seconds between two reports of a busy worker
@@ -24,7 +24,7 @@ class Reporter:
         self._forwards = 0
         self._next = 0.0
 
-    def tell(self, channel: Channel, models: Iterable[Separator], now: bool = False) -> None:
+    def tell(self, channel: WorkerEnd, models: Iterable[Separator], now: bool = False) -> None:
         """Sends a report, if it is time for one. now: it is. Raises ChannelClosed."""
         if not now and time.monotonic() < self._next:
             return

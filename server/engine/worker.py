@@ -21,7 +21,7 @@ from server.engine.models import Separator
 from server.engine.reporting import Reporter
 from server.engine.residents import Residents
 from server.errors import Cancelled, ModelError
-from server.work.channel import Channel, ChannelClosed, failure
+from server.work.channel import ChannelClosed, WorkerEnd, failure
 from server.work.messages import Cancel, Hello, Progress, Result, Started, Task
 from server.work.scratch import SAMPLE_RATE
 
@@ -79,7 +79,7 @@ class SeparationWorker:
                             step_s=self._step_s, models=dict(self._load_s))
         return self._hello
 
-    def serve(self, channel: Channel) -> None:
+    def serve(self, channel: WorkerEnd) -> None:
         """Separates what comes until the channel closes (ChannelClosed)."""
         engine = self._engine
         try:
@@ -111,7 +111,7 @@ class SeparationWorker:
             log.warning("out of memory: smaller batches", max_batch=self._engine.max_batch)
             torch.cuda.empty_cache()
 
-    def _receive(self, channel: Channel) -> None:
+    def _receive(self, channel: WorkerEnd) -> None:
         message = channel.receive()
         if isinstance(message, Cancel):
             error = Cancelled("The job was cancelled")
@@ -124,7 +124,7 @@ class SeparationWorker:
         except Exception as error:
             self._fail(channel, message.id, error)
 
-    def _song(self, task: Task, channel: Channel) -> Song:
+    def _song(self, task: Task, channel: WorkerEnd) -> Song:
         name = task.options.model
         if name not in self._models:
             # Loading takes seconds, in which a worker that says nothing would pass for stalled, and
@@ -137,7 +137,7 @@ class SeparationWorker:
         self._residents.use([name], time.monotonic())
         return start_song(task.id, self._models[name], Path(task.scratch), task.options)
 
-    def _report(self, channel: Channel, song: Song, error: Exception | None) -> None:
+    def _report(self, channel: WorkerEnd, song: Song, error: Exception | None) -> None:
         if error is not None:
             self._fail(channel, song.name, error)
         elif song.separation.done:
@@ -152,21 +152,21 @@ class SeparationWorker:
         else:
             channel.send(Progress(song.name, song.separation.progress))
 
-    def _fail(self, channel: Channel, task: str, error: Exception) -> None:
+    def _fail(self, channel: WorkerEnd, task: str, error: Exception) -> None:
         if isinstance(error, FileNotFoundError):  # a job that was cancelled takes its files along
             log.info("separation ended: the job's files are gone", task=task)
         else:
             log.error("separation failed", task=task, exc_info=error)
         channel.send(failure(task, error))
 
-    def _tell(self, channel: Channel) -> None:
+    def _tell(self, channel: WorkerEnd) -> None:
         """Says anew what this worker is."""
         if self._hello is not None:
             self._hello = structs.replace(self._hello, step_s=self._step_s,
                                           models=dict(self._load_s))  # fmt: skip
             channel.send(self._hello)
 
-    def _let_go(self, channel: Channel) -> None:
+    def _let_go(self, channel: WorkerEnd) -> None:
         """Forgets the models whose time is over."""
         if idle := self._residents.idle(self._engine.models, time.monotonic()):
             self._forget(idle)

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -30,6 +31,22 @@ def pack(message: FromWorker | ToWorker) -> bytes:
     """A message as it goes over the socket."""
     body = msgspec.msgpack.encode(message)
     return HEADER.pack(len(body)) + body
+
+
+class WorkerEnd(Protocol):
+    """Where a worker's tasks come from and its reports go to, for one thread."""
+
+    def send(self, message: FromWorker) -> None:
+        """Raises ChannelClosed."""
+
+    def receive(self) -> ToWorker:
+        """The next message; sleeps until there is one. Raises ChannelClosed."""
+        ...
+
+    def waiting(self, seconds: float | None = 0.0) -> bool:
+        """Whether `receive` would return without sleeping, at once or within some seconds; None
+        waits until it would."""
+        ...
 
 
 class Channel:

@@ -2,14 +2,15 @@
 
 import asyncio
 import shutil
+import uuid
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from server.config import load
-from server.errors import DiskFull, ServerBusy
-from server.jobs.intake import Intake
+from server.errors import ConfigError, DiskFull, ServerBusy
+from server.jobs.intake import Intake, new_job_id
 from server.work.messages import Options, Result, Task
 from server.work.workers import Workers
 from store import Database, JobRepository
@@ -104,3 +105,17 @@ def test_one_callers_files_do_not_take_all_who_look_at_them(tmp_path: Path) -> N
             assert len(crew.seen) == 6
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("box", ["", "a0", "07"])
+def test_a_job_id_is_a_uuid4_that_begins_with_its_box(box: str) -> None:
+    made = {new_job_id(box) for _ in range(100)}
+    assert len(made) == 100
+    assert all(one.startswith(box) and str(uuid.UUID(one)) == one for one in made)
+    assert {uuid.UUID(one).version for one in made} == {4}
+
+
+@pytest.mark.parametrize("box", ["a", "A0", "g0", "a0b"])
+def test_a_box_is_two_hexadecimal_digits(box: str) -> None:
+    with pytest.raises(ConfigError, match=r"server\.box"):
+        load(environ={}, flags={"server.box": box})

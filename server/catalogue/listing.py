@@ -1,0 +1,205 @@
+"""The songs of a catalogue: a manifest's lines, or what lies below a folder or prefix.
+
+A manifest is Parquet, CSV or JSON lines. One column names the files; the others are kept.
+"""
+
+import csv
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from msgspec import Struct
+
+from server.catalogue import locations, storage
+from server.catalogue.rows import kept_name
+from server.errors import StemboxError
+
+COLUMNS = ("path", "url", "uri", "location", "file", "input")  # that name files, best first
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+SUFFIXES = frozenset({  # of files below a folder; a manifest may name any
+    ".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif",
+    ".aiff", ".aifc", ".webm", ".wma", ".ac3", ".mka", ".caf", ".au", ".w64", ".rf64", ".bwf",
+})  # fmt: skip
+OF_JSON: tuple[tuple[type, pa.DataType], ...] = (
+    (bool, pa.bool_()), (int, pa.int64()), (float, pa.float64()), (str, pa.string()),
+)  # fmt: skip
+
+
+class Entry(Struct, frozen=True):
+    """One song of the input: where it lies, how many entries before it lie there too, what the
+    store says of it (empty where nobody asked), and the values of its other columns."""
+
+    input: str
+    occurrence: int = 0
+    version: str = ""
+    others: tuple[Any, ...] = ()
+
+
+class Listing(Struct, frozen=True):
+    """All of them, and the other columns' names and types."""
+
+    entries: list[Entry]
+    others: pa.Schema
+
+
+class Table(Struct, frozen=True):
+    """A manifest's columns, and its lines as tuples."""
+
+    schema: pa.Schema
+    lines: Iterator[tuple[Any, ...]]
+
+
+def read_listing(source: str, column: str = "") -> Listing:
+    """The songs that INPUT names.
+
+    Args:
+        source: a manifest by its suffix, else a folder or prefix; a path or a URL.
+        column: the manifest's column of paths or URLs; empty: the first of COLUMNS that it has,
+            or its only one.
+
+    Raises:
+        StemboxError: there is nothing, or it does not say which files are meant.
+    """
+    location = locations.resolve(source, os.getcwd())
+    suffix = Path(location).suffix.lower()
+    if suffix not in (".parquet", ".csv", *JSON_LINES):
+        return _of_prefix(location)
+    with tempfile.TemporaryDirectory(prefix="stembox-manifest-") as folder:
+        file = Path(folder) / f"manifest{suffix}"
+        try:
+            storage.fetch(location, file)
+        except storage.NoSuchObject:
+            raise StemboxError(f"{source}: there is no such manifest") from None
+        try:
+            return _of_table(read_table(file), column, locations.parent(location))
+        except (pa.ArrowException, csv.Error, ValueError) as error:
+            raise StemboxError(f"{source}: cannot be read: {error}") from None
+
+
+def read_table(file: Path) -> Table:
+    """A manifest on this machine, by its suffix. Raises ValueError, ArrowException, csv.Error."""
+    if file.suffix == ".parquet":
+        parquet = pq.ParquetFile(file)
+        batches = (batch.to_pylist() for batch in parquet.iter_batches())
+        names = parquet.schema_arrow.names
+        lines = (tuple(line[name] for name in names) for batch in batches for line in batch)
+        return Table(pa.schema([(f.name, _decoded(f.type)) for f in parquet.schema_arrow]), lines)
+    return _csv(file) if file.suffix == ".csv" else _json_lines(file)
+
+
+def _csv(file: Path) -> Table:
+    """Everything is text: a catalogue number 007 must not become 7."""
+    with _opened(file) as opened:
+        names = next(csv.reader(opened, strict=True), [])
+    if len(set(names)) < len(names):
+        raise ValueError("two columns have one name")
+
+    def lines() -> Iterator[tuple[Any, ...]]:
+        with _opened(file) as opened:
+            rows = csv.reader(opened, strict=True)
+            next(rows)
+            for row in filter(None, rows):
+                if len(row) != len(names):
+                    raise ValueError(f"line {rows.line_num} has {len(row)} fields, "
+                                     f"not {len(names)}")
+                yield tuple(row)
+
+    return Table(pa.schema([(name, pa.string()) for name in names]), lines())
+
+
+def _decoded(arrow: pa.DataType) -> pa.DataType:
+    return arrow.value_type if pa.types.is_dictionary(arrow) else arrow
+
+
+def _opened(file: Path) -> TextIO:
+    return file.open(encoding="utf-8-sig", newline="")
+
+
+def _json_lines(file: Path) -> Table:
+    """A column has the type of all its values; where they are mixed, or lists or objects, they are
+    text: strings as they are, others as JSON."""
+    kinds: dict[str, set[type]] = {}
+    for line in _objects(file):
+        for name, value in line.items():
+            kinds.setdefault(name, set()).add(type(value))
+    types = {name: _type_of(found) for name, found in kinds.items()}
+
+    def lines() -> Iterator[tuple[Any, ...]]:
+        for line in _objects(file):
+            yield tuple(_plain(line.get(name), arrow) for name, arrow in types.items())
+
+    return Table(pa.schema(list(types.items())), lines())
+
+
+def _objects(file: Path) -> Iterator[dict[str, Any]]:
+    with file.open("rb") as opened:
+        for number, line in enumerate(opened, 1):
+            if not line.strip():
+                continue
+            try:
+                yield msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.MsgspecError as error:
+                raise ValueError(f"line {number}: {error}") from None
+
+
+def _type_of(kinds: set[type]) -> pa.DataType:
+    found = kinds - {type(None)}
+    if found == {int, float}:
+        return pa.float64()
+    return next((arrow for kind, arrow in OF_JSON if found == {kind}), pa.string())
+
+
+def _plain(value: Any, arrow: pa.DataType) -> Any:
+    if value is None or isinstance(value, str) or arrow != pa.string():
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _of_table(found: Table, column: str, base: str) -> Listing:
+    place = found.schema.names.index(_column(found.schema.names, column))
+    kept = [kept_name(name) for name in found.schema.names]
+    if len(set(kept)) < len(kept):
+        raise ValueError(f"two columns would be called alike: {', '.join(kept)}")
+    others = pa.schema(list(zip(kept, found.schema.types, strict=True)))
+    seen: Counter[str] = Counter()
+    entries = []
+    for number, line in enumerate(found.lines, 1):
+        name = line[place]
+        if not isinstance(name, str):
+            raise ValueError(f"row {number} names no file")
+        try:
+            location = locations.resolve(name, base)
+        except StemboxError as error:
+            raise ValueError(f"row {number}: {error.message}") from None
+        entries.append(Entry(location, seen[location], others=line))
+        seen[location] += 1
+    return Listing(entries, others)
+
+
+def _column(names: Sequence[str], wanted: str) -> str:
+    if wanted:
+        if wanted not in names:
+            raise ValueError(f"no column {wanted!r}; it has: {', '.join(names)}")
+        return wanted
+    if len(names) == 1:
+        return names[0]
+    lower = {name.lower(): name for name in reversed(names)}
+    for name in COLUMNS:
+        if name in lower:
+            return lower[name]
+    raise ValueError(f"which column names the files? It has: {', '.join(names) or 'none'}; "
+                     "--column says which")
+
+
+def _of_prefix(location: str) -> Listing:
+    found = sorted(one for one in storage.under(location)
+                   if Path(one.location).suffix.lower() in SUFFIXES)  # fmt: skip
+    if not found:
+        raise StemboxError(f"{location}: no audio file is below it")
+    return Listing([Entry(one.location, version=one.version) for one in found], pa.schema([]))

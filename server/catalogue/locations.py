@@ -1,0 +1,77 @@
+"""How files are named in a catalogue: absolute paths of this machine, and URLs of stores. Pure.
+
+A URL's key is taken as it stands (`s3://bucket/a%20b` is the object `a%20b`), as the stores' own
+tools do it; of `file://` URLs alone the percent signs are escapes.
+"""
+
+import os
+import re
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from server.errors import StemboxError
+
+SCHEMES = ("s3", "gs", "az", "abfss", "https", "http")  # beside file
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+class Place(NamedTuple):
+    """A location's store (`s3://bucket`, or empty for this machine's files), and the key in it."""
+
+    root: str
+    key: str
+
+    @property
+    def location(self) -> str:
+        """The two together."""
+        return f"{self.root}/{self.key}"
+
+
+def resolve(name: str, base: str) -> str:
+    """The location that `name` means beside the files of folder or prefix `base`.
+
+    Raises StemboxError: it is empty, or of a kind that no store here reads.
+    """
+    if not name.strip():
+        raise StemboxError("an empty name is no location")
+    scheme = scheme_of(name)
+    if scheme == "file":
+        return _normal(unquote(urlsplit(name).path))
+    if scheme:
+        if scheme not in SCHEMES:
+            raise StemboxError(f"{scheme}:// is not known; known: file, {', '.join(SCHEMES)}")
+        return name
+    if name.startswith("/") and not scheme_of(base):
+        return _normal(name)
+    return join(base, name.removeprefix("./"))
+
+
+def scheme_of(location: str) -> str:
+    """`s3` of `s3://bucket/key`; empty of a path."""
+    found = _URL.match(location)
+    return found[1].lower() if found else ""
+
+
+def split(location: str) -> Place:
+    """A location that `resolve` gave, in its two parts."""
+    if not scheme_of(location):
+        return Place("", location.lstrip("/"))
+    scheme, _, rest = location.partition("://")
+    host, _, key = rest.partition("/")
+    return Place(f"{scheme.lower()}://{host}", key)
+
+
+def join(base: str, name: str) -> str:
+    """The location of `name` below a folder or prefix."""
+    location = f"{base.rstrip('/')}/{name}"
+    return location if scheme_of(base) else _normal(location)
+
+
+def _normal(path: str) -> str:
+    return os.path.normpath(f"/{path.lstrip('/')}")  # POSIX keeps two slashes in front
+
+
+def parent(location: str) -> str:
+    """The folder or prefix that a location lies in."""
+    root, key = split(location)
+    return Place(root, key.rpartition("/")[0]).location

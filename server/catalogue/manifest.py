@@ -1,0 +1,164 @@
+"""The manifest of results in the output: `manifest.parquet`, and the parts of a run under way.
+
+The driver writes a part every thousand rows, and puts all together at the end: one row for
+each song and recipe, the last one. A part that is read twice, or beside the manifest that took
+it in, changes nothing. One run at a time writes to an output.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from msgspec import Struct
+
+from server.catalogue import locations, storage
+from server.catalogue.rows import Row, table
+
+WHOLE: Final = "manifest.parquet"
+PARTS: Final = "manifest-parts"
+ROWS: Final = 1000  # of one part
+SECONDS: Final = 30.0  # until a part is written, however few its rows are
+Song = tuple[str, int, str, str]  # input, occurrence, model's digest, options
+IDENTITY: Final = ("input", "occurrence", "model_digest", "options")
+
+
+class Known(Struct, frozen=True):
+    """What the manifest says of a song: its row's place among all rows, the version of the object
+    that was read, and the result's key, None where it failed."""
+
+    place: int
+    version: str
+    key: str | None
+
+
+class Parts:
+    """Takes rows, and writes them to the output now and then.
+
+    others: the columns that each row has beside ours.
+    """
+
+    def __init__(self, output: str, others: pa.Schema) -> None:
+        self._folder = locations.join(output, PARTS)
+        self._others = others
+        self._rows: list[Row] = []
+        self._run = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+        self._count = 0
+        self._due = time.monotonic() + SECONDS
+
+    def add(self, row: Row) -> None:
+        """Raises StorageError; the row is kept, and `flush` tries again."""
+        self._rows.append(row)
+        if len(self._rows) >= ROWS or time.monotonic() > self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is waiting. Raises StorageError."""
+        if self._rows:
+            with _scratch() as folder:
+                file = folder / "part.parquet"
+                pq.write_table(table(self._rows, self._others), file, compression="zstd")
+                name = f"{self._run}-{self._count:06}.parquet"
+                storage.put_file(file, locations.join(self._folder, name))
+            self._count += 1
+            self._rows = []
+        self._due = time.monotonic() + SECONDS
+
+
+def known(output: str) -> dict[Song, Known]:
+    """What is known of every song, by the last row of each. Raises StorageError."""
+    with _scratch() as folder:
+        return _last(_fetched(output, folder))
+
+
+def complete(output: str) -> int:
+    """Puts the manifest and all parts together into one row for each song; how many there are.
+
+    Raises StorageError.
+    """
+    with _scratch() as folder:
+        files = _fetched(output, folder)
+        if not files:
+            return 0
+        places = pa.array(sorted(one.place for one in _last(files).values()), pa.int64())
+        schema = pa.unify_schemas([pq.read_schema(file) for file in files.values()],
+                                  promote_options="permissive")  # fmt: skip
+        whole = folder / "whole.parquet"
+        with pq.ParquetWriter(whole, schema, compression="zstd") as writer:
+            for first, batch in _batches(list(files.values()), None):
+                chosen = pc.is_in(_numbers(first, batch), places)
+                writer.write_table(_fitted(pa.table(batch).filter(chosen), schema))
+        storage.put_file(whole, locations.join(output, WHOLE))
+        storage.delete([place for place in files if not place.endswith(WHOLE)])
+    return len(places)
+
+
+def _last(files: dict[str, Path]) -> dict[Song, Known]:
+    """The last row of each song. Of rows that two files share, either."""
+    found: dict[Song, Known] = {}
+    ended: dict[Song, datetime] = {}
+    columns = [*IDENTITY, "version", "key", "finished"]
+    for first, batch in _batches(list(files.values()), columns):
+        rows = zip(*(batch[name].to_pylist() for name in columns), strict=True)
+        for place, (source, occurrence, *recipe, version, key, finished) in enumerate(rows, first):
+            song: Song = (source, occurrence, *map(sys.intern, recipe))  # type: ignore[assignment]
+            if song not in ended or finished >= ended[song]:
+                ended[song] = finished
+                found[song] = Known(place, version or "", key)
+    return found
+
+
+def _fetched(output: str, folder: Path) -> dict[str, Path]:
+    """The manifest and its parts, the oldest first, as files of this machine by location."""
+    parts = sorted(found.location for found in storage.under(locations.join(output, PARTS)))
+    files = {}
+    for number, place in enumerate([locations.join(output, WHOLE), *parts]):
+        file = folder / f"{number:06}.parquet"
+        try:
+            storage.fetch(place, file)
+        except storage.NoSuchObject:
+            continue
+        files[place] = file
+    return files
+
+
+def _batches(
+    files: list[Path], columns: list[str] | None
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """All rows of all files, in blocks, each with its first row's place among all."""
+    first = 0
+    for file in files:
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(batch_size=8192, columns=columns):
+                yield first, batch
+                first += len(batch)
+
+
+def _numbers(first: int, batch: pa.RecordBatch) -> pa.Array:
+    return pa.array(range(first, first + len(batch)), pa.int64())
+
+
+def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The same rows with all columns of `schema`, null where they have none."""
+    columns: list[Any] = []
+    for field in schema:
+        if field.name in rows.column_names:
+            columns.append(rows[field.name].cast(field.type))
+        else:
+            columns.append(pa.nulls(len(rows), field.type))
+    return pa.table(columns, schema=schema)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="stembox-manifest-") as folder:
+        yield Path(folder)
+
+

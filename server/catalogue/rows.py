@@ -1,0 +1,103 @@
+"""The rows of the manifest of results, and what a committed result says. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+from msgspec import Struct, field, structs
+
+
+class Output(Struct, frozen=True):
+    """One stem's file: where it lies relative to the output, its bytes, and their SHA-256."""
+
+    track: str
+    path: str
+    size: int
+    sha256: str
+
+
+class Seconds(Struct, frozen=True):
+    """How long each stage took, by the clock; `separate` is shared with the batch's other songs."""
+
+    fetch: float = 0.0
+    decode: float = 0.0
+    separate: float = 0.0
+    encode: float = 0.0
+    store: float = 0.0
+
+
+class Made(Struct, frozen=True, kw_only=True):
+    """A result that is whole: the content of `result.json`."""
+
+    key: str
+    content_hash: str  # SHA-256 of the file that came in
+    model_digest: str
+    options: str  # JSON
+    duration: float  # seconds of audio
+    outputs: tuple[Output, ...]
+    seconds: Seconds
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """What became of one line of the input. Either `made` or `error` is set.
+
+    occurrence: how many lines before it have the same input. version: of the object that was read,
+    empty where none was. options: JSON. others: values of the input's other columns.
+    """
+
+    input: str
+    occurrence: int
+    version: str
+    model: str
+    model_digest: str
+    options: str
+    finished: datetime
+    made: Made | None = None
+    error: str | None = None
+    others: tuple[Any, ...] = field(default_factory=tuple)
+
+
+OUTPUT = pa.struct([
+    ("track", pa.string()), ("path", pa.string()), ("size", pa.int64()), ("sha256", pa.string()),
+])  # fmt: skip
+SECONDS = pa.struct([(name, pa.float64()) for name in Seconds.__struct_fields__])
+SCHEMA = pa.schema([
+    pa.field("input", pa.string(), nullable=False),
+    pa.field("occurrence", pa.int32(), nullable=False),
+    ("version", pa.string()),
+    ("model", pa.string()),
+    pa.field("model_digest", pa.string(), nullable=False),
+    pa.field("options", pa.string(), nullable=False),
+    ("key", pa.string()),
+    ("content_hash", pa.string()),
+    ("duration", pa.float64()),
+    ("outputs", pa.list_(OUTPUT)),
+    ("seconds", SECONDS),
+    ("error", pa.string()),
+    pa.field("finished", pa.timestamp("us", "UTC"), nullable=False),
+])  # fmt: skip
+
+
+def kept_name(column: str) -> str:
+    """What another column of the input is called beside ours."""
+    return f"{column}_listed" if column in SCHEMA.names else column
+
+
+def table(rows: list[Row], others: pa.Schema) -> pa.Table:
+    """Rows as a table: our columns, then the input's others."""
+    ours = pa.Table.from_pylist([_plain(row) for row in rows], SCHEMA)
+    for place, column in enumerate(others):
+        values = pa.array([row.others[place] for row in rows], column.type)
+        ours = ours.append_column(column, values)
+    return ours
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    plain = {name: getattr(row, name) for name in
+             ("input", "occurrence", "version", "model", "model_digest", "options", "error",
+              "finished")}  # fmt: skip
+    if (made := row.made) is not None:
+        plain |= {"key": made.key, "content_hash": made.content_hash, "duration": made.duration,
+                  "outputs": [structs.asdict(output) for output in made.outputs],
+                  "seconds": structs.asdict(made.seconds)}  # fmt: skip
+    return plain

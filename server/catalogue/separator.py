@@ -1,0 +1,129 @@
+"""The actor that holds the model: the server's own separation worker, fed by Ray instead of a
+socket. Segments of all songs that are asked for at once go through it in common batches.
+"""
+
+import asyncio
+import os
+import shutil
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+from msgspec import Struct, structs
+
+from server.catalogue.orders import Failure, Order, Separated
+from server.catalogue.recipes import recipe_of
+from server.config import Config, Quality
+from server.engine.devices import devices
+from server.engine.worker import SeparationWorker
+from server.errors import ModelError
+from server.work.messages import Failed, FromWorker, Result, Task, ToWorker
+
+log = structlog.get_logger()
+POISON = ("input", "unsupported", "too_long")  # kinds of failure that the song itself explains
+
+
+class Post(Struct, frozen=True):
+    """What an actor is for. threads: of a CPU, 0 on a card. folder: its own on any machine."""
+
+    config: Config
+    quality: Quality
+    digest: str
+    stems: tuple[str, ...]
+    threads: int
+    folder: str
+
+
+class Mailbox:
+    """The engine thread's end of the actor: the channel of a worker whose tasks come by calls."""
+
+    def __init__(self) -> None:
+        self._tasks: deque[Task] = deque()
+        self._come = threading.Condition()
+        self._answers: dict[str, asyncio.Future[Result | Failed]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    async def ask(self, task: Task) -> Result | Failed:
+        """Has the engine do a task."""
+        answer = self._answers[task.id] = self._loop.create_future()
+        with self._come:
+            self._tasks.append(task)
+            self._come.notify()
+        return await answer
+
+    def receive(self) -> ToWorker:
+        self.waiting(None)
+        return self._tasks.popleft()
+
+    def waiting(self, seconds: float | None = 0.0) -> bool:
+        with self._come:
+            return bool(self._come.wait_for(lambda: self._tasks, seconds))
+
+    def send(self, message: FromWorker) -> None:
+        if isinstance(message, Result | Failed):
+            self._loop.call_soon_threadsafe(self._answer, message)
+
+    def _answer(self, message: Result | Failed) -> None:
+        answer = self._answers.pop(message.id)
+        if not answer.done():  # its caller may have gone
+            answer.set_result(message)
+
+
+class SeparationActor:
+    """One card, or one share of a machine's cores.
+
+    Raises ModelError: the model is not what the driver's is.
+    """
+
+    def __init__(self, post: Post) -> None:
+        shutil.rmtree(post.folder, ignore_errors=True)  # of songs that died with the last actor
+        config = post.config
+        if post.threads:
+            separation = structs.replace(config.separation, device="cpu", threads=post.threads)
+            config = structs.replace(config, separation=separation)
+        here = recipe_of(config, post.quality, post.stems, "WAV").digest
+        if here != post.digest:
+            raise ModelError("The model on this machine is not the driver's")
+        # The worker warms up what serves the pipeline.
+        pipeline = structs.replace(config.pipeline, quality=post.quality)
+        config = structs.replace(config, pipeline=pipeline)
+        self._worker = SeparationWorker(config, devices(config.separation.device)[0])
+        self._mailbox: Mailbox | None = None
+
+    async def hello(self) -> str:
+        """Answers once the model is loaded and warm: what it runs on."""
+        return self._worker.hello("separation", os.getpid()).device
+
+    async def watch(self) -> NoReturn:
+        """Never returns: whoever waits for it is told of the actor's death."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def separate(self, order: Order) -> Separated | Failure:
+        """The mix in the order's folder into stems there."""
+        mailbox = self._mailbox = self._mailbox or self._start()
+        began = time.monotonic()
+        answer = await mailbox.ask(order.task("separate", {}))
+        if isinstance(answer, Failed):
+            kind: Any = "input" if answer.kind in POISON else "internal"
+            return Failure(kind, answer.message)
+        return Separated(answer.facts["peak"], time.monotonic() - began)
+
+    async def sweep(self, folder: str) -> None:
+        """Removes a run's folder from the machine."""
+        shutil.rmtree(Path(folder), ignore_errors=True)
+
+    def _start(self) -> Mailbox:
+        mailbox = Mailbox()
+        threading.Thread(target=self._serve, args=(mailbox,), daemon=True).start()
+        return mailbox
+
+    def _serve(self, mailbox: Mailbox) -> None:
+        try:
+            self._worker.serve(mailbox)
+        except BaseException:
+            log.exception("the engine has ended: the actor ends with it, and Ray starts another")
+        os._exit(1)

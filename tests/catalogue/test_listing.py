@@ -1,0 +1,109 @@
+"""What a manifest or a folder lists."""
+
+from pathlib import Path
+
+import pytest
+
+pa = pytest.importorskip("pyarrow")
+pytest.importorskip("obstore")
+
+import pyarrow.parquet as pq  # noqa: E402
+
+from server.catalogue.listing import Listing, read_listing  # noqa: E402
+from server.errors import StemboxError  # noqa: E402
+
+
+def inputs(listing: Listing) -> list[str]:
+    return [entry.input for entry in listing.entries]
+
+
+def columns(listing: Listing) -> list[dict[str, object]]:
+    return [dict(zip(listing.others.names, entry.others, strict=True))
+            for entry in listing.entries]  # fmt: skip
+
+
+def test_csv_columns_stay_the_text_that_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "songs.csv"
+    file.write_text('\ufeffisrc,path,note\n007,"a, b.wav","two\nlines"\n008,/c.wav,\n\n')
+    listing = read_listing(str(file))
+    assert inputs(listing) == [str(tmp_path / "a, b.wav"), "/c.wav"]
+    assert columns(listing) == [
+        {"isrc": "007", "path": "a, b.wav", "note": "two\nlines"},
+        {"isrc": "008", "path": "/c.wav", "note": ""},
+    ]
+
+
+def test_json_lines_keep_types_and_mixed_values_as_text(tmp_path: Path) -> None:
+    file = tmp_path / "songs.jsonl"
+    file.write_text(
+        '{"url": "s3://b/1.wav", "year": 1999, "gain": 1, "tags": ["x"], "id": 7}\n\n'
+        '{"url": "s3://b/2.wav", "gain": 0.5, "id": "7", "error": "none"}\n'
+    )
+    listing = read_listing(str(file))
+    assert inputs(listing) == ["s3://b/1.wav", "s3://b/2.wav"]
+    assert columns(listing) == [
+        {"url": "s3://b/1.wav", "year": 1999, "gain": 1, "tags": '["x"]', "id": "7",
+         "error_listed": None},
+        {"url": "s3://b/2.wav", "year": None, "gain": 0.5, "tags": None, "id": "7",
+         "error_listed": "none"},
+    ]
+    assert listing.others.field("gain").type == pa.float64()
+    assert listing.others.field("year").type == pa.int64()
+
+
+def test_parquet_keeps_types_and_a_column_may_have_the_name_of_one_of_ours(tmp_path: Path) -> None:
+    file = tmp_path / "songs.parquet"
+    kinds = pa.array(["rock", "pop", "rock"]).dictionary_encode()
+    table = pa.table({"input": ["a.wav", "b.wav", "a.wav"], "key": [1, None, 3], "kind": kinds,
+                      "list": [[1.5], [], None]})
+    pq.write_table(table, file)
+    listing = read_listing(str(file))
+    assert listing.others.names == ["input_listed", "key_listed", "kind", "list"]
+    assert [(entry.input, entry.occurrence) for entry in listing.entries] == [
+        (str(tmp_path / "a.wav"), 0), (str(tmp_path / "b.wav"), 0), (str(tmp_path / "a.wav"), 1),
+    ]  # fmt: skip
+    assert [row["list"] for row in columns(listing)] == [[1.5], [], None]
+    assert [row["kind"] for row in columns(listing)] == ["rock", "pop", "rock"]
+
+
+def test_a_folder_lists_its_audio_in_order_with_versions(tmp_path: Path) -> None:
+    for name in ("b.WAV", "a/x #1.flac", "cover.jpg", "a/.mp3", "z.mp3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    listing = read_listing(str(tmp_path))
+    assert inputs(listing) == [str(tmp_path / n) for n in ("a/x #1.flac", "b.WAV", "z.mp3")]
+    before = listing.entries[2].version
+    (tmp_path / "z.mp3").write_bytes(b"other bytes")
+    assert before and read_listing(str(tmp_path)).entries[2].version != before
+
+
+@pytest.mark.parametrize(("name", "text", "why"), [
+    ("a.csv", "artist,title\nx,y\n", "artist, title; --column says which"),
+    ("a.csv", "path,title\na.wav\n", "line 2 has 1 fields, not 2"),
+    ("a.csv", "path,path\na,b\n", "two columns have one name"),
+    ("a.csv", 'path\n"a', "cannot be read"),
+    ("a.csv", "path,title\n,b\n", "row 1: an empty name"),
+    ("a.csv", "path,title\nftp://x/y,b\n", "row 1: ftp"),
+    ("a.jsonl", '{"path": "a.wav"}\n{"path": null}\n', "row 2 names no file"),
+    ("a.jsonl", '{"path": "a.wav"}\n[]\n', "line 2"),
+    ("a.parquet", "no parquet", "cannot be read"),
+    ("a.csv", "", "which column"),
+])  # fmt: skip
+def test_what_cannot_be_read_is_said(name: str, text: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(StemboxError, match=why):
+        read_listing(str(tmp_path / name))
+
+
+def test_the_column_that_is_asked_for_counts(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path,master\na.wav,b.wav\n")
+    assert inputs(read_listing(str(tmp_path / "a.csv"), "master")) == [str(tmp_path / "b.wav")]
+    with pytest.raises(StemboxError, match="no column 'x'; it has: path, master"):
+        read_listing(str(tmp_path / "a.csv"), "x")
+
+
+def test_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StemboxError, match="no audio file"):
+        read_listing(str(tmp_path / "missing"))
+    with pytest.raises(StemboxError, match="no such manifest"):
+        read_listing(str(tmp_path / "missing.csv"))
