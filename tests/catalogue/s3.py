@@ -7,6 +7,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from server.catalogue import storage
+
 BUCKET = "songs"
 
 
@@ -25,6 +27,7 @@ def serving() -> Iterator[dict[str, str]]:
         with pytest.MonkeyPatch.context() as patched:
             for name, value in environ.items():
                 patched.setenv(name, value)
+            storage._store.cache_clear()  # a store keeps the address that it was opened with
             boto3.client("s3").create_bucket(Bucket=BUCKET)
             yield environ
     finally:
