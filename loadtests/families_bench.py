@@ -3,7 +3,8 @@ python -m loadtests.families_bench [--chunks 1] [--runs 1].
 
 Model speed does not depend on the weights. Both sides run in turns in one process, on the same
 number of threads, on a song of as many whole chunks, without an overlap; figures are core-seconds,
-which other work on the machine changes least.
+which other work on the machine changes least. GOMP_SPINCOUNT=2000 in front, as the server sets it,
+has threads sleep that wait for each other.
 """
 
 import argparse
