@@ -1,7 +1,6 @@
 """`stembox catalogue`: from its arguments to a run, and what people see of it."""
 
 import argparse
-import contextlib
 import hashlib
 import logging
 import os
@@ -11,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Final
 
 import ray
@@ -99,13 +98,13 @@ def separate(arguments: argparse.Namespace, config: Config, songs: Songs, meter:
     driver = Driver(job, flow, placed, parts, meter)
     print(f"model {songs.recipe.model} on {len(placed)} station(s), {depth} songs each",
           file=sys.stderr)
-    try:
-        with shown(meter) as report:
-            driver.run(report)
-    finally:
-        parts.flush()
-        manifest.complete(songs.output)
-        driver.close()
+    with closing(driver):
+        try:
+            with shown(meter) as report:
+                driver.run(report)
+        finally:
+            parts.flush()
+            manifest.complete(songs.output)
 
 
 def post(
@@ -146,7 +145,7 @@ def cluster(address: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             signal.signal(signal.SIGTERM, before)
         ray.shutdown()
 

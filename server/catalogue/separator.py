@@ -81,9 +81,10 @@ class SeparationActor:
     def __init__(self, post: Post) -> None:
         shutil.rmtree(post.folder, ignore_errors=True)  # of songs that died with the last actor
         config = post.config
-        if post.threads:
-            separation = structs.replace(config.separation, device="cpu", threads=post.threads)
-            config = structs.replace(config, separation=separation)
+        settings = {"device": "cpu", "threads": post.threads} if post.threads else {
+            "device": "cuda"}  # Ray shows it one card alone
+        separation = structs.replace(config.separation, **settings)
+        config = structs.replace(config, separation=separation)
         here = recipe_of(config, post.quality, post.stems, "WAV").digest
         if here != post.digest:
             raise ModelError("The model on this machine is not the driver's")
