@@ -139,7 +139,7 @@ def measured(config: Config, songs: Path, out: Path, nodes: int) -> Figures:
             "catalogue", str(songs), "--out", str(out), "--address", address])
         count = len(list(songs.iterdir()))
         with looks(out, count) as seen:
-            command.run(arguments, config)
+            command.run(arguments, config, FOUR)
     rows = sorted(pq.read_table(out / "manifest.parquet").to_pylist(),
                   key=lambda row: row["finished"])  # fmt: skip
     first = min(4 * nodes, len(rows) // 2)

@@ -104,7 +104,10 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--address", metavar="RAY", help="a Ray cluster; without it, this machine")
     sub.add_argument("--column", default="", metavar="NAME",
                      help="the manifest's column of paths or URLs")
-    sub.add_argument("--output-type", choices=list(OUTPUTS), default="FOUR_STEMS")
+    sub.add_argument("--output-type", choices=list(OUTPUTS),
+                     help="FOUR_STEMS; of a model that is named, all that it makes")
+    sub.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
+    sub.add_argument("--model", metavar="NAME", help="made by this one, in place of the quality's")
     sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
     sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="FLAC")
     sub.add_argument("--stations", type=count, default=0, metavar="N",
@@ -274,7 +277,7 @@ def catalogue(arguments: argparse.Namespace, config: Config) -> int:
     except ModuleNotFoundError as error:
         raise StemboxError(f"{error.name} is missing: pip install 'stembox[catalogue]'") from None
     quiet(config)
-    return run(arguments, config)
+    return run(arguments, config, *_wanted(arguments, config))
 
 
 def demo(arguments: argparse.Namespace, config: Config) -> int:

@@ -27,8 +27,8 @@ from server.catalogue.separator import Post
 from server.catalogue.shapes import Shape, stations
 from server.catalogue.station import Station
 from server.config import Config, cores
+from server.engine.catalog import ModelFiles
 from server.errors import StemboxError
-from server.stems import OUTPUTS
 
 PASSED_ON: Final = (
     "NUMBA_CACHE_DIR", "GOMP_SPINCOUNT", "OPENBLAS_NUM_THREADS", "JOBLIB_MULTIPROCESSING",
@@ -38,12 +38,17 @@ AHEAD: Final = 1  # songs that wait at a station, decoded, beside those in batch
 LINE_SECONDS: Final = 10.0  # between two lines where no terminal shows the last one only
 
 
-def run(arguments: argparse.Namespace, config: Config) -> int:
-    """Runs the command. 0: every song has its stems; 1: some have failed; 130: interrupted."""
+def run(
+    arguments: argparse.Namespace, config: Config, stems: tuple[str, ...],
+    files: ModelFiles | None = None,
+) -> int:  # fmt: skip
+    """Runs the command: makes `stems` of every song, by the model `files` or else the quality's.
+
+    Returns 0 if every song has its stems, 1 if some have failed.
+    """
     listing = read_listing(arguments.input, arguments.column)
     output = locations.resolve(arguments.out, os.getcwd())
-    recipe = recipe_of(config, arguments.quality, OUTPUTS[arguments.output_type],
-                       arguments.format)  # fmt: skip
+    recipe = recipe_of(config, arguments.quality, stems, arguments.format, files)
     songs = Songs(listing, output, recipe)
     meter = Meter(len(listing.entries), len(listing.entries) - len(songs.entries),
                   time.monotonic())  # fmt: skip
@@ -114,8 +119,8 @@ def post(
     setting = config.separation.threads
     threads = 0 if shape.gpus else shape.threads if setting == "auto" else setting
     absolute = structs.replace(config.server, data_dir=str(config.data_dir))
-    return Post(structs.replace(config, server=absolute), arguments.quality, recipe.digest,
-                recipe.stems, threads, folder)  # fmt: skip
+    return Post(structs.replace(config, server=absolute), arguments.quality, recipe.model,
+                recipe.digest, threads, folder)  # fmt: skip
 
 
 def scratch_folder(wanted: str | None, output: str) -> str:

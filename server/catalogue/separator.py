@@ -15,8 +15,9 @@ import structlog
 from msgspec import Struct, structs
 
 from server.catalogue.orders import Failure, Order, Separated
-from server.catalogue.recipes import recipe_of
+from server.catalogue.recipes import digest_of
 from server.config import Config, Quality
+from server.engine.catalog import find
 from server.engine.devices import devices
 from server.engine.worker import SeparationWorker
 from server.errors import ModelError
@@ -31,8 +32,8 @@ class Post(Struct, frozen=True):
 
     config: Config
     quality: Quality
+    model: str
     digest: str
-    stems: tuple[str, ...]
     threads: int
     folder: str
 
@@ -85,9 +86,9 @@ class SeparationActor:
             "device": "cuda"}  # Ray shows it one card alone
         separation = structs.replace(config.separation, **settings)
         config = structs.replace(config, separation=separation)
-        here = recipe_of(config, post.quality, post.stems, "WAV").digest
-        if here != post.digest:
-            raise ModelError("The model on this machine is not the driver's")
+        files = find(post.model, config)
+        if files is None or digest_of(files) != post.digest:
+            raise ModelError(f"Model {post.model} of the driver is not on this machine")
         # The worker warms up what serves the pipeline.
         pipeline = structs.replace(config.pipeline, quality=post.quality)
         config = structs.replace(config, pipeline=pipeline)

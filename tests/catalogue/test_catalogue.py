@@ -118,6 +118,7 @@ def test_from_a_bucket_to_a_bucket(
     output = f"{bucket}/out"
     command = Command(folder / "data", tmp_path / "log", f"{bucket}/in/songs.parquet", "--out",
                       output, "--address", cluster.address, "--scratch", tmp_path / "scratch",
+                      "--model", "tiny", "--stems", ",".join(STEMS),
                       module="tests.catalogue.faulty")  # fmt: skip
     assert command.wait() == 1, command.told()
     rows = sorted(rows_of(output, tmp_path), key=lambda row: row["year"])

@@ -6,6 +6,7 @@ from msgspec import structs
 from server.catalogue.keys import Recipe, commit_of, folder_of, model_digest, result_key
 from server.catalogue.recipes import recipe_of
 from server.config import Config
+from server.engine import catalog
 from server.errors import ModelError
 from server.stems import FOUR
 
@@ -41,6 +42,8 @@ def test_a_recipe_is_what_is_on_this_machine(settings: Config) -> None:
     weights.write_text(f"{text}\n# another file\n")
     assert recipe_of(settings, "BALANCED", FOUR, "FLAC").digest != recipe.digest
     weights.write_text(text)
+    named = recipe_of(settings, "BEST", ("vocals",), "WAV", catalog.find("tiny", settings))
+    assert (named.model, named.stems, named.digest) == ("tiny", ("vocals",), recipe.digest)
     models = structs.replace(settings.models, balanced=["missing"])
     with pytest.raises(ModelError, match="missing"):
         recipe_of(structs.replace(settings, models=models), "BALANCED", FOUR, "FLAC")
