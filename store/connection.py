@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 import aiosqlite
 
-from store.hosts import host_of
+from store.hosts import host_of, lane_of
 from store.migrations import migrate
 from store.wal import LIMIT, FileSizes, WriteAheadLog, file_sizes
 
@@ -202,6 +202,7 @@ def _forbid_writes(connection: sqlite3.Connection) -> None:
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
     connection.create_function("host_of", 1, host_of, deterministic=True)
+    connection.create_function("lane_of", 1, lane_of, deterministic=True)
     for name, (value, expected) in PRAGMAS.items():
         connection.execute(f"PRAGMA {name} = {value}").fetchall()
         found = connection.execute(f"PRAGMA {name}").fetchone()[0]

@@ -18,6 +18,7 @@ from server.api.answers import DownloadCut, Json
 from server.api.limits import RateLimit, standard_headers
 from server.api.listening import WINDOW_HEADERS
 from server.api.metrics import Figures, route_of
+from server.api.sharing import caller_of
 from server.api.signing import BASE
 from server.api.wire import API_VERSION, ErrorAnswer
 from server.logs import AccessLog
@@ -63,7 +64,7 @@ class AddressLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in HEALTH:
-            verdict = self._limit.count((scope.get("client") or ("",))[0], time.monotonic())
+            verdict = self._limit.count(caller_of(scope), time.monotonic())
             send = _with_headers(send, standard_headers("address", verdict))
             if not verdict.allowed:
                 sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."

@@ -5,6 +5,8 @@ import math
 from typing import Final, NamedTuple
 
 WINDOW: Final = 60.0  # seconds, from a caller's first request on
+DROP_PAUSE: Final = 1.0  # seconds: it looks at all of them
+FLOOD: Final = "\n"  # no caller's name
 MOST_CALLERS: Final = 100_000  # remembered at once; beyond, windows that are over are dropped
 
 
@@ -37,19 +39,27 @@ class RateLimit:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._windows: dict[str, tuple[float, int]] = {}  # caller: when it began, requests so far
+        self._dropped = -math.inf  # when windows were dropped last
 
     def count(self, caller: str, now: float, own: int | None = None) -> Verdict:
         """Counts one request of this caller; `own`: his own limit."""
         limit = self._limit if own is None else own
-        began, used = self._windows.get(caller, (now, 0))
-        if not 0 <= now - began < WINDOW:  # over, or another clock
-            began, used = now, 0
-        used += 1
+        began, used = self._window(caller, now)
         if caller not in self._windows and len(self._windows) >= MOST_CALLERS:
-            self._drop_old(now)
+            if now - self._dropped >= DROP_PAUSE:
+                self._dropped = now
+                self._drop_old(now)
+            if len(self._windows) >= MOST_CALLERS:  # a flood: who is new shares one window
+                caller = FLOOD
+                began, used = self._window(caller, now)
+        used += 1
         self._windows[caller] = (began, used)
         wait = max(1, math.ceil(began + WINDOW - now))
         return Verdict(used <= limit, limit, max(0, limit - used), began + WINDOW, wait)
+
+    def _window(self, caller: str, now: float) -> tuple[float, int]:
+        began, used = self._windows.get(caller, (now, 0))
+        return (began, used) if 0 <= now - began < WINDOW else (now, 0)  # over, or another clock
 
     def _drop_old(self, now: float) -> None:
         self._windows = {

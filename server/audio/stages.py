@@ -19,7 +19,7 @@ from server.audio import describe as describing
 from server.audio.checksum import Contents
 from server.audio.encode import encode, joint_gain
 from server.audio.stereo import interleaved, planar
-from server.audio.tracks import track_path
+from server.audio.tracks import track_file, track_path
 from server.audio.wav import WavWriter
 from server.work.messages import FinishedTrack, Result, Task
 from server.work.scratch import CHANNELS, SAMPLE_RATE, FrameReader, FrameWriter
@@ -111,7 +111,7 @@ def encode_track(task: Task) -> Steps[Result]:
     The fact `peak` is the highest sample of all stems of the job, which share one gain.
     """
     track, options = task.stage.partition("/")[2], task.options
-    path = f"{track}.{options.format.lower()}"
+    path = track_file(task.stage, track, options.format)
     gain = joint_gain(task.facts["peak"], options.format)
     target = Path(task.outputs) / path
     contents = yield from encode(

@@ -31,6 +31,14 @@ def tracks_of(stems: Sequence[str]) -> tuple[str, ...]:
                        if folder != STEMS or name in stems))  # fmt: skip
 
 
+def track_file(stage: str, track: str, form: str) -> str:
+    """Path of the file of a track that a stage writes, relative to the outputs folder.
+
+    form: a StemSplit job's format, of the tracks that `encode/<track>` writes.
+    """
+    return f"{track}.{form.lower()}" if stage.startswith("encode/") else track_path(track)
+
+
 def track_path(track: str) -> str:
     """Path of a track's WAV, relative to the outputs folder. What is not listed is a stem."""
     return f"{TRACKS.get(track, 'demucs_output')}/{track}.wav"

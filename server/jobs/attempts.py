@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from msgspec import structs
 
+from server.audio.tracks import MIX, track_file
 from server.errors import (
     AudioError,
     Cancelled,
@@ -27,6 +28,7 @@ from server.jobs.outcomes import GIVEN_UP
 from server.jobs.places import ScratchPlaces
 from server.jobs.progress_log import ProgressLog
 from server.jobs.room import DiskRoom
+from server.jobs.track_places import names_of
 from server.work.messages import Options, Result, Task
 from server.work.workers import Slot
 from store import Claim, LeaseLost, StageRepository, Track
@@ -36,6 +38,18 @@ T = TypeVar("T")
 BOOKING_PAUSE = 2.0  # seconds between attempts to write to a database that refuses
 DISK_PAUSE = 10.0  # seconds until a stage that found the disk full is tried again
 RETRY_PAUSE = 0.3  # seconds: what failed may need a moment to be in order again
+
+
+def check_tracks(claim: Claim, result: Result) -> None:
+    """A decoder that a file took over may say anything, and what it says here is read and served
+    by a process with more rights. Raises StageFailed: the stage never writes such files.
+    """
+    stage, options = claim.stage.name, msgspec.json.decode(claim.job.options, type=Options)
+    own = stage.partition("/")[2]
+    expected = {own} if own else set(names_of(claim.job)) - {MIX}
+    for name, file in result.tracks.items():
+        if name not in expected or file.path != track_file(stage, name, options.format):
+            raise StageFailed(f"The worker told of a file that {stage} never writes")
 
 
 class Attempts:
@@ -98,6 +112,7 @@ class Attempts:
         log.info("stage started")
         try:
             result = await self._work(claim, slot)
+            check_tracks(claim, result)
         except (AudioError, Cancelled) as error:
             await self._fail(claim, error.message)
         except WorkerGone:

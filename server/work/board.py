@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from multiprocessing import get_context
 
+LONGEST_REST = 60.0  # seconds that a pool may rest
 MOST_MARKS = 128  # of what one worker has in hand; more are not kept
 
 
@@ -76,4 +77,6 @@ class Board:
         """Seconds until workers of this pool are started again; 0 where the breaker is closed."""
         if pool not in self.pools:
             return 0.0
-        return max(0.0, self._closes[self.pools.index(pool)] - time.monotonic())
+        left = self._closes[self.pools.index(pool)] - time.monotonic()
+        # Workers write on the board, too: no pool rests longer, whatever stands there.
+        return left if 0.0 <= left <= LONGEST_REST else 0.0 if left < 0.0 else LONGEST_REST

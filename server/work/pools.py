@@ -142,6 +142,9 @@ class WorkerAPI(litserve.LitAPI):
         # stream=True for every API keeps LitServe from adding its gzip middleware.
         super().__init__(api_path=f"/{plan.name}", stream=True, loop=SocketLoop())
         self.plan = plan
+        # What strangers' files are decoded by knows no secret of the settings.
+        if plan.rights is not None:
+            config = structs.replace(config, metrics=structs.replace(config.metrics, token=""))
         self.config = config
         self.sockets = sockets
         self.board = board
@@ -168,6 +171,8 @@ class WorkerAPI(litserve.LitAPI):
         self.channel = Channel(self.sockets[self.worker_name], at_work)
         self.channel.listen()
         if self.plan.rights is not None:
+            with suppress(PermissionError):  # it leads a group of its own already
+                os.setsid()  # the terminal of who started the server is none of its business
             self.confined = confine(self.plan.rights)
             log.info("worker confined", done=self.confined.done)
             if self.confined.lacking:

@@ -2,8 +2,8 @@
 
 What is refused: new sockets (Landlock does not see whom they call), other programs and processes,
 signals to others, other processes' memory, the ways around these, and what else Landlock does not
-see: whose a file is, and who may read it. Decoding needs none of it. A socket that is there already
-is used on. See seccomp(2).
+see: whose a file is, who may read it, and keys pressed on a terminal. Decoding needs none of it. A
+socket that is there already is used on. See seccomp(2).
 """
 
 import ctypes
@@ -31,6 +31,7 @@ class Calls(NamedTuple):
     seccomp: int
     clone: int
     limits: int  # prlimit64
+    device: int  # ioctl
     signals: tuple[int, ...]  # kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo
     forbidden: tuple[int, ...]
 
@@ -39,16 +40,17 @@ class Calls(NamedTuple):
 # pidfd_getfd, process_madvise, fchmodat2, and those that mount by descriptors.
 EVERYWHERE = (424, 425, 434, 438, 440, 452, 428, 429, 430, 431, 432, 433, 442)
 CLONE3 = 435
+TYPING = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: keys pressed on the terminal of who started us
 MACHINES: Mapping[str, Calls] = MappingProxyType({
     # fork vfork execve execveat ptrace process_vm_readv process_vm_writev bpf userfaultfd
     # perf_event_open mount umount2 pivot_root unshare setns keyctl add_key request_key
     # kexec_load init_module finit_module chroot open_by_handle_at truncate; chmod fchmod fchmodat
     # chown fchown lchown fchownat; socket socketpair connect bind
-    "x86_64": Calls(0xC000003E, 317, 56, 302, (62, 200, 234, 129, 297), (
+    "x86_64": Calls(0xC000003E, 317, 56, 302, 16, (62, 200, 234, 129, 297), (
         57, 58, 59, 322, 101, 310, 311, 321, 323, 298, 165, 166, 155, 272, 308, 250, 248, 249,
         246, 175, 313, 161, 304, 76, 90, 91, 268, 92, 93, 94, 260,
         41, 53, 42, 49)),
-    "aarch64": Calls(0xC00000B7, 277, 220, 261, (129, 130, 131, 138, 240), (
+    "aarch64": Calls(0xC00000B7, 277, 220, 261, 29, (129, 130, 131, 138, 240), (
         221, 281, 117, 270, 271, 280, 282, 241, 40, 39, 41, 97, 268, 219, 217, 218,
         104, 105, 273, 51, 265, 45, 52, 53, 55, 54,
         198, 199, 203, 200)),
@@ -92,6 +94,9 @@ def filter_for(calls: Calls, own: int) -> list[bytes]:
     program += [_do(JUMP_EQUAL, CLONE3, 0, 1), _do(RETURN, FAIL | errno.ENOSYS)]
     program += only_if(calls.clone, 0, JUMP_SET, CLONE_THREAD)
     program += only_if(calls.limits, 0, JUMP_EQUAL, 0)
+    keys = [step for key in TYPING for step in (_do(JUMP_EQUAL, key, 0, 1), *refuse)]
+    typing = [_do(LOAD, ARGUMENT + 8), *keys, _do(RETURN, ALLOW)]
+    program += [_do(JUMP_EQUAL, calls.device, 0, len(typing)), *typing]
     for number in calls.signals:
         program += only_if(number, 0, JUMP_EQUAL, own)
     return [*program, _do(RETURN, ALLOW)]

@@ -40,6 +40,7 @@ POOLS = ("separation", "audio", "probe", "measure")
 LONGEST_MESSAGE = 1 << 20  # bytes; messages carry names and numbers
 STALL_STEPS = 10  # a worker whose steps are long may be silent for this many of them
 CALL_SECONDS = 0.1  # until a worker that is not there is called again
+MOST_SLOTS = 1 << 12
 PEER = struct.Struct("3i")  # Linux's ucred: pid, uid, gid
 
 
@@ -278,7 +279,6 @@ class Workers:
     async def called(self, places: Iterable[Path]) -> AsyncIterator[None]:
         """Finds the workers that listen on unix sockets at these places, each again when another
         is there, and watches them, inside this context."""
-        places = list(places)
         tasks = [asyncio.create_task(self._keep_calling(place), name=f"worker-{place.stem}")
                  for place in places]  # fmt: skip
         tasks.append(asyncio.create_task(self._watch(), name="worker-watch"))
@@ -288,22 +288,24 @@ class Workers:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for place in places:
-                place.unlink(missing_ok=True)
 
     async def _keep_calling(self, place: Path) -> None:
         while True:
             with suppress(OSError):
-                await self._attend(*await asyncio.open_unix_connection(place))
+                connection = await asyncio.open_unix_connection(place)
+                await self._attend(place.stem, *connection)
             await asyncio.sleep(CALL_SECONDS)
 
-    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection's life."""
+    async def _attend(
+        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """One connection's life, with the worker of this name."""
         worker: Worker | None = None
         try:
             hello = await self._receive(reader)
             if not isinstance(hello, Hello):
                 return
+            check_hello(hello, name)
             worker = Worker(hello, writer, peer_pid(writer))
             self._workers.append(worker)
             self._here[hello.pool] += 1
@@ -313,9 +315,13 @@ class Workers:
                 message = await self._receive(reader)
                 if isinstance(message, Report):
                     self._note(worker, message)
+                elif isinstance(message, Hello):
+                    check_hello(message, name)
                 if worker.take(message):
                     self.changed()
-        except (asyncio.IncompleteReadError, ConnectionError, msgspec.DecodeError) as error:
+        except Exception as error:  # whatever it says ends this connection, and nothing else
+            if not isinstance(error, asyncio.IncompleteReadError | ConnectionError):
+                log.exception("worker's connection ends", worker=name)
             if worker is not None:
                 self.losses[worker.hello.pool, "stalled" if worker.stalled else "died"] += 1
                 log.warning("worker lost", worker=worker.hello.worker, pid=worker.pid,
@@ -352,6 +358,14 @@ class Workers:
                               pid=worker.pid, silent_s=round(silent, 1))
                     worker.stalled = True
                     worker.kill()
+
+
+def check_hello(hello: Hello, name: str) -> None:
+    """A worker sits where its name says, however often it says hello. Raises DecodeError: it says
+    that it is another one."""
+    pool = name.rpartition("-")[0]
+    if (hello.worker, hello.pool) != (name, pool) or not 0 < hello.slots <= MOST_SLOTS:
+        raise msgspec.DecodeError(f"{name} says that it is {hello.worker:.40} of {hello.pool:.40}")
 
 
 def peer_pid(writer: asyncio.StreamWriter) -> int:

@@ -1,6 +1,7 @@
--- What is still to be sent waits in lanes: one for each webhook, and for each host that an account's
--- callbacks call. A look into the outbox takes the first few of each lane, however many wait behind.
-ALTER TABLE jobs ADD COLUMN callback_host TEXT;  -- NULL: accepted before this, or no callback
+-- What is still to be sent waits in lanes: one for each webhook, and some for each host that an
+-- account's callbacks call, so that a URL which hangs does not hide all others there. A look into the
+-- outbox takes the first few of each lane, however many wait behind.
+ALTER TABLE jobs ADD COLUMN callback_lane TEXT;  -- NULL: accepted before this, or no callback
 ALTER TABLE deliveries ADD COLUMN lane TEXT NOT NULL DEFAULT '';
 
 UPDATE deliveries SET lane = coalesce(account_id, '') || ' ' || coalesce(
@@ -12,6 +13,6 @@ CREATE TRIGGER delivery_has_a_lane AFTER INSERT ON deliveries
 BEGIN
     UPDATE deliveries SET lane = coalesce(NEW.account_id, '') || ' ' || coalesce(
         NEW.webhook_id,
-        (SELECT coalesce(callback_host, callback_url) FROM jobs WHERE id = NEW.job_id), '')
+        (SELECT coalesce(callback_lane, callback_url) FROM jobs WHERE id = NEW.job_id), '')
     WHERE id = NEW.id;
 END;

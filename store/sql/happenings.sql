@@ -46,10 +46,12 @@ BEGIN
 END;
 
 -- name: begin_deliveries
--- A failed attempt that another one follows is a retry.
+-- A failed attempt that another one follows is a retry. Test events are their senders' business.
 CREATE TEMP TRIGGER delivery_was_tried AFTER UPDATE OF state, attempt ON main.deliveries
-WHEN NEW.state <> OLD.state AND NEW.state <> 'waiting'
-     OR NEW.state = 'waiting' AND NEW.attempt > OLD.attempt
+WHEN NEW.job_id IS NOT NULL AND (
+    NEW.state <> OLD.state AND NEW.state <> 'waiting'
+    OR NEW.state = 'waiting' AND NEW.attempt > OLD.attempt
+)
 BEGIN
     INSERT INTO happenings (what, name)
     VALUES ('delivery', iif(NEW.state = 'waiting', 'retried', NEW.state));

@@ -1,8 +1,8 @@
 -- name: insert_job
 INSERT INTO jobs (id, api, state, options, created_at, account_id, request, callback_url,
-    callback_host, scratch_bytes, output_bytes)
+    callback_lane, scratch_bytes, output_bytes)
 VALUES (:id, :api, 'processing', :options, :now, :account_id, :request, :callback_url,
-    iif(:callback_url IS NULL, NULL, host_of(:callback_url)), :scratch_bytes, :output_bytes);
+    iif(:callback_url IS NULL, NULL, lane_of(:callback_url)), :scratch_bytes, :output_bytes);
 
 -- name: insert_stage
 INSERT INTO stages (job_id, name, position, pool, state, late)

@@ -54,7 +54,8 @@ def db(filled: Path, request: pytest.FixtureRequest) -> Iterator[sqlite3.Connect
             connection.executemany("UPDATE sqlite_stat1 SET stat = ? WHERE rowid = ?",
                                    [(thousandfold(stat), rowid) for stat, rowid in found])
     with closing(sqlite3.connect(filled, isolation_level=None)) as connection:
-        connection.create_function("host_of", 1, lambda url: url, deterministic=True)
+        for name in ("host_of", "lane_of"):
+            connection.create_function(name, 1, lambda url: url, deterministic=True)
         yield connection
 
 
