@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 from msgspec import Struct, field, structs
 
@@ -81,6 +82,13 @@ SCHEMA = pa.schema([
 def kept_name(column: str) -> str:
     """What another column of the input is called beside ours."""
     return f"{column}_listed" if column in SCHEMA.names else column
+
+
+def text_of(value: Any) -> str | None:
+    """A value where its column is text: strings as they are, others as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
 
 
 def table(rows: list[Row], others: pa.Schema) -> pa.Table:
