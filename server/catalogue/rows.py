@@ -85,10 +85,11 @@ def kept_name(column: str) -> str:
 
 
 def text_of(value: Any) -> str | None:
-    """A value where its column is text: strings as they are, others as JSON."""
-    if value is None or isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode()
+    """A value where its column is text: as it is, if JSON has it as a string; others as JSON."""
+    plain = msgspec.to_builtins(value)
+    if plain is None or isinstance(plain, str):
+        return plain
+    return msgspec.json.encode(plain).decode()
 
 
 def table(rows: list[Row], others: pa.Schema) -> pa.Table:
