@@ -67,7 +67,7 @@ def read_listing(source: str, column: str = "") -> Listing:
         StemboxError: there is nothing, or it does not say which files are meant.
     """
     location = locations.resolve(source, os.getcwd())
-    suffix = Path(location).suffix.lower()
+    suffix = Path(locations.name_of(location)).suffix.lower()
     if suffix not in (".parquet", ".csv", *JSON_LINES):
         return _of_prefix(location)
     with tempfile.TemporaryDirectory(prefix="stembox-manifest-") as folder:
