@@ -14,10 +14,10 @@ from typing import Any, TextIO
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from server.catalogue import locations, storage
-from server.catalogue.rows import kept_name
+from server.catalogue.rows import kept_name, text_of
 from server.errors import StemboxError
 
 COLUMNS = ("path", "url", "uri", "location", "file", "input")  # that name files, best first
@@ -67,7 +67,7 @@ def read_listing(source: str, column: str = "") -> Listing:
         StemboxError: there is nothing, or it does not say which files are meant.
     """
     location = locations.resolve(source, os.getcwd())
-    suffix = Path(location).suffix.lower()
+    suffix = Path(locations.name_of(location)).suffix.lower()
     if suffix not in (".parquet", ".csv", *JSON_LINES):
         return _of_prefix(location)
     with tempfile.TemporaryDirectory(prefix="stembox-manifest-") as folder:
@@ -123,7 +123,7 @@ def _opened(file: Path) -> TextIO:
 
 def _json_lines(file: Path) -> Table:
     """A column has the type of all its values; where they are mixed, or lists or objects, they are
-    text: strings as they are, others as JSON."""
+    text."""
     kinds: dict[str, set[type]] = {}
     for line in _objects(file):
         for name, value in line.items():
@@ -132,7 +132,8 @@ def _json_lines(file: Path) -> Table:
 
     def lines() -> Iterator[tuple[Any, ...]]:
         for line in _objects(file):
-            yield tuple(_plain(line.get(name), arrow) for name, arrow in types.items())
+            yield tuple(text_of(line.get(name)) if arrow == pa.string() else line.get(name)
+                        for name, arrow in types.items())  # fmt: skip
 
     return Table(pa.schema(list(types.items())), lines())
 
@@ -155,12 +156,6 @@ def _type_of(kinds: set[type]) -> pa.DataType:
     return next((arrow for kind, arrow in OF_JSON if found == {kind}), pa.string())
 
 
-def _plain(value: Any, arrow: pa.DataType) -> Any:
-    if value is None or isinstance(value, str) or arrow != pa.string():
-        return value
-    return msgspec.json.encode(value).decode()
-
-
 def _of_table(found: Table, column: str, base: str) -> Listing:
     place = found.schema.names.index(_column(found.schema.names, column))
     kept = [kept_name(name) for name in found.schema.names]
@@ -179,7 +174,30 @@ def _of_table(found: Table, column: str, base: str) -> Listing:
             raise ValueError(f"row {number}: {error.message}") from None
         entries.append(Entry(location, seen[location], others=line))
         seen[location] += 1
-    return Listing(entries, others)
+    return _storable(Listing(entries, others))
+
+
+def _storable(listing: Listing) -> Listing:
+    """The same, where columns with a value that their type does not hold, such as a whole number of
+    more than 64 bits, are text: rows of them could not be written after all the work."""
+    entries, others = listing.entries, listing.others
+    texts = {place for place, arrow in enumerate(others.types)
+             if not _holds(arrow, [entry.others[place] for entry in entries])}  # fmt: skip
+    if not texts:
+        return listing
+    for place in texts:
+        others = others.set(place, pa.field(others.names[place], pa.string()))
+    return Listing([structs.replace(entry, others=tuple(
+        text_of(value) if place in texts else value for place, value in enumerate(entry.others)
+    )) for entry in entries], others)  # fmt: skip
+
+
+def _holds(arrow: pa.DataType, values: list[Any]) -> bool:
+    try:
+        pa.array(values, arrow)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _column(names: Sequence[str], wanted: str) -> str:

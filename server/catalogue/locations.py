@@ -1,18 +1,25 @@
 """How files are named in a catalogue: absolute paths of this machine, and URLs of stores. Pure.
 
 A URL's key is taken as it stands (`s3://bucket/a%20b` is the object `a%20b`), as the stores' own
-tools do it; of `file://` URLs alone the percent signs are escapes.
+tools do it; of `file://`, `https://` and `http://` URLs alone the percent signs are escapes. The
+last two may have a query, which is part of the address and not of the name.
 """
 
 import os
 import re
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from server.errors import StemboxError
 
-SCHEMES = ("s3", "gs", "az", "abfss", "https", "http")  # beside file
+WEB = ("https", "http")
+SCHEMES = ("s3", "gs", "az", "abfss", *WEB)  # beside file
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_QUERY = re.compile(r"[?#]")
+_STORE = re.compile(
+    r"(?i)https://[^/?#]*\.(amazonaws\.com|r2\.cloudflarestorage\.com"
+    r"|(blob|dfs)\.(core\.windows\.net|fabric\.microsoft\.com))([/?#]|$)"
+)
 
 
 class Place(NamedTuple):
@@ -43,13 +50,36 @@ def resolve(name: str, base: str) -> str:
         return name
     if name.startswith("/") and not scheme_of(base):
         return _normal(name)
-    return join(base, name.removeprefix("./"))
+    return join(base, escaped(base, name.removeprefix("./")))
 
 
 def scheme_of(location: str) -> str:
     """`s3` of `s3://bucket/key`; empty of a path."""
     found = _URL.match(location)
     return found[1].lower() if found else ""
+
+
+def is_web(location: str) -> bool:
+    """Whether it is an address of the web, which is asked for as it stands.
+
+    One at a store's own host is none, unless it is signed: the store is asked for that key.
+    """
+    return scheme_of(location) in WEB and ("?" in location or not _STORE.match(location))
+
+
+def escaped(base: str, name: str) -> str:
+    """A file's name as locations below `base` have it."""
+    return quote(name) if is_web(base) else name
+
+
+def unescaped(location: str, name: str) -> str:
+    """A file's name, of a part of a location."""
+    return unquote(name) if is_web(location) else name
+
+
+def name_of(location: str) -> str:
+    """The name of the file that lies there."""
+    return unescaped(location, _without_query(location).rpartition("/")[2])
 
 
 def split(location: str) -> Place:
@@ -73,5 +103,9 @@ def _normal(path: str) -> str:
 
 def parent(location: str) -> str:
     """The folder or prefix that a location lies in."""
-    root, key = split(location)
+    root, key = split(_without_query(location))
     return Place(root, key.rpartition("/")[0]).location
+
+
+def _without_query(location: str) -> str:
+    return _QUERY.split(location, 1)[0] if is_web(location) else location

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from server.catalogue import locations, storage
-from server.catalogue.rows import Row, table
+from server.catalogue.rows import Row, table, text_of
 
 WHOLE: Final = "manifest.parquet"
 PARTS: Final = "manifest-parts"
@@ -88,8 +88,7 @@ def complete(output: str) -> int:
         if not files:
             return 0
         places = pa.array(sorted(one.place for one in _last(files).values()), pa.int64())
-        schema = pa.unify_schemas([pq.read_schema(file) for file in files.values()],
-                                  promote_options="permissive")  # fmt: skip
+        schema = _common(list(files.values()))
         whole = folder / "whole.parquet"
         with pq.ParquetWriter(whole, schema, compression="zstd") as writer:
             for first, batch in _batches(list(files.values()), None):
@@ -145,20 +144,61 @@ def _numbers(first: int, batch: pa.RecordBatch) -> pa.Array:
     return pa.array(range(first, first + len(batch)), pa.int64())
 
 
+def _common(files: list[Path]) -> pa.Schema:
+    """All columns of all files. One whose types differ has the widest, or else is text: where no
+    type is wide enough for the others, or a value does not fit into it."""
+    schemas = [pq.read_schema(file) for file in files]
+    fields: dict[str, pa.Field] = {}
+    for field in (field for schema in schemas for field in schema):
+        fields[field.name] = _wider(fields.get(field.name, field), field)
+    for file, schema in zip(files, schemas, strict=True):
+        for old in schema:
+            if not _fits(file, old, new := fields[old.name]):
+                fields[old.name] = new.with_type(pa.string())
+    return pa.schema(list(fields.values()))
+
+
+def _wider(one: pa.Field, other: pa.Field) -> pa.Field:
+    try:
+        both = pa.unify_schemas([pa.schema([one]), pa.schema([other])],
+                                promote_options="permissive")  # fmt: skip
+    except pa.ArrowException:
+        return one.with_type(pa.string()).with_nullable(True)
+    return both.field(0)
+
+
+def _fits(file: Path, old: pa.Field, new: pa.Field) -> bool:
+    if old.type == new.type or new.type == pa.string():  # what is no text is made text
+        return True
+    try:
+        for _, batch in _batches([file], [old.name]):
+            batch[old.name].cast(new.type)
+    except pa.ArrowException:
+        return False
+    return True
+
+
 def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The same rows with all columns of `schema`, null where they have none."""
     columns: list[Any] = []
     for field in schema:
-        if field.name in rows.column_names:
-            columns.append(rows[field.name].cast(field.type))
-        else:
+        if field.name not in rows.column_names:
             columns.append(pa.nulls(len(rows), field.type))
+        elif field.type == pa.string() != rows[field.name].type:
+            columns.append(_text(rows[field.name]))
+        else:
+            columns.append(rows[field.name].cast(field.type))
     return pa.table(columns, schema=schema)
+
+
+def _text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return values.cast(pa.string())
+    except pa.ArrowException:  # lists, objects, bytes that are no text
+        return pa.chunked_array([[text_of(value) for value in values.to_pylist()]], pa.string())
 
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="stembox-manifest-") as folder:
         yield Path(folder)
-
-

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from server.catalogue import locations
 from server.catalogue.keys import Recipe
 from server.catalogue.rows import Made
 from server.work.messages import Options, Task
@@ -31,7 +32,7 @@ class Order(Struct, frozen=True, kw_only=True):
         """A stage of the server's, in the order's folder."""
         recipe = self.recipe
         options = Options(
-            file_name=self.location.rpartition("/")[2], model=recipe.model,
+            file_name=locations.name_of(self.location), model=recipe.model,
             overlap=recipe.overlap, format=recipe.format,  # type: ignore[arg-type]
             wav_format=recipe.samples, target_lufs=0.0, true_peak_dbtp=0.0,
             max_seconds=self.max_seconds, stems=recipe.stems,

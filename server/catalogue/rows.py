@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 from msgspec import Struct, field, structs
 
@@ -81,6 +82,14 @@ SCHEMA = pa.schema([
 def kept_name(column: str) -> str:
     """What another column of the input is called beside ours."""
     return f"{column}_listed" if column in SCHEMA.names else column
+
+
+def text_of(value: Any) -> str | None:
+    """A value where its column is text: as it is, if JSON has it as a string; others as JSON."""
+    plain = msgspec.to_builtins(value)
+    if plain is None or isinstance(plain, str):
+        return plain
+    return msgspec.json.encode(plain).decode()
 
 
 def table(rows: list[Row], others: pa.Schema) -> pa.Table:

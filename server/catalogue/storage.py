@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, NotModifiedError
-from obstore.store import LocalStore, from_url
+from obstore.store import HTTPStore, LocalStore, from_url
 
 from server.catalogue import locations
 from server.catalogue.locations import Place
@@ -27,7 +27,11 @@ LIST = 1000  # names of one request
 RESUMES = 5  # of a download that broke off
 RETRY: Any = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
 NOT_THERE = (FileNotFoundError, NotFoundError)
-REFUSED = (BaseError, PermissionError, *NOT_THERE, ValueError)  # the last: a name that none has
+REFUSED = (
+    BaseError, PermissionError, *NOT_THERE,
+    NotImplementedError,  # the web takes no files
+    ValueError,  # a name that none has
+)  # fmt: skip
 
 
 class StorageError(StemboxError):
@@ -124,11 +128,13 @@ def read(location: str) -> bytes | None:
 def under(location: str) -> Iterator[Found]:
     """Every object below a folder or prefix. Raises StorageError."""
     root, prefix = locations.split(location)
+    prefix = locations.unescaped(location, prefix)
     folder = f"{prefix.rstrip('/')}/" if prefix else None
     try:
         for block in obstore.list(_store(root), folder, chunk_size=LIST):
             for meta in block:
-                yield Found(Place(root, meta["path"]).location, version_of(meta))
+                key = locations.escaped(location, meta["path"])
+                yield Found(Place(root, key).location, version_of(meta))
     except REFUSED as error:
         if root or not isinstance(error, NOT_THERE):  # a folder that is not there is empty
             raise _told(error) from None
@@ -163,6 +169,8 @@ def _is_tag(version: str) -> bool:
 
 
 def _open(location: str) -> tuple[Any, str]:
+    if locations.is_web(location):
+        return _store(location), ""  # a key has no query, and would be escaped again
     root, key = locations.split(location)
     return _store(root), key
 
@@ -171,9 +179,10 @@ def _open(location: str) -> tuple[Any, str]:
 def _store(root: str) -> Any:
     if not root:
         return LocalStore()
+    plain: Any = {"allow_http": True} if locations.scheme_of(root) == "http" else None
+    made = HTTPStore.from_url if locations.is_web(root) else from_url
     try:
-        plain: Any = {"allow_http": True} if root.startswith("http:") else None
-        return from_url(root, retry_config=RETRY, client_options=plain)
+        return made(root, retry_config=RETRY, client_options=plain)
     except REFUSED as error:
         raise _told(error) from None
 

@@ -1,14 +1,19 @@
 """What a result's key depends on."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 from msgspec import structs
 
 from server.catalogue.keys import Recipe, commit_of, folder_of, model_digest, result_key
 from server.catalogue.recipes import recipe_of
-from server.config import Config
+from server.config import Config, load
 from server.engine import catalog
+from server.engine.families import family
 from server.errors import ModelError
 from server.stems import FOUR
+from tests.engine.families.conftest import content
 
 RECIPE = Recipe(model="m", digest="d", stems=("vocals",), format="WAV", samples="PCM_16",
                 overlap=0.25)  # fmt: skip
@@ -47,3 +52,25 @@ def test_a_recipe_is_what_is_on_this_machine(settings: Config) -> None:
     models = structs.replace(settings.models, balanced=["missing"])
     with pytest.raises(ModelError, match="missing"):
         recipe_of(structs.replace(settings, models=models), "BALANCED", FOUR, "FLAC")
+
+
+def test_a_model_by_the_convention_has_the_overlap_that_the_server_gives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its listing is another file, and it was published with an overlap of its own."""
+    monkeypatch.setattr(family, "find_spec", lambda _: True)  # its package need not be here
+    settings = load(environ={}, flags={
+        "server.data_dir": str(tmp_path), "models.balanced": ["kim", "starter"],
+        "models.fast": ["kim"]})  # fmt: skip
+    folder = tmp_path / "models" / "kim"
+    folder.mkdir(parents=True)
+    said = content("mel_band_roformer", instruments=list(FOUR))
+    said["model"]["num_stems"], said["inference"]["num_overlap"] = 4, 4
+    (folder / "config.yaml").write_text(yaml.safe_dump(said))
+    (folder / "model.ckpt").write_bytes(b"weights")
+    recipe = recipe_of(settings, "BALANCED", FOUR, "FLAC")
+    assert (recipe.model, recipe.overlap) == ("kim", 0.75)
+    fast = recipe_of(settings, "FAST", FOUR, "FLAC")
+    assert (fast.digest, fast.overlap) == (recipe.digest, settings.models.overlap_fast)
+    (folder / "config.yaml").write_text(yaml.safe_dump(said | {"licence": "MIT"}))
+    assert recipe_of(settings, "BALANCED", FOUR, "FLAC").digest != recipe.digest

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 pa = pytest.importorskip("pyarrow")
@@ -10,7 +11,9 @@ pytest.importorskip("obstore")
 import pyarrow.parquet as pq  # noqa: E402
 
 from server.catalogue.listing import Listing, read_listing  # noqa: E402
+from server.catalogue.rows import table  # noqa: E402
 from server.errors import StemboxError  # noqa: E402
+from tests.catalogue.test_manifest import row  # noqa: E402
 
 
 def inputs(listing: Listing) -> list[str]:
@@ -49,6 +52,31 @@ def test_json_lines_keep_types_and_mixed_values_as_text(tmp_path: Path) -> None:
     ]
     assert listing.others.field("gain").type == pa.float64()
     assert listing.others.field("year").type == pa.int64()
+
+
+@pytest.mark.parametrize(("values", "kept", "arrow"), [
+    ("[7, 9223372036854775807]", [7, 2**63 - 1], pa.int64()),
+    ("[7, 9223372036854775808]", ["7", "9223372036854775808"], pa.string()),
+    ("[null, -9223372036854775809]", [None, "-9223372036854775809"], pa.string()),
+    ("[0.5, 9007199254740993]", ["0.5", "9007199254740993"], pa.string()),
+    ("[0.5, 1000000000000000000000000000000]", ["0.5", f"1{'0' * 30}"], pa.string()),
+    ("[[18446744073709551616], 0]", ["[18446744073709551616]", "0"], pa.string()),
+])  # fmt: skip
+def test_a_number_that_its_column_does_not_hold_makes_it_text(
+    values: str, kept: list[object], arrow: object, tmp_path: Path
+) -> None:
+    """And the rows can be written."""
+    file = tmp_path / "songs.jsonl"
+    lines = [f'{{"path": "{place}.wav", "id": {msgspec.json.encode(value).decode()}}}'
+             for place, value in enumerate(msgspec.json.decode(values))]  # fmt: skip
+    file.write_text("\n".join(lines))
+    listing = read_listing(str(file))
+    assert listing.others.field("id").type == arrow
+    assert [line["id"] for line in columns(listing)] == kept
+    written = table([row(entry.input, 0, "k", others=entry.others)
+                     for entry in listing.entries], listing.others)  # fmt: skip
+    assert written["id"].to_pylist() == kept
+    assert written["path"].to_pylist() == ["0.wav", "1.wav"]
 
 
 def test_parquet_keeps_types_and_a_column_may_have_the_name_of_one_of_ours(tmp_path: Path) -> None:

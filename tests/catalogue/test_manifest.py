@@ -1,6 +1,6 @@
 """The manifest of results: one row for each song, whatever ended a run."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -88,6 +88,35 @@ def test_runs_with_other_columns_share_a_manifest(tmp_path: Path) -> None:
     write(tmp_path, row("b", 1, "l", title=1999), others=pa.schema([("year", pa.int64())]))
     manifest.complete(str(tmp_path))
     assert [(one["title"], one["year"]) for one in read(tmp_path)] == [("t", None), (None, 1999)]
+
+
+@pytest.mark.parametrize(("runs", "kept"), [
+    ([(pa.int64(), 1999), (pa.string(), "1999?")], ["1999", "1999?"]),
+    ([(pa.string(), "1999?"), (pa.int64(), 1999)], ["1999?", "1999"]),
+    ([(pa.int64(), 7), (pa.float64(), 0.5)], [7.0, 0.5]),
+    ([(pa.int64(), 2**53 + 1), (pa.float64(), 0.5)], ["9007199254740993", "0.5"]),
+    ([(pa.int64(), -1), (pa.uint64(), 2**64 - 1)], ["-1", "18446744073709551615"]),
+    ([(pa.bool_(), True), (pa.int64(), 1), (pa.float64(), 0.5)], ["true", "1", "0.5"]),
+    ([(pa.list_(pa.int64()), [1, 2]), (pa.list_(pa.string()), ["x"])], ["[1,2]", '["x"]']),
+    ([(pa.struct([("a", pa.int64())]), {"a": 1}), (pa.string(), "x")], ['{"a":1}', "x"]),
+    ([(pa.binary(), b"\xff"), (pa.int64(), 1)], ["/w==", "1"]),
+    ([(pa.null(), None), (pa.date32(), date(1999, 1, 2)), (pa.int64(), 1)],
+     [None, "1999-01-02", "1"]),
+])  # fmt: skip
+def test_a_column_whose_type_another_run_changed_is_one_that_holds_both(
+    runs: list[tuple[object, object]], kept: list[object], tmp_path: Path
+) -> None:
+    for apart in (True, False):  # a manifest after each run, or the parts of all at once
+        output = tmp_path / str(apart)
+        for number, (arrow, value) in enumerate(runs):
+            write(output, row(f"{number}", number, "k", others=(value,)),
+                  others=pa.schema([("year", arrow)]))  # fmt: skip
+            if apart:
+                manifest.complete(str(output))
+        assert manifest.complete(str(output)) == len(runs)
+        assert [one["year"] for one in read(output)] == kept
+        assert {one["input"] for one in read(output)} == {song[0] for song in
+                                                          manifest.known(str(output))}  # fmt: skip
 
 
 def test_rows_are_written_in_parts_while_a_run_goes_on(

@@ -15,7 +15,10 @@ pytest.importorskip("obstore")
 pytest.importorskip("moto")
 pytest.importorskip("flask", reason="moto's server needs it")
 
+from obstore.store import HTTPStore, S3Store
+
 from server.catalogue import locations, storage
+from server.catalogue.listing import read_listing
 from server.catalogue.storage import NoSuchObject, StorageError
 from tests.catalogue import s3
 
@@ -196,3 +199,86 @@ def test_two_halves_of_two_versions_are_no_song(broken: type[Broken], tmp_path: 
     broken.next_tag = '"two"'
     with pytest.raises(StorageError):
         storage.fetch(broken.url, tmp_path / "x")
+
+
+class Signed(BaseHTTPRequestHandler):
+    """Serves what it is asked for: the path and query as they came, in lines of a manifest."""
+
+    def do_GET(self) -> None:
+        self.answer(200, f"path,asked\na b%.wav,{self.path}\n")
+
+    def do_PROPFIND(self) -> None:
+        """A folder by WebDAV, with one file."""
+        said = "".join(
+            f"<response><href>{self.path}{name}</href><propstat><prop><getlastmodified>"
+            "Thu, 01 Jan 2026 00:00:00 GMT</getlastmodified><getcontentlength>3</getcontentlength>"
+            f"<resourcetype>{kind}</resourcetype></prop><status>HTTP/1.1 200 OK</status></propstat>"
+            "</response>" for name, kind in (("/", "<collection/>"), ("/100%25%20%23.wav", ""))
+        )  # fmt: skip
+        self.answer(207, f'<multistatus xmlns="DAV:">{said}</multistatus>')
+
+    def answer(self, status: int, text: str) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(status)
+        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[str]:
+    """The root of a server of `Signed`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Signed)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("asked", [
+    "/a.wav", "/in/a%20b.wav", "/in/a.wav?sig=a%2Fb+c/d%3D&x", "/in/?id=7", "/in/a%2Fb.wav",
+    "/in//a.wav", "/?id=7",
+])  # fmt: skip
+def test_an_address_is_asked_for_as_it_stands(asked: str, web: str, tmp_path: Path) -> None:
+    assert storage.fetch(f"{web}{asked}", tmp_path / "x") is not None
+    assert (tmp_path / "x").read_text().splitlines()[1].endswith(f",{asked}")
+
+
+def test_what_is_signed_is_not_signed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signed address of S3 is asked for with its query, and by nobody's credentials."""
+    asked = []
+
+    def get(store: object, key: str, **_: object) -> None:
+        asked.append((store, key))
+        raise FileNotFoundError
+
+    monkeypatch.setattr(storage.obstore, "get", get)
+    signed = "https://bucket.s3.eu-west-1.amazonaws.com/a%20b.wav?X-Amz-Signature=1"
+    for location in (signed, signed.partition("?")[0]):
+        with pytest.raises(NoSuchObject):
+            storage.fetch(location, Path(os.devnull))
+    (web, address), (store, key) = asked
+    assert (type(web), web.url, address) == (HTTPStore, signed, "")
+    assert (type(store), key) == (S3Store, "a%20b.wav")
+
+
+def test_a_manifest_may_have_a_query(web: str, tmp_path: Path) -> None:
+    (entry,) = read_listing(f"{web}/in/songs.csv?sig=a/b").entries
+    assert entry.others[1] == "/in/songs.csv?sig=a/b"
+    storage.fetch(entry.input, tmp_path / "x")
+    assert (tmp_path / "x").read_text().endswith(",/in/a%20b%25.wav\n")
+
+
+def test_a_folder_of_the_web_lists_addresses(web: str, tmp_path: Path) -> None:
+    (entry,) = read_listing(f"{web}/my%20songs").entries
+    storage.fetch(entry.input, tmp_path / "x")
+    assert (tmp_path / "x").read_text().endswith(",/my%20songs/100%25%20%23.wav\n")
+
+
+def test_the_web_takes_no_stems(web: str) -> None:
+    with pytest.raises(StorageError, match="not yet implemented"):
+        storage.check(f"{web}/out")
