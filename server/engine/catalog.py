@@ -24,6 +24,7 @@ from server.errors import InvalidRequest, ModelError
 from server.stems import FOUR, SIX, can_make, lacking, wants_six
 
 SIGNATURE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MISNAMED = "its name may have letters, digits, - and _"
 REFUSED = "pickled files may run code; models.allow_pickle = true says that they are trusted"
 WEIGHTS = ("model.safetensors", "model.ckpt")
 HUB_LICENCE = "MIT"  # of demucs, and of all that its hub has
@@ -284,14 +285,25 @@ def installed(config: Config) -> list[ModelFiles]:
 
 
 def refused(config: Config) -> list[tuple[ModelFiles, str]]:
-    """The models that are whole and cannot be loaded, and why."""
+    """The models that are whole and cannot be loaded, or asked for by their name, and why."""
     believed = config.models.allow_pickle
-    return [(copy, reason) for name in _names(config) if find(name, config) is None
-            for copy in _copies(name, config)
-            if (reason := obstacle(copy, believed)) is not None]
+    unusable = [(copy, reason) for name in _names(config) if find(name, config) is None
+                for copy in _copies(name, config)
+                if (reason := obstacle(copy, believed)) is not None]
+    misnamed = [(copy, MISNAMED) for name in sorted(_listed(config))
+                if name.isprintable() and not SIGNATURE.fullmatch(name)
+                for copy in _copies(name, config)]  # fmt: skip
+    return unusable + misnamed
 
 
 def _names(config: Config) -> list[str]:
-    return sorted({path.parent.name if path.name == configuration.NAME else path.stem
-                   for root in search_path(config)
-                   for pattern in ("*.yaml", "*/*.yaml") for path in root.glob(pattern)})
+    return sorted(name for name in _listed(config) if SIGNATURE.fullmatch(name))
+
+
+def _listed(config: Config) -> set[str]:
+    """Whatever has a listing, but for what is hidden: a model that is only half fetched."""
+    names = {path.parent.name if path.name == configuration.NAME else path.stem
+             for root in search_path(config)
+             for pattern in ("*.yaml", "*/*.yaml") for path in root.glob(pattern)
+             if not path.relative_to(root).parts[0].startswith(".")}  # fmt: skip
+    return {name for name in names if not name.startswith(".")}

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
-from server.config import load
+from server.config import Config, load
 from server.engine import catalog
 from server.engine.devices import count_gpus, devices
 from server.engine.loading import load_bag
 from server.engine.models import Separator
 from server.engine.pulling import pull
-from server.errors import ConfigError, ModelError
+from server.errors import ConfigError, InvalidRequest, ModelError
 from server.starter.store import save_bag, save_hub_model
 from tests.engine.conftest import tiny
 
@@ -97,3 +98,44 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert devices("auto") == ("cpu",)
     count_gpus.cache_clear()
+
+
+def by_convention(folder: Path, content: str = "", **more: object) -> Path:
+    """A whole model of the convention, by name of its folder; `content` in place of its text."""
+    folder.mkdir(parents=True)
+    said = {
+        "model": "htdemucs", "training": {"instruments": ["kick", "snare"]},
+        "audio": {"chunk_size": 44100}, "htdemucs": {"depth": 4}, **more,
+    }  # fmt: skip
+    (folder / "config.yaml").write_text(content or yaml.safe_dump(said))
+    (folder / "model.safetensors").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load(environ={}, flags={"server.data_dir": str(tmp_path)})
+
+
+def names(config: Config) -> set[str]:
+    return {model.name for model in catalog.installed(config)} - {"starter", "starter_fast"}
+
+
+def test_what_is_only_half_fetched_is_no_model(config: Config) -> None:
+    by_convention(config.data_dir / "models" / ".drums.part")
+    assert names(config) == set() and catalog.refused(config) == []
+    with pytest.raises(InvalidRequest, match="kick"):
+        catalog.making(["kick"], "BEST", config)
+    by_convention(config.data_dir / "models" / "drums")
+    assert names(config) == {"drums"}
+    assert catalog.making(["kick"], "BEST", config).name == "drums"
+
+
+@pytest.mark.parametrize("name", ["model.v1", "two words", "x" * 65])
+def test_a_name_that_nobody_can_ask_for_is_told_of(name: str, config: Config) -> None:
+    folder = by_convention(config.data_dir / "models" / name)
+    assert names(config) == set()
+    ((found, reason),) = catalog.refused(config)
+    assert (found.folder, reason) == (folder, "its name may have letters, digits, - and _")
+    with pytest.raises(InvalidRequest, match="kick"):
+        catalog.making(["kick"], "BEST", config)
