@@ -27,6 +27,9 @@ SIGNATURE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MISNAMED = "its name may have letters, digits, - and _"
 REFUSED = "pickled files may run code; models.allow_pickle = true says that they are trusted"
 WEIGHTS = ("model.safetensors", "model.ckpt")
+# What a stranger's file that is not as it should be may raise, wherever it is first looked at.
+MALFORMED = (OSError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError,
+             RecursionError, yaml.YAMLError)  # fmt: skip
 HUB_LICENCE = "MIT"  # of demucs, and of all that its hub has
 HEADER_BYTES = 8
 MOST_HEADER_BYTES = 1 << 24
@@ -41,6 +44,7 @@ class ModelFiles(Struct, frozen=True):
     files: tuple[Path, ...]  # one per model of the bag
     allow_pickle: bool = False  # whether they may run code when they are loaded
     config: Configuration | None = None  # of a model by the convention
+    size: int = 0  # bytes of its weights
 
     @property
     def pickled(self) -> bool:
@@ -52,11 +56,6 @@ class ModelFiles(Struct, frozen=True):
         """The file that says what the model is."""
         name = f"{self.name}.yaml" if self.config is None else configuration.NAME
         return self.folder / name
-
-    @property
-    def size(self) -> int:
-        """Bytes of its weights."""
-        return sum(path.stat().st_size for path in self.files)
 
 
 def search_path(config: Config) -> list[Path]:
@@ -84,10 +83,10 @@ def obstacle(copy: ModelFiles, believed: bool) -> str | None:
         plan = family_of(copy.config).blueprint(copy.config)
         copy.config.recipe(plan.outputs)
         plan.check()
-    except (ValueError, TypeError) as error:
-        return f"{configuration.NAME}: {error}"
     except ModelError as error:
         return error.message
+    except MALFORMED as error:
+        return f"{configuration.NAME}: {error}"
     return None
 
 
@@ -97,7 +96,7 @@ def family(files: ModelFiles) -> str | None:
         if files.config is not None:
             return family_of(files.config).name
         return family_named(str(_header(files.files[0])["klass"])).name
-    except (OSError, ValueError, KeyError, IndexError):
+    except MALFORMED:
         return None
 
 
@@ -109,12 +108,11 @@ def stems(files: ModelFiles) -> tuple[str, ...] | None:
             return tuple(files.config.recipe(outputs))
         listing = configuration.read_yaml(files.listing)
         if listing.get("gains") is not None:
-            return tuple(map(str, listing["gains"]))
+            return tuple(configuration.scalar(name, "gains") for name in listing["gains"])
         header = _header(files.files[0])
         args, kwargs = (msgspec.json.decode(header[name]) for name in ("args", "kwargs"))
         return tuple(map(str, args[0] if args else kwargs["sources"]))
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, yaml.YAMLError,
-            RecursionError):  # fmt: skip
+    except MALFORMED:
         return None
 
 
@@ -154,21 +152,20 @@ def _by_convention(name: str, folder: Path) -> ModelFiles | None:
         return None
     try:
         config = configuration.read(folder / configuration.NAME)
-    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        weights = next(folder / file for file in WEIGHTS if (folder / file).is_file())
+        return ModelFiles(name, folder, (weights,), config=config, size=weights.stat().st_size)
+    except (OSError, yaml.YAMLError, ValueError, StopIteration):
         return None
-    for file in WEIGHTS:
-        if (folder / file).is_file():
-            return ModelFiles(name, folder, (folder / file,), config=config)
-    return None
 
 
 def _by_hub(name: str, folder: Path) -> ModelFiles | None:
     try:
         bag = configuration.read_yaml(folder / f"{name}.yaml")
         files = tuple(_weights(folder, signature) for signature in signatures(bag))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        size = sum(path.stat().st_size for path in files)
+    except (OSError, yaml.YAMLError, ValueError):
         return None
-    return ModelFiles(name, folder, files)
+    return ModelFiles(name, folder, files, size=size)
 
 
 def signatures(listing: object) -> list[str]:
@@ -262,9 +259,9 @@ def licence(files: ModelFiles) -> str | None:
         return HUB_LICENCE
     try:
         said = configuration.read_yaml(files.listing).get("licence")
-    except (OSError, ValueError, yaml.YAMLError, AttributeError):
+        return None if said is None else configuration.scalar(said, "licence")
+    except MALFORMED:
         return None
-    return None if said is None else str(said)[:configuration.MOST_LICENCE]
 
 
 def tiers(config: Config) -> dict[str, dict[str, str | None]]:
@@ -281,7 +278,8 @@ def tiers(config: Config) -> dict[str, dict[str, str | None]]:
 
 def installed(config: Config) -> list[ModelFiles]:
     """Every whole model on the search path, by name."""
-    return [found for name in _names(config) if (found := find(name, config)) is not None]
+    return [found for name in _names(config)
+            if (found := find(name, config)) is not None]
 
 
 def refused(config: Config) -> list[tuple[ModelFiles, str]]:

@@ -1,5 +1,7 @@
 """Which model serves: found by its files, the next in the list where one is missing."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,96 @@ def test_a_name_that_nobody_can_ask_for_is_told_of(name: str, config: Config) ->
     assert (found.folder, reason) == (folder, "its name may have letters, digits, - and _")
     with pytest.raises(InvalidRequest, match="kick"):
         catalog.making(["kick"], "BEST", config)
+
+
+ODD = [
+    "x: !!bool q", 'x: !!int ""', 'x: !!float ""', "x: !!timestamp soon", "x: !!int []",
+    "!!set x", "[", "\x00", "? [a]\n: b", "[" * 5000, "x: &x [*x]", "x: 2024-13-45",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("place", ["odd.yaml", "odd/odd.yaml", "odd/config.yaml", "odd/x.yaml"])
+def test_a_listing_that_makes_no_sense_is_no_model(
+    place: str, text: str, config: Config
+) -> None:
+    models = config.data_dir / "models"
+    by_convention(models / "odd", text)
+    (models / "odd" / "config.yaml").rename(models / place)
+    by_convention(models / "sound")
+    assert names(config) == {"sound"}
+    assert catalog.making(["kick"], "BEST", config).name == "sound"
+    assert catalog.refused(config) == [] and catalog.serving("BEST", config).name == "starter"
+
+
+BANDS = {"freqs_per_bands": [2], "stereo": True}
+
+
+@pytest.mark.parametrize("said", [
+    {"model": BANDS | {"num_stems": float("inf")}}, {"model": BANDS | {"num_stems": []}},
+    {"model": BANDS | {"num_stems": float("nan")}}, {"model": BANDS | {"num_stems": "9" * 5000}},
+    {"model": {}}, {"model": [["htdemucs"]]}, {"model": BANDS | {"num_stems": 10**400}},
+])  # fmt: skip
+def test_a_configuration_that_makes_no_sense_is_refused(
+    said: dict[str, object], config: Config
+) -> None:
+    folder = by_convention(config.data_dir / "models" / "odd", **said)
+    by_convention(config.data_dir / "models" / "sound")
+    assert names(config) == {"sound"}
+    assert [copy.folder for copy, _ in catalog.refused(config)] == [folder]
+    copy = catalog.whole("odd", folder)
+    assert copy is not None and catalog.stems(copy) is None
+
+
+@pytest.mark.parametrize("header", [
+    b"null", b"[]", b'{"__metadata__": null}', b'{"__metadata__": {"klass": 1, "args": "[1]"}}',
+    b'{"__metadata__": {"args": "{}", "kwargs": "[]"}}', b"[" * 5000, b"\xff",
+    b'{"__metadata__": {"args": "[5]", "kwargs": "{}"}}',
+])  # fmt: skip
+@pytest.mark.parametrize("more", ["", "gains: .inf\n", "gains: [[a]]\n"])
+def test_weights_whose_header_makes_no_sense(header: bytes, more: str, config: Config) -> None:
+    folder = config.data_dir / "models"
+    folder.mkdir(parents=True)
+    (folder / "odd.yaml").write_text(f"models: [abcd]\n{more}licence: [1]\n")
+    (folder / "abcd.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    found = next(model for model in catalog.installed(config) if model.name == "odd")
+    assert (catalog.family(found), catalog.stems(found)) == (None, None)
+    assert catalog.licence(found) is None and found.size == 8 + len(header)
+
+
+def bomb(key: str) -> str:
+    """Half a kilobyte whose text has a thousand million letters."""
+    lists = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
+    return f"a0: &a0 [{', '.join(['lol'] * 10)}]\n{lists}{key.replace('BOMB', '*a8')}\n"
+
+
+@pytest.mark.parametrize("key", [
+    "model: BOMB", "family: BOMB", "licence: BOMB", "license: BOMB", "audio: BOMB",
+    "training: {instruments: BOMB}", "training: {instruments: [BOMB]}",
+    "training: {instruments: [a], target_instrument: BOMB}", "inference: {num_overlap: BOMB}",
+])  # fmt: skip
+def test_aliases_do_not_become_a_long_text(key: str, tmp_path: Path) -> None:
+    """With so little memory to be had that the text would not fit."""
+    sections = {"model": "htdemucs", "audio": "{chunk_size: 44100}",
+                "training": "{instruments: [kick]}"}  # fmt: skip
+    rest = "".join(f"{name}: {value}\n" for name, value in sections.items()
+                   if not key.startswith(name))  # fmt: skip
+    folder = by_convention(tmp_path / "models" / "odd", rest + bomb(key))
+    folder = by_convention(tmp_path / "models" / "hub")
+    (folder / "config.yaml").unlink()
+    (tmp_path / "models" / "hub.yaml").write_text("models: [x]\n" + bomb("licence: BOMB"))
+    (tmp_path / "models" / "x.safetensors").write_bytes(b"")
+    script = f"""if True:
+        import resource
+        from server.config import load
+        from server.engine import catalog
+        config = load(environ={{}}, flags={{"server.data_dir": {str(tmp_path)!r}}})
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28),) * 2)
+        print([(one.name, catalog.licence(one), catalog.stems(one))
+               for one in catalog.installed(config) if not one.name.startswith("starter")],
+              len(catalog.refused(config)) < 2)
+        """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                          timeout=60, check=False)  # fmt: skip
+    assert done.stdout.strip() == "[('hub', None, None)] True", done.stderr
