@@ -225,23 +225,33 @@ def making(
     Raises:
         InvalidRequest: it is not here, or none makes them.
     """
-    if model is not None:
-        chosen = [find(model, config)] if SIGNATURE.fullmatch(model) else []
-        if not any(chosen):
-            raise InvalidRequest(f"model {model[:64]!r} is not on this server")
-    else:
-        names = (*config.models.tier(quality)[0], *config.models.six_stems, *_names(config))
-        chosen = [find(name, config) for name in dict.fromkeys(names)]
-    made = [(found, stems(found)) for found in chosen if found is not None]
-    for found, able in made:
+    missing = list(wanted)
+    for found in _choice(quality, config) if model is None else [_named(model, config)]:
+        able = stems(found)
         # What it makes may only be told by loading it: then whoever names it is believed.
         if (able is not None or model is not None) and can_make(wanted, able):
             return found
-    known = {stem for _, able in made for stem in able or ()}
-    if missing := lacking(wanted, tuple(known)):
+        missing = [stem for stem in lacking(wanted, able or ()) if stem in missing]
+    if missing:
         raise InvalidRequest(f"{model or 'No model here'} makes {'no ' * bool(model)}"
                              f"{', '.join(missing)}")
     raise InvalidRequest(f"No model here makes all of {', '.join(wanted)}")
+
+
+def _named(model: str, config: Config) -> ModelFiles:
+    found = find(model, config) if SIGNATURE.fullmatch(model) else None
+    if found is None:
+        raise InvalidRequest(f"model {model[:64]!r} is not on this server")
+    return found
+
+
+def _choice(quality: Quality, config: Config) -> Iterator[ModelFiles]:
+    """The models that may be chosen, the first first. The others are looked at only if none of the
+    lists does: it takes a while where there are many."""
+    listed = dict.fromkeys((*config.models.tier(quality)[0], *config.models.six_stems))
+    yield from (found for name in listed if (found := find(name, config)) is not None)
+    yield from (found for name in _names(config)
+                if name not in listed and (found := find(name, config)) is not None)
 
 
 def licence(files: ModelFiles) -> str | None:

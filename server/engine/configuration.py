@@ -94,7 +94,7 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{path.name} makes no sense: {error!r:.200}") from None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)  # as many models as somebody may have, or none would be found again
 def _parsed(path: Path, *_: int) -> Any:
     """Parsing takes milliseconds, and whoever posts a job asks which model will serve it."""
     return yaml.load(path.read_text(encoding="utf-8"), _Loader)

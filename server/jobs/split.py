@@ -164,10 +164,10 @@ class SplitService:
         job_id, folder = await self._intake.reserve(fetched)
         try:
             await self._intake.enter(job_id)
-            request = self._request(order)
+            request = await asyncio.to_thread(self._request, order)  # it looks at files
             async with self._turns.enter(order.account_id):
                 found = await self._bring_in(order, request, job_id, folder)
-            options = self._options(order, found or request)
+            options = await asyncio.to_thread(self._options, order, found or request)
             if found is not None:
                 account = order.account_id
                 facts = await self._intake.measure(account, job_id, folder, options)

@@ -234,3 +234,28 @@ def test_aliases_do_not_become_a_long_text(key: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
                           timeout=60, check=False)  # fmt: skip
     assert done.stdout.strip() == "[('hub', None, None)] True", done.stderr
+
+
+def test_others_are_looked_at_only_where_the_lists_do_not_do(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        by_convention(config.data_dir / "models" / name)
+    seen: list[str] = []
+    whole = catalog.whole
+
+    def looked_at(name: str, folder: Path) -> catalog.ModelFiles | None:
+        seen.append(name)
+        return whole(name, folder)
+
+    monkeypatch.setattr(catalog, "whole", looked_at)
+    assert catalog.making(["guitar"], "BALANCED", config).name == "starter"
+    assert set(seen) == {"htdemucs", "starter"}
+    assert catalog.making(["snare"], "BALANCED", config).name == "alpha"
+    assert not {"beta", "gamma"} & set(seen), "the first that does is enough"
+    for wanted, said in ((["kick", "kazoo"], "No model here makes kazoo"),
+                         (["kick", "vocals"], "No model here makes all of kick, vocals")):
+        with pytest.raises(InvalidRequest, match=f"^{said}$"):
+            catalog.making(wanted, "BALANCED", config)
+    with pytest.raises(InvalidRequest, match=r"^alpha makes no vocals, instrumental$"):
+        catalog.making(["vocals", "instrumental", "kick"], "BALANCED", config, "alpha")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import structlog
 
 from server.config import load
+from server.engine import catalog
 from server.errors import (
     AddressForbidden,
     AudioError,
@@ -681,6 +683,24 @@ def test_stems_by_name_and_the_model_that_makes_them(play) -> None:
                              ({"model": "gone"}, "is not on this server")):
             with pytest.raises(InvalidRequest, match=said):
                 await world.create(**fields)
+
+    play(test, plain())
+
+
+def test_models_are_looked_for_off_the_event_loop(
+    play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, threads = catalog.find, set()
+
+    def find(*given: Any) -> catalog.ModelFiles | None:
+        threads.add(threading.current_thread())
+        return found(*given)
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        monkeypatch.setattr(catalog, "find", find)
+        await world.create(stems=("guitar",))
+        assert threads and threading.current_thread() not in threads
 
     play(test, plain())
 
