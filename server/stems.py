@@ -3,6 +3,7 @@
 import re
 from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
 from server.errors import InvalidRequest, ModelError
 
@@ -15,6 +16,7 @@ OUTPUTS = MappingProxyType({
     "FOUR_STEMS": FOUR,
     "SIX_STEMS": SIX,
 })  # fmt: skip
+DEFAULT_OUTPUT: Final = "BOTH"
 REST_OF_MIX = "instrumental"  # the mix minus the vocals
 PARTS_OF_OTHER = ("guitar", "piano")  # of a six-source model, where nobody wants them apart
 
