@@ -3,6 +3,7 @@
 import re
 from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
 from server.errors import InvalidRequest, ModelError
 
@@ -15,6 +16,7 @@ OUTPUTS = MappingProxyType({
     "FOUR_STEMS": FOUR,
     "SIX_STEMS": SIX,
 })  # fmt: skip
+DEFAULT_OUTPUT: Final = "BOTH"
 REST_OF_MIX = "instrumental"  # the mix minus the vocals
 PARTS_OF_OTHER = ("guitar", "piano")  # of a six-source model, where nobody wants them apart
 
@@ -68,8 +70,8 @@ def stem_gains(stems: Sequence[str], model: str, recipe: Recipe) -> list[list[fl
     """The gains that make the wanted stems of what a model puts out: (stems, outputs + 1).
 
     The last column is the mix's: `instrumental` is the mix minus the vocals, so that the two add
-    up to it exactly. `other` takes in guitar and piano where the model has
-    them and they are not wanted for themselves.
+    up to it exactly. `other` takes in guitar and piano where the model has them beside drums, bass
+    and other, and they are not wanted for themselves.
 
     Raises:
         ModelError: the recipe of a wanted stem is not known.
@@ -87,9 +89,13 @@ def stem_gains(stems: Sequence[str], model: str, recipe: Recipe) -> list[list[fl
 
 def _parts(stem: str, wanted: Sequence[str], made: Container[str]) -> tuple[str, ...]:
     """The stems of which a track is the sum; for the instrumental, of which it is what is left,
-    unless a model makes it and no vocals."""
+    unless a model makes it and no vocals.
+
+    `other` of a whole separation is all that is no drums, bass or vocals. That of a model that
+    tells the guitar from all the rest is the rest, and has no guitar to take in.
+    """
     if stem == REST_OF_MIX:
         return ("vocals",) if "vocals" in made else (REST_OF_MIX,)
-    if stem == "other":
+    if stem == "other" and all(name in made for name in FOUR if name != "vocals"):
         return ("other", *(s for s in PARTS_OF_OTHER if s not in wanted))
     return (stem,)

@@ -79,6 +79,8 @@ def test_only_guitar_and_piano_need_six_sources() -> None:
     (FOUR, FOUR, True), (FOUR, SIX, False), (("vocals", "other"), OUTPUTS["BOTH"], True),
     (("kick", "snare"), ("snare",), True), (("kick",), OUTPUTS["INSTRUMENTAL"], False),
     (("instrumental",), OUTPUTS["INSTRUMENTAL"], True), (("instrumental",), OUTPUTS["BOTH"], False),
+    (("vocals", "guitar"), ("other",), False), (("guitar", "piano"), ("other",), False),
+    (("drums", "bass", "vocals", "guitar"), FOUR, False), (("guitar", "other"), ("other",), True),
     (None, ("anything",), True),
 ])  # fmt: skip
 def test_what_can_be_made(
@@ -94,6 +96,15 @@ def test_an_instrumental_of_its_own_stands_in_only_where_there_are_no_vocals() -
     assert stem_gains(OUTPUTS["BOTH"], "m", both) == [[1, 0, 0], [-1, 0, 1]]
     alone = own_sources(("instrumental",))
     assert stem_gains(("instrumental",), "m", alone) == [[1, 0]]
+
+
+def test_what_is_left_beside_a_guitar_has_no_guitar() -> None:
+    """A network that makes the guitar: the other instrument is what it leaves of the mix."""
+    assert stem_gains(("other",), "m", {"guitar": (1, 0), "other": (-1, 1)}) == [[-1, 1]]
+    three = own_sources(("vocals", "guitar", "other"))
+    assert stem_gains(("other",), "m", three) == [[0, 0, 1, 0]]
+    five = own_sources(("drums", "bass", "other", "guitar", "piano"))
+    assert stem_gains(("other",), "m", five) == [[0, 0, 1, 1, 1, 0]], "all but its own are apart"
 
 
 def test_stems_by_name() -> None:

@@ -112,7 +112,7 @@ def _licensed(name: str, fresh: Path, any_licence: bool) -> str | None:
     """The licence that a configuration names. Raises ModelError: none, and that is not enough."""
     try:
         licence = configuration.read(fresh / configuration.NAME).licence
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ModelError(f"{configuration.NAME}: {error}") from None
     if licence is None and not any_licence:
         raise ModelError(f"{UNLICENSED}; a line `licence:` in {configuration.NAME} would say it")

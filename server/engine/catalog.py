@@ -24,8 +24,12 @@ from server.errors import InvalidRequest, ModelError
 from server.stems import FOUR, SIX, can_make, lacking, wants_six
 
 SIGNATURE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MISNAMED = "its name may have letters, digits, - and _"
 REFUSED = "pickled files may run code; models.allow_pickle = true says that they are trusted"
 WEIGHTS = ("model.safetensors", "model.ckpt")
+# What a stranger's file that is not as it should be may raise, wherever it is first looked at.
+MALFORMED = (OSError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError,
+             RecursionError, yaml.YAMLError)  # fmt: skip
 HUB_LICENCE = "MIT"  # of demucs, and of all that its hub has
 HEADER_BYTES = 8
 MOST_HEADER_BYTES = 1 << 24
@@ -40,6 +44,7 @@ class ModelFiles(Struct, frozen=True):
     files: tuple[Path, ...]  # one per model of the bag
     allow_pickle: bool = False  # whether they may run code when they are loaded
     config: Configuration | None = None  # of a model by the convention
+    size: int = 0  # bytes of its weights
 
     @property
     def pickled(self) -> bool:
@@ -51,11 +56,6 @@ class ModelFiles(Struct, frozen=True):
         """The file that says what the model is."""
         name = f"{self.name}.yaml" if self.config is None else configuration.NAME
         return self.folder / name
-
-    @property
-    def size(self) -> int:
-        """Bytes of its weights."""
-        return sum(path.stat().st_size for path in self.files)
 
 
 def search_path(config: Config) -> list[Path]:
@@ -83,10 +83,10 @@ def obstacle(copy: ModelFiles, believed: bool) -> str | None:
         plan = family_of(copy.config).blueprint(copy.config)
         copy.config.recipe(plan.outputs)
         plan.check()
-    except (ValueError, TypeError) as error:
-        return f"{configuration.NAME}: {error}"
     except ModelError as error:
         return error.message
+    except MALFORMED as error:
+        return f"{configuration.NAME}: {error}"
     return None
 
 
@@ -96,7 +96,7 @@ def family(files: ModelFiles) -> str | None:
         if files.config is not None:
             return family_of(files.config).name
         return family_named(str(_header(files.files[0])["klass"])).name
-    except (OSError, ValueError, KeyError, IndexError):
+    except MALFORMED:
         return None
 
 
@@ -108,12 +108,11 @@ def stems(files: ModelFiles) -> tuple[str, ...] | None:
             return tuple(files.config.recipe(outputs))
         listing = configuration.read_yaml(files.listing)
         if listing.get("gains") is not None:
-            return tuple(map(str, listing["gains"]))
+            return tuple(configuration.scalar(name, "gains") for name in listing["gains"])
         header = _header(files.files[0])
         args, kwargs = (msgspec.json.decode(header[name]) for name in ("args", "kwargs"))
         return tuple(map(str, args[0] if args else kwargs["sources"]))
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, yaml.YAMLError,
-            RecursionError):  # fmt: skip
+    except MALFORMED:
         return None
 
 
@@ -153,21 +152,20 @@ def _by_convention(name: str, folder: Path) -> ModelFiles | None:
         return None
     try:
         config = configuration.read(folder / configuration.NAME)
-    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        weights = next(folder / file for file in WEIGHTS if (folder / file).is_file())
+        return ModelFiles(name, folder, (weights,), config=config, size=weights.stat().st_size)
+    except (OSError, yaml.YAMLError, ValueError, StopIteration):
         return None
-    for file in WEIGHTS:
-        if (folder / file).is_file():
-            return ModelFiles(name, folder, (folder / file,), config=config)
-    return None
 
 
 def _by_hub(name: str, folder: Path) -> ModelFiles | None:
     try:
         bag = configuration.read_yaml(folder / f"{name}.yaml")
         files = tuple(_weights(folder, signature) for signature in signatures(bag))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        size = sum(path.stat().st_size for path in files)
+    except (OSError, yaml.YAMLError, ValueError):
         return None
-    return ModelFiles(name, folder, files)
+    return ModelFiles(name, folder, files, size=size)
 
 
 def signatures(listing: object) -> list[str]:
@@ -227,23 +225,33 @@ def making(
     Raises:
         InvalidRequest: it is not here, or none makes them.
     """
-    if model is not None:
-        chosen = [find(model, config)] if SIGNATURE.fullmatch(model) else []
-        if not any(chosen):
-            raise InvalidRequest(f"model {model[:64]!r} is not on this server")
-    else:
-        names = (*config.models.tier(quality)[0], *config.models.six_stems, *_names(config))
-        chosen = [find(name, config) for name in dict.fromkeys(names)]
-    made = [(found, stems(found)) for found in chosen if found is not None]
-    for found, able in made:
+    missing = list(wanted)
+    for found in _choice(quality, config) if model is None else [_named(model, config)]:
+        able = stems(found)
         # What it makes may only be told by loading it: then whoever names it is believed.
         if (able is not None or model is not None) and can_make(wanted, able):
             return found
-    known = {stem for _, able in made for stem in able or ()}
-    if missing := lacking(wanted, tuple(known)):
+        missing = [stem for stem in lacking(wanted, able or ()) if stem in missing]
+    if missing:
         raise InvalidRequest(f"{model or 'No model here'} makes {'no ' * bool(model)}"
                              f"{', '.join(missing)}")
     raise InvalidRequest(f"No model here makes all of {', '.join(wanted)}")
+
+
+def _named(model: str, config: Config) -> ModelFiles:
+    found = find(model, config) if SIGNATURE.fullmatch(model) else None
+    if found is None:
+        raise InvalidRequest(f"model {model[:64]!r} is not on this server")
+    return found
+
+
+def _choice(quality: Quality, config: Config) -> Iterator[ModelFiles]:
+    """The models that may be chosen, the first first. The others are looked at only if none of the
+    lists does: it takes a while where there are many."""
+    listed = dict.fromkeys((*config.models.tier(quality)[0], *config.models.six_stems))
+    yield from (found for name in listed if (found := find(name, config)) is not None)
+    yield from (found for name in _names(config)
+                if name not in listed and (found := find(name, config)) is not None)
 
 
 def licence(files: ModelFiles) -> str | None:
@@ -261,9 +269,9 @@ def licence(files: ModelFiles) -> str | None:
         return HUB_LICENCE
     try:
         said = configuration.read_yaml(files.listing).get("licence")
-    except (OSError, ValueError, yaml.YAMLError, AttributeError):
+        return None if said is None else configuration.scalar(said, "licence")
+    except MALFORMED:
         return None
-    return None if said is None else str(said)[:configuration.MOST_LICENCE]
 
 
 def tiers(config: Config) -> dict[str, dict[str, str | None]]:
@@ -280,18 +288,30 @@ def tiers(config: Config) -> dict[str, dict[str, str | None]]:
 
 def installed(config: Config) -> list[ModelFiles]:
     """Every whole model on the search path, by name."""
-    return [found for name in _names(config) if (found := find(name, config)) is not None]
+    return [found for name in _names(config)
+            if (found := find(name, config)) is not None]
 
 
 def refused(config: Config) -> list[tuple[ModelFiles, str]]:
-    """The models that are whole and cannot be loaded, and why."""
+    """The models that are whole and cannot be loaded, or asked for by their name, and why."""
     believed = config.models.allow_pickle
-    return [(copy, reason) for name in _names(config) if find(name, config) is None
-            for copy in _copies(name, config)
-            if (reason := obstacle(copy, believed)) is not None]
+    unusable = [(copy, reason) for name in _names(config) if find(name, config) is None
+                for copy in _copies(name, config)
+                if (reason := obstacle(copy, believed)) is not None]
+    misnamed = [(copy, MISNAMED) for name in sorted(_listed(config))
+                if name.isprintable() and not SIGNATURE.fullmatch(name)
+                for copy in _copies(name, config)]  # fmt: skip
+    return unusable + misnamed
 
 
 def _names(config: Config) -> list[str]:
-    return sorted({path.parent.name if path.name == configuration.NAME else path.stem
-                   for root in search_path(config)
-                   for pattern in ("*.yaml", "*/*.yaml") for path in root.glob(pattern)})
+    return sorted(name for name in _listed(config) if SIGNATURE.fullmatch(name))
+
+
+def _listed(config: Config) -> set[str]:
+    """Whatever has a listing, but for what is hidden: a model that is only half fetched."""
+    names = {path.parent.name if path.name == configuration.NAME else path.stem
+             for root in search_path(config)
+             for pattern in ("*.yaml", "*/*.yaml") for path in root.glob(pattern)
+             if not path.relative_to(root).parts[0].startswith(".")}  # fmt: skip
+    return {name for name in names if not name.startswith(".")}

@@ -18,7 +18,7 @@ from server.stems import RESERVED, STEM, Recipe
 NAME = "config.yaml"
 MOST_BYTES = 1 << 20
 SAMPLE_RATE = 44100
-MOST_LICENCE = 200  # characters
+MOST_TEXT = 200  # characters
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -77,24 +77,24 @@ class Configuration(Struct, frozen=True):
 
 
 def read(path: Path) -> Configuration:
-    """A model's configuration.
-
-    Raises:
-        ValueError, OSError, yaml.YAMLError, RecursionError: it is none.
-    """
+    """A model's configuration. Raises ValueError, OSError, yaml.YAMLError: it is none."""
     return understood(read_yaml(path))
 
 
 def read_yaml(path: Path) -> Any:
-    """A small file's content, not to be changed. Raises ValueError, OSError, yaml.YAMLError,
-    RecursionError."""
+    """A small file's content, not to be changed. Raises ValueError, OSError, yaml.YAMLError."""
     known = path.stat()
     if known.st_size > MOST_BYTES:
         raise ValueError(f"{path.name} has more than a megabyte")
-    return _parsed(path, known.st_mtime_ns, known.st_size)
+    try:
+        return _parsed(path, known.st_mtime_ns, known.st_size)
+    except (OSError, yaml.YAMLError, ValueError):
+        raise
+    except Exception as error:  # of whatever a tag makes of what does not fit it
+        raise ValueError(f"{path.name} makes no sense: {error!r:.200}") from None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)  # as many models as somebody may have, or none would be found again
 def _parsed(path: Path, *_: int) -> Any:
     """Parsing takes milliseconds, and whoever posts a job asks which model will serve it."""
     return yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -127,16 +127,25 @@ def understood(content: Any) -> Configuration:
     count = inference.get("num_overlap", 2)
     return Configuration(content, instruments, wanted, _count(segment, "chunk_size"),
                          1 - 1 / _count(count, "num_overlap"),
-                         None if family is None else str(family),
-                         None if licence is None else str(licence)[:MOST_LICENCE])
+                         None if family is None else scalar(family, "family"),
+                         None if licence is None else scalar(licence, "licence"))
+
+
+def scalar(value: object, name: str) -> str:
+    """A value as a short text. Raises ValueError: it is no scalar; the text of a list whose lists
+    are one and the same may be longer than all memory."""
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"{name} is a text")
+    return str(value)[:MOST_TEXT]
 
 
 def stem_name(name: object) -> str:
     """An instrument's name as that of a track: `Lead Vocals` is lead_vocals, and what another track
     of a job is called gets `_stem` behind it. Raises ValueError."""
-    plain = re.sub(r"[^a-z0-9_-]+", "_", str(name).strip().lower()).strip("_")
+    said = scalar(name, "an instrument's name")
+    plain = re.sub(r"[^a-z0-9_-]+", "_", said.strip().lower()).strip("_")
     if not STEM.fullmatch(plain):
-        raise ValueError(f"{str(name)!r:.80} is no name of an instrument")
+        raise ValueError(f"{said!r:.80} is no name of an instrument")
     return f"{plain}_stem" if plain in RESERVED else plain
 
 

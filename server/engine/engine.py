@@ -99,12 +99,14 @@ class Engine:
     """All songs of one device's worker.
 
     Attributes:
-        max_batch: bounds the segments of one forward; halved when the card has too little memory.
+        max_batch: bounds the segments of one forward.
+        bounds: by model, what one bounds them to that the card has too little memory for.
         segments, forwards: how much has gone through the models so far.
     """
 
     def __init__(self, max_batch: int, device: torch.device | str = "cpu") -> None:
         self.max_batch = max_batch
+        self.bounds: dict[str, int] = {}
         self.segments = 0
         self.forwards = 0
         self._transfers = Transfers(torch.device(device))
@@ -121,6 +123,10 @@ class Engine:
     def models(self) -> set[str]:
         """Names of the models that songs are going through."""
         return {song.model.name for song in self._songs}
+
+    def most(self, model: str) -> int:
+        """How many segments of a model go into one forward."""
+        return min(self.max_batch, self.bounds.get(model, self.max_batch))
 
     def add(self, song: Song) -> None:
         """Takes a song in."""
@@ -157,7 +163,7 @@ class Engine:
             yield from self._land(self._flights.popleft())
 
     def _send(self) -> Flight | None:
-        picked = pick(self._songs, self.max_batch, self._steps)
+        picked = self._pick()
         if not picked:
             return None
         self._steps += 1
@@ -171,6 +177,13 @@ class Engine:
         results = [tensor for _, piece in arrived for tensor in piece]
         arrival = self._transfers.to_host(results)
         return Flight([song for song, _ in arrived], arrival, [song for song, _ in picked])
+
+    def _pick(self) -> list[tuple[Song, int]]:
+        picked = pick(self._songs, self.max_batch, self._steps)
+        most = self.most(picked[0][0].model.name) if picked else 0
+        if sum(count for _, count in picked) <= most:
+            return picked
+        return pick(self._songs, most, self._steps)  # of the same kind: size decides no first place
 
     def _read(self, picked: list[tuple[Song, int]]) -> tuple[list[Song], torch.Tensor]:
         """The next segments of these songs, and of each segment whose it is."""
@@ -202,16 +215,17 @@ class Engine:
             songs[0].failed = songs[0].failed or problem
             return [None]
         memory = isinstance(problem, torch.OutOfMemoryError)
+        name = songs[0].model.name
         if memory:
-            self.max_batch = min(self.max_batch, len(songs) // 2)
-            log.warning("out of memory: smaller batches from now on", max_batch=self.max_batch)
+            most = self.bounds[name] = min(self.most(name), len(songs) // 2)
+            log.warning("out of memory: smaller batches from now on", model=name, max_batch=most)
             torch.cuda.empty_cache()
         else:
             log.error("batch failed: trying its segments one by one", segments=len(songs),
                       exc_info=problem)
         pieces: list[Piece | None] = []
         while len(pieces) < len(songs):
-            part = slice(len(pieces), len(pieces) + (self.max_batch if memory else 1))
+            part = slice(len(pieces), len(pieces) + (self.most(name) if memory else 1))
             pieces += self._run(songs[part], batch[part])
         return pieces
 

@@ -69,7 +69,7 @@ class SeparationWorker:
         self._engine = Engine(config.separation.batch_on(device), self._device)
         self._reporter = Reporter(self._engine, self._device)
         # The first job must not pay for the first forward, nor be killed for it.
-        self._step_s = self._warm_up(self._model(stays))
+        self._engine.max_batch, self._step_s = self._warm_up(self._model(stays))
         self._hello: Hello | None = None
 
     def hello(self, name: str, pid: int) -> Hello:
@@ -96,20 +96,38 @@ class SeparationWorker:
         finally:
             engine.close(ChannelClosed("the API process is gone"))
 
-    def _warm_up(self, model: Separator) -> float:
-        """Seconds of a forward of the largest batch, which a small card may have to make smaller.
+    def _warm_up(self, model: Separator) -> tuple[int, float]:
+        """The largest batch that a model has room for, once idle ones have made some, and seconds
+        of a forward of it.
 
         Raises torch.OutOfMemoryError if there is no room for one segment.
         """
+        batch = self._engine.max_batch
         while True:
             try:
-                return model.warm_up(self._engine.max_batch)
+                return batch, model.warm_up(batch)
             except torch.OutOfMemoryError:
-                if self._engine.max_batch == 1:
+                if batch == 1 and not self._idle_beside(model.name):
                     raise
-            self._engine.max_batch //= 2
-            log.warning("out of memory: smaller batches", max_batch=self._engine.max_batch)
-            torch.cuda.empty_cache()
+            # Only here is nothing of the failed forward on the card any more.
+            if not self._make_room(model.name):
+                batch //= 2
+                log.warning("out of memory: smaller batches", model=model.name, max_batch=batch)
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _prepare(self, name: str) -> float:
+        """Loads a model and warms it up; seconds of a forward of its largest batch. One that fails
+        is forgotten, so that whoever asks next does not get it cold."""
+        model = self._model(name)
+        try:
+            batch, seconds = self._warm_up(model)
+        except Exception:
+            self._forget([name])
+            raise
+        if batch < self._engine.max_batch:
+            self._engine.bounds[name] = batch
+        return seconds
 
     def _receive(self, channel: WorkerEnd) -> None:
         message = channel.receive()
@@ -130,10 +148,11 @@ class SeparationWorker:
             # Loading takes seconds, in which a worker that says nothing would pass for stalled, and
             # nobody knows yet how long the model's forwards take.
             patience = self._config.server.start_seconds
-            with beating(lambda: channel.send(Progress(task.id, 0.0)), patience):
-                seconds = self._warm_up(self._model(name))
-            self._step_s = max(self._step_s, seconds)
-            self._tell(channel)
+            try:
+                with beating(lambda: channel.send(Progress(task.id, 0.0)), patience):
+                    self._step_s = max(self._step_s, self._prepare(name))
+            finally:
+                self._tell(channel)  # others may have left for it
         self._residents.use([name], time.monotonic())
         return start_song(task.id, self._models[name], Path(task.scratch), task.options)
 
@@ -176,6 +195,7 @@ class SeparationWorker:
         before = self._allocated()
         for name in names:
             del self._models[name], self._load_s[name]
+            self._engine.bounds.pop(name, None)
             self._residents.leave(name)
         gc.collect()
         if self._device.type == "cuda":
@@ -196,11 +216,7 @@ class SeparationWorker:
             began = time.monotonic()
             if surplus := self._residents.surplus(self._engine.models):
                 self._forget(surplus)
-            try:
-                self._models[name] = self._load(files)
-            except torch.OutOfMemoryError:
-                self._make_room()
-                self._models[name] = self._load(files)
+            self._models[name] = self._load(files)
             self._load_s[name] = round(time.monotonic() - began, 2)
             self._residents.use([name], time.monotonic())
             log.info("model loaded", model=name, device=str(self._device),
@@ -209,11 +225,21 @@ class SeparationWorker:
         return self._models[name]
 
     def _load(self, files: ModelFiles) -> Separator:
-        return Separator(files, self._device, self._config.separation.precision)
+        precision = self._config.separation.precision
+        with suppress(torch.OutOfMemoryError):
+            return Separator(files, self._device, precision)
+        self._make_room(files.name)
+        return Separator(files, self._device, precision)
 
-    def _make_room(self) -> None:
-        """Forgets the models that no song is going through."""
-        busy = self._engine.models
-        idle = [name for name in self._models if name not in busy]
-        log.warning("out of memory: forgetting models", models=idle)
-        self._forget(idle)
+    def _make_room(self, name: str) -> bool:
+        """Forgets the idle models beside this one; whether there were any."""
+        idle = self._idle_beside(name)
+        if idle:
+            log.warning("out of memory: forgetting models", models=idle)
+            self._forget(idle)
+        return bool(idle)
+
+    def _idle_beside(self, name: str) -> list[str]:
+        """The models but this one that no song is going through."""
+        busy = {*self._engine.models, name}
+        return [other for other in self._models if other not in busy]

@@ -11,7 +11,7 @@ from server.jobs.orders import Order
 from store.idempotency import AnsweredBefore
 
 ANSWER_HOURS: Final = 24  # for which an Idempotency-Key is remembered
-LATER: Final = frozenset(("test", "stems", "model"))  # what orders did not always have
+LATER: Final = frozenset(("test", "stems", "model", "whole"))  # what orders did not always have
 CALLER: Final = frozenset(("account_id", "base_url"))  # what an order has not from its body
 CANONICAL: Final = msgspec.json.Encoder(order="deterministic")
 

@@ -16,7 +16,8 @@ from store import Job
 class Order(Struct, frozen=True, kw_only=True):
     """What an account asks for: exactly one of `upload_key` and `source_url` is given.
 
-    `stems`: what the job is to have in place of what `output_type` says; `model`: what makes them.
+    `stems`: what the job is to have in place of what `output_type` says; `model`: what makes them;
+    `whole`: the job is to have all that the model makes.
     `base_url`: how the account called this server, and so how it can download. `test`: by a test
     key, so that it costs nothing; `metadata.simulate` says how it is to end.
     """
@@ -34,6 +35,7 @@ class Order(Struct, frozen=True, kw_only=True):
     test: bool = False
     stems: tuple[str, ...] | None = None
     model: str | None = None
+    whole: bool = False
 
     @property
     def tracks(self) -> tuple[str, ...]:

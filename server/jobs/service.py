@@ -92,7 +92,7 @@ class JobService:
             ServerBusy, DiskFull: it came in, and there is no room for its job.
         """
         try:
-            options = self._options(upload)
+            options = await asyncio.to_thread(self._options, upload)  # it looks at files
             await self._intake.enter(upload.job_id)
             facts = await self._intake.look(
                 upload.job_id, upload.folder, options, caller=upload.caller

@@ -28,6 +28,7 @@ from server.jobs.simulating import check_simulation, simulation
 from server.jobs.track_files import TrackFile
 from server.jobs.uploads import Uploads
 from server.names import name_in_url
+from server.stems import FOUR, checked_stems
 from server.work.messages import Options
 from store import (
     AnsweredBefore,
@@ -164,10 +165,11 @@ class SplitService:
         job_id, folder = await self._intake.reserve(fetched)
         try:
             await self._intake.enter(job_id)
-            request = self._request(order)
+            order = await asyncio.to_thread(self._told, order)  # it looks at files, as the next
+            request = await asyncio.to_thread(self._request, order)
             async with self._turns.enter(order.account_id):
                 found = await self._bring_in(order, request, job_id, folder)
-            options = self._options(order, found or request)
+            options = await asyncio.to_thread(self._options, order, found or request)
             if found is not None:
                 account = order.account_id
                 facts = await self._intake.measure(account, job_id, folder, options)
@@ -234,6 +236,15 @@ class SplitService:
         self._fetcher.wake()
         self._dispatcher.wake()
         return answer
+
+    def _told(self, order: Order) -> Order:
+        """The order with its stems by name, where it wants all that a model makes. A test job has
+        another model."""
+        if not order.whole or order.test:
+            return order
+        found = catalog.making((), order.quality, self._config, order.model)
+        stems = checked_stems(catalog.stems(found) or FOUR)
+        return msgspec.structs.replace(order, stems=stems)
 
     def _request(self, order: Order) -> Request:
         return Request(

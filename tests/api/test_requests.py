@@ -1,15 +1,18 @@
 """What the bodies of the StemSplit API may hold at the most, and how they are refused."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from server.api.v1 import wire
+from server.api.v1 import openapi, wire
+from server.config import load
 from server.errors import AddressForbidden
 from server.net import Guard
 from tests.net.places import guarded
 
 
-def decode(kind: type, **body: object) -> object:
+def decode(kind: type, **body: object) -> Any:
     return msgspec.json.decode(msgspec.json.encode(body), type=kind)
 
 
@@ -53,3 +56,22 @@ def test_content_types(kind: str) -> None:
 def test_what_is_no_content_type(kind: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         decode(wire.UploadRequest, filename="a", contentType=kind)
+
+
+@pytest.mark.parametrize(("body", "output", "whole"), [
+    ({}, "BOTH", False), ({"model": "m"}, "BOTH", True), ({"outputType": "BOTH"}, "BOTH", False),
+    ({"model": "m", "outputType": "BOTH"}, "BOTH", False), ({"stems": ["kick"]}, "BOTH", False),
+    ({"model": "m", "stems": ["kick"]}, "BOTH", False),
+    ({"model": "m", "outputType": "VOCALS"}, "VOCALS", False),
+])  # fmt: skip
+def test_a_model_alone_asks_for_all_that_it_makes(
+    body: dict[str, object], output: str, whole: bool
+) -> None:
+    asked = decode(wire.CreateJobRequest, **body).asked()
+    assert (asked["output_type"], asked.get("whole", False)) == (output, whole)
+
+
+def test_the_document_has_the_default_output() -> None:
+    document = openapi.document(load(environ={}))
+    kind = document["components"]["schemas"]["CreateJobRequest"]["properties"]["outputType"]
+    assert kind["default"] == "BOTH" and "SIX_STEMS" in kind["enum"]

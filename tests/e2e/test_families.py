@@ -65,10 +65,14 @@ def test_the_partners(box: Server, songs: dict[str, Path]) -> None:
     ended = caller.end_of(made.json()["id"])
     assert ended["status"] == "COMPLETED" and set(ended["outputs"]) == {"snare"}
     assert ended["creditsCharged"] == 6
+    whole = caller.create(uploadKey=caller.upload(songs["wav"]), model="drumsep")
+    assert whole.status_code == 201, whole.text
+    assert set(caller.end_of(whole.json()["id"])["outputs"]) == set(models["drumsep"]["stems"])
     for body, said in (({"stems": ["kazoo"]}, "No model here makes kazoo"),
                        ({"stems": []}, "length"), ({"stems": ["Kick!"]}, "matching"),
                        ({"stems": ["main"]}, "no name of a stem"),
-                       ({"model": "drumsep"}, "drumsep makes no vocals, instrumental")):
+                       ({"model": "drumsep", "outputType": "BOTH"},
+                        "drumsep makes no vocals, instrumental")):
         refused = caller.create(uploadKey=caller.upload(songs["wav"]), **body)
         assert refused.status_code == 400, refused.text
         assert refused.json()["error"]["code"] == "INVALID_REQUEST"

@@ -287,3 +287,14 @@ def test_a_full_disk(shelf: Shelf, config: Config, tmp_path: Path) -> None:
     huge = Address(f"{shelf.url}/x/model.ckpt", None, 1 << 60)
     with pytest.raises(ModelError, match="MB are free"):
         pull_entry("drumsep", entry(shelf, weights=huge), config.data_dir / "models", False)
+
+
+@pytest.mark.parametrize("text", ["x: !!bool q", 'x: !!int ""', "licence: [[a]]"])
+def test_a_configuration_that_makes_no_sense_is_not_taken_in(text: str, tmp_path: Path) -> None:
+    folder, models = tmp_path / "odd", tmp_path / "models"
+    folder.mkdir()
+    sections = "audio: {chunk_size: 9}\ntraining: {instruments: [a]}\n"
+    (folder / "config.yaml").write_text(sections + text)
+    (folder / "model.ckpt").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"^config\.yaml: "):
+        pull_folder(folder, models, any_licence=True)

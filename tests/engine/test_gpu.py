@@ -182,7 +182,7 @@ def test_out_of_memory_halves_the_batch(config: Config, tmp_path: Path) -> None:
     free = torch.cuda.mem_get_info(CARD)[0]
     held = torch.empty(max(0, free - 3 * 2**30), dtype=torch.uint8, device=CARD)
     assert run(engine) == {"song": None}
-    assert engine.max_batch < 64
+    assert engine.most("starter") < 64
     del held
 
 

@@ -366,6 +366,18 @@ class Card:
         return self._model
 
 
+def test_a_model_that_has_little_room_does_not_narrow_others(
+    config: Config, tmp_path: Path
+) -> None:
+    big, small = (Card(Separator(catalog.find(name, config), CPU)) for name in ("bag", "single"))
+    engine = Engine(max_batch=8)
+    engine.bounds["bag"] = 3
+    for name, model in (("a", big), ("b", big), ("c", small)):
+        engine.add(song(tmp_path / name, noise(7.3), model, name=name))
+    assert run(engine) == {"a": None, "b": None, "c": None}
+    assert max(big.batches) == 3 and max(small.batches) > 3
+
+
 def test_out_of_memory_halves_the_batch_for_good(config: Config, tmp_path: Path) -> None:
     plain = Separator(catalog.find("single", config), CPU)
     card, engine = Card(plain, room=3), Engine(max_batch=16)
@@ -374,7 +386,8 @@ def test_out_of_memory_halves_the_batch_for_good(config: Config, tmp_path: Path)
     assert run(engine) == {"b": None, "a": None}
     first = card.batches[0]
     assert card.batches[:4] == [first, first // 2, first // 4, 2]
-    assert max(card.batches[4:]) == engine.max_batch == 2, "it does not try again"
+    assert max(card.batches[4:]) == engine.most("single") == 2, "it does not try again"
+    assert engine.most("bag") == engine.max_batch == 16, "others have room"
     for name, seconds in (("a", 7.3), ("b", 5.1)):
         alone = Engine(max_batch=1)
         alone.add(song(tmp_path / f"{name}1", noise(seconds), plain))

@@ -57,6 +57,77 @@ def test_no_room_for_one_segment_is_an_error(
         SeparationWorker(config, "cpu")
 
 
+class Memory:
+    """A card's, in segments, of which every model that is loaded takes some."""
+
+    def __init__(self, room: int, takes: dict[str, int]) -> None:
+        self.room, self.takes = room, takes
+        self.worker: SeparationWorker | None = None
+        self.tried: list[tuple[str, int]] = []
+
+    def warm_up(self, model: Separator, segments: int) -> float:
+        self.tried.append((model.name, segments))
+        loaded = {model.name, *(self.worker._models if self.worker else ())}
+        if segments * self.takes[model.name] + 4 * len(loaded) > self.room:
+            raise torch.OutOfMemoryError("out of memory")
+        return 0.1
+
+    def begin(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> SeparationWorker:
+        monkeypatch.setattr(Separator, "warm_up", lambda *given: self.warm_up(*given))
+        self.worker = SeparationWorker(config, "cpu")
+        self.worker.hello("separation-0", 1)
+        return self.worker
+
+
+def test_a_big_model_gets_smaller_batches_and_others_keep_theirs(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, channel = Memory(64, {"htdemucs": 1, "single": 1, "bag": 8}), cast(Channel, Spoken())
+    worker = memory.begin(config, monkeypatch)
+    engine = worker._engine
+    engine.add(worker._song(task(tmp_path / "a", "htdemucs"), channel))
+    worker._song(task(tmp_path / "b", "single"), channel)
+    worker._song(task(tmp_path / "c", "bag"), channel)
+    assert [size for name, size in memory.tried if name == "bag"] == [16, 16, 8, 4]
+    assert set(worker._models) == {"htdemucs", "bag"}, "first the idle one made room"
+    assert (engine.most("bag"), engine.most("htdemucs"), engine.max_batch) == (4, 16, 16)
+    told = cast(Spoken, channel).messages[-1]
+    assert isinstance(told, Hello) and set(told.models) == {"htdemucs", "bag"}
+    worker._forget(["bag"])
+    assert engine.bounds == {}, "it is measured again when it comes back"
+
+
+def test_a_model_that_has_no_room_at_all_is_forgotten(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, channel = Memory(64, {"htdemucs": 1, "single": 1, "bag": 99}), cast(Channel, Spoken())
+    worker = memory.begin(config, monkeypatch)
+    for attempt in ("a", "b"):
+        memory.tried.clear()
+        with pytest.raises(torch.OutOfMemoryError):
+            worker._song(task(tmp_path / attempt, "bag"), channel)
+        assert ("bag", 1) in memory.tried, "the next one does not get it cold"
+        told = cast(Spoken, channel).messages[-1]
+        assert isinstance(told, Hello) and not told.models and not worker._models
+    worker._song(task(tmp_path / "c", "htdemucs"), channel)
+    assert worker._engine.max_batch == worker._engine.most("htdemucs") == 16
+
+
+def test_a_model_whose_first_forward_fails_is_forgotten(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    worker, channel = SeparationWorker(config, "cpu"), cast(Channel, Spoken())
+
+    def wrong(*_: object) -> float:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(Separator, "warm_up", wrong)
+    with pytest.raises(RuntimeError, match="shapes"):
+        worker._song(task(tmp_path / "a", "single"), channel)
+    assert set(worker._models) == {"htdemucs"}
+
+
 class Spoken:
     """A channel that keeps what is said."""
 

@@ -40,8 +40,7 @@ DEFAULTS = {"outputType": "BOTH", "quality": "BEST", "outputFormat": "MP3", "met
 def meant(text: str, **caller: str) -> str:
     """As the route does it, but for the cleaning of names."""
     body = msgspec.json.decode(text.encode(), type=CreateJobRequest)
-    fields = {name: getattr(body, name) for name in body.__struct_fields__}
-    return meaning(Order(**{"account_id": "ann", "base_url": "http://x"} | caller, **fields))
+    return meaning(Order(**{"account_id": "ann", "base_url": "http://x"} | caller, **body.asked()))
 
 
 class Writer:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import structlog
 
 from server.config import load
+from server.engine import catalog
 from server.errors import (
     AddressForbidden,
     AudioError,
@@ -31,6 +33,7 @@ from server.jobs.intake import Intake
 from server.jobs.orders import Created, Order, Request
 from server.jobs.split import SplitService
 from server.jobs.uploads import Uploads
+from server.stems import OUTPUTS, SIX
 from server.work.scratch import SAMPLE_RATE
 from server.work.workers import Workers
 from store import (
@@ -674,13 +677,36 @@ def test_stems_by_name_and_the_model_that_makes_them(play) -> None:
         assert (options["stems"], options["model"]) == (["guitar", "bass"], "starter_fast")
         names = {stage.name for stage in (await world.job(job["id"])).stages}
         assert {"encode/guitar", "encode/bass"} <= names and "encode/vocals" not in names
-        other = await world.create(model="starter")
-        assert (await world.request(other["id"])).model == "starter"
+        other = await world.request((await world.create(model="starter"))["id"])
+        assert (other.model, other.tracks) == ("starter", OUTPUTS["BOTH"])
+        for order, tracks in (({}, SIX), ({"stems": ("bass",)}, ("bass",)),
+                              ({"test": True}, OUTPUTS["BOTH"])):
+            fields = {"model": "starter", "whole": "stems" not in order} | order
+            whole = await world.request((await world.create(**fields))["id"])
+            assert whole.tracks == tracks
         for fields, said in (({"stems": ("kazoo",)}, "No model here makes kazoo"),
                              ({"stems": ("kazoo",), "test": True}, "starter makes no kazoo"),
                              ({"model": "gone"}, "is not on this server")):
             with pytest.raises(InvalidRequest, match=said):
                 await world.create(**fields)
+
+    play(test, plain())
+
+
+def test_models_are_looked_for_off_the_event_loop(
+    play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, threads = catalog.find, set()
+
+    def find(*given: Any) -> catalog.ModelFiles | None:
+        threads.add(threading.current_thread())
+        return found(*given)
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        monkeypatch.setattr(catalog, "find", find)
+        await world.create(stems=("guitar",))
+        assert threads and threading.current_thread() not in threads
 
     play(test, plain())
 
@@ -692,4 +718,5 @@ def test_orders_without_stems_mean_what_they_did() -> None:
     plain = meaning(Order(**fields))
     assert plain == "ed4dd6cb2924e69a5e88446f349b4ea754455a16156072cc9df723a35967a990"
     assert len({plain, meaning(Order(**fields, stems=("kick",))),
-                meaning(Order(**fields, model="starter"))}) == 3
+                meaning(Order(**fields, model="starter")),
+                meaning(Order(**fields, model="starter", whole=True))}) == 4

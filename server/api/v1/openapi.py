@@ -26,7 +26,7 @@ from server.api.v1.document_parts import (
 )
 from server.audio.tracks import MIX
 from server.config import Config
-from server.stems import OUTPUTS
+from server.stems import DEFAULT_OUTPUT, OUTPUTS
 
 ANSWERS: Final = (
     wire.JobCreatedResponse, wire.JobDetailResponse, wire.JobsListResponse, wire.UploadResponse,
@@ -44,6 +44,7 @@ def document(config: Config) -> dict[str, Any]:
     schemas["CreateJobRequest"]["oneOf"] = [
         {"required": ["uploadKey"]}, {"required": ["sourceUrl"]}
     ]  # fmt: skip
+    schemas["CreateJobRequest"]["properties"]["outputType"]["default"] = DEFAULT_OUTPUT
     return {
         "openapi": "3.1.0",
         "info": {

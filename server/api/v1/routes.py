@@ -71,7 +71,7 @@ class Routes:
         _check_metadata(body.metadata)
         if body.callback_url is not None:
             self._services.webhooks.check_url(body.callback_url)
-        fields = {name: getattr(body, name) for name in body.__struct_fields__}
+        fields = body.asked()
         if body.file_name is not None:
             fields["file_name"] = _file_name(body.file_name)
         if body.stems is not None:

@@ -19,11 +19,12 @@ class DemucsFamily(Family):
     networks = tuple(CLASSES.values())
 
     def recognises(self, config: Configuration) -> bool:
-        return str(config.content.get("model")) in CLASSES
+        kind = config.content.get("model")
+        return isinstance(kind, str) and kind in CLASSES
 
     def blueprint(self, config: Configuration) -> Blueprint:
-        kind = str(config.content.get("model"))
-        if kind not in CLASSES:
+        kind = config.content.get("model")
+        if not isinstance(kind, str) or kind not in CLASSES:
             raise ValueError(f"model is one of {', '.join(CLASSES)}")
         sizes: dict[str, Any] = dict(config.section(kind))
         if sizes.pop("num_subbands", 1) != 1:

@@ -4,6 +4,8 @@ Their modules are those of bs-roformer-infer and melband-roformer-infer, and for
 know, of msst.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from server.engine.configuration import Configuration
@@ -28,6 +30,7 @@ class RoFormerFamily(ChunkedFamily):
     package: ClassVar[str]
     fallback: ClassVar[str]
     own: ClassVar[frozenset[str]]
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # of the convention's own code
 
     def blueprint(self, config: Configuration) -> Blueprint:
         model = {key: value for key, value in config.section("model").items()
@@ -36,6 +39,7 @@ class RoFormerFamily(ChunkedFamily):
             raise ValueError("model.stereo: want true")
         kwargs: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value
                                   for key, value in model.items()}  # fmt: skip
+        kwargs = {**self.defaults, **kwargs}
         outputs = int(model.get("num_stems", 1))
         if model.keys() <= COMMON | self.own:
             return Blueprint(self.package, outputs, kwargs=kwargs, extra="roformer")
@@ -49,6 +53,8 @@ class BSRoFormerFamily(RoFormerFamily):
     package = "bs_roformer.bs_roformer.BSRoformer"
     fallback = "msst.models.bs_roformer.bs_roformer.BSRoformer"
     own = frozenset(("freqs_per_bands", "freq_range", "zero_dc"))
+    # Without it the package keeps a bin that the models had not when they were trained.
+    defaults = MappingProxyType({"zero_dc": True})
 
     def recognises(self, config: Configuration) -> bool:
         model = config.section("model")

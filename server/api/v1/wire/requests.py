@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType, structs
 
 from server.api.v1.wire.common import Camel, Event, OutputFormat, OutputType, Quality
-from server.stems import MOST_STEMS
+from server.stems import DEFAULT_OUTPUT, MOST_STEMS
 
 StemName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]
 ModelName = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
@@ -24,18 +24,26 @@ ContentType = Annotated[str, Meta(max_length=255, pattern=(
 class CreateJobRequest(Camel, frozen=True):
     """`POST /jobs`. Exactly one of `uploadKey` and `sourceUrl`. A long `fileName` is shortened.
     `stems`: what the job is to have in place of what `outputType` says, by the names that
-    `GET /models` lists; `model`: which of them makes it."""
+    `GET /models` lists; `model`: which of them makes it. With a `model`, and neither `stems` nor
+    `outputType`, the job has all that the model makes; `outputType` is BOTH elsewhere."""
 
     upload_key: Text | None = None
     source_url: SourceUrl | None = None
     file_name: FileName | None = None
-    output_type: OutputType = "BOTH"
+    output_type: OutputType | UnsetType = UNSET
     quality: Quality = "BEST"
     output_format: OutputFormat = "MP3"
     metadata: dict[str, Any] | None = None
     callback_url: Url | None = None
     stems: Annotated[list[StemName], Meta(min_length=1, max_length=MOST_STEMS)] | None = None
     model: ModelName | None = None
+
+    def asked(self) -> dict[str, Any]:
+        """The fields of an order, with what it means where no `outputType` was sent."""
+        if self.output_type is not UNSET:
+            return structs.asdict(self)
+        whole = self.model is not None and self.stems is None
+        return structs.asdict(self) | {"output_type": DEFAULT_OUTPUT, "whole": whole}
 
 
 class UploadRequest(Camel, frozen=True):
