@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from server import errors
+from server.audio.tracks import track_path
 from server.jobs import attempts
 from server.jobs import dispatcher as dispatcher_module
 from server.jobs.dispatcher import Dispatcher
@@ -115,16 +116,34 @@ def play(
 
 
 def fine(task: Task, run: int) -> Result:
-    return Result(task.id, {"frames": 1}, {task.stage: FinishedTrack(f"{task.stage}.wav", 1, 2)})
+    track = {"encode_stems": "vocals", "harmonic_percussive": "harmonic", "normalise": "main"}.get(
+        task.stage)  # fmt: skip
+    tracks = {track: FinishedTrack(track_path(track), 1, 2)} if track else {}
+    return Result(task.id, {"frames": 1}, tracks)
 
 
 def test_every_stage_runs_once() -> None:
     jobs, crew, scratch = play(fine, jobs_wanted=12)
     assert {job.state for job in jobs} == {"completed"}
-    assert jobs[0].tracks["normalise"] == Track("normalise.wav", 1, 2)
+    assert jobs[0].tracks.keys() == {"vocals", "harmonic", "main"}
+    assert jobs[0].tracks["main"] == Track("composite/main.wav", 1, 2)
     assert set(crew.runs.values()) == {1}
     assert len(crew.runs) == 12 * len(PIPELINE)
     assert scratch == set()
+
+
+@pytest.mark.parametrize(("track", "path"), [
+    ("main", "../../secret"), ("main", "/etc/passwd"), ("main", "composite/other.wav"),
+    ("main", "composite/../composite/main.wav"), ("mix", "demucs_output/mix.wav"),
+    ("anything", "demucs_output/anything.wav"), ("main", "main.wav"),
+])  # fmt: skip
+def test_a_worker_cannot_have_other_files_served(track: str, path: str) -> None:
+    """A decoder that its file took over says where its tracks lie."""
+    jobs, crew, _ = play(
+        lambda task, run: Result(task.id, {"frames": 1}, {track: FinishedTrack(path, 32, 0)})
+        if task.stage == "normalise" else fine(task, run))
+    assert jobs[0].state == "failed" and track not in jobs[0].tracks
+    assert crew.runs["j0", "normalise"] == 3
 
 
 def test_bad_input_fails_at_once_with_its_sentence() -> None:
