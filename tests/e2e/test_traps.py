@@ -163,8 +163,12 @@ def test_sigterm_while_it_starts(tmp_path: Path, seconds: float) -> None:
 def test_a_stop_is_graceful_after_the_api_process_was_replaced(
     own: Server, songs: dict[str, Path]
 ) -> None:
+    """Also after it has ended by itself: workers live on, and are found again."""
     os.kill(own.api_pid(), signal.SIGKILL)
     wait_for(lambda: own.log.read_text().count('"API ready"') == 2)
+    wait_for(own.healthy)
+    os.kill(own.api_pid(), signal.SIGTERM)
+    wait_for(lambda: own.log.read_text().count('"API ready"') == 3)
     wait_for(own.healthy)
     job_id = start_long_job(own, songs)
     own.terminate()

@@ -271,3 +271,16 @@ def test_a_stream_that_has_died_without_a_word(
     assert card.get_by_text("ready", exact=True).count() == 0
     page.clock.fast_forward(60_000)
     card.get_by_text("ready", exact=True).wait_for()
+
+
+def test_a_server_that_restarts_behind_a_proxy_is_found_again(page: Any) -> None:
+    """The proxy answers meanwhile; no job runs whose answers would tell."""
+    page.expected.append(FAILED)
+    page.route("**/config", lambda route: route.fulfill(status=502))
+    page.reload()
+    away = page.get_by_text("The server has not answered since")
+    away.wait_for()
+    with page.expect_response("**/config"):  # asked again, and away as before
+        pass
+    page.unroute("**/config")
+    away.wait_for(state="hidden")

@@ -95,7 +95,7 @@ os.kill(os.getpid(), 9)
 
 def test_a_worker_that_dies_leaves_word_of_what_it_was_at(tmp_path: Path) -> None:
     """What it has answered for is not held against it; what it had begun is."""
-    path, word = tmp_path / "s", tmp_path / "word"
+    path, word = tmp_path / "victim-0.sock", tmp_path / "word"
     process = subprocess.Popen([sys.executable, "-c", DYING, str(path), str(word)])
 
     async def main() -> None:

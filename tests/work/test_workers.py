@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from server import errors
-from server.work.channel import Channel, ChannelClosed
+from server.work.channel import HEADER, Channel, ChannelClosed
 from server.work.messages import Hello, LoadedModel, Options, Report, Result, Task
 from server.work.scheduler import StepScheduler
 from server.work.steps import Steps, finish, share
@@ -63,7 +63,7 @@ def pretend(path: Path, slots: int = 1) -> threading.Thread:
         channel = Channel(path)
         channel.listen()
         channel.accept()
-        channel.greet(Hello("test", "test-0", 0, "cpu", slots, in_turns=True))
+        channel.greet(Hello("test", path.stem, 0, "cpu", slots, in_turns=True))
         try:
             StepScheduler(channel, work, lambda *_: None).serve()
         except ChannelClosed:
@@ -78,7 +78,7 @@ def in_company(main: Callable, stall: float = 60.0, pretended: int = 1, slots: i
     """Runs `main(workers, path)` with pretended workers, and calling one more at `path`."""
     async def body(path: Path) -> None:
         workers = Workers(stall)
-        places = [path.with_name(str(number)) for number in range(pretended)]
+        places = [path.with_name(f"test-{number}.sock") for number in range(pretended)]
         async with workers.called([*places, path]):
             threads = [pretend(place, slots) for place in places]
             while len(workers.of("test")) < pretended:
@@ -90,7 +90,7 @@ def in_company(main: Callable, stall: float = 60.0, pretended: int = 1, slots: i
 
     import tempfile
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(body(Path(folder) / "s"))
+        asyncio.run(body(Path(folder) / "victim-0.sock"))
 
 
 def test_results_and_errors() -> None:
@@ -355,7 +355,7 @@ def test_reports_add_up_and_end_no_task() -> None:
         def report() -> None:
             channel.listen()
             channel.accept()
-            channel.greet(Hello("other", "other-0", 0, "cuda:0", 1))
+            channel.greet(Hello("victim", "victim-0", 0, "cuda:0", 1))
             channel.send(Report(segments=5, forwards=2, free=7, used=1))
             channel.send(Report(segments=3, forwards=1, free=6, used=2, models=(model,)))
 
@@ -363,12 +363,62 @@ def test_reports_add_up_and_end_no_task() -> None:
         while workers.forwards < 3:
             await asyncio.sleep(0.01)
         assert workers.segments == 8
-        (worker,) = workers.of("other")
+        (worker,) = workers.of("victim")
         assert (worker.report.free, worker.report.models) == (6, (model,))
         channel.close()
-        while workers.of("other"):
+        while workers.of("victim"):
             await asyncio.sleep(0.01)
-        assert workers.losses == {("other", "died"): 1}
+        assert workers.losses == {("victim", "died"): 1}
         assert workers.segments == 8, "what a dead worker has done was done"
+
+    in_company(main)
+
+
+@pytest.mark.parametrize("said", [
+    Hello("test", "victim-0", 0, "cpu", 1), Hello("victim", "victim-1", 0, "cpu", 1),
+    Hello("victim", "victim-0", 0, "cpu", 10**9), Hello("victim", "victim-0", 0, "cpu", 0),
+])  # fmt: skip
+@pytest.mark.parametrize("late", [False, True])
+def test_a_worker_is_only_what_its_place_says(said: Hello, late: bool) -> None:
+    """Also one that says hello again: its connection ends, and its place is called anew."""
+    async def main(workers: Workers, path: Path) -> None:
+        honest = Hello("victim", "victim-0", 0, "cpu", 1)
+
+        def lie() -> None:
+            channel = Channel(path)
+            channel.listen()
+            channel.accept()
+            channel.greet(honest if late else said)
+            if late:
+                channel.send(said)
+            with pytest.raises(ChannelClosed):
+                channel.receive()
+
+        await asyncio.to_thread(lie)
+        assert [worker.hello.pool for worker in workers.all()] == ["test"]
+        assert not workers.ready("victim")
+        assert not late or workers.losses == {("victim", "died"): 1}
+
+    in_company(main)
+
+
+def test_whatever_a_worker_says_ends_its_connection_alone() -> None:
+    """Nested a thousand deep: the decoder gives up by an error of its own."""
+    async def main(workers: Workers, path: Path) -> None:
+        def babble(body: bytes) -> None:
+            channel = Channel(path)
+            channel.listen()
+            channel.accept()
+            channel._socket.sendall(HEADER.pack(len(body)) + body)
+            with pytest.raises(ChannelClosed):
+                channel.receive()
+
+        for body in (b"\x91" * 100_000, b"", b"\xff", b"\xc1" * 9):
+            await asyncio.to_thread(babble, body)
+        process = victim(path, "hang")  # and whoever comes next is called as ever
+        while not workers.ready("victim"):
+            await asyncio.sleep(0.01)
+        process.kill()
+        process.wait()
 
     in_company(main)

@@ -23,8 +23,11 @@ export class Host {
       });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status === 0) this.lost();
-      return error.status !== 0;
+      if (nobody(error)) {
+        this.lost();
+        return false;
+      }
+      this.found(); // it answers, whatever it says
     }
     return true;
   }
@@ -50,4 +53,9 @@ export class Host {
     this.store.update({ notice, ...(locked && { locked }) });
     if (error.status === 0) this.lost();
   }
+}
+
+/** Whether the server is away: a proxy before it answers 502 to 504 in its place. */
+function nobody(error: ApiError): boolean {
+  return error.status === 0 || (error.status >= 502 && error.status <= 504);
 }
