@@ -9,7 +9,9 @@ import pytest
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.api import limits
 from server.api.http import with_middlewares
+from server.api.limits import RateLimit
 from server.config import load
 
 from .fakes import FakeJobs, app_of, ask, serving
@@ -141,3 +143,17 @@ def test_cors_for_one_origin(jobs: FakeJobs) -> None:
     bad = ask(app, "GET", "/health", headers={"Origin": "http://b.example"})
     assert good.headers["access-control-allow-origin"] == "http://a.example"
     assert "access-control-allow-origin" not in bad.headers
+
+
+def test_a_flood_of_callers_shares_a_window_and_holds_up_nobody(monkeypatch) -> None:
+    monkeypatch.setattr(limits, "MOST_CALLERS", 10)
+    limit = RateLimit(2)
+    assert limit.count("known", 0.0).allowed
+    for number in range(9):
+        assert limit.count(f"c{number}", 0.0).allowed
+    shared = [limit.count(f"new{number}", 0.5).allowed for number in range(5)]
+    assert shared == [True, True, False, False, False]
+    assert limit.count("known", 0.6).allowed, "who was there before keeps a window of his own"
+    assert len(limit._windows) == 11
+    assert limit.count("later", 61.0).allowed, "windows that are over make room"
+    assert len(limit._windows) <= 2

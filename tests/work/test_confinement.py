@@ -154,6 +154,21 @@ for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
         peer.close()
 
 
+@needs_seccomp
+def test_no_key_is_pressed_on_a_terminal(data: Path) -> None:
+    """Whose output a worker's lines go to: what is typed there runs with a person's rights."""
+    own = BEGINNING.replace("told = confine", """
+import fcntl, pty, termios
+leader, terminal = pty.openpty()
+told = confine""")
+    own += """
+for ask in (termios.TIOCSTI, 0x541C):
+    refused(fcntl.ioctl, terminal, ask, b"x")
+assert len(fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8))) == 8
+"""
+    subprocess.run([sys.executable, "-c", own, str(data)], cwd=ROOT, check=True)
+
+
 @needs_landlock
 def test_a_link_leads_nowhere(data: Path) -> None:
     (data / "scratch" / "link").symlink_to(data / "secret")
