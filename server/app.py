@@ -82,6 +82,7 @@ def serve(config: Config) -> None:
         ConfigError: the data directory is in use, or cannot be written.
     """
     os.umask(0o077)  # what lies in the data directory is nobody else's business
+    os.environ.pop("STEMBOX_METRICS__TOKEN", None)  # it is read, and workers inherit the rest
     Folders(config.data_dir, config.scratch_dir).create()
     with open(config.data_dir / "lock", "w") as lock:
         _lock(lock.fileno(), config.data_dir)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.deploy.monitoring import PROMETHEUS, named_in, promtool, queries, tool
@@ -216,3 +217,12 @@ def test_rules_and_panels_name_only_what_there_is(box: Server) -> None:
     known = scrape(box).names
     for text in (*queries(), (PROMETHEUS / "alerts.yml").read_text()):
         assert named_in(text) <= known
+
+
+def test_no_process_inherits_the_token(box: Server) -> None:
+    """It comes by the environment here, and decoders of strangers' files could read that."""
+    everyone = psutil.Process(box.process.pid).children(recursive=True)
+    workers = [one for one in everyone if any("spawn_main" in word for word in one.cmdline())]
+    assert len(workers) > 3
+    for worker in workers:
+        assert TOKEN not in worker.environ().values(), worker
