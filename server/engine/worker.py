@@ -140,7 +140,7 @@ class SeparationWorker:
         try:
             self._engine.add(self._song(message, channel))
         except Exception as error:
-            self._fail(channel, message.id, error)
+            self._fail(channel, message.id, error, job=message.job, stage=message.stage)
 
     def _song(self, task: Task, channel: WorkerEnd) -> Song:
         name = task.options.model
@@ -171,11 +171,11 @@ class SeparationWorker:
         else:
             channel.send(Progress(song.name, song.separation.progress))
 
-    def _fail(self, channel: WorkerEnd, task: str, error: Exception) -> None:
+    def _fail(self, channel: WorkerEnd, task: str, error: Exception, **about: str) -> None:
         if isinstance(error, FileNotFoundError):  # a job that was cancelled takes its files along
-            log.info("separation ended: the job's files are gone", task=task)
+            log.info("separation ended: the job's files are gone", task=task, **about)
         else:
-            log.error("separation failed", task=task, exc_info=error)
+            log.error("separation failed", task=task, exc_info=error, **about)
         channel.send(failure(task, error))
 
     def _tell(self, channel: WorkerEnd) -> None:

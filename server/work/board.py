@@ -14,6 +14,11 @@ LONGEST_REST = 60.0  # seconds that a pool may rest
 MOST_MARKS = 128  # of what one worker has in hand; more are not kept
 
 
+def pool_of(worker: str) -> str:
+    """Whose worker it is, by its name."""
+    return worker.rpartition("-")[0]
+
+
 class Board:
     """Made by the parent before it starts any process; goes to each as it is."""
 
@@ -39,11 +44,11 @@ class Board:
     @property
     def workers(self) -> list[tuple[str, str]]:
         """Pool and name of every worker that there should be."""
-        return [(name.rpartition("-")[0], name) for name in self.seats[: self.api]]
+        return [(pool_of(name), name) for name in self.seats[: self.api]]
 
     def pool_of(self, seat: int) -> str | None:
         """Whose worker it is; None for the API process."""
-        return None if seat == self.api else self.seats[seat].rpartition("-")[0]
+        return None if seat == self.api else pool_of(self.seats[seat])
 
     def give_sign(self, seat: int) -> None:
         """This process is there. The API process says so again and again, a worker whenever it

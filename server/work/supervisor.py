@@ -15,9 +15,9 @@ log = structlog.get_logger()
 SHORTEST_LIFE = 10.0  # seconds; a process that dies younger is replaced more and more slowly
 LONGEST_PAUSE = 30.0  # seconds
 DEATHS = 3  # of a pool's workers, each over other work or none, that open its breaker
-LAST_PAUSE = LONGEST_REST
 IN_SECONDS = 60.0  # where they come so close together, or each worker lived no longer than that
 FIRST_PAUSE = 5.0  # seconds that a breaker is open the first time; each time twice as long
+LAST_PAUSE = LONGEST_REST
 CALM_SECONDS = 600.0  # without an open breaker, until the next pause is a first one again
 ASLEEP = 5.0  # between two looks: this process was stopped meanwhile, and perhaps all were
 

@@ -23,6 +23,7 @@ import msgspec
 import structlog
 
 from server.errors import ServerBusy, WorkerGone, WorkerLost
+from server.work.board import pool_of
 from server.work.channel import HEADER, pack, to_error
 from server.work.messages import (
     Cancel,
@@ -363,8 +364,7 @@ class Workers:
 def check_hello(hello: Hello, name: str) -> None:
     """A worker sits where its name says, however often it says hello. Raises DecodeError: it says
     that it is another one."""
-    pool = name.rpartition("-")[0]
-    if (hello.worker, hello.pool) != (name, pool) or not 0 < hello.slots <= MOST_SLOTS:
+    if (hello.worker, hello.pool) != (name, pool_of(name)) or not 0 < hello.slots <= MOST_SLOTS:
         raise msgspec.DecodeError(f"{name} says that it is {hello.worker:.40} of {hello.pool:.40}")
 
 

@@ -1,6 +1,10 @@
 """Small models with random weights, written in the hub's own format."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +94,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     data = tmp_path_factory.mktemp("data")
     write_models(data / "models")
     return load(environ={}, flags={"server.data_dir": str(data)})
+
+
+@contextmanager
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A web server on this machine; its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()

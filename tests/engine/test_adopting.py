@@ -1,9 +1,8 @@
 """Models of the registry, of addresses and of folders: shown, fetched, verified, converted."""
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from server.engine.families import FAMILIES
 from server.engine.loading import load_members
 from server.engine.registry import Address, Entry
 from server.errors import ModelError
-from tests.engine.conftest import tiny
+from tests.engine.conftest import answering, tiny
 from tests.engine.families.test_families import DEMUCS, Trap, drums
 
 
@@ -61,12 +60,8 @@ def shelf() -> Iterator[Shelf]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    there.url = f"http://127.0.0.1:{server.server_port}"
-    yield there
-    server.shutdown()
-    server.server_close()
+    with answering(Handler) as there.url:
+        yield there
 
 
 def publish(shelf: Shelf, tmp_path: Path, network: torch.nn.Module, **more: Any) -> None:

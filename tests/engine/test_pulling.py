@@ -5,9 +5,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from server.engine import catalog
 from server.engine.loading import load_members
 from server.errors import ModelError
 from server.starter.store import save_bag, save_hub_model
-from tests.engine.conftest import tiny
+from tests.engine.conftest import answering, tiny
 
 FIRST, SECOND = "1" * 40, "2" * 40
 
@@ -77,12 +76,8 @@ def hub() -> Iterator[Hub]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    there.url = f"http://127.0.0.1:{server.server_port}"
-    yield there
-    server.shutdown()
-    server.server_close()
+    with answering(Handler) as there.url:
+        yield there
 
 
 def model(folder: Path, seed: int) -> dict[str, bytes]:
