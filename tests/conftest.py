@@ -1,14 +1,17 @@
-"""For all tests: one torch thread, compiled kernels kept, the same examples in every run.
+"""For all tests: one torch thread, compiled kernels kept, logs of their own, the same examples.
 
 `HYPOTHESIS_PROFILE=explore` looks for new examples of the property tests.
 """
 
+import logging
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("explore", derandomize=False)
@@ -24,3 +27,17 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """Takes the process's log down that a test set up: the next one would hear its level alone."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    if structlog.is_configured():
+        for handler in root.handlers[:]:
+            if type(handler).__module__.startswith("server."):
+                root.removeHandler(handler)
+        root.setLevel(level)
+        structlog.reset_defaults()

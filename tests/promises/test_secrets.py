@@ -7,7 +7,6 @@ a real server lives through what goes wrong in a life, and all that it said is r
 import asyncio
 import base64
 import errno
-import logging
 import os
 import shutil
 import signal
@@ -22,7 +21,6 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api import create_app
@@ -68,19 +66,9 @@ def assert_clean(said: str, canaries: list[str]) -> None:
         assert at < 0, f"{canary!r} in {said[max(0, at - 300) : at + 100]!r}"
 
 
-@pytest.fixture
-def logs() -> Iterator[None]:
-    """Puts the process's logs back where they were."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = before
-    structlog.reset_defaults()
-
-
 @pytest.mark.parametrize("format", ["json", "console"])
 def test_every_route_fails_in_silence(
-    tmp_path: Path, logs: None, capsys: pytest.CaptureFixture[str], format: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str
 ) -> None:
     data = tmp_path / "data"
     config = load(environ={}, flags={
