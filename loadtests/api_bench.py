@@ -30,6 +30,7 @@ import uvloop
 
 from loadtests.compare import Row
 from loadtests.hammer import answered
+from server.work.board import pool_of
 from server.work.channel import Channel
 from server.work.messages import Hello
 from server.work.workers import POOLS
@@ -38,6 +39,7 @@ SECONDS = 4.0  # of one round
 ROUNDS = 3
 START_SECONDS = 120
 KEY_FILE = "key"
+WORKERS = tuple(f"{pool}-0" for pool in POOLS)
 SONG = 180  # seconds
 JOB = "/api/v1/jobs/job"
 # name, our path, theirs
@@ -103,13 +105,14 @@ def started() -> Iterator[Side]:
 def _started(serve: Callable[..., None], *more: Any) -> Iterator[Side]:
     """A process that serves, and workers that wait: without any, ours is not healthy."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        channels = [Channel(Path(name) / f"{pool}.sock") for pool in POOLS]
+        channels = [Channel(Path(name) / f"{worker}.sock") for worker in WORKERS]
         for channel in channels:
             channel.listen()
         side = _start(serve, Path(name), *more)
-        for pool, channel in zip(POOLS, channels, strict=True) if serve is serve_ours else ():
+        for worker, channel in zip(WORKERS, channels, strict=True) if serve is serve_ours else ():
             channel.accept()
-            channel.greet(Hello(worker=pool, pid=os.getpid(), pool=pool, device="cpu", slots=1))
+            channel.greet(Hello(worker=worker, pid=os.getpid(), pool=pool_of(worker), device="cpu",
+                                slots=1))
             stack.callback(channel.close)
         until = time.monotonic() + START_SECONDS
         while not side.healthy():
@@ -167,7 +170,7 @@ def serve_ours(folder: Path, port: int, profile: str | None = None) -> None:
     profiler = cProfile.Profile(time.thread_time)  # others on this machine count nothing
     if profile is not None:
         profiler.enable()
-    places = [folder / f"{pool}.sock" for pool in POOLS]
+    places = [folder / f"{worker}.sock" for worker in WORKERS]
     _uvicorn(Application(config, places, Board({})), port, http=BoundedProtocol,
              access_log=False, proxy_headers=False, lifespan="on")  # fmt: skip
     if profile is not None:
