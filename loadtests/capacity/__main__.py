@@ -6,10 +6,12 @@ server of its own and sets what happened beside it.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from loadtests.capacity import confirming, costs, measuring, page, simulation
+from loadtests.capacity import confirming, costs, page, simulation
+from server.config import SPIN_COUNT
 
 LENGTHS, WEIGHTS = (30.0, 45.0, 60.0, 120.0), (6.0, 4.0, 2.0, 0.5)  # those of `make load`
 PAGE = Path(__file__).parent.parent / "CAPACITY.md"
@@ -27,6 +29,9 @@ def main() -> int:
                         help="others use this machine: predict with the cores that it really had")
     asked = parser.parse_args()
     if asked.what == "measure":
+        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # as the server has it; torch reads it once
+        from loadtests.capacity import measuring
+
         costs.save(measuring.measure())
         return 0
     measured = costs.load()
@@ -37,13 +42,13 @@ def main() -> int:
         costs.kinds()[0], asked.jobs_a_minute, LENGTHS, WEIGHTS, asked.minutes, asked.seed,
         measured,
     )  # fmt: skip
-    cores = asked.cores or measured.cores
+    cores = asked.cores
     happened: list[simulation.Outcome] = []
     if asked.what == "confirm":
         happened, had = confirming.post_all(arrivals)
         print(f"cores that it had while there was work: {had:.2f}")
         cores = had if asked.shared else cores
-    box = simulation.Box(cores, measured.cores, measured.threads)
+    box = simulation.box_of(measured, cores)
     print(page.waits(simulation.simulate(arrivals, box), happened))
     return 0
 

@@ -27,7 +27,8 @@ class Cost(Struct, frozen=True):
 
 
 class Measured(Struct, frozen=True, kw_only=True):
-    """One machine's costs by stage. `threads`: of a separation; `separations`: of each model;
+    """One machine's costs by stage. `threads`: of a separation; `efficiency`: what share of as many
+    cores they make use of together; `separations`: of each model;
     `load`: of the machine when it was measured; `posting`: what probes spend on a song before it is
     a job."""
 
@@ -36,6 +37,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     cores: int
     load: float
     threads: float
+    efficiency: float
     stages: dict[str, Cost]
     separations: dict[str, Cost]
     posting: float

@@ -1,7 +1,8 @@
 """What each stage costs here, in core-seconds: others on the machine change that little.
 
 Each stage runs alone, on one thread of this process, on songs of two lengths; a line goes through
-both. Threads that wait for each other would be counted as if they worked.
+both. Threads that wait for each other would be counted as if they worked: how much they do together
+is measured by the clock, so that this alone wants an idle machine.
 """
 
 import os
@@ -37,7 +38,7 @@ LOOKS: Final = ("probe", "measure")  # at what was posted, before it is a job
 
 
 def measure() -> Measured:
-    """Takes about a minute on two idle cores."""
+    """Takes about a minute on idle cores."""
     config = load(environ={})
     prepare_cpu(1)
     kernels.warm_up()
@@ -47,13 +48,15 @@ def measure() -> Measured:
         _all(folder / "first", 5.0, model, config)  # compiles what is still to be compiled
         short = _all(folder / "short", SHORT, model, config)
         long = _all(folder / "long", LONG, model, config)
+        efficiency = _efficiency(folder / "together", model, config.separation.cpu_threads)
     lines = {stage: _line(short[stage], long[stage]) for stage in short}
     separation = lines.pop(SEPARATE)
     posting = sum(lines.pop(stage).of(60.0) for stage in LOOKS)
     return Measured(
         date=time.strftime("%Y-%m-%d"), machine=_processor(), cores=cores(),
-        load=round(os.getloadavg()[0], 1), threads=config.separation.cpu_threads, stages=lines,
-        separations={model.name: separation}, posting=round(posting, 4),
+        load=round(os.getloadavg()[0], 1), threads=config.separation.cpu_threads,
+        efficiency=efficiency, stages=lines, separations={model.name: separation},
+        posting=round(posting, 4),
     )  # fmt: skip
 
 
@@ -91,6 +94,19 @@ def _separate(task: Task, folder: Path, model: Separator) -> None:
         for _, error in engine.step():
             if error is not None:
                 raise error
+
+
+def _efficiency(folder: Path, model: Separator, threads: int) -> float:
+    """How many times as fast so many threads separate as one, a thread."""
+    task, seconds = prepare(folder, LONG), []
+    _stage(task, "decode")()
+    for count in (1, threads):
+        prepare_cpu(count)
+        began = time.monotonic()
+        _separate(task, folder, model)
+        seconds.append(time.monotonic() - began)
+    prepare_cpu(1)
+    return round(min(1.0, seconds[0] / seconds[1] / threads), 3)
 
 
 def _spent(run: Callable[[], None]) -> float:

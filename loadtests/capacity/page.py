@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from loadtests.capacity.costs import Kind, Measured, core_seconds, kinds
-from loadtests.capacity.simulation import Box, Outcome, poisson, simulate
+from loadtests.capacity.simulation import Outcome, box_of, poisson, simulate
 
 SONG: Final = 180.0  # seconds
 BUSY: Final = 0.8  # beyond this share of its cores a box makes jobs wait long
@@ -98,7 +98,7 @@ def _rates(measured: Measured) -> str:
 
 def _waits(measured: Measured) -> str:
     """Simulated: of nine tracks each, Poisson arrivals, by how full the box is."""
-    kind, box = kinds()[0], Box(measured.cores, measured.cores, measured.threads)
+    kind, box = kinds()[0], box_of(measured)
     full = 60 / (sum(core_seconds(kind, SONG, measured).values()) / measured.cores)
     rows = ["## How long a job takes", "", f"Of {SONG / 60:.0f}-minute songs that come at random, "
             f"nine tracks each, on these {measured.cores} cores; simulated (`python -m "

@@ -1,7 +1,8 @@
 """A box that works off songs, as a fluid: what runs shares the cores, until the next thing happens.
 
 The rules are the server's: audio workers run the stages that are due first and leave a longer one
-for them; the songs in separation share its threads; a job is due as long after its posting as it
+for them; of the separation three parts of four go to the song that is nearest its end, and the
+fourth to all in turn; a job is due as long after its posting as it
 lasts, its late stages an hour later. Pure: no clock, no chance.
 """
 
@@ -11,17 +12,23 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from loadtests.capacity.costs import Kind, Measured, cost_of
+from server.engine.batching import FAIR
 
 LATE: Final = 3600.0  # as store/migrations/0003_due.sql has it
 NOTHING: Final = 1e-9
 
 
 class Box(NamedTuple):
-    """`audio_workers` of one thread each; a separation of `threads`, shared by `slots` songs."""
+    """`audio_workers` of one thread each; a separation of `threads`, shared by `slots` songs.
+
+    Threads wait for each other: of the cores that they hold they use the share `efficiency`. Of
+    what they do the share `nearest` is for the song that is nearest its end."""
 
     cores: float
     audio_workers: int
     threads: float
+    efficiency: float = 1.0
+    nearest: float = 1 - 1 / FAIR
     slots: int = 32
 
 
@@ -109,9 +116,18 @@ def _rates(here: list[_Job], box: Box) -> list[tuple[_Job, Work, float]]:
     audio, separating = first("audio", box.audio_workers), first("separation", box.slots)
     wanted = len(audio) + (box.threads if separating else 0.0)
     share = min(1.0, box.cores / wanted) if wanted else 0.0
-    each = share * box.threads / len(separating) if separating else 0.0
-    return [(job, work, share) for job, work in audio] + [
-        (job, work, each) for job, work in separating]  # fmt: skip
+    used = share * box.threads * box.efficiency
+    rates = [(job, work, share) for job, work in audio]
+    separating.sort(key=lambda one: one[0].left[one[1].name])
+    for place, (job, work) in enumerate(separating):
+        rate = used * (1 - box.nearest) / len(separating) + used * box.nearest * (place == 0)
+        rates += [(job, work, rate)] if rate else []
+    return rates
+
+
+def box_of(measured: Measured, cores: float | None = None) -> Box:
+    """The machine that was measured, or so many of its cores."""
+    return Box(cores or measured.cores, measured.cores, measured.threads, measured.efficiency)
 
 
 def work_of(kind: Kind, seconds: float, measured: Measured) -> list[Work]:

@@ -1,5 +1,6 @@
 """The simulation against what queueing theory knows, and the page against its figures."""
 
+import math
 import random
 import re
 import statistics
@@ -13,7 +14,7 @@ from loadtests.capacity.simulation import Arrival, Box, Outcome, Work, poisson, 
 
 COST = Cost(0.5, 0.01)
 MEASURED = Measured(
-    date="2026-01-01", machine="a machine", cores=2, load=0.0, threads=2.0, posting=0.1,
+    date="2026-01-01", machine="a machine", cores=2, load=0.0, threads=2.0, efficiency=0.75, posting=0.1,
     separations={"starter": Cost(0.0, 0.05)},
     stages=dict.fromkeys(("decode", "harmonic_percussive", "compose", "normalise", "encode_stems",
                           "encode", "describe"), COST),
@@ -42,10 +43,28 @@ def test_songs_that_share_a_separation_last_as_processor_sharing_says(load: floa
     """M/G/1-PS: whatever the lengths, the mean is that of one alone by what is left over."""
     chance = random.Random(2)
     works = [[Work("separate", "separation", chance.expovariate(1.0))] for _ in range(8000)]
-    box = Box(cores=1, audio_workers=1, threads=1, slots=10_000)
+    box = Box(cores=1, audio_workers=1, threads=1, nearest=0.0, slots=10_000)
     outcomes = simulate(at_random(works, load, 1.0, 3), box)
     lasted = statistics.fmean(outcome.lasted for outcome in outcomes)
     assert lasted == pytest.approx(1 / (1 - load), rel=0.12)
+
+
+def test_what_is_nearest_its_end_comes_first_as_schrage_and_miller_say() -> None:
+    """M/M/1 under the shortest remaining time first, all of it and not three parts of four."""
+    load, works, chance = 0.7, [], random.Random(4)
+    works = [[Work("separate", "separation", chance.expovariate(1.0))] for _ in range(20_000)]
+    box = Box(cores=1, audio_workers=1, threads=1, nearest=1.0, slots=10_000)
+    outcomes = simulate(at_random(works, load, 1.0, 5), box)
+    step, expected, busy, moment, inside = 0.01, 0.0, 0.0, 0.0, 0.0
+    for x in (step * (n + 0.5) for n in range(2000)):
+        density = math.exp(-x)
+        busy += load * x * density * step
+        moment += load * x * x * density * step
+        inside += step / (1 - busy)
+        waiting = (moment + load * x * x * math.exp(-x)) / (2 * (1 - busy) ** 2)
+        expected += density * step * (waiting + inside)
+    lasted = statistics.fmean(outcome.lasted for outcome in outcomes)
+    assert lasted == pytest.approx(expected, rel=0.08)
 
 
 def test_stages_follow_each_other_and_late_ones_keep_nobody() -> None:
