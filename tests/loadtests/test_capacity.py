@@ -14,8 +14,8 @@ from loadtests.capacity.simulation import Arrival, Box, Outcome, Work, poisson, 
 
 COST = Cost(0.5, 0.01)
 MEASURED = Measured(
-    date="2026-01-01", machine="a machine", cores=2, load=0.0, threads=2.0, efficiency=0.75, posting=0.1,
-    separations={"starter": Cost(0.0, 0.05)},
+    date="2026-01-01", machine="a machine", cores=2, load=0.0, threads=2.0, efficiency=0.75,
+    posting=0.1, separations={"starter": Cost(0.0, 0.05)},
     stages=dict.fromkeys(("decode", "harmonic_percussive", "compose", "normalise", "encode_stems",
                           "encode", "describe"), COST),
 )  # fmt: skip
