@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.api import openapi, v1
 from server.api.answers import HANDLERS
 from server.api.auth import PipelineGuard
+from server.api.health import HealthAnswers
 from server.api.http import AddressLimit, with_middlewares
 from server.api.limits import RateLimit
 from server.api.metrics import NO_ROUTE, Figures, MetricsRoute
@@ -36,6 +37,7 @@ def create_app(
     keys = RateLimit(config.limits.requests_per_minute)
     guard = PipelineGuard(config.pipeline.auth, services.accounts, keys)
     uploading = SharedPlaces(config.limits.max_uploads, "uploads are on their way in")
+    health = HealthAnswers(services.health)
     pipeline = Pipeline(config, jobs, guard, services, uploading)
     limit = config.pipeline.requests_per_minute
     page = studio_routes() if config.studio.enabled else []
@@ -43,12 +45,12 @@ def create_app(
     if figures is not None and config.metrics.enabled:
         metrics = [MetricsRoute(config.metrics, services.accounts, figures).route()]
     own = Starlette(
-        routes=[*pipeline.routes(), openapi.route(), *metrics, *page],
+        routes=[*health.routes(), *pipeline.routes(), openapi.route(), *metrics, *page],
         exception_handlers=HANDLERS,
         middleware=[Middleware(AddressLimit, limit=limit)] if limit else [],
     )
     own.router.redirect_slashes = False  # a redirect is no answer that the contract has
-    app = by_path(v1.create_app(config, services, signer, keys, uploading), own)
+    app = by_path(v1.create_app(config, services, signer, keys, uploading), health.before(own))
     app = with_middlewares(app, config.server.cors_origins, figures)
     proxies = parse_networks(config.server.trusted_proxies, "server.trusted_proxies")
     return TrustedProxies(app, proxies) if proxies else app

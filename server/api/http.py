@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import DownloadCut, Json
+from server.api.health import HEALTH
 from server.api.limits import RateLimit, standard_headers
 from server.api.listening import WINDOW_HEADERS
 from server.api.metrics import Figures, route_of
@@ -29,7 +30,6 @@ EXPOSED: Final = (*WINDOW_HEADERS, "Content-Disposition", "Content-Range", "ETag
                   "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
                   "X-Request-Id")
 VERSION: Final = API_VERSION.encode()
-HEALTH: Final = ("/health", "/health/live", "/health/ready")  # asked for all the time
 # Of every answer that does not say so itself: it is what it says, and where its URL leads nobody
 # is told whence, since a query may sign.
 GUARDS: Final = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
@@ -63,7 +63,7 @@ class AddressLimit:
         self._limit = RateLimit(limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in HEALTH:
+        if scope["type"] == "http":
             verdict = self._limit.count(caller_of(scope), time.monotonic())
             send = _with_headers(send, standard_headers("address", verdict))
             if not verdict.allowed:

@@ -54,9 +54,6 @@ class Pipeline:
         """The routes; the first that matches wins, so track names come last."""
         lingering = [Middleware(uploads.Lingering)]
         return [
-            Route("/health", self.health),
-            Route("/health/live", self.live),
-            Route("/health/ready", self.ready),
             Route("/config", self.config),
             Route("/process", self.process, methods=["POST"], middleware=lingering),
             Route("/demo", self.demo, methods=["POST"], middleware=lingering),
@@ -70,24 +67,6 @@ class Pipeline:
             Route("/download/{job_id}/stems.stem.m4a", self.stem_file),
             Route("/download/{job_id}/{track_name}", self.download),
         ]
-
-    async def health(self, _: Request) -> Response:
-        """200 while new work is taken, 503 otherwise with what is in the way beside the keys."""
-        problems = self._services.health.problems()
-        status = "degraded" if problems else "healthy"
-        answer = wire.HealthAnswer(status, wire.API_VERSION, len(wire.PROCESSORS), problems)
-        return Json(answer, 503 if problems else 200)
-
-    async def live(self, _: Request) -> Response:
-        """200 unless only another process can help."""
-        alive = self._services.health.alive
-        return Json(wire.LiveAnswer("live" if alive else "stuck"), 200 if alive else 503)
-
-    async def ready(self, _: Request) -> Response:
-        """200 while new work is taken: for those who choose a server to send it to."""
-        problems = self._services.health.problems()
-        answer = wire.ReadyAnswer("unready" if problems else "ready", problems)
-        return Json(answer, 503 if problems else 200)
 
     async def config(self, _: Request) -> Response:
         """What the server takes and runs, and what the jobs room tells of itself."""

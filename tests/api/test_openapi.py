@@ -6,6 +6,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from server.api import openapi
+from server.api.health import HealthAnswers
 from server.api.pipeline import Pipeline
 from server.api.sharing import SharedPlaces
 from server.config import Config
@@ -16,8 +17,9 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
 def test_document_and_routes_are_equal(app: ASGIApp, config: Config, jobs: FakeJobs) -> None:
-    pipeline = Pipeline(config, jobs, None, fake_services(), SharedPlaces(2, "uploads"))
-    routes = [*pipeline.routes(), openapi.route()]
+    services = fake_services()
+    pipeline = Pipeline(config, jobs, None, services, SharedPlaces(2, "uploads"))
+    routes = [*HealthAnswers(services.health).routes(), *pipeline.routes(), openapi.route()]
     # HEAD comes with every GET, as the document says in its description.
     served = {(route.path, m.lower()) for route in routes for m in route.methods or ()}
     served -= {(path, "head") for path, method in served if method == "get"}
