@@ -190,7 +190,9 @@ def seconds_of(minutes: float) -> int:
     """Credits for so many minutes. Raises StemboxError for what is no amount."""
     if not (math.isfinite(minutes) and 0 < minutes <= 1e7):
         raise StemboxError("minutes must be a number above 0, at most 10000000")
-    return round(60 * minutes)
+    if (seconds := round(60 * minutes)) < 1:
+        raise StemboxError("minutes must be a second at least")
+    return seconds
 
 
 def proof_of(secret: bytes) -> str:
@@ -220,6 +222,8 @@ def carry_out(command: Command, data_dir: Path) -> str:
     os.umask(0o077)
     with full_disk_is_said():
         Folders(data_dir).create()
+    if isinstance(command, CreateKey | Grant) and command.minutes:
+        seconds_of(command.minutes)  # what is no number could not even be told to a server
     if not isinstance(command, CreateKey | Grant) or command.reference:
         return _carry_out(command, data_dir)
     with named(data_dir, msgspec.json.encode(command).decode()) as reference:

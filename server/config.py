@@ -20,7 +20,11 @@ SPIN_COUNT = "2000"  # GOMP_SPINCOUNT: how often torch's idle threads look befor
 CPU_BATCH = 1  # on a CPU a larger batch is slower per segment, not faster
 GPU_BATCH = 16
 LITSERVE_HOSTS = Literal["127.0.0.1", "0.0.0.0", "::"]  # the only ones that it binds
-Positive = Annotated[float, Meta(gt=0)]
+# Bounds are generous, but nothing is endless: a time that no clock can show is an error later.
+MOST_SECONDS = 1e9
+MOST_DAYS = 36_500  # a hundred years
+Origin = Annotated[str, Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^\s/?#]+)$")]
+Seconds = Annotated[float, Meta(gt=0, le=MOST_SECONDS)]
 Count = Annotated[int, Meta(ge=1)]
 CountOrAuto = Annotated[int, Meta(ge=1)] | Literal["auto"]
 Overlap = Annotated[float, Meta(ge=0, lt=1)]
@@ -38,19 +42,19 @@ class Server(Section, frozen=True):
     data_dir: str
     scratch_dir: str
     box: Annotated[str, Meta(pattern=r"^([0-9a-f]{2})?$")]
-    public_url: str
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#/]+(/[^\s?#]*)?)?$")]
     trusted_proxies: list[str]
-    cors_origins: list[str]
+    cors_origins: list[Origin]
     grace_seconds: Annotated[int, Meta(ge=0)]
-    start_seconds: Annotated[float, Meta(ge=10)]
-    stall_seconds: Annotated[float, Meta(ge=3)]
+    start_seconds: Annotated[float, Meta(ge=10, le=MOST_SECONDS)]
+    stall_seconds: Annotated[float, Meta(ge=3, le=MOST_SECONDS)]
     min_free_percent: Annotated[float, Meta(ge=0, lt=100)]
 
 
 class Limits(Section, frozen=True):
     max_file_size_mb: Count
     max_upload_mb: Count
-    min_audio_seconds: Annotated[float, Meta(ge=0)]
+    min_audio_seconds: Annotated[float, Meta(ge=0, le=86400)]
     max_audio_seconds: Annotated[float, Meta(gt=0, le=86400)]
     requests_per_minute: Count
     max_queued_jobs: Count
@@ -83,7 +87,7 @@ class Separation(Section, frozen=True):
     threads: CountOrAuto
     precision: PrecisionSetting
     max_models: Count
-    model_idle_seconds: Annotated[float, Meta(ge=0)]
+    model_idle_seconds: Annotated[float, Meta(ge=0, le=MOST_SECONDS)]
 
     @property
     def cpu_threads(self) -> int:
@@ -121,18 +125,18 @@ class Audio(Section, frozen=True):
 
 
 class Jobs(Section, frozen=True):
-    retention_hours: Positive
-    history_days: Annotated[float, Meta(ge=1)]  # as long as an Idempotency-Key names a job
-    deliveries_days: Annotated[float, Meta(ge=1)]  # longer than the schedule of one
+    retention_hours: Annotated[float, Meta(gt=0, le=24 * MOST_DAYS)]
+    history_days: Annotated[float, Meta(ge=1, le=MOST_DAYS)]  # an Idempotency-Key's time
+    deliveries_days: Annotated[float, Meta(ge=1, le=MOST_DAYS)]  # longer than the schedule of one
     max_attempts: Count
-    stall_seconds: Annotated[float, Meta(ge=1)]
+    stall_seconds: Annotated[float, Meta(ge=1, le=MOST_SECONDS)]
 
 
 class Fetch(Section, frozen=True):
     allow_networks: list[str]
     deny_networks: list[str]
-    timeout_s: Positive
-    total_timeout_s: Positive
+    timeout_s: Seconds
+    total_timeout_s: Seconds
 
 
 class Studio(Section, frozen=True):
@@ -226,6 +230,7 @@ def load(
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error)) from None
     _check_address(config)
+    _check_lengths(config.limits)
     _check_networks(config.server.trusted_proxies, "server.trusted_proxies")
     _check_networks(config.metrics.allow_networks, "metrics.allow_networks")
     return config
@@ -269,7 +274,10 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     sections = get_type_hints(Config)
     found: dict[str, dict[str, Any]] = {}
     for name, text in environ.items():
-        if not name.startswith(ENV_PREFIX) or "__" not in name:
+        if not name.startswith(ENV_PREFIX):
+            continue
+        if "__" not in name:
+            _check_spelling(name, sections)
             continue
         section, key = name.removeprefix(ENV_PREFIX).lower().split("__", 1)
         kind = get_type_hints(sections[section]).get(key) if section in sections else None
@@ -279,12 +287,30 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _check_spelling(name: str, sections: Mapping[str, Any]) -> None:
+    """A variable of ours that is no setting is somebody else's, unless one underline is missing."""
+    words = name.removeprefix(ENV_PREFIX).lower()
+    for section, kind in sections.items():
+        key = words.removeprefix(f"{section}_")
+        if key != words and key in get_type_hints(kind):
+            raise ConfigError(f"settings: {name} in environment: it must be written "
+                              f"{ENV_PREFIX}{section.upper()}__{key.upper()}")
+
+
 def _check_address(config: Config) -> None:
     anonymous = config.pipeline.auth == "none" and not config.pipeline.allow_anonymous
     if config.server.host != "127.0.0.1" and anonymous:
         raise ConfigError(
             f"settings: server.host {config.server.host} would offer the pipeline API to the "
             "network without a key; pipeline.allow_anonymous = true says that this is meant"
+        )
+
+
+def _check_lengths(limits: Limits) -> None:
+    if limits.min_audio_seconds > limits.max_audio_seconds:
+        raise ConfigError(
+            f"settings: limits.min_audio_seconds {limits.min_audio_seconds:g} is above "
+            f"limits.max_audio_seconds {limits.max_audio_seconds:g}"
         )
 
 

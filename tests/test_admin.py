@@ -59,6 +59,7 @@ def test_keys_are_listed_by_their_beginning_and_revoked_by_it(data: Path) -> Non
 @pytest.mark.parametrize(("command", "reason"), [
     (Grant("bob", 1), "no account"), (ShowCredits("bob"), "no account"),
     (CreateKey("ann", -1), "minutes"), (CreateKey("ann", float("nan")), "minutes"),
+    (CreateKey("ann", 0.001), "minutes"),
     (CreateKey(" ", 0), "name"), (RevokeKeys("sk_live_"), "more of the key"),
     (RevokeKeys("sk_live_zzzz"), "no key"), (ShowSecret("bob"), "no account"),
 ])

@@ -1,10 +1,12 @@
 """File, environment and flags; what is wrong is named."""
 
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from server.api.v1.wire.common import timestamp
 from server.config import defaults_file, load
 from server.errors import ConfigError
 
@@ -64,6 +66,38 @@ def test_what_is_wrong_is_named_with_what_is_allowed(
     for word in words:
         assert word in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("JOBS__RETENTION_HOURS", "1e9"), ("JOBS__RETENTION_HOURS", "inf"),
+    ("JOBS__RETENTION_HOURS", "nan"), ("JOBS__HISTORY_DAYS", "1e12"),
+    ("JOBS__DELIVERIES_DAYS", "inf"), ("JOBS__STALL_SECONDS", "inf"),
+    ("SERVER__STALL_SECONDS", "inf"), ("SERVER__START_SECONDS", "1e300"),
+    ("FETCH__TIMEOUT_S", "inf"), ("FETCH__TOTAL_TIMEOUT_S", "0"),
+    ("SEPARATION__MODEL_IDLE_SECONDS", "inf"), ("LIMITS__MIN_AUDIO_SECONDS", "4000"),
+    ("SERVER__PUBLIC_URL", "example.com"), ("SERVER__PUBLIC_URL", "https://a/b?c=d"),
+    ("SERVER__PUBLIC_URL", "ftp://a"), ("SERVER__PUBLIC_URL", "https://"),
+    ("SERVER__CORS_ORIGINS", "foo"), ("SERVER__CORS_ORIGINS", "https://a.example/path"),
+])  # fmt: skip
+def test_values_that_would_be_an_error_later_stop_the_start(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name.replace("__", ".").lower()):
+        load(environ={f"STEMBOX_{name}": value})
+
+
+def test_longest_times_can_be_shown() -> None:
+    config = load(environ={"STEMBOX_JOBS__RETENTION_HOURS": "876000"})
+    assert timestamp(time.time() + 3600 * config.jobs.retention_hours).startswith("21")
+
+
+def test_addresses_of_ones_own() -> None:
+    load(environ={"STEMBOX_SERVER__PUBLIC_URL": "https://stems.example:8443/api"})
+    load(environ={"STEMBOX_SERVER__CORS_ORIGINS": "https://a.example, http://b:3000, null"})
+
+
+def test_a_variable_with_one_underline_is_told_how_it_is_written() -> None:
+    with pytest.raises(ConfigError, match="STEMBOX_SERVER__DATA_DIR"):
+        load(environ={"STEMBOX_SERVER_DATA_DIR": "/x"})
+    load(environ={"STEMBOX_MATERIAL": "/x", "STEMBOX_STUDIO_TESTS": "must"})  # no settings
 
 
 def test_files_that_are_no_settings(tmp_path: Path) -> None:

@@ -160,4 +160,6 @@ def _headers(error: StemboxError) -> dict[str, str] | None:
         return {"Retry-After": str(DISK_RETRY)}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}"}
+    if isinstance(error, MissingKey | InvalidKey):
+        return {"WWW-Authenticate": "Bearer"}
     return None

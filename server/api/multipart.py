@@ -31,10 +31,8 @@ def boundary_of(content_type: str | None) -> bytes:
         UploadRejected: not multipart/form-data, or without a boundary.
     """
     kind, options = parse_options_header(content_type)
-    if kind in (b"", b"application/x-www-form-urlencoded"):  # an empty form, or one without a file
+    if kind != b"multipart/form-data":  # whatever else it is, it has no part with a file
         raise UploadRejected(NO_FILE)
-    if kind != b"multipart/form-data":
-        raise UploadRejected("The request body must be multipart/form-data")
     if not options.get(b"boundary"):
         raise UploadRejected("The multipart/form-data body names no boundary")
     return options[b"boundary"]

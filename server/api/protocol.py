@@ -6,15 +6,20 @@ connection and the memory. Its own refusals get this API's form.
 """
 
 import asyncio
+import re
 import socket
 import struct
 import uuid
 from http import HTTPStatus
+from itertools import chain
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from server.api.sharing import SharedPlaces, network_of
+from server.api.signing import BASE
+from server.api.v1.errors import error_body
 from server.api.wire import API_VERSION, ENCODER, ErrorAnswer
 from server.errors import ServerBusy
 
@@ -25,6 +30,11 @@ LEAST_READ: Final = 1 << 10  # bytes a second that it has to take on average, be
 NO_LINGER: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 LOOKS: Final = 8  # at an answer's progress, in that time
 BYTES_ACKED: Final = 120  # where Linux's tcp_info has them, an unsigned long long
+LARGE: Final = "Request headers are too large"
+SPLIT: Final = re.compile(re.escape(BASE.encode()) + rb"(?=[/?]|$)")
+CODES: Final = MappingProxyType(  # in the StemSplit API's words
+    {400: "INVALID_REQUEST", 408: "REQUEST_TIMEOUT", 431: "INVALID_REQUEST", 503: "SERVER_BUSY"}
+)
 HEADER_SECONDS: Final = 30.0  # from a connection's first moment, or a request's first byte
 
 
@@ -36,6 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.url = b""  # as far as it is here
         self._deadline: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._caller: str | None = None  # who holds a place
@@ -94,7 +105,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_bytes += len(data)
         super().data_received(data)
         if self._header_bytes > HEADER_BYTES:  # also of trailers, behind a chunked body
-            self._refuse(431, "Request headers are too large")
+            self._refuse(431, LARGE)
         elif self._deadline is None and self.timeout_keep_alive_task is None and self._at_rest():
             self._await_headers()  # bytes that began no request have ended the idle time
 
@@ -115,6 +126,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._headers_are_here()
+        spaces = 4 * len(self.headers)  # a colon, a space and a line break each
+        if len(self.url) + spaces + sum(map(len, chain(*self.headers))) > HEADER_BYTES:
+            self._refuse(431, LARGE)
+            raise ValueError(LARGE)  # for the parser: not another byte of this is of interest
         super().on_headers_complete()
 
     def shutdown(self) -> None:
@@ -151,7 +166,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
         if self.transport.is_closing():
             return
-        body = ENCODER.encode(ErrorAnswer(sentence))
+        split = SPLIT.match(self.url) is not None
+        answer = error_body(CODES[status], sentence) if split else ErrorAnswer(sentence)
+        body = ENCODER.encode(answer)
         headers = (
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
             f"x-request-id: {uuid.uuid4().hex}\r\nx-api-version: {API_VERSION}\r\n"

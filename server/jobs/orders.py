@@ -102,5 +102,5 @@ def with_length(request: Request, frames: int, config: Config) -> Request:
     seconds = frames / SAMPLE_RATE
     least = config.limits.min_audio_seconds
     if seconds < least:
-        raise AudioTooShort(f"Audio is shorter than {least:g} seconds")
+        raise AudioTooShort(f"Audio is shorter than {least:g} second{'s' * (least != 1)}")
     return msgspec.structs.replace(request, seconds=seconds)

@@ -96,6 +96,33 @@ def test_endless_headers(bounded: int) -> None:
     assert refusal(one) == (431, "Request headers are too large")
 
 
+@pytest.mark.parametrize("size", [66_000, 70_000, 200_000])
+@pytest.mark.parametrize("whole", [True, False])
+def test_headers_that_are_too_large_and_complete(bounded: int, size: int, whole: bool) -> None:
+    """In one write, or in pieces: the request does not run, and the client is told."""
+    asked = (b"POST /process HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nX-A: " + b"b" * size
+             + b"\r\n\r\nabc")  # fmt: skip
+    pieces = [asked] if whole else [asked[at : at + 8000] for at in range(0, len(asked), 8000)]
+    answer = talk(bounded, *pieces, pause=0.001)
+    if answer or whole:  # in pieces, a reset may come first
+        assert refusal(answer) == (431, "Request headers are too large")
+
+
+def test_headers_that_just_fit(bounded: int) -> None:
+    asked = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-A: " + b"b" * 65_000
+    assert b"X-A" not in talk(bounded, asked + b"\r\n\r\n").partition(b"\r\n")[0]
+    assert not talk(bounded, asked + b"\r\n\r\n").startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("path", [b"/api/v1/jobs", b"/api/v1?x=1", b"/api/v1"])
+def test_the_other_api_is_refused_in_its_own_form(bounded: int, path: bytes) -> None:
+    answer = talk(bounded, b"POST " + path + b" HTTP/1.1\r\nContent-Length: abc\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert json.loads(body) == {"error": {"code": "INVALID_REQUEST",
+                                          "message": "Invalid HTTP request received."}}
+
+
 def test_slow_headers(bounded: int) -> None:
     began = time.monotonic()
     assert refusal(talk(bounded, b"GET /health HT"))[0] == 408

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import uploads
+from server.api import parameters, uploads
 from server.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ async def decode(request: Request, kind: type[T]) -> T:
 
 
 def _number(request: Request, name: str, default: int, allowed: range) -> int:
-    text = request.query_params.get(name)
+    text = parameters.text(request, name)
     if text is None:
         return default
     if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) not in allowed:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import downloads, media_types, uploads
+from server.api import downloads, media_types, parameters, uploads
 from server.api.answers import Json
 from server.api.file_names import song_of
 from server.api.ports import Idempotency, Order, Services, SplitJob, meaning
@@ -90,7 +90,7 @@ class Routes:
     async def list_jobs(self, request: Request) -> Response:
         """A page of the account's jobs."""
         limit, offset = page_of(request)
-        status = request.query_params.get("status")
+        status = parameters.text(request, "status")
         if status is not None and status not in wire.STATUSES:
             raise InvalidRequest(f"status must be one of {', '.join(wire.STATUSES)}")
         wanted = None if status is None else status.lower()

@@ -1,6 +1,7 @@
 """A job as clients see it: just accepted, in a list, whole."""
 
 from collections.abc import Callable, Sequence
+from math import floor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -212,7 +213,7 @@ def _list_item(job: SplitJob) -> JobListItem:
 def input_of(request: Request, heard: Heard | None = None) -> Input:
     """The source of a job, with what was heard of it where that is known."""
     source = Input(
-        file_name=request.file_name, duration_seconds=round(request.seconds),
+        file_name=request.file_name, duration_seconds=floor(request.seconds + 0.5),
         file_size_bytes=request.size_bytes,
     )  # fmt: skip
     return msgspec.structs.replace(source, **msgspec.structs.asdict(heard)) if heard else source
@@ -233,9 +234,10 @@ def outputs_of(job: SplitJob, mint: MintUrl, now: float) -> dict[str, Output] | 
         return None
     expires = int(now) + DOWNLOAD_SECONDS
     until = timestamp(expires)
+    vocals_first = sorted(job.files.items(), key=lambda file: file[0] != "vocals")
     return {
         track: Output(url=mint(job.job.id, name, expires), expires_at=until)
-        for track, name in job.files.items()
+        for track, name in vocals_first
     }
 
 
@@ -263,8 +265,8 @@ def status_of(job: SplitJob) -> Status:
 
 
 def audio_metadata(job: SplitJob) -> AudioMetadata | None:
-    """Tempo and key, once the job has sound to show."""
-    if job.status != "completed":
+    """Tempo and key, once the job has sound to show; also when that is gone."""
+    if job.status not in ("completed", "expired"):
         return None
     return AudioMetadata(bpm=job.bpm, key=job.key)
 

@@ -13,7 +13,7 @@ ModelName = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
 FileName = Annotated[str, Meta(min_length=1, max_length=1024)]
 SourceUrl = Annotated[str, Meta(min_length=1, max_length=8192)]
-Url = Annotated[str, Meta(min_length=10, max_length=8192, pattern="^[hH][tT][tT][pP][sS]?://")]
+Url = Annotated[str, Meta(min_length=8, max_length=8192, pattern="^[hH][tT][tT][pP][sS]?://")]
 # RFC 9110, 8.3.1: type, subtype and parameters. Browsers know none for many files: ''.
 ContentType = Annotated[str, Meta(max_length=255, pattern=(
     r"^(|[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+"
