@@ -92,7 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--output-type", choices=list(OUTPUTS),
                      help="FOUR_STEMS; of a model that is named, all that it makes")
     sub.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
-    sub.add_argument("--model", metavar="NAME", help="made by this one, in place of the quality's")
+    sub.add_argument("--model", metavar="NAME",
+                     help="made by this model or preset, in place of the quality's")
     sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
     sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="WAV")
     sub.add_argument("--data-dir", metavar="DIR")
@@ -107,7 +108,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--output-type", choices=list(OUTPUTS),
                      help="FOUR_STEMS; of a model that is named, all that it makes")
     sub.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
-    sub.add_argument("--model", metavar="NAME", help="made by this one, in place of the quality's")
+    sub.add_argument("--model", metavar="NAME",
+                     help="made by this model or preset, in place of the quality's")
     sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
     sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="FLAC")
     sub.add_argument("--stations", type=count, default=0, metavar="N",

@@ -10,13 +10,20 @@ from server.errors import ConfigError
 from server.presets import lay_out
 
 KARAOKE = """
-steps = [
-  { model = ["wide", "deep"], stems = ["vocals", "instrumental"], weights = { vocals = [3, 1] } },
-  { input = "vocals", model = "lead",
-    stems = { lead_vocals = "vocals", backing_vocals = "instrumental" } },
-  { input = "lead_vocals", model = "dereverb", stems = { dry = "noreverb" } },
-]
+[[steps]]
+model = ["wide", "deep"]
+stems = ["vocals", "instrumental"]
+weights = { vocals = [3, 1] }
+[[steps]]
+input = "vocals"
+model = "lead"
+stems = { lead_vocals = "vocals", backing_vocals = "instrumental" }
+[[steps]]
+input = "lead_vocals"
+model = "dereverb"
+stems = { dry = "noreverb" }
 """
+
 MADE = {"wide": ("vocals", "other"), "deep": ("vocals", "instrumental"), "lead": ("vocals",),
         "dereverb": ("noreverb", "reverb")}  # fmt: skip
 
@@ -27,7 +34,8 @@ def preset(text: str, name: str = "karaoke") -> Any:
 
 def test_a_file_and_the_environment(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(
-        f"[presets.karaoke]{KARAOKE}\n[presets.Two-of-them]\nsteps = [{{ model = ['a', 'b'] }}]\n")
+        "[presets.karaoke]\n" + KARAOKE.replace("[[", "[[presets.karaoke.")
+        + "[presets.Two-of-them]\nsteps = [{ model = ['a', 'b'] }]\n")
     config = load(tmp_path / "own.toml", environ={"STEMBOX_PRESETS__LIKE_B": "steps=[{model='b'}]"})
     assert set(config.presets) == {"karaoke", "Two-of-them", "like_b"}
     assert config.presets["karaoke"] == preset(KARAOKE)
@@ -42,7 +50,7 @@ def test_what_is_laid_out() -> None:
     assert first.weights == {"vocals": (0.75, 0.25), "instrumental": (0.5, 0.5)}
     assert layout.stages[1].sources == {"lead_vocals": ("vocals",),
                                         "backing_vocals": ("instrumental",)}
-    named = preset(KARAOKE + "stems = ['vocals', 'dry', 'vocals']")
+    named = preset("stems = ['vocals', 'dry', 'vocals']" + KARAOKE)
     assert lay_out("karaoke", named, MADE).offers == ("vocals", "dry")
     common = lay_out("k", preset("steps = [{ model = ['a', 'b'] }]"),
                      {"a": ("x", "y", "z"), "b": ("z", "x")})
@@ -108,6 +116,8 @@ def test_what_does_not_fit_its_models(
 
 
 def test_a_specialist_need_not_make_the_others_stems() -> None:
-    text = """steps = [{ model = ["a", "b"], stems = ["x", "y"],
-                          weights = { x = [1, 0], y = [0, 1] } }]"""
+    text = """[[steps]]
+              model = ["a", "b"]
+              stems = ["x", "y"]
+              weights = { x = [1, 0], y = [0, 1] }"""
     assert lay_out("k", preset(text), {"a": ("x",), "b": ("y",)}).offers == ("x", "y")

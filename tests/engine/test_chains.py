@@ -27,11 +27,18 @@ from tests.engine.test_separation import CPU, noise, run, song, stems_of
 
 PRESETS = {
     "karaoke": """
-        steps = [{ model = "single", stems = ["vocals", "drums"] },
-                 { input = "vocals", model = "masks", stems = { lead = "vocals",
-                                                                backing = "instrumental" } },
-                 { input = "lead", model = "hybrid", stems = { dry = ["bass", "other"] } }]
-        stems = ["vocals", "instrumental", "drums", "lead", "backing", "dry"]""",
+        stems = ["vocals", "instrumental", "drums", "lead", "backing", "dry"]
+        [[steps]]
+        model = "single"
+        stems = ["vocals", "drums"]
+        [[steps]]
+        input = "vocals"
+        model = "masks"
+        stems = { lead = "vocals", backing = "instrumental" }
+        [[steps]]
+        input = "lead"
+        model = "hybrid"
+        stems = { dry = ["bass", "other"] }""",
     "mean": """
         steps = [{ model = ["single", "masks"], weights = { vocals = [3, 1], drums = [0, 1] } }]""",
 }
