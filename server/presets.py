@@ -103,14 +103,17 @@ def lay_out(name: str, preset: Preset, made: Mapping[str, Sequence[str]]) -> Lay
         for stem, weights in _weights(step, own).items():
             for model, weight in zip(step.models, weights, strict=True):
                 if weight and (missing := lacking(own[stem], made[model])):
-                    raise _wrong(f"{name}, step {number}",
-                                 f"model {model} makes no {', '.join(missing)}")
+                    raise _wrong(
+                        f"{name}, step {number}", f"model {model} makes no {', '.join(missing)}"
+                    )
         if not own:
             raise _wrong(f"{name}, step {number}", "its models make no stem in common")
         sources.append(own)
     offers = _laid_out(name, preset, sources)
-    stages = tuple(Stage(step.models, step.input, own, _weights(step, own))
-                   for step, own in zip(preset.steps, sources, strict=True))
+    stages = tuple(
+        Stage(step.models, step.input, own, _weights(step, own))
+        for step, own in zip(preset.steps, sources, strict=True)
+    )
     return Layout(stages, offers, {model: tuple(stems) for model, stems in made.items()})
 
 
@@ -159,8 +162,10 @@ def _laid_out(
     for number, (step, own) in enumerate(zip(preset.steps, sources, strict=True), 1):
         place = f"{name}, step {number}"
         if step.input != MIX and step.input not in made:
-            raise _wrong(place, f"its input {step.input!r:.80} is neither {MIX!r} nor a stem of an "
-                                "earlier step")
+            raise _wrong(
+                place,
+                f"its input {step.input!r:.80} is neither {MIX!r} nor a stem of an earlier step",
+            )
         for stem in own:
             if stem in made:
                 raise _wrong(place, f"an earlier step makes {stem}, too: give it another name")

@@ -43,10 +43,21 @@ def run(wanted: Sequence[str], layout: Layout | None = None) -> tuple[Pass, ...]
 def test_a_chain_and_a_mean() -> None:
     vocals = 0.75 * heard("wide", "vocals", 2.0) + 0.25 * heard("deep", "vocals", 2.0)
     lead = heard("lead", "vocals", vocals)
-    expected = {"vocals": vocals, "instrumental": 2.0 - vocals, "lead_vocals": lead,
-                "backing_vocals": vocals - lead, "dry": heard("dereverb", "noreverb", lead)}
-    for wanted in (list(expected), ["dry"], ["backing_vocals"], ["instrumental", "dry"],
-                   ["lead_vocals"], ["dry", "lead_vocals", "vocals"]):
+    expected = {
+        "vocals": vocals,
+        "instrumental": 2.0 - vocals,
+        "lead_vocals": lead,
+        "backing_vocals": vocals - lead,
+        "dry": heard("dereverb", "noreverb", lead),
+    }
+    for wanted in (
+        list(expected),
+        ["dry"],
+        ["backing_vocals"],
+        ["instrumental", "dry"],
+        ["lead_vocals"],
+        ["dry", "lead_vocals", "vocals"],
+    ):
         there = played(run(wanted), 2.0)
         assert there == {MIX: 2.0, **{name: pytest.approx(expected[name]) for name in wanted}}
 
@@ -55,25 +66,37 @@ def test_only_what_is_needed_is_run() -> None:
     assert [step.model for step in run(["instrumental"])] == ["wide", "deep"]
     assert [step.model for step in run(["backing_vocals"])] == ["wide", "deep", "lead"]
     assert [(step.model, step.overlap) for step in run(["dry"])] == [
-        ("wide", 0.25), ("deep", 0.25), ("lead", 0.5), ("dereverb", 0.25)]
-    special = laid("""[[steps]]
+        ("wide", 0.25),
+        ("deep", 0.25),
+        ("lead", 0.5),
+        ("dereverb", 0.25),
+    ]
+    special = laid(
+        """[[steps]]
                       model = ["wide", "deep"]
                       stems = ["vocals", "other"]
                       weights = { vocals = [0, 1], other = [1, 0] }""",
-                   {"wide": ("other",), "deep": ("vocals",)})
+        {"wide": ("other",), "deep": ("vocals",)},
+    )
     assert [step.model for step in run(["vocals"], special)] == ["deep"]
 
 
 def test_what_lies_between_is_counted_and_never_a_track() -> None:
-    assert files_between(()) == files_between(run(["vocals"], laid(
-        "steps = [{ model = 'wide', stems = ['vocals'] }]"))) == 0
+    assert (
+        files_between(())
+        == files_between(run(["vocals"], laid("steps = [{ model = 'wide', stems = ['vocals'] }]")))
+        == 0
+    )
     passes = run(["dry"])
     names = [signal.name for step in passes for signal in step.signals]
     assert [name for name in names if not is_between(name)] == ["dry"]
     assert files_between(passes) == 2, "a mean and what it is added to; a step's input and output"
     assert files_between(run(["vocals", "dry"])) == 1, "a track is the next step's input"
     assert [unwanted(passes, number) for number in range(3)] == [
-        [], [names[0]], [names[0], names[1]]]
+        [],
+        [names[0]],
+        [names[0], names[1]],
+    ]
 
 
 def test_the_rest_of_the_mix_where_the_vocals_come_late() -> None:
@@ -94,8 +117,10 @@ def test_a_track_of_stems_of_several_steps() -> None:
                        { input = "other", model = "six", stems = ["guitar"] },
                        { input = "other", model = "rest", stems = { rest = "x" } }]
               stems = ["drums", "bass", "other", "vocals", "guitar"]"""
-    layout = laid(text, {"four": ("drums", "bass", "other", "vocals"), "six": ("guitar", "piano"),
-                         "rest": ("x",)})
+    layout = laid(
+        text,
+        {"four": ("drums", "bass", "other", "vocals"), "six": ("guitar", "piano"), "rest": ("x",)},
+    )
     four = ("drums", "bass", "other", "vocals")
     assert terms("other", four, layout.offers) == {"other": 1.0, "guitar": 1.0}
     there = played(run(four, layout), 1.0)

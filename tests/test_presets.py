@@ -34,8 +34,10 @@ def preset(text: str, name: str = "karaoke") -> Any:
 
 def test_a_file_and_the_environment(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(
-        "[presets.karaoke]\n" + KARAOKE.replace("[[", "[[presets.karaoke.")
-        + "[presets.Two-of-them]\nsteps = [{ model = ['a', 'b'] }]\n")
+        "[presets.karaoke]\n"
+        + KARAOKE.replace("[[", "[[presets.karaoke.")
+        + "[presets.Two-of-them]\nsteps = [{ model = ['a', 'b'] }]\n"
+    )
     config = load(tmp_path / "own.toml", environ={"STEMBOX_PRESETS__LIKE_B": "steps=[{model='b'}]"})
     assert set(config.presets) == {"karaoke", "Two-of-them", "like_b"}
     assert config.presets["karaoke"] == preset(KARAOKE)
@@ -48,12 +50,15 @@ def test_what_is_laid_out() -> None:
     assert layout.offers == ("instrumental", "backing_vocals", "dry"), "no step goes on with them"
     first = layout.stages[0]
     assert first.weights == {"vocals": (0.75, 0.25), "instrumental": (0.5, 0.5)}
-    assert layout.stages[1].sources == {"lead_vocals": ("vocals",),
-                                        "backing_vocals": ("instrumental",)}
+    assert layout.stages[1].sources == {
+        "lead_vocals": ("vocals",),
+        "backing_vocals": ("instrumental",),
+    }
     named = preset("stems = ['vocals', 'dry', 'vocals']" + KARAOKE)
     assert lay_out("karaoke", named, MADE).offers == ("vocals", "dry")
-    common = lay_out("k", preset("steps = [{ model = ['a', 'b'] }]"),
-                     {"a": ("x", "y", "z"), "b": ("z", "x")})
+    common = lay_out(
+        "k", preset("steps = [{ model = ['a', 'b'] }]"), {"a": ("x", "y", "z"), "b": ("z", "x")}
+    )
     assert common.offers == ("x", "z"), "what all of its models make"
 
 

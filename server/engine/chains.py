@@ -61,8 +61,9 @@ class Chain:
         self._before = self.done
         self._share = (1 - self.done) * costs[0] / sum(costs)
         step = self._passes[self._at] if self._passes else None
-        return start_song(self.task.id, model, self._scratch, self.task.options, step,
-                          len(costs) - 1)
+        return start_song(
+            self.task.id, model, self._scratch, self.task.options, step, len(costs) - 1
+        )
 
     def move(self, song: Song) -> None:
         """The song of this pass has moved on, or is done. Raises OSError: its files are gone."""
@@ -90,8 +91,12 @@ class Chain:
                 signal_file(self._scratch, name).unlink(missing_ok=True)
 
     def _tracks(self) -> list[str]:
-        return [signal.name for step in self._passes for signal in step.signals
-                if not is_between(signal.name)]
+        return [
+            signal.name
+            for step in self._passes
+            for signal in step.signals
+            if not is_between(signal.name)
+        ]
 
     def _costs(self) -> list[float]:
         """What this pass and those after it take, in proportion: where it is not known of a model,

@@ -65,8 +65,7 @@ def work(choice: Choice, wanted: Sequence[str], quality: Quality, config: Config
     """How a choice makes these stems in a quality."""
     if choice.layout is None:
         return Work(choice.name, catalog.overlap(choice.name, quality, config), ())
-    passes = passes_of(choice.layout, wanted,
-                       lambda model: catalog.overlap(model, quality, config))
+    passes = passes_of(choice.layout, wanted, lambda model: catalog.overlap(model, quality, config))
     return Work(choice.name, config.models.tier(quality)[1], passes)
 
 
@@ -145,8 +144,9 @@ def making(
             return found
         missing = [stem for stem in lacking(wanted, able or ()) if stem in missing]
     if missing:
-        raise InvalidRequest(f"{model or 'No model here'} makes {'no ' * bool(model)}"
-                             f"{', '.join(missing)}")
+        raise InvalidRequest(
+            f"{model or 'No model here'} makes {'no ' * bool(model)}{', '.join(missing)}"
+        )
     raise InvalidRequest(f"No model here makes all of {', '.join(wanted)}")
 
 
@@ -158,8 +158,9 @@ def starter(config: Config) -> Choice:
 def installed(config: Config) -> list[Choice]:
     """All that may be asked for: every whole model on the search path, and every whole preset; by
     name, presets last."""
-    models = (_chosen(files) for files in catalog.installed(config)
-              if files.name not in config.presets)
+    models = (
+        _chosen(files) for files in catalog.installed(config) if files.name not in config.presets
+    )
     presets = (find(name, config) for name in sorted(config.presets))
     return [*models, *(preset for preset in presets if preset is not None)]
 
@@ -174,10 +175,12 @@ class Refused(NamedTuple):
 
 def refused(config: Config) -> list[Refused]:
     """What somebody might look for among the installed ones."""
-    found = [Refused(model.name, reason, model.folder)
-             for model, reason in catalog.refused(config)]
-    found += [Refused(model.name, "a preset has its name", model.folder)
-              for model in catalog.installed(config) if model.name in config.presets]
+    found = [Refused(model.name, reason, model.folder) for model, reason in catalog.refused(config)]
+    found += [
+        Refused(model.name, "a preset has its name", model.folder)
+        for model in catalog.installed(config)
+        if model.name in config.presets
+    ]
     for name in sorted(config.presets):
         try:
             resolve(name, config)
@@ -220,8 +223,9 @@ def _listed(quality: Quality, config: Config) -> Iterator[Choice]:
     """What may be chosen, the first first. What no list names is looked at only if nothing of the
     lists does: it takes a while where there is much."""
     listed = dict.fromkeys((*config.models.tier(quality)[0], *config.models.six_stems))
-    others = (name for name in (*catalog.names(config), *sorted(config.presets))
-              if name not in listed)
+    others = (
+        name for name in (*catalog.names(config), *sorted(config.presets)) if name not in listed
+    )
     for name in (*listed, *others):
         if (found := find(name, config)) is not None:
             yield found

@@ -41,15 +41,21 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(DEMUCS | {"licence": "CC-BY-4.0"}))
     torch.save(drums().state_dict(), folder / "model.ckpt")
-    with serving(data, limits__requests_per_minute=100_000, presets__karaoke=KARAOKE,
-                 presets__half=HALF, models__fast="half,karaoke,starter_fast") as running:
+    with serving(
+        data,
+        limits__requests_per_minute=100_000,
+        presets__karaoke=KARAOKE,
+        presets__half=HALF,
+        models__fast="half,karaoke,starter_fast",
+    ) as running:
         yield running
 
 
 def post(box: Server, song: Path, **fields: str) -> dict[str, Any]:
     with song.open("rb") as file:
-        answer = httpx.post(f"{box.url}/process", files={"file": ("song.wav", file)}, data=fields,
-                            timeout=60)
+        answer = httpx.post(
+            f"{box.url}/process", files={"file": ("song.wav", file)}, data=fields, timeout=60
+        )
     assert answer.status_code == 200, answer.text
     job: dict[str, Any] = answer.json()
     return job
@@ -82,12 +88,17 @@ def test_the_pipeline(box: Server, songs: dict[str, Path]) -> None:
     vocals, rest = (sf.read(outputs[name])[0] for name in ("vocals", "instrumental"))
     assert np.abs(vocals).max() > 0 and np.abs(sf.read(outputs["lead"])[0]).max() > 0
     assert np.abs(vocals + rest - mix).max() < 3 / 2**15
-    measured = {model["name"]: model["seconds_per_second"]
-                for model in box.get("/config").json()["installed_models"]}
+    measured = {
+        model["name"]: model["seconds_per_second"]
+        for model in box.get("/config").json()["installed_models"]
+    }
     assert measured["karaoke"] > 0 and measured["drumsep"] is None
     assert not list(scratch_of(box, job["job_id"]).glob("*.f32*"))
-    loaded = next(worker["models"] for worker in box.get("/config").json()["workers"]
-                  if worker["pool"] == "separation")
+    loaded = next(
+        worker["models"]
+        for worker in box.get("/config").json()["workers"]
+        if worker["pool"] == "separation"
+    )
     assert set(loaded) == {"starter", "starter_fast", "drumsep"} and min(loaded.values()) > 0
 
 
@@ -95,16 +106,22 @@ def test_the_partners(box: Server, songs: dict[str, Path]) -> None:
     caller = Caller(box, new_key(box, "singer"))
     models = {model["name"]: model for model in caller.http.get("/models").json()["models"]}
     assert [part["sizeBytes"] > 0 for part in models["karaoke"]["parts"]] == [True] * 3
-    made = caller.create(uploadKey=caller.upload(songs["wav"]), model="karaoke",
-                         stems=["backing", "lead"], outputFormat="WAV")
+    made = caller.create(
+        uploadKey=caller.upload(songs["wav"]),
+        model="karaoke",
+        stems=["backing", "lead"],
+        outputFormat="WAV",
+    )
     assert made.status_code == 201, made.text
     ended = caller.end_of(made.json()["id"])
     assert ended["status"] == "COMPLETED" and list(ended["outputs"]) == ["backing", "lead"]
     assert ended["options"]["model"] == "karaoke" and ended["creditsCharged"] == 6
     whole = caller.create(uploadKey=caller.upload(songs["wav"]), model="karaoke")
     assert set(caller.end_of(whole.json()["id"])["outputs"]) == set(TRACKS)
-    for body, said in (({"model": "half"}, "'half' is not on this server"),
-                       ({"model": "karaoke", "stems": ["drums"]}, "karaoke makes no drums")):
+    for body, said in (
+        ({"model": "half"}, "'half' is not on this server"),
+        ({"model": "karaoke", "stems": ["drums"]}, "karaoke makes no drums"),
+    ):
         refused = caller.create(uploadKey=caller.upload(songs["wav"]), **body)
         assert refused.status_code == 400, refused.text
         assert said in refused.json()["error"]["message"]
@@ -114,8 +131,12 @@ def test_a_tier_that_names_one(box: Server, songs: dict[str, Path]) -> None:
     caller = Caller(box, new_key(box, "tier"))
     served = {}
     for output in ("BOTH", "FOUR_STEMS"):
-        made = caller.create(uploadKey=caller.upload(songs["wav"]), outputType=output,
-                             quality="FAST", outputFormat="WAV")
+        made = caller.create(
+            uploadKey=caller.upload(songs["wav"]),
+            outputType=output,
+            quality="FAST",
+            outputFormat="WAV",
+        )
         ended = caller.end_of(made.json()["id"])
         assert ended["status"] == "COMPLETED"
         served[output] = ended["options"]["model"]

@@ -52,8 +52,14 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     data = tmp_path / "data"
     write_models(data / "models")
     told = {f"STEMBOX_PRESETS__{name.upper()}": text for name, text in PRESETS.items()}
-    return load(environ=told, flags={"server.data_dir": str(data), "separation.max_batch": 4,
-                                     "separation.precision": "float32"})
+    return load(
+        environ=told,
+        flags={
+            "server.data_dir": str(data),
+            "separation.max_batch": 4,
+            "separation.precision": "float32",
+        },
+    )
 
 
 def task(
@@ -65,12 +71,23 @@ def task(
         mix.write(frames)
     found = choice.making(wanted, "BALANCED", config, preset)
     options = Options(
-        file_name="x", **choice.work(found, wanted, "BALANCED", config)._asdict(),
-        wav_format="FLOAT", target_lufs=-14, true_peak_dbtp=-1, max_seconds=60,
+        file_name="x",
+        **choice.work(found, wanted, "BALANCED", config)._asdict(),
+        wav_format="FLOAT",
+        target_lufs=-14,
+        true_peak_dbtp=-1,
+        max_seconds=60,
         stems=tuple(wanted),
     )
-    return Task(id=folder.name, job="j", stage="separate", source="", scratch=str(folder),
-                outputs="", options=options)
+    return Task(
+        id=folder.name,
+        job="j",
+        stage="separate",
+        source="",
+        scratch=str(folder),
+        outputs="",
+        options=options,
+    )
 
 
 class Desk:
@@ -141,8 +158,14 @@ def test_a_chain_equals_its_models_one_after_another(
     vocals, drums = by_hand(config, "single", frames, tmp_path / "1", ("vocals", "drums"))
     lead, backing = by_hand(config, "masks", vocals.T, tmp_path / "2", ("vocals", "instrumental"))
     bass, other = by_hand(config, "hybrid", lead.T, tmp_path / "3", ("bass", "other"))
-    truth = {"vocals": vocals, "drums": drums, "lead": lead, "backing": backing,
-             "dry": bass + other, "instrumental": frames.T - vocals}
+    truth = {
+        "vocals": vocals,
+        "drums": drums,
+        "lead": lead,
+        "backing": backing,
+        "dry": bass + other,
+        "instrumental": frames.T - vocals,
+    }
     for number, wanted in enumerate((list(truth), ["dry", "instrumental"], ["backing"])):
         folder = tmp_path / f"job{number}"
         ends = separated(config, task(folder, config, "karaoke", wanted, frames))
@@ -164,8 +187,11 @@ def test_a_mean_is_weighted_by_model_and_stem(config: Config, tmp_path: Path) ->
     frames, four = noise(2.3), ("drums", "bass", "other", "vocals")
     one = dict(zip(four, by_hand(config, "single", frames, tmp_path / "1", four), strict=True))
     two = dict(zip(four, by_hand(config, "masks", frames, tmp_path / "2", four), strict=True))
-    truth = {"vocals": 0.75 * one["vocals"] + 0.25 * two["vocals"], "drums": two["drums"],
-             "bass": (one["bass"] + two["bass"]) / 2}
+    truth = {
+        "vocals": 0.75 * one["vocals"] + 0.25 * two["vocals"],
+        "drums": two["drums"],
+        "bass": (one["bass"] + two["bass"]) / 2,
+    }
     truth["instrumental"] = frames.T - truth["vocals"]
     wanted = list(truth)
     ends = separated(config, task(tmp_path / "job", config, "mean", wanted, frames))
@@ -176,7 +202,8 @@ def test_a_mean_is_weighted_by_model_and_stem(config: Config, tmp_path: Path) ->
     rest = found["vocals"] + found["instrumental"] - frames.T
     assert np.abs(rest).max() < 1e-6, "they add up to the mix"
     assert ends["job"].facts["peak"] == pytest.approx(
-        max(np.abs(found[stem]).max() for stem in wanted))
+        max(np.abs(found[stem]).max() for stem in wanted)
+    )
 
 
 def test_jobs_share_batches_and_each_is_as_if_alone(config: Config, tmp_path: Path) -> None:
@@ -279,7 +306,9 @@ def test_a_cancel_in_any_step_leaves_the_mix_alone(
     ends = desk.ends()
     assert ends["job"].kind == "cancelled" and isinstance(ends["other"], Result)
     assert set(made(tmp_path / "job")) == {"mix"} and set(made(tmp_path / "other")) == {
-        "mix", "drums"}
+        "mix",
+        "drums",
+    }
     assert worker._engine.idle and not worker._jobs
 
 

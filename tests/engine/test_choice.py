@@ -60,7 +60,10 @@ def test_what_it_runs(settings: Any) -> None:
     work = choice.work(found, ["lead"], "FAST", config)
     assert (work.model, work.overlap) == ("voices", 0.1)
     assert [(step.model, step.overlap) for step in work.passes] == [
-        ("mine", 0.1), ("starter", 0.1), ("mine", 0.1)]
+        ("mine", 0.1),
+        ("starter", 0.1),
+        ("mine", 0.1),
+    ]
     model = choice.resolve("mine", config)
     assert choice.work(model, MANY, "BEST", config) == ("mine", 0.25, ())
     assert choice.making([], "BEST", config, "voices") == found
@@ -75,8 +78,7 @@ def test_a_tier_names_one(settings: Any, tmp_path: Path) -> None:
     assert choice.serving("BEST", config).name == "starter", "it makes no drums"
     (tmp_path / "models" / "mine" / "abcd.safetensors").unlink()
     assert choice.serving("BEST", config, ("vocals", "instrumental")).name == "starter"
-    assert choice.refused(config) == [
-        choice.Refused("voices", "model mine is not on this machine")]
+    assert choice.refused(config) == [choice.Refused("voices", "model mine is not on this machine")]
     assert "voices" not in {one.name for one in choice.installed(config)}
     choice.check(config)
     with pytest.raises(InvalidRequest, match="'voices' is not on this server"):
@@ -102,7 +104,8 @@ def test_a_model_that_came_later_does_not_take_a_presets_name(settings: Any) -> 
     assert choice.resolve("mine", config).family == "preset"
     assert [one.family for one in choice.installed(config)] == ["starter", "starter", "preset"]
     assert [(one.name, one.reason) for one in choice.refused(config)] == [
-        ("mine", "a preset has its name")]
+        ("mine", "a preset has its name")
+    ]
 
 
 def test_a_model_that_cannot_be_used_is_no_part(settings: Any, tmp_path: Path) -> None:
@@ -125,15 +128,20 @@ def test_overlaps_are_each_models_own(
     said = content("mdx23c") | {"inference": {"num_overlap": 3}}
     by_convention(tmp_path / "models" / "voices", yaml.safe_dump(said))
     monkeypatch.setattr(family_module, "find_spec", lambda _: True)
-    config = settings(deep="""steps = [{ model = "voices", stems = ["vocals"] },
-                                       { input = "vocals", model = "mine", stems = ["other"] }]""")
+    config = settings(
+        deep="""steps = [{ model = "voices", stems = ["vocals"] },
+                                       { input = "vocals", model = "mine", stems = ["other"] }]"""
+    )
     passes = choice.work(choice.resolve("deep", config), ["other"], "BEST", config).passes
     assert [step.overlap for step in passes] == [pytest.approx(2 / 3), 0.25]
 
 
 def test_the_command_lists_them(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    config = settings({"STEMBOX_MODELS__FAST": "voices, starter_fast"}, voices=VOICES,
-                      half="steps = [{ model = 'nowhere' }]")
+    config = settings(
+        {"STEMBOX_MODELS__FAST": "voices, starter_fast"},
+        voices=VOICES,
+        half="steps = [{ model = 'nowhere' }]",
+    )
     assert list_models(None, config) == 0  # type: ignore[arg-type]
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if line.startswith("voices ")]
