@@ -10,7 +10,7 @@ from math import isfinite
 from msgspec import Struct
 
 from server.errors import ConfigError
-from server.stems import MIX, RESERVED, STEM, lacking
+from server.stems import MIX, RESERVED, REST_OF_MIX, STEM, lacking
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # of a model, and of a preset
 MOST_STEPS = 16
@@ -46,8 +46,8 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Preset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Steps, one after the other. stems: what may be asked for; None: all that no step goes on
-    with."""
+    """Steps, one after the other. stems: what may be asked for, which beside the vocals may be the
+    rest of the mix; None: all that no step goes on with."""
 
     steps: list[Step]
     stems: list[str] | None = None
@@ -174,7 +174,7 @@ def _laid_out(
         taken = {step.input for step in preset.steps}
         return tuple(stem for stem in made if stem not in taken)
     for stem in preset.stems:
-        if stem not in made:
+        if stem not in made and not (stem == REST_OF_MIX and "vocals" in preset.stems):
             raise _wrong(name, f"no step makes {stem!r:.80}")
     if not preset.stems:
         raise _wrong(name, "it offers no stem")

@@ -56,6 +56,10 @@ def test_what_is_laid_out() -> None:
     }
     named = preset("stems = ['vocals', 'dry', 'vocals']" + KARAOKE)
     assert lay_out("karaoke", named, MADE).offers == ("vocals", "dry")
+    rest = lay_out(
+        "k", preset("steps = [{ model = 'lead' }]\nstems = ['vocals', 'instrumental']"), MADE
+    )
+    assert rest.offers == ("vocals", "instrumental"), "what the vocals leave of the mix"
     common = lay_out(
         "k", preset("steps = [{ model = ['a', 'b'] }]"), {"a": ("x", "y", "z"), "b": ("z", "x")}
     )
@@ -89,6 +93,7 @@ def test_what_is_laid_out() -> None:
     ("steps = [{ model = 'a', input = 'y', stems = ['x'] }, { model = 'b', stems = ['y'] }]",
      "step 1: its input 'y'"),
     ("steps = [{ model = 'a', stems = ['x'] }]\nstems = ['y']", "no step makes 'y'"),
+    ("steps = [{ model = 'a', stems = ['vocals'] }]\nstems = ['instrumental']", "no step makes"),
     ("steps = [{ model = 'a', stems = ['x'] }]\nstems = []", "offers no stem"),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_said(text: str, said: str) -> None:

@@ -164,7 +164,7 @@ class Separation:
         if sound is not None:
             frames = self._hushed(frames, sound[:, None])
         if self._bases:
-            frames = self._added(frames)
+            frames = self._with_bases(frames)
         if sound is not None or self._bases or not self._counts.all():
             peak = float(np.abs(frames[self._counts]).max(initial=0.0))
         self._final += frames.shape[1]
@@ -183,7 +183,7 @@ class Separation:
                 hushed[place] += mix * ((1 - sound) * self._stays[place])
         return hushed
 
-    def _added(self, frames: np.ndarray) -> np.ndarray:
+    def _with_bases(self, frames: np.ndarray) -> np.ndarray:
         """The next frames with what they are added to."""
         added = frames.copy()
         for place, base in self._bases.items():

@@ -233,7 +233,8 @@ def test_progress_goes_up_over_all_passes(config: Config, tmp_path: Path) -> Non
     said = Desk(SeparationWorker(config, "cpu"), order).serve()
     told = [message.done for message in said if isinstance(message, Progress)]
     assert told == sorted(told) and told[0] >= 0 and told[-1] < 1
-    assert {round(3 * done) for done in told} >= {0, 1, 2, 3}, "of equal costs, equal parts"
+    for part in (1 / 3, 2 / 3):
+        assert any(done == pytest.approx(part) for done in told), "of equal costs, equal parts"
 
 
 def test_costs_that_are_known_weigh(
@@ -347,7 +348,7 @@ def test_a_model_that_is_gone_fails_its_step(config: Config, tmp_path: Path) -> 
 
 
 def test_files_that_went_with_their_job_fail_it(config: Config, tmp_path: Path) -> None:
-    order = task(tmp_path / "job", config, "karaoke", ["drums", "lead"], noise(3.0))
+    order = task(tmp_path / "job", config, "karaoke", ["drums", "lead"], noise(5.0))
     desk = Desk(SeparationWorker(config, "cpu"), order)
 
     def sweep(message: Any) -> None:
@@ -362,7 +363,7 @@ def test_files_that_went_with_their_job_fail_it(config: Config, tmp_path: Path) 
 
 def test_the_worker_closes_in_mid_chain(config: Config, tmp_path: Path) -> None:
     worker = SeparationWorker(config, "cpu")
-    order = task(tmp_path / "job", config, "karaoke", ["drums", "lead"], noise(3.0))
+    order = task(tmp_path / "job", config, "karaoke", ["drums", "lead"], noise(5.0))
     desk = Desk(worker, order)
 
     def close(message: Any) -> None:

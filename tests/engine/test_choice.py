@@ -111,7 +111,7 @@ def test_a_model_that_came_later_does_not_take_a_presets_name(settings: Any) -> 
 def test_a_model_that_cannot_be_used_is_no_part(settings: Any, tmp_path: Path) -> None:
     by_convention(tmp_path / "models" / "broken", family="nothing")
     config = settings(one="steps = [{ model = 'broken' }]", two="steps = [{ model = 'old' }]")
-    with pytest.raises(ModelError, match=r"model broken is not used: .*nothing"):
+    with pytest.raises(ModelError, match=r"model broken is not used: .*its family is not known"):
         choice.resolve("one", config)
     torch.save({}, tmp_path / "models" / "old.th")
     (tmp_path / "models" / "old.yaml").write_text("models: ['old']")

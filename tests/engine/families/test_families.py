@@ -240,7 +240,7 @@ def test_nothing_of_torch_is_needed_to_choose_a_model() -> None:
     import subprocess
     import sys
 
-    code = ("import sys, server.engine.catalog, server.engine.families as f\n"
+    code = ("import sys, server.engine.choice, server.engine.families as f\n"
             "assert 'torch' not in sys.modules and len(f.FAMILIES) == 6")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
