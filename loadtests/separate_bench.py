@@ -28,6 +28,7 @@ from server.engine.engine import Engine, Song
 from server.engine.loading import load_bag
 from server.engine.models import Separator
 from server.engine.separation import Separation
+from server.engine.targets import Target
 from server.starter.store import save_bag, save_hub_model
 from server.stems import stem_gains
 from server.work.scratch import SAMPLE_RATE, FrameReader, FrameWriter
@@ -132,8 +133,10 @@ def new_song(
 ) -> Song:
     """All of the model's stems of a mix, into the folder `stems`."""
     stems.mkdir(parents=True, exist_ok=True)
-    gains = np.array(stem_gains(model.sources, model.name, model.recipe), np.float32)
-    separation = Separation(mix, stems, model.sources, gains, model.cut(overlap), model.device)
+    rows = stem_gains(model.sources, model.name, model.recipe)
+    targets = [Target(stems / f"{stem}.f32", row)
+               for stem, row in zip(model.sources, rows, strict=True)]
+    separation = Separation(mix, targets, model.cut(overlap), model.device)
     return Song(name, model, separation)
 
 

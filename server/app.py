@@ -26,7 +26,7 @@ from server.api.protocol import bounded_protocol
 from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads
 from server.config import Config
-from server.engine import catalog
+from server.engine import choice
 from server.errors import ConfigError
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock, machine_boot
@@ -91,7 +91,8 @@ def serve(config: Config) -> None:
         guard_of(config)
         server_secret(config.data_dir)
         check_schema(config.data_dir / "stembox.db")
-        catalog.serving(config.pipeline.quality, config)
+        choice.check(config)
+        choice.serving(config.pipeline.quality, config)
         check_port(config.server.host, config.server.port)
         plans = pool_plans(config)
         print(banner(config, plans), flush=True)
@@ -116,15 +117,15 @@ def banner(config: Config, plans: list[PoolPlan]) -> str:
     for plan in plans:
         lines.append(f"  {plan.name:<10} {len(plan.devices)} worker(s) on "
                      f"{', '.join(sorted(set(plan.devices)))}")
-    for tier, model in catalog.tiers(config).items():
+    for tier, model in choice.tiers(config).items():
         note = ""
         if model["serving"] is None:
             note = f" - {model['wanted']} is not on this machine"
         elif model["serving"] != model["wanted"]:
             note = f" (in place of {model['wanted']}, which is not on this machine)"
         lines.append(f"  {tier:<10} {model['serving'] or 'not available'}{note}")
-    for refused, reason in catalog.refused(config):
-        lines.append(f"  {refused.name:<10} not used: {reason}")
+    for refused in choice.refused(config):
+        lines.append(f"  {refused.name:<10} not used: {refused.reason}")
     return "\n".join(lines)
 
 

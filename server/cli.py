@@ -20,7 +20,7 @@ from server.errors import StemboxError
 from server.stems import FOUR, OUTPUTS, checked_stems
 
 if TYPE_CHECKING:
-    from server.engine.catalog import ModelFiles
+    from server.engine.choice import Choice
 
 Command = Callable[[argparse.Namespace, Config], int]
 
@@ -89,10 +89,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("separate", separate, "separate files, without a server")
     sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
-    sub.add_argument("--output-type", choices=list(OUTPUTS),
-                     help="FOUR_STEMS; of a model that is named, all that it makes")
-    sub.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
-    sub.add_argument("--model", metavar="NAME", help="made by this one, in place of the quality's")
+    made = sub.add_mutually_exclusive_group()
+    made.add_argument("--output-type", choices=list(OUTPUTS),
+                      help="FOUR_STEMS; of a model that is named, all that it makes")
+    made.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
+    sub.add_argument("--model", metavar="NAME",
+                     help="made by this model or preset, in place of the quality's")
     sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
     sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="WAV")
     sub.add_argument("--data-dir", metavar="DIR")
@@ -104,10 +106,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--address", metavar="RAY", help="a Ray cluster; without it, this machine")
     sub.add_argument("--column", default="", metavar="NAME",
                      help="the manifest's column of paths or URLs")
-    sub.add_argument("--output-type", choices=list(OUTPUTS),
-                     help="FOUR_STEMS; of a model that is named, all that it makes")
-    sub.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
-    sub.add_argument("--model", metavar="NAME", help="made by this one, in place of the quality's")
+    made = sub.add_mutually_exclusive_group()
+    made.add_argument("--output-type", choices=list(OUTPUTS),
+                      help="FOUR_STEMS; of a model that is named, all that it makes")
+    made.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
+    sub.add_argument("--model", metavar="NAME",
+                     help="made by this model or preset, in place of the quality's")
     sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
     sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="FLAC")
     sub.add_argument("--stations", type=count, default=0, metavar="N",
@@ -234,7 +238,7 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
         raise StemboxError("two files of one name would overwrite each other's stems")
     target = Target(arguments.out, arguments.format)
     offline = Offline(config, arguments.quality, *_wanted(arguments, config))
-    print(f"model {offline.model.name} on {offline.model.device}", file=sys.stderr)
+    print(f"model {offline.name} on {offline.device}", file=sys.stderr)
     failed = 0
     for file in arguments.files:
         try:
@@ -251,23 +255,22 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
 
 def _wanted(
     arguments: argparse.Namespace, config: Config
-) -> tuple[tuple[str, ...], "ModelFiles | None"]:
+) -> tuple[tuple[str, ...], "Choice | None"]:
     """Which stems, and the model if it is not the quality's."""
-    from server.engine import catalog
+    from server.engine import choice
 
+    choice.check(config)
     name, quality = arguments.model, arguments.quality
-    if arguments.stems is not None and arguments.output_type is not None:
-        raise StemboxError("give either --stems or --output-type")
     if arguments.stems is not None:
         stems = checked_stems([stem.strip() for stem in arguments.stems.split(",")])
-        return stems, catalog.making(stems, quality, config, name)
+        return stems, choice.making(stems, quality, config, name)
     if name is None:
         return OUTPUTS[arguments.output_type or "FOUR_STEMS"], None
     if arguments.output_type is not None:
         stems = OUTPUTS[arguments.output_type]
     else:
-        stems = checked_stems(catalog.stems(catalog.making((), quality, config, name)) or FOUR)
-    return stems, catalog.making(stems, quality, config, name)
+        stems = checked_stems(choice.making((), quality, config, name).stems or FOUR)
+    return stems, choice.making(stems, quality, config, name)
 
 
 def catalogue(arguments: argparse.Namespace, config: Config) -> int:
@@ -291,7 +294,7 @@ def demo(arguments: argparse.Namespace, config: Config) -> int:
         table = run(offline, arguments.out, arguments.seconds, bar)
     print(table)
     print(f"{arguments.seconds:g} s of song in {time.monotonic() - began:.1f} s, "
-          f"model {offline.model.name} on {offline.model.device}")
+          f"model {offline.name} on {offline.device}")
     return 0
 
 

@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from server import presets
 from server.errors import ConfigError
 
 ENV_PREFIX = "STEMBOX_"
+PRESETS = "presets"  # the section whose keys are names that people give
 SPIN_COUNT = "2000"  # GOMP_SPINCOUNT: how often torch's idle threads look before they sleep
 CPU_BATCH = 1  # on a CPU a larger batch is slower per segment, not faster
 GPU_BATCH = 16
@@ -163,6 +165,7 @@ class Config(Section, frozen=True):
     stemsplit: StemSplit
     separation: Separation
     models: Models
+    presets: dict[str, presets.Preset]
     audio: Audio
     jobs: Jobs
     fetch: Fetch
@@ -225,15 +228,29 @@ def load(
         if value is not None:
             section, key = name.split(".")
             raw[section][key] = value
+    named = raw.pop(PRESETS)
     try:
-        config = msgspec.convert(raw, Config, strict=False)
+        config = msgspec.convert(raw | {PRESETS: {}}, Config, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(error)) from None
+    config = msgspec.structs.replace(config, presets=_presets(named))
     _check_address(config)
     _check_lengths(config.limits)
     _check_networks(config.server.trusted_proxies, "server.trusted_proxies")
     _check_networks(config.metrics.allow_networks, "metrics.allow_networks")
     return config
+
+
+def _presets(tables: Mapping[str, Any]) -> dict[str, presets.Preset]:
+    found = {}
+    for name, table in tables.items():
+        try:
+            found[name] = msgspec.convert(table, presets.Preset)
+        except msgspec.ValidationError as error:
+            reason, _, place = str(error).partition(" - at ")
+            raise ConfigError(f"settings: presets.{name}{place.strip('`$')}: {reason}") from None
+    presets.check(found)
+    return found
 
 
 def _explain(error: msgspec.ValidationError) -> str:
@@ -263,14 +280,15 @@ def _merge(raw: dict[str, Any], more: Mapping[str, Any], origin: str) -> None:
         if not isinstance(keys, Mapping):
             raise ConfigError(f"settings: {section!r} in {origin} must be a section of keys")
         for key, value in keys.items():
-            if key not in raw[section]:
+            if key not in raw[section] and section != PRESETS:
                 raise ConfigError(f"settings: unknown key {section}.{key} in {origin}; "
                                   f"allowed: {', '.join(raw[section])}")
             raw[section][key] = value
 
 
 def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """`STEMBOX_SERVER__PORT=9000` as `{"server": {"port": "9000"}}`; lists are comma separated."""
+    """`STEMBOX_SERVER__PORT=9000` as `{"server": {"port": "9000"}}`; lists are comma separated, and
+    a preset is the TOML of its table."""
     sections = get_type_hints(Config)
     found: dict[str, dict[str, Any]] = {}
     for name, text in environ.items():
@@ -280,6 +298,9 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
             _check_spelling(name, sections)
             continue
         section, key = name.removeprefix(ENV_PREFIX).lower().split("__", 1)
+        if section == PRESETS:
+            found.setdefault(section, {})[key] = _table(text, name)
+            continue
         kind = get_type_hints(sections[section]).get(key) if section in sections else None
         is_list = getattr(kind, "__origin__", None) is list
         value = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
@@ -291,10 +312,19 @@ def _check_spelling(name: str, sections: Mapping[str, Any]) -> None:
     """A variable of ours that is no setting is somebody else's, unless one underline is missing."""
     words = name.removeprefix(ENV_PREFIX).lower()
     for section, kind in sections.items():
+        if section == PRESETS:  # whose names are not known
+            continue
         key = words.removeprefix(f"{section}_")
         if key != words and key in get_type_hints(kind):
             raise ConfigError(f"settings: {name} in environment: it must be written "
                               f"{ENV_PREFIX}{section.upper()}__{key.upper()}")
+
+
+def _table(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"settings: {name}: {error}") from None
 
 
 def _check_address(config: Config) -> None:

@@ -8,16 +8,18 @@ from server.config import Config
 
 def list_models(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox models list`."""
-    from server.engine import catalog, registry
+    from server.engine import choice, registry
 
-    for model in catalog.installed(config):
-        made = ", ".join(catalog.stems(model) or ("not known until it is loaded",))
-        print(f"{model.name:<16} {catalog.family(model) or '?':<18} {model.size / 1e6:7.1f} MB  "
-              f"licence {catalog.licence(model) or 'not known'}  {made}  {model.folder}")
-    for tier, row in catalog.tiers(config).items():
+    for found in choice.installed(config):
+        made = ", ".join(found.stems or ("not known until it is loaded",))
+        where = found.models[0].folder if found.layout is None else \
+            f"of {', '.join(model.name for model in found.models)}"
+        print(f"{found.name:<16} {found.family or '?':<18} {found.size / 1e6:7.1f} MB  "
+              f"licence {found.licence or 'not known'}  {made}  {where}")
+    for tier, row in choice.tiers(config).items():
         print(f"{tier:<16} served by {row['serving'] or 'nothing'} (wanted: {row['wanted']})")
-    for model, reason in catalog.refused(config):
-        print(f"{model.name:<16} not used: {reason}  {model.folder}")
+    for name, reason, folder in choice.refused(config):
+        print(f"{name:<16} not used: {reason}  {folder or ''}".rstrip())
     if getattr(arguments, "known", False):
         from server.engine.adopting import describe
 
@@ -47,7 +49,7 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
 def quality(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox quality`: a model on songs of one's own."""
     from server.bar import Bar
-    from server.engine import catalog
+    from server.engine import choice
     from server.offline import Offline
     from server.starter.measuring.own_songs import find_songs, measure_songs, wanted_of
     from server.starter.measuring.report import Report, markdown
@@ -55,12 +57,13 @@ def quality(arguments: argparse.Namespace, config: Config) -> int:
 
     songs, tier = find_songs(arguments.folder)[: arguments.songs], arguments.quality
     name = arguments.model
-    files = catalog.serving(tier, config) if name is None else \
-        catalog.making((), tier, config, name)  # fmt: skip
-    wanted = wanted_of(songs, files)
-    with Bar(files.name) as bar:
-        result = measure_songs(songs, Offline(config, tier, wanted, files), arguments.seconds, bar)
-    report = Report(files.name, digest(files), list(wanted), None, [result])
+    choice.check(config)
+    found = choice.serving(tier, config) if name is None else \
+        choice.making((), tier, config, name)  # fmt: skip
+    wanted = wanted_of(songs, found)
+    with Bar(found.name) as bar:
+        result = measure_songs(songs, Offline(config, tier, wanted, found), arguments.seconds, bar)
+    report = Report(found.name, digest(*found.models), list(wanted), None, [result])
     print(markdown(report))
     write(report, arguments.out)
     return 0

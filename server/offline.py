@@ -12,11 +12,13 @@ from msgspec import Struct
 
 from server.audio.stages import STAGES, encode_track
 from server.config import Config, Quality
-from server.engine import catalog
+from server.engine import chains, choice
 from server.engine.catalog import ModelFiles
+from server.engine.chains import Chain
+from server.engine.choice import Choice
 from server.engine.cpu import prepare_cpu
 from server.engine.devices import devices
-from server.engine.engine import Engine, start_song
+from server.engine.engine import Engine
 from server.engine.models import Separator
 from server.stems import FOUR, stem_gains
 from server.work.messages import FinishedTrack, Options, Task
@@ -35,25 +37,32 @@ class Target(Struct, frozen=True):
 
 
 class Offline:
-    """One model on one device, which makes `stems` of any number of files.
+    """A model, or those of a preset, on one device, which makes `stems` of any number of files.
 
-    Raises:
-        ModelError: no model of the tier is on this machine, or it does not make these stems.
-        InvalidRequest: `files`, the model that was chosen for them, does not.
+    found: what was chosen for them, if it is not the tier's.
+
+    Raises ModelError: no model of the tier is on this machine, or it does not make these stems.
+
+    Attributes:
+        name: of the model or the preset.
+        device: where it is.
     """
 
     def __init__(
         self, config: Config, quality: Quality, stems: tuple[str, ...] = FOUR,
-        files: ModelFiles | None = None,
+        found: Choice | None = None,
     ) -> None:  # fmt: skip
         self._config = config
-        self._quality: Quality = quality
         device = devices(config.separation.device)[0]
         if device == "cpu":
             prepare_cpu(config.separation.cpu_threads)
-        files = files or catalog.serving(quality, config, stems)
-        self.model = Separator(files, torch.device(device), config.separation.precision)
-        stem_gains(stems, self.model.name, self.model.recipe)
+        found = found or choice.serving(quality, config, stems)
+        self.name = found.name
+        self.device = torch.device(device)
+        self._work = choice.work(found, stems, quality, config)
+        self._models = {files.name: self._loaded(files) for files in self._needed(found)}
+        if found.layout is None:
+            stem_gains(stems, self.name, self._models[self.name].recipe)
         self._stems = stems
         self._batch = config.separation.batch_on(device)
 
@@ -115,8 +124,7 @@ class Offline:
     def _task(self, source: Path, scratch: str, target: Target, wav_format: str) -> Task:
         pipeline = self._config.pipeline
         options = Options(
-            file_name=source.name, model=self.model.name, format=target.format,
-            overlap=catalog.overlap(self.model.name, self._quality, self._config),
+            file_name=source.name, **self._work._asdict(), format=target.format,
             wav_format=wav_format,
             target_lufs=pipeline.target_lufs, true_peak_dbtp=pipeline.true_peak_dbtp,
             max_seconds=self._config.limits.max_audio_seconds, stems=self._stems,
@@ -132,13 +140,15 @@ class Offline:
 
     def _separate(self, task: Task, report: Report) -> float:
         """Returns the highest sample of all stems."""
-        song = start_song(task.id, self.model, Path(task.scratch), task.options)
-        engine = Engine(self._batch, self.model.device)
-        engine.add(song)
-        while not engine.idle:
-            for song, error in engine.step():
-                if error is not None:
-                    raise error
-                report("separate", song.separation.progress)
-        return song.separation.peak
+        chain = Chain(task)
+        chains.run(chain, Engine(self._batch, self.device), self._models.__getitem__,
+                   lambda done: report("separate", done))
+        return chain.peak
+
+    def _needed(self, found: Choice) -> list[ModelFiles]:
+        run = {step.model for step in self._work.passes}
+        return [files for files in found.models if files.name in run or not run]
+
+    def _loaded(self, files: ModelFiles) -> Separator:
+        return Separator(files, self.device, self._config.separation.precision)
 

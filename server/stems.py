@@ -17,6 +17,7 @@ OUTPUTS = MappingProxyType({
     "SIX_STEMS": SIX,
 })  # fmt: skip
 DEFAULT_OUTPUT: Final = "BOTH"
+MIX: Final = "mix"  # what all stems were
 REST_OF_MIX = "instrumental"  # the mix minus the vocals
 PARTS_OF_OTHER = ("guitar", "piano")  # of a six-source model, where nobody wants them apart
 
@@ -78,13 +79,28 @@ def stem_gains(stems: Sequence[str], model: str, recipe: Recipe) -> list[list[fl
     """
     if missing := lacking(stems, list(recipe)):
         raise ModelError(f"model {model} makes no {', '.join(missing)}")
-    parts = {stem: [s for s in _parts(stem, stems, recipe) if s in recipe] for stem in stems}
-    rows = {stem: [sum(column) for column in zip(*(recipe[s] for s in found), strict=True)]
-            for stem, found in parts.items()}  # fmt: skip
-    if parts.get(REST_OF_MIX) == ["vocals"]:
-        row = rows[REST_OF_MIX]
-        rows[REST_OF_MIX] = [*(0.0 - gain for gain in row[:-1]), 1.0 - row[-1]]
-    return list(rows.values())
+    return [mixed(terms(stem, stems, recipe), recipe) for stem in stems]
+
+
+def terms(stem: str, wanted: Sequence[str], made: Container[str]) -> dict[str, float]:
+    """What a track is made of, if these stems are made and these tracks wanted: gains of stems, and
+    of the mix. Empty: it cannot be made."""
+    parts = [part for part in _parts(stem, wanted, made) if part in made]
+    if stem == REST_OF_MIX and parts == ["vocals"]:
+        return {"vocals": -1.0, MIX: 1.0}
+    return dict.fromkeys(parts, 1.0)
+
+
+def mixed(gains: Mapping[str, float], recipe: Recipe) -> list[float]:
+    """One row of gains over what a model puts out, and at last over the mix, of gains of its stems
+    and of the mix."""
+    row = [0.0] * len(next(iter(recipe.values())))
+    for stem, gain in gains.items():
+        if stem == MIX:
+            row[-1] += gain
+        else:
+            row = [total + gain * part for total, part in zip(row, recipe[stem], strict=True)]
+    return row
 
 
 def _parts(stem: str, wanted: Sequence[str], made: Container[str]) -> tuple[str, ...]:

@@ -50,6 +50,38 @@ def test_separate_stems_of_a_model(song: Path, tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / song.stem).iterdir()} == {"guitar.wav", "bass.wav"}
 
 
+PRESET = """steps = [
+  { model = ["starter", "starter_fast"], stems = ["vocals", "drums"] },
+  { input = "drums", model = "starter_fast", stems = { kit = "drums" } },
+]"""
+
+
+def test_separate_by_a_preset(song: Path, tmp_path: Path) -> None:
+    done = stembox("separate", song, "--out", tmp_path, "--model", "kits",
+                   "--data-dir", tmp_path / "data", STEMBOX_PRESETS__KITS=PRESET)
+    assert done.returncode == 0, done.stderr
+    assert "model kits" in done.stderr
+    assert {path.name for path in (tmp_path / song.stem).iterdir()} == {"vocals.wav", "kit.wav"}
+
+
+@pytest.mark.parametrize(("preset", "said"), [
+    ("steps = [{ model = 'starter', stems = ['kazoo'] }]",
+     "presets.kits, step 1: model starter makes no kazoo"),
+    ("steps = [{ model = 'starter', input = 'kit' }]", "presets.kits, step 1: its input 'kit'"),
+    ("steps = [{ model = 'nowhere' }]", "model 'kits' is not on this server"),
+])  # fmt: skip
+def test_a_preset_that_cannot_be_is_one_line(
+    preset: str, said: str, song: Path, tmp_path: Path
+) -> None:
+    done = stembox("separate", song, "--out", tmp_path, "--model", "kits",
+                   "--data-dir", tmp_path / "data", STEMBOX_PRESETS__KITS=preset)
+    assert done.returncode == 1 and said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    if "nowhere" not in preset:
+        served = stembox("serve", "--data-dir", tmp_path / "data", STEMBOX_PRESETS__KITS=preset)
+        assert served.returncode == 1 and said in served.stderr
+
+
 def test_names_of_stems_lead_nowhere(song: Path, tmp_path: Path) -> None:
     """A model's file names its stems; they become names of files."""
     folder = tmp_path / "data" / "models" / "sly"

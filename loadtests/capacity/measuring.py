@@ -23,7 +23,7 @@ from loadtests.song_bench import STEMS, prepare
 from loadtests.traffic import songs
 from server.audio.stages import STAGES
 from server.config import Config, cores, load
-from server.engine.catalog import serving
+from server.engine.choice import serving
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, start_song
 from server.engine.models import Separator
@@ -42,7 +42,7 @@ def measure() -> Measured:
     config = load(environ={})
     prepare_cpu(1)
     kernels.warm_up()
-    model = Separator(serving(config.pipeline.quality, config), torch.device("cpu"))
+    model = Separator(serving(config.pipeline.quality, config).models[0], torch.device("cpu"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _all(folder / "first", 5.0, model, config)  # compiles what is still to be compiled

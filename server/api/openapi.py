@@ -172,7 +172,8 @@ def _upload() -> dict[str, Any]:
     }
     model = {
         "type": "string",
-        "description": "The installed model that makes them; without `stems`, all that it makes",
+        "description": "The installed model, or the preset of several, that makes them; without "
+        "`stems`, all that it makes",
     }
     properties = {"file": file, "callback_url": callback, "stems": stems, "model": model}
     schema = {"type": "object", "required": ["file"], "properties": properties}

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 
 import msgspec
-from msgspec import structs
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -74,7 +73,7 @@ class Pipeline:
             max_file_size_mb=self._max_mb,
             supported_formats=list(SUPPORTED_FORMATS),
             pipeline_stages=[wire.PipelineStage(*stage) for stage in wire.PROCESSORS.items()],
-            installed_models=[wire.ModelAnswer(**structs.asdict(model))
+            installed_models=[msgspec.convert(model, wire.ModelAnswer, from_attributes=True)
                               for model in await self._services.models.installed()],
         )
         more = {"demo": True, "retention_hours": self._retention_hours}

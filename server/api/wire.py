@@ -63,8 +63,18 @@ class PipelineStage(Struct, frozen=True):
     processor_type: str
 
 
+class PartAnswer(Struct, frozen=True):
+    """A model that a preset runs."""
+
+    name: str
+    size_bytes: int
+    licence: str | None
+
+
 class ModelAnswer(Struct, frozen=True):
-    """One model in `GET /config`. `stems`: what may be asked for with `stems`; `tiers`: the lists
+    """One model in `GET /config`, or a preset: models in a row, or the mean of several, by the
+    settings. `family`: `preset` of such; `parts`: a preset's models, whose sizes and licences are
+    its own; `stems`: what may be asked for with `stems`; `tiers`: the lists
     in the settings that name it; `seconds_per_second`: what its last jobs took for a second of
     audio, null before there was one; `licence`: null where it is not known."""
 
@@ -75,6 +85,7 @@ class ModelAnswer(Struct, frozen=True):
     licence: str | None
     tiers: list[str]
     seconds_per_second: float | None
+    parts: list[PartAnswer]
 
 
 class ConfigAnswer(Struct, frozen=True):

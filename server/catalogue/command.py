@@ -27,7 +27,7 @@ from server.catalogue.separator import Post
 from server.catalogue.shapes import Shape, stations
 from server.catalogue.station import Station
 from server.config import Config, cores
-from server.engine.catalog import ModelFiles
+from server.engine.choice import Choice
 from server.errors import StemboxError
 
 PASSED_ON: Final = (
@@ -40,15 +40,15 @@ LINE_SECONDS: Final = 10.0  # between two lines where no terminal shows the last
 
 def run(
     arguments: argparse.Namespace, config: Config, stems: tuple[str, ...],
-    files: ModelFiles | None = None,
+    found: Choice | None = None,
 ) -> int:  # fmt: skip
-    """Runs the command: makes `stems` of every song, by the model `files` or else the quality's.
+    """Runs the command: makes `stems` of every song, by the model `found` or else the quality's.
 
     Returns 0 if every song has its stems, 1 if some have failed.
     """
     listing = read_listing(arguments.input, arguments.column)
     output = locations.resolve(arguments.out, os.getcwd())
-    recipe = recipe_of(config, arguments.quality, stems, arguments.format, files)
+    recipe = recipe_of(config, arguments.quality, stems, arguments.format, found)
     songs = Songs(listing, output, recipe)
     meter = Meter(len(listing.entries), len(listing.entries) - len(songs.entries),
                   time.monotonic())  # fmt: skip

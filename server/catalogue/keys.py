@@ -2,9 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
+
+from server.passes import Pass
 
 LAYOUT = 1  # counted up where the same key would mean other bytes
 
@@ -18,12 +21,15 @@ class Recipe(Struct, frozen=True, kw_only=True):
     format: str  # WAV, FLAC, MP3
     samples: str  # of WAV and FLAC: PCM_16 and so on
     overlap: float
+    passes: tuple[Pass, ...] = ()  # of a preset
 
     @property
     def options(self) -> str:
         """All but the model, as JSON with its keys in order."""
-        told = {"format": self.format, "overlap": self.overlap, "samples": self.samples,
-                "stems": list(self.stems)}
+        told: dict[str, Any] = {"format": self.format, "overlap": self.overlap,
+                                "samples": self.samples, "stems": list(self.stems)}
+        if self.passes:  # a model's results keep the keys that they have
+            told["passes"] = self.passes
         return msgspec.json.encode(told, order="sorted").decode()
 
 

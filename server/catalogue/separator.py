@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from server.catalogue.orders import Failure, Order, Separated
 from server.catalogue.recipes import digest_of
 from server.config import Config, Quality
-from server.engine.catalog import find
+from server.engine.choice import find
 from server.engine.devices import devices
 from server.engine.worker import SeparationWorker
 from server.errors import ModelError
@@ -86,8 +86,8 @@ class SeparationActor:
             "device": "cuda"}  # Ray shows it one card alone
         separation = structs.replace(config.separation, **settings)
         config = structs.replace(config, separation=separation)
-        files = find(post.model, config)
-        if files is None or digest_of(files) != post.digest:
+        found = find(post.model, config)
+        if found is None or digest_of(found) != post.digest:
             raise ModelError(f"Model {post.model} of the driver is not on this machine")
         # The worker warms up what serves the pipeline.
         pipeline = structs.replace(config.pipeline, quality=post.quality)

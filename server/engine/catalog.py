@@ -1,4 +1,4 @@
-"""Which models are on this machine and which one serves a tier. Reads names and files, no torch.
+"""Which models are on this machine. Reads names and files, no torch.
 
 A model is a folder in one of two formats. Demucs's hub has it that `<name>.yaml` lists the
 signatures of the models in the bag, and each has its weights beside it (`.safetensors`, or the
@@ -7,8 +7,7 @@ older `.th`). By the convention of Music-Source-Separation-Training a folder `<n
 their own folder alone.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from server.config import Config, Quality
 from server.engine import configuration
 from server.engine.configuration import Configuration
 from server.engine.families import family_named, family_of
-from server.errors import InvalidRequest, ModelError
-from server.stems import FOUR, SIX, can_make, lacking, wants_six
+from server.errors import ModelError
+from server.presets import NAME
 
-SIGNATURE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SIGNATURE = NAME
 MISNAMED = "its name may have letters, digits, - and _"
 REFUSED = "pickled files may run code; models.allow_pickle = true says that they are trusted"
 WEIGHTS = ("model.safetensors", "model.ckpt")
@@ -71,6 +70,14 @@ def find(name: str, config: Config) -> ModelFiles | None:
         if obstacle(copy, believed) is None:
             return structs.replace(copy, allow_pickle=believed)
     return None
+
+
+def why_not(name: str, config: Config) -> str:
+    """Why `find` finds no model of this name."""
+    reasons = [reason for copy in _copies(name, config)
+               if (reason := obstacle(copy, config.models.allow_pickle)) is not None]
+    return f"model {name} is not used: {reasons[0]}" if reasons else \
+        f"model {name} is not on this machine"
 
 
 def obstacle(copy: ModelFiles, believed: bool) -> str | None:
@@ -196,64 +203,6 @@ def starter(config: Config) -> ModelFiles:
     return found
 
 
-def serving(quality: Quality, config: Config, wanted: Sequence[str] = FOUR) -> ModelFiles:
-    """The model that makes the stems `wanted` in a quality: the first of its tier's list that is
-    here and makes them.
-
-    Raises:
-        ModelError: none of them is.
-    """
-    six = wants_six(wanted)
-    names = config.models.six_stems if six else config.models.tier(quality)[0]
-    for name in names:
-        found = find(name, config)
-        if found is not None and can_make(wanted, stems(found)):
-            return found
-    purpose = "six stems" if six else quality
-    raise ModelError(
-        f"none of the models for {purpose} is on this machine: {', '.join(names)}; "
-        "`stembox models pull NAME` fetches one"
-    )
-
-
-def making(
-    wanted: Sequence[str], quality: Quality, config: Config, model: str | None = None
-) -> ModelFiles:
-    """The model that makes the stems `wanted`: the one that is named, or else the first of the
-    tier's list that makes them all, of the list for six stems, or of all that are here, by name.
-
-    Raises:
-        InvalidRequest: it is not here, or none makes them.
-    """
-    missing = list(wanted)
-    for found in _choice(quality, config) if model is None else [_named(model, config)]:
-        able = stems(found)
-        # What it makes may only be told by loading it: then whoever names it is believed.
-        if (able is not None or model is not None) and can_make(wanted, able):
-            return found
-        missing = [stem for stem in lacking(wanted, able or ()) if stem in missing]
-    if missing:
-        raise InvalidRequest(f"{model or 'No model here'} makes {'no ' * bool(model)}"
-                             f"{', '.join(missing)}")
-    raise InvalidRequest(f"No model here makes all of {', '.join(wanted)}")
-
-
-def _named(model: str, config: Config) -> ModelFiles:
-    found = find(model, config) if SIGNATURE.fullmatch(model) else None
-    if found is None:
-        raise InvalidRequest(f"model {model[:64]!r} is not on this server")
-    return found
-
-
-def _choice(quality: Quality, config: Config) -> Iterator[ModelFiles]:
-    """The models that may be chosen, the first first. The others are looked at only if none of the
-    lists does: it takes a while where there are many."""
-    listed = dict.fromkeys((*config.models.tier(quality)[0], *config.models.six_stems))
-    yield from (found for name in listed if (found := find(name, config)) is not None)
-    yield from (found for name in _names(config)
-                if name not in listed and (found := find(name, config)) is not None)
-
-
 def licence(files: ModelFiles) -> str | None:
     """The licence of a model's weights, None where nothing on this machine says it."""
     if files.folder == STARTER:
@@ -274,28 +223,16 @@ def licence(files: ModelFiles) -> str | None:
         return None
 
 
-def tiers(config: Config) -> dict[str, dict[str, str | None]]:
-    """For people: each tier's wanted model and the one that serves it."""
-    table: dict[str, dict[str, str | None]] = {}
-    for tier in ("fast", "balanced", "best", "six_stems"):
-        names: list[str] = getattr(config.models, tier)
-        needed = SIX if tier == "six_stems" else FOUR
-        here = next((name for name in names if (found := find(name, config)) is not None
-                     and can_make(needed, stems(found))), None)  # fmt: skip
-        table[tier] = {"wanted": names[0] if names else None, "serving": here}
-    return table
-
-
 def installed(config: Config) -> list[ModelFiles]:
     """Every whole model on the search path, by name."""
-    return [found for name in _names(config)
+    return [found for name in names(config)
             if (found := find(name, config)) is not None]
 
 
 def refused(config: Config) -> list[tuple[ModelFiles, str]]:
     """The models that are whole and cannot be loaded, or asked for by their name, and why."""
     believed = config.models.allow_pickle
-    unusable = [(copy, reason) for name in _names(config) if find(name, config) is None
+    unusable = [(copy, reason) for name in names(config) if find(name, config) is None
                 for copy in _copies(name, config)
                 if (reason := obstacle(copy, believed)) is not None]
     misnamed = [(copy, MISNAMED) for name in sorted(_listed(config))
@@ -304,7 +241,8 @@ def refused(config: Config) -> list[tuple[ModelFiles, str]]:
     return unusable + misnamed
 
 
-def _names(config: Config) -> list[str]:
+def names(config: Config) -> list[str]:
+    """What models on the search path are called, whether or not they are whole."""
     return sorted(name for name in _listed(config) if SIGNATURE.fullmatch(name))
 
 

@@ -11,16 +11,17 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import structlog
 import torch
 
 from server.engine.batching import pick
 from server.engine.models import Separator
 from server.engine.separation import Piece, Separation
+from server.engine.targets import signal_file, signal_targets, stem_targets
 from server.engine.transfers import Arrival, Transfers
 from server.errors import NotFinite
-from server.stems import stem_gains
+from server.passes import Pass
+from server.stems import MIX
 from server.work.messages import Options
 
 log = structlog.get_logger()
@@ -31,12 +32,13 @@ class Song:
 
     def __init__(
         self, name: str, model: Separator, separation: Separation,
-        again: "Callable[[], Song] | None" = None,
+        again: "Callable[[], Song] | None" = None, behind: int = 0,
     ) -> None:  # fmt: skip
         self.name = name
         self.model = model
         self.separation = separation
         self.again = again  # the same song from its start, in float32
+        self.behind = behind  # so often its job begins anew, with another model
         self.members = model.members(separation.needed)
         self.began = time.monotonic()
         self.failed: Exception | None = None
@@ -56,8 +58,8 @@ class Song:
 
     @property
     def remaining(self) -> int:
-        """Segments that are not yet read."""
-        return self.separation.unread
+        """Segments that are not yet read, of those to come as many as of these."""
+        return self.separation.unread + self.behind * self.separation.cuts.count
 
     def left(self, at_most: int) -> int:
         """How many of its next segments fit into one batch, up to `at_most`."""
@@ -70,21 +72,28 @@ class Song:
         self._stack.__exit__(type(error) if error else None, error, None)
 
 
-def start_song(name: str, model: Separator, scratch: Path, options: Options) -> Song:
-    """A song whose mix lies in `scratch`, to be separated there into the stems of its options.
+def start_song(
+    name: str, model: Separator, scratch: Path, options: Options, step: Pass | None = None,
+    behind: int = 0,
+) -> Song:  # fmt: skip
+    """A song whose mix lies in `scratch`, to be separated there into the stems of its options; or
+    into what `step` of them says, of the signal that it says. behind: such steps that follow.
 
     Raises:
         ModelError: the model has no source for one of them.
         OSError: the mix cannot be read, or the stems cannot be written.
     """
-    gains = np.array(stem_gains(options.stems, model.name, model.recipe), np.float32)
-    cut, mix = model.cut(options.overlap), scratch / "mix.f32"
-    separation = Separation(mix, scratch, options.stems, gains, cut, model.device)
+    if step is None:
+        targets, overlap = stem_targets(scratch, options, model.recipe), options.overlap
+    else:
+        targets, overlap = signal_targets(scratch, step, model.recipe), step.overlap
+    mix = signal_file(scratch, MIX if step is None else step.input)
+    separation = Separation(mix, targets, model.cut(overlap), model.device)
 
     def again() -> Song:
-        return start_song(name, model.in_full(), scratch, options)
+        return start_song(name, model.in_full(), scratch, options, step, behind)
 
-    return Song(name, model, separation, again if model.reduced else None)
+    return Song(name, model, separation, again if model.reduced else None, behind)
 
 
 class Flight(NamedTuple):

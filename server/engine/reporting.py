@@ -1,15 +1,13 @@
-"""What a separation worker tells of itself, now and then: how much went through its models, which
-they are, and what is left of the card's memory."""
+"""What a separation worker tells of itself, now and then: how much went through its models, and
+what is left of the card's memory."""
 
 import time
-from collections.abc import Iterable
 
 import torch
 
 from server.engine.engine import Engine
-from server.engine.models import Separator
 from server.work.channel import WorkerEnd
-from server.work.messages import LoadedModel, Report
+from server.work.messages import Report
 
 PAUSE = 1.0  # seconds between two reports of a busy worker
 
@@ -24,7 +22,7 @@ class Reporter:
         self._forwards = 0
         self._next = 0.0
 
-    def tell(self, channel: WorkerEnd, models: Iterable[Separator], now: bool = False) -> None:
+    def tell(self, channel: WorkerEnd, now: bool = False) -> None:
         """Sends a report, if it is time for one. now: it is. Raises ChannelClosed."""
         if not now and time.monotonic() < self._next:
             return
@@ -34,7 +32,6 @@ class Reporter:
         channel.send(Report(
             segments=segments - self._segments, forwards=forwards - self._forwards,
             free=free, used=used,
-            models=tuple(LoadedModel(model.name, model.precision) for model in models),
         ))  # fmt: skip
         self._segments, self._forwards = segments, forwards
 

@@ -1,7 +1,7 @@
 """Which models stay on a device. Pure: no torch, no clock.
 
 A model leaves when nobody has used it for a time, and the one that was used least recently when
-there are too many. One that songs are going through never leaves, nor does the one that stays.
+there are too many. One that songs are going through never leaves, nor do those that stay.
 """
 
 from collections.abc import Collection
@@ -10,14 +10,14 @@ from collections.abc import Collection
 class Residents:
     """Names of the models on one device.
 
-    most: so many at once; idle_s: seconds after which an unused one leaves, 0 for never; stays: the
-    name of the one that never does.
+    most: so many at once; idle_s: seconds after which an unused one leaves, 0 for never; stay: the
+    names of those that never do.
     """
 
-    def __init__(self, most: int, idle_s: float, stays: str) -> None:
+    def __init__(self, most: int, idle_s: float, stay: Collection[str]) -> None:
         self._most = most
         self._idle_s = idle_s
-        self._stays = stays
+        self._stay = set(stay)
         self._used: dict[str, float] = {}  # when each was last used
 
     def use(self, names: Collection[str], now: float) -> None:
@@ -49,4 +49,4 @@ class Residents:
         return max(0.0, self._used[waiting[0]] + self._idle_s - now)
 
     def _least_recent(self) -> list[str]:
-        return sorted(self._used.keys() - {self._stays}, key=lambda name: self._used[name])
+        return sorted(self._used.keys() - self._stay, key=lambda name: self._used[name])

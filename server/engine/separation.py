@@ -1,10 +1,12 @@
 """One song on its way through a model: reads the mix, keeps its place, writes the stems.
 
+The mix may be any signal that somebody wants to take apart, and a stem any sum of what is in it.
+
 Memory is one segment's, whatever the song's length. What happens in one song's separation
 (a NaN, a full disk, a cancel) never reaches another's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
@@ -17,8 +19,8 @@ from server.engine.edges import read_segment
 from server.engine.overlap_add import OverlapAdd
 from server.engine.segments import Planner, triangles
 from server.engine.silence import share_of_sound
+from server.engine.targets import Target
 from server.errors import NotFinite, StageFailed
-from server.stems import REST_OF_MIX
 from server.work.scratch import FrameReader, FrameWriter
 
 
@@ -43,10 +45,8 @@ class Piece(NamedTuple):
 
 
 class Separation:
-    """The separation of the mix file at `mix` into `<folder>/<stem>.f32`.
-
-    gains: float32 (stems, sources + 1), what of the model's sources, and at last of the mix
-    itself, each stem is made of; device: where the model is.
+    """The separation of the mix file at `mix` into a file for each target. device: where the model
+    is.
 
     Every segment goes through `read`, `add` and `write`, each in the order of the song; `add`
     works on the device and never waits for it. A context manager: leaving it after an error
@@ -54,34 +54,35 @@ class Separation:
     """
 
     def __init__(
-        self, mix: Path, folder: Path, stems: tuple[str, ...], gains: np.ndarray, cut: Cut,
-        device: torch.device,
-    ) -> None:  # fmt: skip
+        self, mix: Path, targets: Sequence[Target], cut: Cut, device: torch.device
+    ) -> None:
         self._mix = mix
-        self._folder = folder
-        self.stems = stems
-        self._gains = gains
+        self._targets = targets
+        self._gains = np.array([target.gains for target in targets], np.float32)
+        self._stays = np.array([target.stays for target in targets], np.float32)
+        self._counts = np.array([target.counts for target in targets], bool)
         self._cut = cut
         self._device = device
         self._read = 0  # segments handed out
         self._added = 0  # segments that came back
         self._written = 0  # segments whose samples are in the files
         self._final = 0  # frames that are
-        self.peak = 0.0  # the highest sample of all stems so far
+        self.peak = 0.0  # the highest sample so far of all targets that count
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._reader = stack.enter_context(FrameReader(self._mix))
             self._writers = [
-                stack.enter_context(FrameWriter(self._folder / f"{stem}.f32"))
-                for stem in self.stems
+                stack.enter_context(FrameWriter(target.path)) for target in self._targets
             ]
+            self._bases = {place: stack.enter_context(FrameReader(target.onto))
+                           for place, target in enumerate(self._targets) if target.onto}
             cut = self._cut
             self.cuts = cut.planner(self._reader.frames, cut.segment, cut.overlap)
             gains = torch.from_numpy(self._gains).to(self._device)
             self._of_sources, self._of_mix = gains[:, :-1], gains[:, -1:, None]
             self._needs_mix = bool(self._gains[:, -1].any())
-            self._overlap_add = OverlapAdd(self.cuts, len(self.stems), self._device)
+            self._overlap_add = OverlapAdd(self.cuts, len(self._targets), self._device)
             self._stack = stack.pop_all()
         return self
 
@@ -162,7 +163,10 @@ class Separation:
         sound = share_of_sound(self._reader, self._final, count) if count else None
         if sound is not None:
             frames = self._hushed(frames, sound[:, None])
-            peak = float(np.abs(frames).max())
+        if self._bases:
+            frames = self._with_bases(frames)
+        if sound is not None or self._bases or not self._counts.all():
+            peak = float(np.abs(frames[self._counts]).max(initial=0.0))
         self._final += frames.shape[1]
         self.peak = max(self.peak, peak)
         for writer, stem in zip(self._writers, frames, strict=True):
@@ -173,7 +177,15 @@ class Separation:
         """The next frames with this share of the model's answer; a track that is what the others
         leave of the mix keeps all of it."""
         hushed = frames * sound
-        if REST_OF_MIX in self.stems:
+        if self._stays.any():
             mix = self._reader.read(self._final, frames.shape[1])
-            hushed[self.stems.index(REST_OF_MIX)] += mix * (1 - sound)
+            for place in np.flatnonzero(self._stays):
+                hushed[place] += mix * ((1 - sound) * self._stays[place])
         return hushed
+
+    def _with_bases(self, frames: np.ndarray) -> np.ndarray:
+        """The next frames with what they are added to."""
+        added = frames.copy()
+        for place, base in self._bases.items():
+            added[place] += base.read(self._final, frames.shape[1])
+        return added

@@ -25,9 +25,9 @@ from server.errors import (
 )
 from server.jobs.folders import PEAKS_FOLDER, Folders, free_percent, full_disk_is_said
 from server.jobs.outcomes import GIVEN_UP
-from server.jobs.places import ScratchPlaces
+from server.jobs.places import FILES, ScratchPlaces
 from server.jobs.progress_log import ProgressLog
-from server.jobs.room import DiskRoom
+from server.jobs.room import DiskRoom, files_of
 from server.jobs.track_places import names_of
 from server.work.messages import Options, Result, Task
 from server.work.workers import Slot
@@ -137,14 +137,16 @@ class Attempts:
                 await asyncio.wait([moved])
             if claim.stage.name != "decode":
                 return await slot.run(self._task(claim), self._watch(claim))
+            options = msgspec.json.decode(claim.job.options, type=Options)
             seconds = msgspec.json.decode(claim.job.request).get("seconds", 0.0)
-            await asyncio.to_thread(self._places.open, claim.job.id, seconds)
+            files = max(FILES, files_of(claim.job.api, options))
+            await asyncio.to_thread(self._places.open, claim.job.id, seconds, files)
             result = await slot.run(self._task(claim), self._watch(claim))
             frames = result.facts["frames"]
             if not await self._rooms.settle(claim.job, frames):
                 raise DiskFull("The song is longer than it said: it waits for room")
             with full_disk_is_said():
-                await asyncio.to_thread(self._places.settle, claim.job.id, frames)
+                await asyncio.to_thread(self._places.settle, claim.job.id, frames, files)
             return result
         finally:
             slot.release()  # unless it was used: what follows may take long

@@ -13,7 +13,7 @@ from pathlib import Path
 from server.jobs.folders import Folders
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 
-FILES = 7  # the mix and six stems; or the mix, four stems and both parts of it
+FILES = 7  # as a rule: the mix and six stems; or the mix, four stems and both parts of it
 SPARE = 0.1  # of the faster place: others may use it too
 ROOM = "room"
 STAYS = "stays"  # an empty file: the job found no room elsewhere
@@ -32,8 +32,9 @@ class ScratchPlaces:
             return self._fast / job_id
         return self._disk / job_id
 
-    def open(self, job_id: str, seconds: float) -> None:
-        """Chooses a place before anything is decoded. seconds: what the song claims, or 0.
+    def open(self, job_id: str, seconds: float, files: int = FILES) -> None:
+        """Chooses a place before anything is decoded. seconds: what the song claims, or 0; files:
+        as long as it, that the job has at once.
 
         What earlier attempts left is removed: after the machine's crash it cannot be trusted.
         """
@@ -44,9 +45,9 @@ class ScratchPlaces:
             return
         frames = math.ceil((seconds + 1) * SAMPLE_RATE)  # a claim may be rounded
         try:
-            if seconds > 0 and self._fits(frames):
+            if seconds > 0 and self._fits(frames * files):
                 (self._fast / job_id).mkdir(mode=0o700)
-                _book(self._fast / job_id, frames)
+                _book(self._fast / job_id, frames * files)
         except OSError:  # the place is gone: there is always the disk
             shutil.rmtree(self._fast / job_id, ignore_errors=True)
 
@@ -63,14 +64,14 @@ class ScratchPlaces:
             (self._disk / job_id / STAYS).touch()
         self.clear(job_id)
 
-    def settle(self, job_id: str, frames: int) -> None:
+    def settle(self, job_id: str, frames: int, files: int = FILES) -> None:
         """The song is decoded, and `frames` long. Raises OSError, if it goes to a disk that is
         full."""
         folder = self.of(job_id)
         if folder.parent == self._disk:
             return
-        if FILES * FRAME_BYTES * frames <= (folder / ROOM).stat().st_size:
-            _book(folder, frames)
+        if FRAME_BYTES * frames * files <= (folder / ROOM).stat().st_size:
+            _book(folder, frames * files)
         else:
             self.to_disk(job_id)
 
@@ -87,8 +88,8 @@ class ScratchPlaces:
     def keep_mix(self, job_id: str) -> None:
         """All that a completed job's late stages read."""
         folder = self.of(job_id)
-        for file in list(folder.glob("*.f32")):
-            if file.stem != "mix":
+        for file in list(folder.glob("*.f32*")):
+            if file.name != "mix.f32":
                 file.unlink(missing_ok=True)
         if folder.parent == self._fast:
             os.truncate(folder / ROOM, 0)
@@ -104,12 +105,12 @@ class ScratchPlaces:
         assert self._fast is not None
         usage = shutil.disk_usage(self._fast)
         others = sum(_missing(folder) for folder in self._fast.iterdir())
-        return FILES * FRAME_BYTES * frames + others <= usage.free - SPARE * usage.total
+        return FRAME_BYTES * frames + others <= usage.free - SPARE * usage.total
 
 
 def _book(folder: Path, frames: int) -> None:
     (folder / ROOM).touch()
-    os.truncate(folder / ROOM, FILES * FRAME_BYTES * frames)  # sparse: takes no room itself
+    os.truncate(folder / ROOM, FRAME_BYTES * frames)  # sparse: takes no room itself
 
 
 def _missing(folder: Path) -> int:

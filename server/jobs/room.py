@@ -22,6 +22,7 @@ from server.audio.peaks import FINE
 from server.audio.tracks import tracks_of
 from server.errors import DiskFull
 from server.jobs.folders import Folders
+from server.passes import files_between
 from server.work.messages import Options
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 from store import Job, NewJob, Room, RoomRepository, Stage, Unfinished
@@ -36,11 +37,17 @@ NOTHING: Final = Room()
 WARNING_PAUSE: Final = 60.0  # seconds between two lines in the log
 
 
+def files_of(api: str, options: Options) -> int:
+    """How many scratch files as long as its song a job has at once, at the most."""
+    stems = len(options.stems) + files_between(options.passes)
+    return 1 + stems + (PARTS if api == "pipeline" else 0)
+
+
 def room_of(api: str, options: Options, seconds: float) -> Room:
     """What the files of a job whose song lasts `seconds` take at the most."""
     frames = math.ceil((seconds + 1) * SAMPLE_RATE)  # a claim may be rounded
     tracks = len(tracks_of(options.stems) if api == "pipeline" else options.stems)
-    scratch = 1 + len(options.stems) + (PARTS if api == "pipeline" else 0)
+    scratch = files_of(api, options)
     sound = (seconds + 1) * MP3_RATE if options.format == "MP3" else \
         2 * SAMPLE_BYTES[options.wav_format] * frames  # fmt: skip
     peaks = PEAK_BYTES * (frames // FINE + 1)

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from server.audio.heard import Heard
 from server.audio.tracks import tracks_of
 from server.config import Config
-from server.engine import catalog
+from server.engine import choice
 from server.errors import JobNotFound
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.intake import LIKELY_RATE, Intake
@@ -151,15 +151,15 @@ class JobService:
 
     def about(self) -> dict[str, Any]:
         """What this server runs on, for people: models by tier, workers and their devices."""
-        return {"models": catalog.tiers(self._config), "workers": self._workers.describe()}
+        return {"models": choice.tiers(self._config), "workers": self._workers.describe()}
 
     def _options(self, upload: Upload) -> Options:
         pipeline = self._config.pipeline
-        model, stems = self._model(upload)
+        found, stems = self._model(upload)
+        work = choice.work(found, stems, pipeline.quality, self._config)
         return Options(
             file_name=upload.file_name,
-            model=model.name,
-            overlap=catalog.overlap(model.name, pipeline.quality, self._config),
+            **work._asdict(),
             wav_format=pipeline.wav_format,
             target_lufs=pipeline.target_lufs,
             true_peak_dbtp=pipeline.true_peak_dbtp,
@@ -167,19 +167,19 @@ class JobService:
             stems=stems,
         )
 
-    def _model(self, upload: Upload) -> tuple[catalog.ModelFiles, tuple[str, ...]]:
+    def _model(self, upload: Upload) -> tuple[choice.Choice, tuple[str, ...]]:
         """What makes an upload's stems, and which they are: all that a model makes if it is named,
         and they are not."""
         config, quality, name = self._config, self._config.pipeline.quality, upload.model
         if upload.test:
-            name = catalog.starter(config).name
+            name = choice.starter(config).name
         elif upload.stems is None and name is None:
-            return catalog.serving(quality, config), FOUR
+            return choice.serving(quality, config), FOUR
         wanted = upload.stems or FOUR
         if upload.stems is None and not upload.test:
-            found = catalog.making((), quality, config, name)
-            wanted = checked_stems(catalog.stems(found) or FOUR)
-        return catalog.making(wanted, quality, config, name), wanted
+            found = choice.making((), quality, config, name)
+            wanted = checked_stems(found.stems or FOUR)
+        return choice.making(wanted, quality, config, name), wanted
 
     def view(self, job: Job) -> JobView:
         """A stored pipeline job as its API shows it."""

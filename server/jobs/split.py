@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from server.config import Config
-from server.engine import catalog
+from server.engine import choice
 from server.errors import JobNotFound, NotEnoughCredits, ServerBusy
 from server.jobs.accounts import Accounts
 from server.jobs.dispatcher import Dispatcher
@@ -242,8 +242,8 @@ class SplitService:
         another model."""
         if not order.whole or order.test:
             return order
-        found = catalog.making((), order.quality, self._config, order.model)
-        stems = checked_stems(catalog.stems(found) or FOUR)
+        found = choice.making((), order.quality, self._config, order.model)
+        stems = checked_stems(found.stems or FOUR)
         return msgspec.structs.replace(order, stems=stems)
 
     def _request(self, order: Order) -> Request:
@@ -256,21 +256,22 @@ class SplitService:
             test=order.test,
         )  # fmt: skip
 
-    def _model(self, order: Order) -> catalog.ModelFiles:
+    def _model(self, order: Order) -> choice.Choice:
         config = self._config
         if order.test:
-            starter = catalog.starter(config)
-            return catalog.making(order.tracks, order.quality, config, starter.name)
+            starter = choice.starter(config)
+            return choice.making(order.tracks, order.quality, config, starter.name)
         if order.stems is None and order.model is None:
-            return catalog.serving(order.quality, config, order.tracks)
-        return catalog.making(order.tracks, order.quality, config, order.model)
+            return choice.serving(order.quality, config, order.tracks)
+        return choice.making(order.tracks, order.quality, config, order.model)
 
     def _options(self, order: Order, request: Request) -> Options:
         config, stems = self._config, order.tracks
+        found = choice.resolve(request.model, config)
         formats = {"WAV": config.stemsplit.wav_format, "FLAC": config.stemsplit.flac_format}
         return Options(
-            file_name=request.file_name, model=request.model,
-            overlap=catalog.overlap(request.model, order.quality, config), stems=stems,
+            **choice.work(found, stems, order.quality, config)._asdict(),
+            file_name=request.file_name, stems=stems,
             format=cast(Any, order.output_format),
             wav_format=formats.get(order.output_format, "PCM_16"),
             target_lufs=config.pipeline.target_lufs, true_peak_dbtp=config.pipeline.true_peak_dbtp,

@@ -101,7 +101,7 @@ class StateCollector(Collector):
             report, device = worker.report, worker.hello.device
             if report.free or report.used:
                 cards[device] = report.free, report.used
-            for model in report.models:
+            for model in worker.hello.models:
                 loaded[model.name, model.precision, device] = None
         for device, (free, used) in cards.items():
             memory.add_metric([device, "free"], free)

@@ -163,11 +163,12 @@ def silence_peak(model: Model | BagOfModels, seconds: float = 10.0) -> float:
     return float(max(np.abs(guess).max() for guess in made.values()))
 
 
-def digest(files: ModelFiles) -> str:
-    """SHA-256 of a model's listing and weights, in hexadecimal."""
-    found = hashlib.sha256(files.listing.read_bytes())
-    for path in files.files:
-        found.update(path.read_bytes())
+def digest(*models: ModelFiles) -> str:
+    """SHA-256 of models' listings and weights, in hexadecimal."""
+    found = hashlib.sha256()
+    for files in models:
+        for path in (files.listing, *files.files):
+            found.update(path.read_bytes())
     return found.hexdigest()
 
 

@@ -7,15 +7,21 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from server.passes import Pass
 from server.stems import FOUR
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What a job was asked for, decided when it was accepted and kept with it."""
+    """What a job was asked for, decided when it was accepted and kept with it.
+
+    `model`: the name of what makes its stems; `passes`: the models that this runs, if it is a
+    preset, and each one's part of a segment that neighbours share in place of `overlap`.
+    """
 
     file_name: str
     model: str
     overlap: float
+    passes: tuple[Pass, ...] = ()
     format: Literal["WAV", "MP3", "FLAC"] = "WAV"  # of StemSplit tracks; the pipeline's are WAV
     wav_format: str  # samples of WAV and FLAC: one of server.audio.track_writer.SAMPLES
     target_lufs: float
@@ -51,6 +57,15 @@ class Cancel(Struct, frozen=True, tag="cancel"):
     id: str
 
 
+class LoadedModel(Struct, frozen=True):
+    """A model in a worker's memory: what its convolutions and linear layers compute in, and how
+    many seconds it took to load."""
+
+    name: str
+    precision: str
+    load_s: float = 0.0
+
+
 class Hello(Struct, frozen=True, tag="hello"):
     """A worker's first message: who it is and what it serves. Once more, when that has changed."""
 
@@ -60,7 +75,7 @@ class Hello(Struct, frozen=True, tag="hello"):
     device: str
     slots: int  # tasks it takes at once
     step_s: float = 0.0  # seconds between its signs of life while it works, as far as it knows
-    models: dict[str, float] = {}  # those that are on the device, and the seconds that each took
+    models: tuple[LoadedModel, ...] = ()  # those that are on the device
     in_turns: bool = False  # one task runs, the one that is due first; the others lie still
     confined: tuple[str, ...] = ()  # what was taken from it: server.work.confinement
     not_confined: dict[str, str] = {}  # and why the rest was not
@@ -107,15 +122,8 @@ class Failed(Struct, frozen=True, tag="failed"):
     message: str
 
 
-class LoadedModel(Struct, frozen=True):
-    """A model in a worker's memory, and what its convolutions and linear layers compute in."""
-
-    name: str
-    precision: str
-
-
 class Report(Struct, frozen=True, kw_only=True, tag="report"):
-    """A worker's figures, now and then: what it did since its last report, and what it holds.
+    """A worker's figures, now and then: what it did since its last report, and what is left.
 
     segments, forwards: of the models, together. free, used: bytes of the card's memory, 0 where
     there is no card.
@@ -125,7 +133,6 @@ class Report(Struct, frozen=True, kw_only=True, tag="report"):
     forwards: int = 0
     free: int = 0
     used: int = 0
-    models: tuple[LoadedModel, ...] = ()
 
 
 ToWorker = Task | Cancel

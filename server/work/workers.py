@@ -223,8 +223,9 @@ class Workers:
         """Name, pool, device and load of every worker, for people."""
         return [
             {"worker": w.hello.worker, "pool": w.hello.pool, "device": w.hello.device,
-             "running": len(w.calls), "models": w.hello.models, "confined": w.hello.confined,
-             "not_confined": w.hello.not_confined}
+             "running": len(w.calls),
+             "models": {model.name: model.load_s for model in w.hello.models},
+             "confined": w.hello.confined, "not_confined": w.hello.not_confined}
             for w in self._workers
         ]
 

@@ -31,6 +31,7 @@ from server.api.signing import Signer
 from server.api.wire import PROCESSORS
 from server.config import Config
 from server.errors import AddressForbidden, InvalidKey, JobNotFound, MissingKey
+from server.jobs.models import Part
 from store.accounts import Key
 
 CREATED_AT = 1705314645.123456  # 2024-01-15T10:30:45.123456 UTC
@@ -87,12 +88,14 @@ class FakeOutlooks:
 
 
 class FakeModels:
-    """Two models."""
+    """Two models, and a preset of both."""
 
     async def installed(self) -> list[InstalledModel]:
         return [
             InstalledModel("drumsep", "mdx23c", ["kick", "snare"], 1000, None, [], None),
             InstalledModel("starter", "starter", list(STEMS), 2000, "MIT", ["best"], 0.125),
+            InstalledModel("both", "preset", ["kick"], 3000, None, [], None,
+                           [Part("drumsep", 1000, None), Part("starter", 2000, "MIT")]),
         ]
 
 

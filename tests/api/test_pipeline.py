@@ -71,11 +71,13 @@ def test_config_holds_what_is_documented_and_more(jobs: FakeJobs) -> None:
 
 def test_config_lists_the_models(app: ASGIApp) -> None:
     """What may be asked for, of which model."""
-    drumsep, starter = ask(app, "GET", "/config").json()["installed_models"]
+    drumsep, starter, both = ask(app, "GET", "/config").json()["installed_models"]
     assert drumsep == {"name": "drumsep", "family": "mdx23c", "stems": ["kick", "snare"],
                        "size_bytes": 1000, "licence": None, "tiers": [],
-                       "seconds_per_second": None}
+                       "seconds_per_second": None, "parts": []}
     assert (starter["licence"], starter["seconds_per_second"]) == ("MIT", 0.125)
+    assert both["parts"] == [{"name": "drumsep", "size_bytes": 1000, "licence": None},
+                             {"name": "starter", "size_bytes": 2000, "licence": "MIT"}]
 
 
 @pytest.mark.parametrize(("text", "stems"), [

@@ -9,9 +9,10 @@ from msgspec import structs
 from server.catalogue.keys import Recipe, commit_of, folder_of, model_digest, result_key
 from server.catalogue.recipes import recipe_of
 from server.config import Config, load
-from server.engine import catalog
+from server.engine import choice
 from server.engine.families import family
 from server.errors import ModelError
+from server.presets import Preset, Step
 from server.stems import FOUR
 from tests.engine.families.conftest import content
 
@@ -47,11 +48,29 @@ def test_a_recipe_is_what_is_on_this_machine(settings: Config) -> None:
     weights.write_text(f"{text}\n# another file\n")
     assert recipe_of(settings, "BALANCED", FOUR, "FLAC").digest != recipe.digest
     weights.write_text(text)
-    named = recipe_of(settings, "BEST", ("vocals",), "WAV", catalog.find("tiny", settings))
+    named = recipe_of(settings, "BEST", ("vocals",), "WAV", choice.find("tiny", settings))
     assert (named.model, named.stems, named.digest) == ("tiny", ("vocals",), recipe.digest)
     models = structs.replace(settings.models, balanced=["missing"])
     with pytest.raises(ModelError, match="missing"):
         recipe_of(structs.replace(settings, models=models), "BALANCED", FOUR, "FLAC")
+
+
+def test_a_preset_is_its_models_and_what_is_made_of_them(settings: Config) -> None:
+    def made(weights: list[float], *wanted: str) -> Recipe:
+        mean = Preset(steps=[Step(model=["tiny", "starter"], weights=weights)])
+        config = structs.replace(settings, presets={"mean": mean})
+        return recipe_of(config, "BALANCED", wanted, "FLAC", choice.find("mean", config))
+
+    recipe = made([1, 1], "vocals")
+    assert (recipe.model, [step.model for step in recipe.passes]) == ("mean", ["tiny", "starter"])
+    parts = [recipe_of(settings, "BALANCED", ("vocals",), "FLAC", choice.find(name, settings))
+             for name in ("tiny", "starter")]
+    assert recipe.digest not in {part.digest for part in parts}
+    keys = {result_key("c", each) for each in (
+        recipe, made([1, 2], "vocals"), made([1, 1], "drums"), *parts)}
+    assert len(keys) == 5
+    assert result_key("c", made([2, 2], "vocals")) == result_key("c", recipe)
+    assert "passes" not in parts[0].options, "a model's results keep their keys"
 
 
 def test_a_model_by_the_convention_has_the_overlap_that_the_server_gives_it(

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from server.config import Config, load
-from server.engine import catalog
+from server.engine import catalog, choice
 from server.engine.devices import count_gpus, devices
 from server.engine.loading import load_bag
 from server.engine.models import Separator
@@ -22,14 +22,14 @@ from tests.engine.conftest import tiny
 def test_the_first_that_is_here_serves(tmp_path: Path) -> None:
     config = load(environ={"STEMBOX_MODELS__BALANCED": "htdemucs, mine, starter"},
                   flags={"server.data_dir": str(tmp_path)})
-    assert catalog.serving("BALANCED", config).name == "starter"
+    assert choice.serving("BALANCED", config).name == "starter"
     folder = tmp_path / "models" / "mine"
     folder.mkdir(parents=True)
     save_bag(folder, "mine", ["abcd"])
-    assert catalog.serving("BALANCED", config).name == "starter", "weights are missing"
+    assert choice.serving("BALANCED", config).name == "starter", "weights are missing"
     save_hub_model(tiny(0), folder, "abcd")
-    assert catalog.serving("BALANCED", config).name == "mine"
-    assert catalog.tiers(config)["balanced"] == {"wanted": "htdemucs", "serving": "mine"}
+    assert choice.serving("BALANCED", config).name == "mine"
+    assert choice.tiers(config)["balanced"] == {"wanted": "htdemucs", "serving": "mine"}
     found = {model.name for model in catalog.installed(config)}
     assert found == {"mine", "starter", "starter_fast"}
 
@@ -38,7 +38,7 @@ def test_none_is_here(tmp_path: Path) -> None:
     config = load(environ={"STEMBOX_MODELS__BEST": "htdemucs_ft"},
                   flags={"server.data_dir": str(tmp_path)})
     with pytest.raises(ModelError, match="htdemucs_ft"):
-        catalog.serving("BEST", config)
+        choice.serving("BEST", config)
 
 
 def test_a_configured_folder(tmp_path: Path) -> None:
@@ -127,10 +127,10 @@ def test_what_is_only_half_fetched_is_no_model(config: Config) -> None:
     by_convention(config.data_dir / "models" / ".drums.part")
     assert names(config) == set() and catalog.refused(config) == []
     with pytest.raises(InvalidRequest, match="kick"):
-        catalog.making(["kick"], "BEST", config)
+        choice.making(["kick"], "BEST", config)
     by_convention(config.data_dir / "models" / "drums")
     assert names(config) == {"drums"}
-    assert catalog.making(["kick"], "BEST", config).name == "drums"
+    assert choice.making(["kick"], "BEST", config).name == "drums"
 
 
 @pytest.mark.parametrize("name", ["model.v1", "two words", "x" * 65])
@@ -140,7 +140,7 @@ def test_a_name_that_nobody_can_ask_for_is_told_of(name: str, config: Config) ->
     ((found, reason),) = catalog.refused(config)
     assert (found.folder, reason) == (folder, "its name may have letters, digits, - and _")
     with pytest.raises(InvalidRequest, match="kick"):
-        catalog.making(["kick"], "BEST", config)
+        choice.making(["kick"], "BEST", config)
 
 
 ODD = [
@@ -159,8 +159,8 @@ def test_a_listing_that_makes_no_sense_is_no_model(
     (models / "odd" / "config.yaml").rename(models / place)
     by_convention(models / "sound")
     assert names(config) == {"sound"}
-    assert catalog.making(["kick"], "BEST", config).name == "sound"
-    assert catalog.refused(config) == [] and catalog.serving("BEST", config).name == "starter"
+    assert choice.making(["kick"], "BEST", config).name == "sound"
+    assert catalog.refused(config) == [] and choice.serving("BEST", config).name == "starter"
 
 
 BANDS = {"freqs_per_bands": [2], "stereo": True}
@@ -249,13 +249,13 @@ def test_others_are_looked_at_only_where_the_lists_do_not_do(
         return whole(name, folder)
 
     monkeypatch.setattr(catalog, "whole", looked_at)
-    assert catalog.making(["guitar"], "BALANCED", config).name == "starter"
+    assert choice.making(["guitar"], "BALANCED", config).name == "starter"
     assert set(seen) == {"htdemucs", "starter"}
-    assert catalog.making(["snare"], "BALANCED", config).name == "alpha"
+    assert choice.making(["snare"], "BALANCED", config).name == "alpha"
     assert not {"beta", "gamma"} & set(seen), "the first that does is enough"
     for wanted, said in ((["kick", "kazoo"], "No model here makes kazoo"),
                          (["kick", "vocals"], "No model here makes all of kick, vocals")):
         with pytest.raises(InvalidRequest, match=f"^{said}$"):
-            catalog.making(wanted, "BALANCED", config)
+            choice.making(wanted, "BALANCED", config)
     with pytest.raises(InvalidRequest, match=r"^alpha makes no vocals, instrumental$"):
-        catalog.making(["vocals", "instrumental", "kick"], "BALANCED", config, "alpha")
+        choice.making(["vocals", "instrumental", "kick"], "BALANCED", config, "alpha")

@@ -14,7 +14,7 @@ from server.engine.catalog import find
 from server.engine.engine import Engine, start_song
 from server.engine.models import Separator
 from server.engine.reporting import Reporter
-from server.work.messages import LoadedModel, Options, Report
+from server.work.messages import Options, Report
 from server.work.scratch import FrameWriter
 
 
@@ -43,13 +43,12 @@ def test_segments_and_forwards_of_real_songs(config: Config, tmp_path: Path) -> 
         mix.write(np.ones((5 * 44100, 2), np.float32))
     engine.add(start_song("a", model, tmp_path, options))
     segments = 5
-    reporter.tell(wire, [model], now=True)
+    reporter.tell(wire, now=True)
     while not engine.idle:
         assert not [error for _, error in engine.step() if error]
-    reporter.tell(wire, [model], now=True)
-    reporter.tell(wire, [model], now=True)
+    reporter.tell(wire, now=True)
+    reporter.tell(wire, now=True)
     assert told(wire) == [(0, 0), (segments, 3), (0, 0)], "batches of two, two and one"
-    assert wire.sent[0].models == (LoadedModel("single", "float32"),)
     assert (wire.sent[0].free, wire.sent[0].used) == (0, 0), "there is no card"
 
 
@@ -61,5 +60,5 @@ def test_a_busy_worker_reports_now_and_then(monkeypatch: pytest.MonkeyPatch) -> 
     reporter = Reporter(engine, torch.device("cpu"))
     for segments in (1, 2, 3):
         engine.segments = segments
-        reporter.tell(wire, [])
+        reporter.tell(wire)
     assert told(wire) == [(1, 0), (2, 0)]

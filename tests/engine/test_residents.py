@@ -4,7 +4,7 @@ from server.engine.residents import Residents
 
 
 def test_the_least_recently_used_leave_for_another() -> None:
-    models = Residents(most=3, idle_s=0, stays="home")
+    models = Residents(most=3, idle_s=0, stay=["home"])
     for now, name in enumerate(["home", "a", "b"]):
         assert models.surplus(busy=()) == []
         models.use([name], now)
@@ -18,15 +18,15 @@ def test_the_least_recently_used_leave_for_another() -> None:
 
 
 def test_too_many_leave_at_once_when_they_can() -> None:
-    models = Residents(most=2, idle_s=0, stays="home")
+    models = Residents(most=2, idle_s=0, stay=["home"])
     models.use(["home", "a", "b", "c"], 0)
     assert models.surplus({"a", "b", "c"}) == []
     assert len(models.surplus(())) == 3
-    assert Residents(most=1, idle_s=0, stays="home").surplus(()) == []
+    assert Residents(most=1, idle_s=0, stay=["home"]).surplus(()) == []
 
 
 def test_idle_ones_leave_after_their_time() -> None:
-    models = Residents(most=9, idle_s=10, stays="home")
+    models = Residents(most=9, idle_s=10, stay=["home"])
     models.use(["home", "a"], 0)
     models.use(["b"], 4)
     assert models.next_idle(1) == 9
@@ -41,6 +41,6 @@ def test_idle_ones_leave_after_their_time() -> None:
 
 
 def test_never() -> None:
-    models = Residents(most=9, idle_s=0, stays="home")
+    models = Residents(most=9, idle_s=0, stay=["home"])
     models.use(["a"], 0)
     assert models.next_idle(1e9) is None and models.idle((), 1e9) == []

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from server.config import Config, load
-from server.engine import catalog
+from server.engine import catalog, choice
 from server.engine.loading import load_members
 from server.engine.models import Separator
 from server.errors import ModelError
@@ -101,9 +101,9 @@ def test_a_pickled_model_is_not_even_opened(tmp_path: Path) -> None:
 def test_the_next_in_the_list_serves_in_place_of_a_pickled_one(tmp_path: Path) -> None:
     (tmp_path / "abcd.th").write_bytes(b"")
     save_bag(tmp_path, "htdemucs", ["abcd"])
-    assert catalog.serving("BALANCED", settings(tmp_path)).name == "starter"
+    assert choice.serving("BALANCED", settings(tmp_path)).name == "starter"
     believing = settings(tmp_path, STEMBOX_MODELS__ALLOW_PICKLE="true")
-    assert catalog.serving("BALANCED", believing).name == "htdemucs"
+    assert choice.serving("BALANCED", believing).name == "htdemucs"
     assert not catalog.refused(believing)
 
 

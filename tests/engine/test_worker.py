@@ -16,8 +16,9 @@ from msgspec import structs
 
 from server.config import Config, load
 from server.engine import worker as worker_module
+from server.engine.chains import Chain
 from server.engine.models import Separator
-from server.engine.worker import SeparationWorker, beating
+from server.engine.worker import Job, SeparationWorker, beating
 from server.work.channel import HEADER, Channel, ChannelClosed, pack
 from server.work.messages import Failed, FromWorker, Hello, Options, Progress, Task
 from tests.engine.conftest import write_models
@@ -85,15 +86,15 @@ def test_a_big_model_gets_smaller_batches_and_others_keep_theirs(
     memory, channel = Memory(64, {"htdemucs": 1, "single": 1, "bag": 8}), cast(Channel, Spoken())
     worker = memory.begin(config, monkeypatch)
     engine = worker._engine
-    engine.add(worker._song(task(tmp_path / "a", "htdemucs"), channel))
-    worker._song(task(tmp_path / "b", "single"), channel)
-    worker._song(task(tmp_path / "c", "bag"), channel)
+    engine.add(worker._song(chain(tmp_path / "a", "htdemucs"), channel))
+    worker._song(chain(tmp_path / "b", "single"), channel)
+    worker._song(chain(tmp_path / "c", "bag"), channel)
     assert [size for name, size in memory.tried if name == "bag"] == [16, 16, 8, 4]
     assert set(worker._models) == {"htdemucs", "bag"}, "first the idle one made room"
     assert (engine.most("bag"), engine.most("htdemucs"), engine.max_batch) == (4, 16, 16)
     told = cast(Spoken, channel).messages[-1]
-    assert isinstance(told, Hello) and set(told.models) == {"htdemucs", "bag"}
-    worker._forget(["bag"])
+    assert isinstance(told, Hello) and names(told) == {"htdemucs", "bag"}
+    worker._models.forget(["bag"])
     assert engine.bounds == {}, "it is measured again when it comes back"
 
 
@@ -105,11 +106,11 @@ def test_a_model_that_has_no_room_at_all_is_forgotten(
     for attempt in ("a", "b"):
         memory.tried.clear()
         with pytest.raises(torch.OutOfMemoryError):
-            worker._song(task(tmp_path / attempt, "bag"), channel)
+            worker._song(chain(tmp_path / attempt, "bag"), channel)
         assert ("bag", 1) in memory.tried, "the next one does not get it cold"
         told = cast(Spoken, channel).messages[-1]
-        assert isinstance(told, Hello) and not told.models and not worker._models
-    worker._song(task(tmp_path / "c", "htdemucs"), channel)
+        assert isinstance(told, Hello) and not told.models and not list(worker._models)
+    worker._song(chain(tmp_path / "c", "htdemucs"), channel)
     assert worker._engine.max_batch == worker._engine.most("htdemucs") == 16
 
 
@@ -124,7 +125,7 @@ def test_a_model_whose_first_forward_fails_is_forgotten(
 
     monkeypatch.setattr(Separator, "warm_up", wrong)
     with pytest.raises(RuntimeError, match="shapes"):
-        worker._song(task(tmp_path / "a", "single"), channel)
+        worker._song(chain(tmp_path / "a", "single"), channel)
     assert set(worker._models) == {"htdemucs"}
 
 
@@ -136,6 +137,15 @@ class Spoken:
 
     def send(self, message: object) -> None:
         self.messages.append(message)
+
+
+def names(hello: Hello) -> set[str]:
+    """The models that a worker says it has."""
+    return {model.name for model in hello.models}
+
+
+def chain(folder: Path, model: str) -> Chain:
+    return Chain(task(folder, model))
 
 
 def task(folder: Path, model: str) -> Task:
@@ -161,17 +171,17 @@ def test_a_model_that_takes_longer_is_told_of_before_it_would_pass_for_stalled(
     monkeypatch.setattr(worker_module, "BEAT_S", 0.05)
     worker, channel = SeparationWorker(config, "cpu"), Spoken()
     assert worker.hello("separation-0", 1).step_s == 0.5
-    worker._song(task(tmp_path / "a", "htdemucs"), channel)  # type: ignore[arg-type]
+    worker._song(chain(tmp_path / "a", "htdemucs"), channel)  # type: ignore[arg-type]
     assert channel.messages == [], "it is there already"
-    worker._song(task(tmp_path / "b", "single"), channel)  # type: ignore[arg-type]
+    worker._song(chain(tmp_path / "b", "single"), channel)  # type: ignore[arg-type]
     *signs, hello = channel.messages
     assert signs and set(signs) == {Progress("single", 0.0)}, "signs of life until it is measured"
     assert isinstance(hello, Hello) and hello.step_s == 9.0
     channel.messages.clear()
-    worker._song(task(tmp_path / "c", "bag"), channel)  # type: ignore[arg-type]
+    worker._song(chain(tmp_path / "c", "bag"), channel)  # type: ignore[arg-type]
     (again,) = [message for message in channel.messages if isinstance(message, Hello)]
     assert again.step_s == 9.0, "a faster one changes nothing"
-    assert set(again.models) == {"htdemucs", "single", "bag"}
+    assert names(again) == {"htdemucs", "single", "bag"}
 
 
 def test_signs_of_life_end_where_loading_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,17 +203,17 @@ def test_models_leave_for_others_and_come_back(
     few = structs.replace(config, separation=structs.replace(config.separation, max_models=2))
     worker, channel = SeparationWorker(few, "cpu"), Spoken()
     worker.hello("separation-0", 1)
-    song = worker._song(task(tmp_path / "a", "single"), channel)  # type: ignore[arg-type]
+    song = worker._song(chain(tmp_path / "a", "single"), channel)  # type: ignore[arg-type]
     worker._engine.add(song)
-    worker._song(task(tmp_path / "b", "bag"), channel)  # type: ignore[arg-type]
+    worker._song(chain(tmp_path / "b", "bag"), channel)  # type: ignore[arg-type]
     assert set(worker._models) == {"htdemucs", "single", "bag"}, "a song goes through single"
     worker._engine.remove("single", ChannelClosed())
-    worker._song(task(tmp_path / "c", "hybrid"), channel)  # type: ignore[arg-type]
+    worker._song(chain(tmp_path / "c", "hybrid"), channel)  # type: ignore[arg-type]
     assert set(worker._models) == {"htdemucs", "hybrid"}
-    worker._song(task(tmp_path / "d", "single"), channel)  # type: ignore[arg-type]
+    worker._song(chain(tmp_path / "d", "single"), channel)  # type: ignore[arg-type]
     assert set(worker._models) == {"htdemucs", "single"}
     hello = channel.messages[-1]
-    assert isinstance(hello, Hello) and set(hello.models) == {"htdemucs", "single"}
+    assert isinstance(hello, Hello) and names(hello) == {"htdemucs", "single"}
 
 
 def test_an_idle_model_leaves_while_the_worker_sleeps(
@@ -221,8 +231,8 @@ def test_an_idle_model_leaves_while_the_worker_sleeps(
     thread = threading.Thread(target=lambda: suppressed(worker, channel))
     thread.start()
     said = messages(theirs)
-    told = next(m for m in said if isinstance(m, Hello) and "single" not in m.models)
-    assert set(told.models) == {"htdemucs"} == set(worker._models)
+    told = next(m for m in said if isinstance(m, Hello) and "single" not in names(m))
+    assert names(told) == {"htdemucs"} == set(worker._models)
     theirs.close()
     thread.join(20)
     assert not thread.is_alive()
@@ -241,7 +251,7 @@ def messages(end: socket.socket) -> Iterator[FromWorker]:
     while True:
         (length,) = HEADER.unpack(end.recv(HEADER.size, socket.MSG_WAITALL))
         message = decoder.decode(end.recv(length, socket.MSG_WAITALL))
-        loaded = loaded or (isinstance(message, Hello) and "single" in message.models)
+        loaded = loaded or (isinstance(message, Hello) and "single" in names(message))
         if loaded:
             yield message
 
@@ -250,10 +260,13 @@ def test_a_song_whose_files_went_with_its_job_is_no_error(
     config: Config, tmp_path: Path
 ) -> None:
     worker, channel = SeparationWorker(config, "cpu"), Spoken()
-    song = worker._song(task(tmp_path / "j", "htdemucs"), cast(Channel, channel))
-    with structlog.testing.capture_logs() as logs:
-        worker._report(cast(Channel, channel), song, FileNotFoundError(2, "gone", "/x"))
-        worker._report(cast(Channel, channel), song, RuntimeError("a real one"))
-    assert [line["log_level"] for line in logs] == ["info", "error"]
+    levels: list[str] = []
+    for name, error in (("j", FileNotFoundError(2, "gone", "/x")), ("k", RuntimeError("real"))):
+        job = worker._jobs["htdemucs"] = Job(chain(tmp_path / name, "htdemucs"))
+        song = worker._song(job.chain, cast(Channel, channel))
+        with structlog.testing.capture_logs() as logs:
+            worker._report(cast(Channel, channel), song, error)
+        levels += [line["log_level"] for line in logs]
+    assert levels == ["info", "error"] and not worker._jobs
     failed = [m.id for m in channel.messages if isinstance(m, Failed)]
     assert failed == ["htdemucs", "htdemucs"]

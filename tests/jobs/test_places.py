@@ -11,7 +11,7 @@ import pytest
 from server.errors import ConfigError
 from server.jobs import places as module
 from server.jobs.folders import Folders, server_secret
-from server.jobs.places import ScratchPlaces
+from server.jobs.places import FILES, ScratchPlaces
 
 MINUTE = 60 * 44_100
 MINUTE_BYTES = MINUTE * 8 * 7
@@ -98,6 +98,29 @@ def test_what_is_written_is_not_counted_twice(make) -> None:
         mix.truncate(MINUTE_BYTES // 2)
     places.open("b", 59.0)
     assert fast(places, "b")
+
+
+def test_a_job_of_many_files_has_room_for_all_of_them(make) -> None:
+    places = make(1.5)
+    places.open("a", 59.0, 2 * FILES)
+    assert not fast(places, "a"), "as much as two others"
+    places.open("b", 29.0, 2 * FILES)
+    places.settle("b", MINUTE // 2, 2 * FILES)
+    assert fast(places, "b")
+    places.open("c", 59.0)
+    assert not fast(places, "c")
+
+
+def test_nothing_but_the_mix_is_kept_for_late_stages(tmp_path: Path) -> None:
+    folders = Folders(tmp_path)
+    folders.create()
+    places = ScratchPlaces(folders)
+    folder = places.of("a")
+    folder.mkdir()
+    for name in ("mix.f32", "vocals.f32", "vocals.f32.12.part", ".vocals.f32.12.part", "input"):
+        (folder / name).touch()
+    places.keep_mix("a")
+    assert {path.name for path in folder.iterdir()} == {"mix.f32", "input"}
 
 
 def test_a_length_that_was_rounded_is_no_reason_to_move(make) -> None:

@@ -16,7 +16,8 @@ from server.jobs import dispatcher as dispatcher_module
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.folders import Folders
 from server.jobs.plan import PIPELINE, split_plan
-from server.jobs.room import DiskRoom, room_of, with_room
+from server.jobs.room import DiskRoom, files_of, room_of, with_room
+from server.passes import Pass, Signal
 from server.stems import FOUR
 from server.work.messages import Options, Result, Task
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
@@ -143,6 +144,20 @@ def attempt(disk: Disk, task: Task, frames: int = FRAMES) -> Result | Exception:
         return disk.work(task, frames)
     except errors.DiskFull as error:
         return error
+
+
+def test_what_lies_between_a_presets_passes_takes_room_too() -> None:
+    options = msgspec.json.decode(OPTIONS, type=Options)
+    steps = (
+        Pass(model="a", overlap=0.1, signals=(Signal(name=".x", of={"x": 1.0}),)),
+        Pass(model="b", overlap=0.1, input=".x", signals=(Signal(name=".y", of={"x": 1.0}),)),
+        Pass(model="c", overlap=0.1, input=".y", signals=(Signal(name="vocals", of={"x": 1.0}),)),
+    )
+    preset = msgspec.structs.replace(options, passes=steps)
+    model, more = (room_of("pipeline", each, SECONDS) for each in (options, preset))
+    assert more.outputs == model.outputs
+    assert more.scratch - model.scratch == 2 * FRAME_BYTES * (FRAMES + SAMPLE_RATE)
+    assert files_of("stemsplit", preset) == 1 + len(options.stems) + 2
 
 
 def test_decoding_does_not_run_ahead_of_the_room_for_what_follows(play) -> None:

@@ -116,8 +116,9 @@ def test_how_the_queue_stands(tmp_path: Path) -> None:
 def test_workers_that_are_there_and_that_are_not(tmp_path: Path) -> None:
     async def main(made: Metrics, _: Any, workers: Workers) -> None:
         here = SimpleNamespace(
-            hello=Hello("separation", "separation-1", 1, "cuda:1", 8),
-            report=Report(free=30, used=10, models=(LoadedModel("m", "float16"),)),
+            hello=Hello("separation", "separation-1", 1, "cuda:1", 8,
+                        models=(LoadedModel("m", "float16", 1.5),)),
+            report=Report(free=30, used=10),
         )
         workers._workers.append(here)  # type: ignore[arg-type]
         workers.segments, workers.forwards = 12, 3

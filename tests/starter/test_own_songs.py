@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 
 from server.config import Config, load
-from server.engine import catalog
+from server.engine import choice
 from server.errors import StemboxError
 from server.starter.measuring.own_songs import find_songs, read_stems, score, wanted_of
 from server.starter.measuring.report import Leak, Score
@@ -51,10 +51,10 @@ def test_songs_are_found_by_their_stems(tmp_path: Path) -> None:
 def test_what_can_be_compared(tmp_path: Path, config: Config) -> None:
     write_song(tmp_path / "a", {"vocals": noise(0.1, 1), "kazoo": noise(0.1, 2)})
     songs = find_songs(tmp_path)
-    assert wanted_of(songs, catalog.starter(config)) == ("vocals", "instrumental")
+    assert wanted_of(songs, choice.starter(config)) == ("vocals", "instrumental")
     write_song(tmp_path / "only" / "b", {"kazoo": noise(0.1, 1), "tuba": noise(0.1, 2)})
     with pytest.raises(StemboxError, match="starter makes none of kazoo, tuba"):
-        wanted_of(find_songs(tmp_path / "only"), catalog.starter(config))
+        wanted_of(find_songs(tmp_path / "only"), choice.starter(config))
 
 
 def test_stems_of_one_length_and_two_channels(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from server import errors
 from server.work.channel import HEADER, Channel, ChannelClosed
-from server.work.messages import Hello, LoadedModel, Options, Report, Result, Task
+from server.work.messages import Hello, Options, Report, Result, Task
 from server.work.scheduler import StepScheduler
 from server.work.steps import Steps, finish, share
 from server.work.workers import Workers
@@ -350,21 +350,19 @@ def test_a_share_of_the_work_counts_as_such() -> None:
 def test_reports_add_up_and_end_no_task() -> None:
     async def main(workers: Workers, path: Path) -> None:
         channel = Channel(path)
-        model = LoadedModel("starter", "float32")
-
         def report() -> None:
             channel.listen()
             channel.accept()
             channel.greet(Hello("victim", "victim-0", 0, "cuda:0", 1))
             channel.send(Report(segments=5, forwards=2, free=7, used=1))
-            channel.send(Report(segments=3, forwards=1, free=6, used=2, models=(model,)))
+            channel.send(Report(segments=3, forwards=1, free=6, used=2))
 
         await asyncio.to_thread(report)
         while workers.forwards < 3:
             await asyncio.sleep(0.01)
         assert workers.segments == 8
         (worker,) = workers.of("victim")
-        assert (worker.report.free, worker.report.models) == (6, (model,))
+        assert (worker.report.free, worker.report.used) == (6, 2)
         channel.close()
         while workers.of("victim"):
             await asyncio.sleep(0.01)

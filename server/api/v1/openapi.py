@@ -94,7 +94,8 @@ def _paths() -> dict[str, Any]:
         **account_document.paths(),
         "/models": {
             "get": operation("listModels", "Jobs", {200: "ModelsListResponse"}) | {
-                "description": "What `stems` and `model` of a job may name, by name."
+                "description": "What `stems` and `model` of a job may name: models, by name, and "
+                "presets, which are several models under one name."
             }
         },
         "/webhooks": {

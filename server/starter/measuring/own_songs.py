@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile as sf
 
-from server.engine.catalog import ModelFiles, stems
+from server.engine.choice import Choice
 from server.errors import StemboxError
 from server.offline import Offline
 from server.offline import Report as Progress
@@ -53,14 +53,13 @@ def find_songs(folder: Path) -> list[OwnSong]:
     return songs
 
 
-def wanted_of(songs: Sequence[OwnSong], model: ModelFiles) -> tuple[str, ...]:
+def wanted_of(songs: Sequence[OwnSong], model: Choice) -> tuple[str, ...]:
     """What can be compared: the songs' stems that the model makes, and the instrumental.
 
     Raises StemboxError: nothing can.
     """
     known = dict.fromkeys(name for song in songs for name in song.stems)
-    made = stems(model)
-    wanted = [name for name in known if can_make([name], made)]
+    wanted = [name for name in known if can_make([name], model.stems)]
     if "vocals" in wanted:
         wanted.append(REST_OF_MIX)
     if not wanted:
@@ -90,7 +89,7 @@ def measure_songs(
     targets = list(dict.fromkeys(row.target for row in rows if row.method == "model"))
     names = [song.folder.name for song in songs]
     return SetResult(
-        "own songs", f"{len(songs)} with known stems, by {offline.model.name}",
+        "own songs", f"{len(songs)} with known stems, by {offline.name}",
         round(sum(lengths) / len(lengths), 1), list(range(len(songs))), targets,
         [row for row in rows if isinstance(row, Score)],
         [row for row in rows if isinstance(row, Leak)], titles=tuple(names),

@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import save_file
 
 from server.config import Config, load
-from server.engine import catalog
+from server.engine import catalog, choice
 from server.engine.configuration import understood
 from server.engine.families import FAMILIES, family_named, family_of
 from server.engine.families import family as family_module
@@ -73,7 +73,7 @@ def test_a_package_that_is_not_here(
     (folder / "model.ckpt").write_bytes(b"")
     monkeypatch.setattr(family_module, "find_spec", lambda _: None)
     assert catalog.find("htdemucs", config) is None
-    assert catalog.serving("BALANCED", config).name == "starter"
+    assert choice.serving("BALANCED", config).name == "starter"
     ((found, reason),) = catalog.refused(config)
     extra = "roformer" if "roformer" in kind else "msst"
     assert (found.name, reason) == ("htdemucs", f"it needs pip install 'stembox[{extra}]'")
@@ -216,9 +216,9 @@ def test_a_model_serves_what_it_makes(install: Callable, tmp_path: Path) -> None
     install("voices", said, tiny(8, sources=["vocals", "other"]))
     config = load(environ={"STEMBOX_MODELS__BEST": "voices, starter"},
                   flags={"server.data_dir": str(tmp_path)})
-    assert catalog.serving("BEST", config, ("vocals", "instrumental")).name == "voices"
-    assert catalog.serving("BEST", config).name == "starter"
-    assert catalog.tiers(config)["best"] == {"wanted": "voices", "serving": "starter"}
+    assert choice.serving("BEST", config, ("vocals", "instrumental")).name == "voices"
+    assert choice.serving("BEST", config).name == "starter"
+    assert choice.tiers(config)["best"] == {"wanted": "voices", "serving": "starter"}
 
 
 def test_what_models_of_the_hub_make(config: Config) -> None:
@@ -240,7 +240,7 @@ def test_nothing_of_torch_is_needed_to_choose_a_model() -> None:
     import subprocess
     import sys
 
-    code = ("import sys, server.engine.catalog, server.engine.families as f\n"
+    code = ("import sys, server.engine.choice, server.engine.families as f\n"
             "assert 'torch' not in sys.modules and len(f.FAMILIES) == 6")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
@@ -265,7 +265,7 @@ def test_the_model_that_makes_what_is_asked_for(install: Callable, config: Confi
     install("another", said, tiny(8, sources=["kick", "toms"]))
 
     def chosen(*wanted: str, model: str | None = None) -> str:
-        return catalog.making(wanted, "BEST", config, model).name
+        return choice.making(wanted, "BEST", config, model).name
 
     assert chosen("snare", "kick") == "drumsep"
     assert chosen("kick") == "another", "by name, where no tier knows any"

@@ -8,13 +8,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 
 from server.config import Config
+from server.engine import catalog, chains, choice
 from server.engine.acceleration import accelerate
 from server.engine.attend import FusedAttention, Rotation, UnitNorm, quicken, undo
+from server.engine.engine import Engine
 from server.engine.models import Separator
+from server.presets import Preset, Step
+from server.work.messages import Options, Task
+from server.work.scratch import FrameReader, FrameWriter
+from tests.engine.conftest import tiny
 from tests.engine.families.conftest import CHUNK, content, network
-from tests.engine.families.parity import check_batches, check_demix, check_forward
+from tests.engine.families.parity import check_batches, check_demix, check_forward, separated
+from tests.engine.families.test_families import DEMUCS
 from tests.engine.test_separation import CPU, noise
 
 KINDS = ("bs_roformer", "mel_band_roformer")
@@ -66,6 +74,52 @@ def test_overlap_add(
 def test_a_batch_over_two_jobs(kind: str, install: Callable, tmp_path: Path) -> None:
     said = content(kind)
     check_batches(tmp_path, Separator(install("roformer", said, network(said)), CPU))
+
+
+def test_a_preset_of_families_that_cut_songs_differently(
+    kind: str, install: Callable, config: Config, tmp_path: Path
+) -> None:
+    """The mean of one whose segments fade and one whose are triangles, and what follows it."""
+    vocals = DEMUCS | {"training": DEMUCS["training"] | {"instruments": ["vocals", "other"]}}
+    said = content(kind)
+    files = {"fades": install("fades", said, network(said)),
+             "triangles": install("triangles", vocals, tiny(8, sources=["vocals", "other"]))}
+    mean = Step(model=list(files), weights=[2, 1], stems=["vocals"])
+    after = Step(model="fades", input="vocals", stems={"lead": "vocals", "rest": "other"})
+    preset = Preset(steps=[mean, after], stems=["vocals", "instrumental", "lead", "rest"])
+    settings = structs.replace(config, presets={"both": preset})
+    found, frames = choice.resolve("both", settings), noise(2.63)
+    models = {name: Separator(one, CPU) for name, one in files.items()}
+    made = chained(tmp_path / "preset", choice.work(found, found.stems, "BEST", settings), models,
+                   found.stems, frames)  # fmt: skip
+    overlaps = {name: catalog.overlap(name, "BEST", settings) for name in files}
+    assert overlaps == {"fades": 0.5, "triangles": 0.25}
+    parts = {name: separated(tmp_path / name, model, frames, overlaps[name])[0]
+             for name, model in models.items()}  # fmt: skip
+    np.testing.assert_allclose(made[0], (2 * parts["fades"] + parts["triangles"]) / 3, atol=1e-5)
+    np.testing.assert_allclose(made[1], frames.T - made[0], atol=1e-6)
+    expected = separated(tmp_path / "after", models["fades"], made[0].T.copy(), 0.5)
+    np.testing.assert_allclose(made[2:], expected, atol=1e-5)
+
+
+def chained(
+    folder: Path, work: choice.Work, models: dict[str, Separator], stems: tuple[str, ...],
+    frames: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """What a preset makes: (stems, 2, samples)."""
+    folder.mkdir()
+    with FrameWriter(folder / "mix.f32") as mix:
+        mix.write(frames)
+    options = Options(file_name="x", **work._asdict(), wav_format="FLOAT", target_lufs=-14,
+                      true_peak_dbtp=-1, max_seconds=60, stems=stems)  # fmt: skip
+    task = Task(id="x", job="x", stage="separate", source="", scratch=str(folder), outputs="",
+                options=options)  # fmt: skip
+    chains.run(chains.Chain(task), Engine(3), models.__getitem__, lambda done: None)
+    parts = []
+    for stem in stems:
+        with FrameReader(folder / f"{stem}.f32") as reader:
+            parts.append(reader.read(0, reader.frames).T)
+    return np.stack(parts)
 
 
 def test_one_target_leaves_the_rest(kind: str, install: Callable, tmp_path: Path) -> None:
@@ -130,9 +184,9 @@ def test_the_lowest_bin_is_as_the_convention_has_it(kind: str, install: Callable
     mix = torch.from_numpy(noise(CHUNK / 44100)).T[None] + 0.5
     choices = {"unsaid": {}, "without": {"zero_dc": True}, "kept": {"zero_dc": False}}
     made = {}
-    for name, choice in choices.items():
+    for name, chosen in choices.items():
         said = content(kind)
-        said["model"] |= choice
+        said["model"] |= chosen
         made[name] = Separator(install(name, said, network(said)), CPU)(mix)
     torch.testing.assert_close(made["unsaid"], made["without"], atol=1e-5, rtol=0)
     assert (made["kept"] - made["unsaid"]).abs().max() > 1e-2

@@ -49,7 +49,8 @@ class Input(Camel, frozen=True):
 
 
 class JobOptions(Camel, frozen=True):
-    """What was asked for, and the model that serves it. `stems`: where they were asked for."""
+    """What was asked for, and the model, or preset, that serves it. `stems`: where they were asked
+    for."""
 
     output_type: OutputType
     quality: Quality

@@ -2,14 +2,24 @@
 
 from collections.abc import Iterable
 
-from msgspec import structs
+import msgspec
 
 from server.api.ports import InstalledModel
 from server.api.v1.wire.common import Camel
 
 
+class PartItem(Camel, frozen=True):
+    """A model that a preset runs."""
+
+    name: str
+    size_bytes: int
+    licence: str | None
+
+
 class ModelItem(Camel, frozen=True):
-    """One model. `stems`: what may be asked for with `stems`; `tiers`: the lists in the server's
+    """One model, or a preset: models in a row, or the mean of several, by the server's settings.
+    `family`: `preset` of such; `parts`: a preset's models, whose sizes and licences are its own;
+    `stems`: what may be asked for with `stems`; `tiers`: the lists in the server's
     settings that name it; `secondsPerSecond`: what its last jobs took for a second of audio, null
     before there was one; `licence`: null where it is not known."""
 
@@ -20,6 +30,7 @@ class ModelItem(Camel, frozen=True):
     licence: str | None
     tiers: list[str]
     seconds_per_second: float | None
+    parts: list[PartItem]
 
 
 class ModelsListResponse(Camel, frozen=True):
@@ -29,5 +40,6 @@ class ModelsListResponse(Camel, frozen=True):
 
 
 def models_list(models: Iterable[InstalledModel]) -> ModelsListResponse:
-    """All models, by name."""
-    return ModelsListResponse(models=[ModelItem(**structs.asdict(model)) for model in models])
+    """All models, by name, and then the presets."""
+    items = [msgspec.convert(model, ModelItem, from_attributes=True) for model in models]
+    return ModelsListResponse(models=items)

@@ -24,8 +24,8 @@ ContentType = Annotated[str, Meta(max_length=255, pattern=(
 class CreateJobRequest(Camel, frozen=True):
     """`POST /jobs`. Exactly one of `uploadKey` and `sourceUrl`. A long `fileName` is shortened.
     `stems`: what the job is to have in place of what `outputType` says, by the names that
-    `GET /models` lists; `model`: which of them makes it. With a `model`, and neither `stems` nor
-    `outputType`, the job has all that the model makes; `outputType` is BOTH elsewhere."""
+    `GET /models` lists; `model`: which of these models and presets makes it. With a `model`, and
+    neither `stems` nor `outputType`, the job has all that it makes; elsewhere that is BOTH."""
 
     upload_key: Text | None = None
     source_url: SourceUrl | None = None
