@@ -29,7 +29,7 @@ def list_models(arguments: argparse.Namespace, config: Config) -> int:
 
 def pull_models(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox models pull`: by name, from an address, or from a folder."""
-    from server.engine import adopting, registry
+    from server.engine import adopting, catalog, registry
     from server.engine.pulling import pull
 
     known, models = registry.read(), config.data_dir / "models"
@@ -42,6 +42,7 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
             print(adopting.describe(wanted, entry), flush=True)
             print(adopting.pull_entry(wanted, entry, models, arguments.any_licence))
         else:
+            print(f"{wanted}: from demucs's hub, licence {catalog.HUB_LICENCE}", flush=True)
             print(pull(wanted, models))
     return 0
 

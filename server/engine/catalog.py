@@ -29,7 +29,8 @@ WEIGHTS = ("model.safetensors", "model.ckpt")
 # What a stranger's file that is not as it should be may raise, wherever it is first looked at.
 MALFORMED = (OSError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError,
              RecursionError, yaml.YAMLError)  # fmt: skip
-HUB_LICENCE = "MIT"  # of demucs, and of all that its hub has
+# Their author's word: https://github.com/facebookresearch/demucs/issues/327. demucs itself is MIT.
+HUB_LICENCE = "none stated; for scientific purposes only, says their author"
 HEADER_BYTES = 8
 MOST_HEADER_BYTES = 1 << 24
 STARTER = Path(__file__).resolve().parent.parent / "starter" / "weights"

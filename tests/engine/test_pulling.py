@@ -110,6 +110,8 @@ def test_a_pulled_model_is_pinned(hub: Hub, tmp_path: Path) -> None:
     hub.publish(FIRST, first)
     answer = pull(hub, data)
     assert answer.returncode == 0, answer.stderr
+    assert "scientific purposes only" in answer.stdout, "what its author says of the weights"
+    assert catalog.licence(found(data)) == catalog.HUB_LICENCE
     folder = data / "models" / "htdemucs"
     assert {name: (folder / name).read_bytes() for name in first} == first
     pinned = json.loads((folder / "htdemucs.pins.json").read_text())
