@@ -165,7 +165,7 @@ def test_what_cannot_work_stops_the_start(tmp_path: Path) -> None:
     (["serve", "--data-dir", "/proc/nowhere"], 1),
     (["separate", "a/x.wav", "b/x.mp3", "--out", "o"], 1),
     (["separate", "x.wav", "--out", "o", "--stems", "kazoo"], 1),
-    (["separate", "x.wav", "--out", "o", "--stems", "bass", "--output-type", "BOTH"], 1),
+    (["separate", "x.wav", "--out", "o", "--stems", "bass", "--output-type", "BOTH"], 2),
     (["separate", "x.wav", "--out", "o", "--model", "gone"], 1),
     (["models", "pull", "mel_band_roformer_kim"], 1),
     (["models", "pull", "./no/such/folder"], 1),
