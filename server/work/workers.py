@@ -60,6 +60,7 @@ class Worker:
         self.hello = hello
         self.pid = pid
         self.calls: dict[str, Call] = {}
+        self._started: set[str] = set()  # of those, what has reached it
         self.reserved: set[Slot] = set()
         self.last_sign = time.monotonic()
         self.stalled = False
@@ -90,11 +91,13 @@ class Worker:
             return False
         if isinstance(message, Report) or (call := self.calls.get(message.id)) is None:
             return False
+        self._started.add(message.id)
         if isinstance(message, Progress) and call.watch is not None and not call.future.done():
             call.watch(message.done)
         if not isinstance(message, Result | Failed):
             return False
         del self.calls[message.id]
+        self._started.discard(message.id)
         if call.future.done():  # the caller has gone
             return True
         if isinstance(message, Result):
@@ -104,10 +107,11 @@ class Worker:
         return True
 
     def lost(self) -> None:
-        """The connection has ended: so have all tasks. Those that lay still had no part in it."""
-        running = set(self.calls)
+        """The connection has ended: so have all tasks. Those that lay still had no part in it, nor
+        had those that were on their way to it while others were there."""
+        running = self._started & self.calls.keys() or set(self.calls)
         if self.hello.in_turns and running:
-            running = {min(self.calls, key=lambda task_id: self.calls[task_id].due)}
+            running = {min(running, key=lambda task_id: self.calls[task_id].due)}
         for task_id, call in self.calls.items():
             if call.future.done():
                 continue
@@ -117,6 +121,7 @@ class Worker:
             else:
                 call.future.set_exception(WorkerGone(f"{self.hello.worker} died"))
         self.calls.clear()
+        self._started.clear()
 
     def kill(self) -> None:
         """SIGKILL; the host starts another in its place."""

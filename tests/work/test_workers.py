@@ -181,12 +181,16 @@ LONELY = """
 import sys, os, time
 from pathlib import Path
 from server.work.channel import Channel
-from server.work.messages import Hello
+from server.work.messages import Hello, Started
 channel = Channel(Path(sys.argv[1]))
 channel.listen()
 channel.accept()
 channel.greet(Hello("victim", "victim-0", os.getpid(), "cpu", 2, in_turns=sys.argv[3] == "True"))
-channel.receive()
+first = channel.receive()
+if sys.argv[2] == "busy":
+    channel.send(Started(first.id))
+    time.sleep(1)
+    os.kill(os.getpid(), 9)
 if sys.argv[2] == "die":
     channel.receive()
     os.kill(os.getpid(), 9)
@@ -221,6 +225,21 @@ def test_what_lay_still_had_no_part_in_a_workers_death() -> None:
             return_exceptions=True)
         assert [type(end) for end in ends] == [errors.WorkerGone, errors.WorkerLost]
         assert ends[1].alone
+        process.wait()
+
+    in_company(main)
+
+
+def test_what_was_on_its_way_had_no_part_in_a_workers_death() -> None:
+    """It is due first, but the worker was at another task and had not even read of it."""
+    async def main(workers: Workers, path: Path) -> None:
+        process = victim(path, "busy", in_turns=True)
+        slots = [await workers.reserve("victim") for _ in range(2)]
+        ends = await asyncio.gather(
+            *(slot.run(task(f"x{due}", due)) for slot, due in zip(slots, (2, 1), strict=True)),
+            return_exceptions=True)
+        assert [type(end) for end in ends] == [errors.WorkerLost, errors.WorkerGone]
+        assert ends[0].alone
         process.wait()
 
     in_company(main)
