@@ -45,7 +45,7 @@ def test_forward(kind: str, install: Callable) -> None:
     said = written(kind)
     made = network(said)
     assert type(made).__module__.startswith("msst.")
-    check_forward(Separator(install("model", said, made), CPU), made, CHUNK)
+    check_forward(Separator(install("model", said, made), CPU, "float32"), made, CHUNK)
 
 
 @pytest.mark.parametrize(("seconds", "overlaps"), [
@@ -56,14 +56,14 @@ def test_overlap_add(
 ) -> None:
     said = written(kind)
     made = network(said)
-    model = Separator(install("model", said, made), CPU)
+    model = Separator(install("model", said, made), CPU, "float32")
     demix = own_demix(kind, said, made, overlaps)
     check_demix(tmp_path, model, seconds, 1 - 1 / overlaps, demix)
 
 
 def test_a_batch_over_two_jobs(kind: str, install: Callable, tmp_path: Path) -> None:
     said = written(kind)
-    check_batches(tmp_path, Separator(install("model", said, network(said)), CPU))
+    check_batches(tmp_path, Separator(install("model", said, network(said)), CPU, "float32"))
 
 
 def test_one_target_of_many(kind: str, install: Callable, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_one_target_of_many(kind: str, install: Callable, tmp_path: Path) -> Non
     if "roformer" in kind:
         said["model"]["num_stems"] = 1
     made = network(said)
-    model = Separator(install("model", said, made), CPU)
+    model = Separator(install("model", said, made), CPU, "float32")
     demix = own_demix(kind, said, made, 2)
 
     def both(mix: torch.Tensor) -> dict[str, np.ndarray]:
