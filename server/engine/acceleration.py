@@ -80,17 +80,17 @@ def _chunked(model: Chunked, precision: Precision) -> nn.Module:
 
 @torch.inference_mode()
 def _quickened(model: Chunked, products: torch.dtype) -> torch.dtype:
-    """Gives it faster parts, if with them it still answers noise as it did. Returns what their
-    inner products are of. On a part of a chunk, since whoever waits for the model waits for these
+    """Gives it faster parts, if with them it still answers noises as it did. Returns what their
+    inner products are of. On parts of a chunk, since whoever waits for the model waits for these
     forwards."""
     on_cpu = next(model.parameters()).device.type == "cpu"
-    mix = _noise(model, model.valid_length(1) // PARTS)
+    mix = _noises(model, model.valid_length(1) // PARTS)
     try:
         truth = model(mix)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:  # of so few frames it makes nothing
-        truth = model(mix := _noise(model, model.valid_length(1)))
+        truth = model(mix := _noises(model, model.valid_length(1)))
     for kind in dict.fromkeys((products, torch.float32)) if on_cpu else (None,):
         if not (swaps := quicken(model, kind)):
             break
@@ -98,9 +98,8 @@ def _quickened(model: Chunked, products: torch.dtype) -> torch.dtype:
         if found >= (LEAST_SNR if kind == torch.bfloat16 else LEAST_FULL_SNR):  # may be NaN
             return kind or torch.float32
         undo(swaps)
-        log.warning(
-            "faster parts change the answer: left out", products=str(kind), snr_db=round(found, 1)
-        )
+        log.warning("faster parts change the answer: left out", products=str(kind),
+                    snr_db=round(found, 1))  # fmt: skip
     return torch.float32
 
 
@@ -132,8 +131,14 @@ def _noise(model: nn.Module, samples: int) -> Tensor:
     return 0.1 * torch.randn(1, 2, samples, generator=generator).to(device)
 
 
+def _noises(model: nn.Module, samples: int) -> Tensor:
+    """White noise, and noise with as much more below as any music has."""
+    white = _noise(model, samples)
+    return torch.cat((white, white.cumsum(2) / 30))
+
+
 def _worst(truth: Tensor, made: Tensor) -> float:
-    """Of (segments, sources, 2, samples): dB of the source that lost most."""
+    """Of (segments, sources, 2, samples): dB of the segment's source that lost most."""
     truth = truth.double()
-    error = (truth - made).square().sum((0, 2, 3))
-    return float((10 * torch.log10(truth.square().sum((0, 2, 3)) / error)).min())
+    error = (truth - made).square().sum((2, 3))
+    return float((10 * torch.log10(truth.square().sum((2, 3)) / error)).min())

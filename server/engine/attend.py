@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from server.engine.fast import Precision
-from server.engine.packed import packed, plain
+from server.engine.packed import packed
 from server.engine.rotary import (
     FeedForward,
     Layers,
@@ -94,21 +94,20 @@ def undo(swaps: Sequence[Swap]) -> None:
 
 def quicken(network: nn.Module, products: torch.dtype | None = None) -> list[Swap]:
     """Swaps the parts that RoFormers are made of for what any device has faster: attention, rotary
-    positions, norms. With `products`, for a CPU, whole layers, and linear layers of any network;
-    their inner products are of that type."""
+    positions, norms. With `products`, for a CPU, their whole layers, and layers of any network,
+    with inner products of that type."""
     rotations: dict[int, Rotation] = {}
     if products is None:
         return swap(network, lambda name, part: _faster(name, part, rotations))
-    layers = Layers(products, torch.get_num_threads())
+    threads = torch.get_num_threads()
+    layers = Layers(products, threads)
 
     def faster(name: str, part: Any) -> nn.Module | None:
         if plain_attention(part):
             return RotaryAttention(part, layers)
         if plain_feed_forward(part):
             return FeedForward(part, layers)
-        if plain(part):
-            return packed(part, products)
-        return _faster(name, part, rotations)
+        return packed(part, products, threads) or _faster(name, part, rotations)
 
     return swap(network, faster)
 

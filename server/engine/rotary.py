@@ -27,9 +27,9 @@ class Layers:
         self._angles: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
 
     def unit(self, x: Tensor) -> Tensor:
-        """x / |x| of float32 (rows, channels), in the type of the products."""
+        """x / |x| of (rows, channels), in the type of the products."""
         out = torch.empty(x.shape, dtype=self.dtype)
-        self.passes.unit(x.numpy(), numbers(out))
+        self.passes.unit(x.float().numpy(), numbers(out))
         return out
 
     def angles(self, rotary: Any, tokens: int) -> tuple[np.ndarray, np.ndarray]:

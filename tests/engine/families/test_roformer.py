@@ -13,9 +13,10 @@ from msgspec import structs
 from server.config import Config
 from server.engine import catalog, chains, choice
 from server.engine.acceleration import accelerate
-from server.engine.attend import FusedAttention, Rotation, UnitNorm, quicken, undo
+from server.engine.attend import Rotation, UnitNorm, quicken, undo
 from server.engine.engine import Engine
 from server.engine.models import Separator
+from server.engine.rotary import FeedForward, RotaryAttention
 from server.presets import Preset, Step
 from server.work.messages import Options, Task
 from server.work.scratch import FrameReader, FrameWriter
@@ -54,7 +55,7 @@ def test_forward(kind: str, flash: bool, install: Callable) -> None:
     made = network(said)
     model = Separator(install("roformer", said, made), CPU, "float32")
     parts = {type(part) for part in model.models[0][0].modules()}
-    assert {FusedAttention, Rotation, UnitNorm} <= parts
+    assert {RotaryAttention, FeedForward, UnitNorm} <= parts
     check_forward(model, made, CHUNK)
 
 
@@ -167,9 +168,12 @@ def test_faster_parts_are_left_out_where_they_change_the_answer(
     mix = torch.randn(1, 2, CHUNK)
     with torch.inference_mode():
         expected = made(mix)
-    swaps = quicken(made)
-    assert swaps and not any(type(part).__name__ == "RMSNorm" for part in made.modules())
-    undo(swaps)
+    for products in (None, torch.float32):
+        swaps = quicken(made, products)
+        assert swaps and not any(type(part).__name__ == "RMSNorm" for part in made.modules())
+        with torch.inference_mode():
+            torch.testing.assert_close(made(mix), expected, atol=1e-4, rtol=1e-4)
+        undo(swaps)
     monkeypatch.setattr(UnitNorm, "forward", lambda self, x: x * 1.01)
     model = accelerate(Chunked(made, ["vocals", "other"], CHUNK), CPU)
     assert not any(isinstance(part, UnitNorm | Rotation) for part in model.modules())
