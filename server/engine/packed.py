@@ -39,13 +39,6 @@ class PackedLinear(nn.Module):
         return made
 
 
-class WideLinear(PackedLinear):
-    """One that answers in float32."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).float()
-
-
 class NormGELU(nn.Module):
     """GELU of an instance norm over planes, float32."""
 
@@ -78,7 +71,8 @@ class Short(nn.Module):
 def packed(part: Any, dtype: torch.dtype, threads: int) -> nn.Module | None:
     """What takes the place of a layer of any network, if it is one of those that are worth it."""
     if type(part) is nn.Linear and part.weight.numel() >= FEWEST:
-        return WideLinear(part.weight, part.bias, dtype)
+        # What makes masks of a network's channels loses most by rounding, and costs little.
+        return PackedLinear(part.weight, part.bias, torch.float32)
     if type(part) in SHORTER and dtype != torch.float32 and _weights(part) >= FEWEST:
         return Short(part, dtype)
     if type(part) is nn.Sequential and any(_pair(*two) for two in _neighbours(part)):

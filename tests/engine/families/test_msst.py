@@ -58,7 +58,7 @@ def test_packed_layers_of_any_size(
     made = network(said)
     model = Separator(install("model", said, made), CPU, "float32")
     parts = {type(part) for part in model.models[0][0].modules()}
-    assert packed.WideLinear in parts
+    assert packed.PackedLinear in parts
     assert (packed.NormGELU in parts) == (kind == "mdx23c")
     check_forward(model, made, CHUNK)
 
