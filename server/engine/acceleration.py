@@ -4,30 +4,37 @@ from typing import Any
 
 import structlog
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from server.config import PrecisionSetting
 from server.engine.attend import Autocast, quicken, undo
 from server.engine.chunked import Chunked
-from server.engine.cpu import multiplies_int8
+from server.engine.cpu import multiplies_bfloat16, multiplies_int8
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.graphs import Graphed, Memory
 from server.engine.masknet import MaskNet
 from server.engine.passes import CompiledPasses, TorchPasses
 
 log = structlog.get_logger()
-PROOF = 11025  # samples of noise
+PARTS = 8  # of a chunk, one of which proves other parts of a network
 LEAST_FULL_SNR = 80.0  # dB of all sources, of other operations in float32
 LEAST_SNR = 40.0  # dB of the worst source, against demucs's own forward in float32
 
 
-def precision_on(device: torch.device, setting: PrecisionSetting) -> Precision:
-    """What forwards compute in: less than float32 where the device is faster, unless forbidden."""
+def precision_on(
+    device: torch.device, setting: PrecisionSetting, integers: bool = True
+) -> Precision:
+    """What forwards compute in: less than float32 where the device is faster, unless forbidden.
+
+    Without `integers`, for networks so deep that 8 bits would lose too much.
+    """
     if setting == "float32":
         return FULL
     if device.type == "cuda":
         return Precision(torch.float16, torch.float16)
-    return Precision(tokens=torch.int8) if multiplies_int8() else FULL
+    if integers:
+        return Precision(tokens=torch.int8) if multiplies_int8() else FULL
+    return Precision(tokens=torch.bfloat16) if multiplies_bfloat16() else FULL
 
 
 def accelerate(
@@ -41,7 +48,7 @@ def accelerate(
     """
     model = model.to(device).eval()
     if isinstance(model, Chunked):
-        return _chunked(model, precision_on(device, setting))
+        return _chunked(model, precision_on(device, setting, False))
     if not has_fast_forward(model):
         return _graphed(model, device, memory) if isinstance(model, MaskNet) else model
     precision = precision_on(device, setting)
@@ -53,8 +60,8 @@ def accelerate(
 
 
 def _chunked(model: Chunked, precision: Precision) -> nn.Module:
-    """A network that is not ours: with faster parts, and in half precision where it holds."""
-    _quickened(model)
+    """A network that is not ours: with faster parts, and in reduced precision where it holds."""
+    model.precision = Precision(tokens=_quickened(model, precision.tokens))
     if precision.convolutions == torch.float32:
         return model
     half = Autocast(model, precision.convolutions)
@@ -72,23 +79,28 @@ def _chunked(model: Chunked, precision: Precision) -> nn.Module:
 
 
 @torch.inference_mode()
-def _quickened(model: Chunked) -> None:
-    """Faster parts, if with them it still answers noise as it did: briefly, since whoever waits for
-    the model waits for two forwards."""
-    device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(0)
-    noise = 0.1 * torch.randn(1, 2, PROOF, generator=generator).to(device)
-    if not (swaps := quicken(model)):
-        return
-    made = model(noise).double()
-    undo(swaps)
-    truth = model(noise).double()
-    error = (truth - made).square().sum()
-    found = float(10 * torch.log10(truth.square().sum() / error))
-    if found >= LEAST_FULL_SNR:
-        quicken(model)
-    else:
-        log.warning("faster parts change the answer: left as it was", snr_db=round(found, 1))
+def _quickened(model: Chunked, products: torch.dtype) -> torch.dtype:
+    """Gives it faster parts, if with them it still answers noises as it did. Returns what their
+    inner products are of. On parts of a chunk, since whoever waits for the model waits for these
+    forwards."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    mix = _noises(model, model.valid_length(1) // PARTS)
+    try:
+        truth = model(mix)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:  # of so few frames it makes nothing
+        truth = model(mix := _noises(model, model.valid_length(1)))
+    for kind in dict.fromkeys((products, torch.float32)) if on_cpu else (None,):
+        if not (swaps := quicken(model, kind)):
+            break
+        found = _worst(truth, model(mix))
+        if found >= (LEAST_SNR if kind == torch.bfloat16 else LEAST_FULL_SNR):  # may be NaN
+            return kind or torch.float32
+        undo(swaps)
+        log.warning("faster parts change the answer: left out", products=str(kind),
+                    snr_db=round(found, 1))  # fmt: skip
+    return torch.float32
 
 
 def _fast(model: nn.Module, precision: Precision, memory: Memory | None) -> nn.Module:
@@ -109,9 +121,24 @@ def _graphed(model: Any, device: torch.device, memory: Memory | None) -> nn.Modu
 @torch.inference_mode()
 def snr_db(model: nn.Module, other: nn.Module) -> float:
     """How far `other` is from `model` on noise at the level of music: of the worst source."""
+    noise = _noise(model, model.valid_length(1))  # type: ignore[operator]
+    return _worst(model(noise), other(noise))
+
+
+def _noise(model: nn.Module, samples: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
     device = next(model.parameters()).device
-    samples = model.valid_length(1)  # type: ignore[operator]
-    noise = 0.1 * torch.randn(1, 2, samples, generator=torch.Generator().manual_seed(0)).to(device)
-    truth = model(noise).double()
-    error = (truth - other(noise)).square().sum((0, 2, 3))
-    return float((10 * torch.log10(truth.square().sum((0, 2, 3)) / error)).min())
+    return 0.1 * torch.randn(1, 2, samples, generator=generator).to(device)
+
+
+def _noises(model: nn.Module, samples: int) -> Tensor:
+    """White noise, and noise with as much more below as any music has."""
+    white = _noise(model, samples)
+    return torch.cat((white, white.cumsum(2) / 30))
+
+
+def _worst(truth: Tensor, made: Tensor) -> float:
+    """Of (segments, sources, 2, samples): dB of the segment's source that lost most."""
+    truth = truth.double()
+    error = (truth - made).square().sum((2, 3))
+    return float((10 * torch.log10(truth.square().sum((2, 3)) / error)).min())

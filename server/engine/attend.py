@@ -1,6 +1,6 @@
 """Faster parts and half precision for networks that are not ours: their weights, our kernels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from server.engine.fast import Precision
+from server.engine.packed import packed
+from server.engine.rotary import (
+    FeedForward,
+    Layers,
+    RotaryAttention,
+    plain_attention,
+    plain_feed_forward,
+    plain_rotary,
+)
 
 
 class FusedAttention(nn.Module):
@@ -60,26 +69,47 @@ class UnitNorm(nn.Module):
 
 
 Swap = tuple[nn.Module, str, nn.Module]  # whose part, its name, and what it was
+Faster = Callable[[str, Any], nn.Module | None]  # of a part and its name, what takes its place
 
 
-def quicken(network: nn.Module) -> list[Swap]:
-    """Puts faster parts in place of those that RoFormers are made of: attention, rotary positions,
-    norms. Returns what `undo` needs; nothing where the network has none of them."""
-    rotations: dict[int, Rotation] = {}
+def swap(network: nn.Module, faster: Faster) -> list[Swap]:
+    """Puts faster parts in place of those that have one. Returns what `undo` needs; nothing where
+    the network has none of them."""
     swaps: list[Swap] = []
-    for owner in list(network.modules()):
-        for name, part in list(owner.named_children()):
-            new = _faster(name, part, rotations)
-            if new is not None:
-                swaps.append((owner, name, part))
-                setattr(owner, name, new)
+    for name, part in list(network.named_children()):
+        new = faster(name, part)
+        if new is None:
+            swaps += swap(part, faster)
+        else:
+            swaps.append((network, name, part))
+            setattr(network, name, new)
     return swaps
 
 
 def undo(swaps: Sequence[Swap]) -> None:
-    """Puts back what `quicken` took out."""
+    """Puts back what `swap` took out."""
     for owner, name, part in swaps:
         setattr(owner, name, part)
+
+
+def quicken(network: nn.Module, products: torch.dtype | None = None) -> list[Swap]:
+    """Swaps the parts that RoFormers are made of for what any device has faster: attention, rotary
+    positions, norms. With `products`, for a CPU, their whole layers, and layers of any network,
+    with inner products of that type."""
+    rotations: dict[int, Rotation] = {}
+    if products is None:
+        return swap(network, lambda name, part: _faster(name, part, rotations))
+    threads = torch.get_num_threads()
+    layers = Layers(products, threads)
+
+    def faster(name: str, part: Any) -> nn.Module | None:
+        if plain_attention(part):
+            return RotaryAttention(part, layers)
+        if plain_feed_forward(part):
+            return FeedForward(part, layers)
+        return packed(part, products, threads) or _faster(name, part, rotations)
+
+    return swap(network, faster)
 
 
 def _faster(name: str, part: Any, rotations: dict[int, Rotation]) -> nn.Module | None:
@@ -88,9 +118,9 @@ def _faster(name: str, part: Any, rotations: dict[int, Rotation]) -> nn.Module |
         return FusedAttention(part.scale)
     if kind == "RMSNorm" and isinstance(getattr(part, "gamma", None), nn.Parameter):
         return UnitNorm(float(part.scale), part.gamma)
-    plain = kind == "RotaryEmbedding" and not part.use_xpos and part.interpolate_factor == 1 and \
-        part.freqs.ndim == 1 and not part.seq_before_head_dim  # fmt: skip
-    return rotations.setdefault(id(part), Rotation(part.freqs)) if plain else None
+    if plain_rotary(part):
+        return rotations.setdefault(id(part), Rotation(part.freqs))
+    return None
 
 
 class Autocast(nn.Module):

@@ -7,6 +7,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from server.engine.fast import FULL
+
 SAMPLE_RATE = 44100
 
 
@@ -18,6 +20,7 @@ class Chunked(nn.Module):
             where there is one; a little shorter where its transforms make it so.
         sources: names of the outputs.
         segment: seconds of a chunk.
+        precision: what it computes in.
     """
 
     def __init__(self, network: Any, sources: Sequence[str], samples: int) -> None:
@@ -27,6 +30,7 @@ class Chunked(nn.Module):
         self.samplerate, self.audio_channels = SAMPLE_RATE, 2
         self.segment = Fraction(samples, SAMPLE_RATE)
         self._samples = samples
+        self.precision = FULL
 
     def valid_length(self, length: int) -> int:
         """Samples that it wants for `length`: a whole chunk, for shorter ones too."""

@@ -31,12 +31,22 @@ def keep_memory() -> None:
         libc.mallopt(M_TOP_PAD, 2**28)
 
 
-@cache
 def multiplies_int8() -> bool:
     """Whether the processor multiplies 8-bit integers four times as fast as float32."""
+    return not {"avx512_vnni", "avx_vnni", "amx_int8"}.isdisjoint(_flags())
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 at least twice as fast as float32."""
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_flags())
+
+
+@cache
+def _flags() -> frozenset[str]:
+    """What the processor says that it can do, in the words of Linux."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            flags = next((line.split() for line in file if line.startswith("flags")), [])
+            lines = (line.split() for line in file if line.startswith("flags"))
+            return frozenset(next(lines, []))
     except OSError:
-        return False
-    return not {"avx512_vnni", "avx_vnni", "amx_int8"}.isdisjoint(flags)
+        return frozenset()

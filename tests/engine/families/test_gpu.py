@@ -40,7 +40,7 @@ def test_a_song_is_what_it_is_on_a_cpu(
     except (ModuleNotFoundError, ModelError) as missing:
         pytest.skip(str(missing))
     frames = noise(2.3)
-    truth = separated(tmp_path / "cpu", Separator(files, CPU), frames, 0.5)
+    truth = separated(tmp_path / "cpu", Separator(files, CPU, "float32"), frames, 0.5)
     model = Separator(files, CARD, precision)  # type: ignore[arg-type]
     assert model.warm_up(4) > 0
     made = separated(tmp_path / "card", model, frames, 0.5)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from server.engine import acceleration, packed
+from server.engine.acceleration import LEAST_SNR
 from server.engine.models import Separator
 from tests.engine.families.conftest import CHUNK, content, network
 from tests.engine.families.parity import check_batches, check_demix, check_forward
-from tests.engine.test_separation import CPU
+from tests.engine.test_separation import CPU, noise
 
 pytest.importorskip("msst", reason="pip install 'stembox[msst]'")
 pytest.importorskip("ml_collections", reason="msst needs it")
@@ -45,7 +47,42 @@ def test_forward(kind: str, install: Callable) -> None:
     said = written(kind)
     made = network(said)
     assert type(made).__module__.startswith("msst.")
-    check_forward(Separator(install("model", said, made), CPU), made, CHUNK)
+    check_forward(Separator(install("model", said, made), CPU, "float32"), made, CHUNK)
+
+
+def test_packed_layers_of_any_size(
+    kind: str, install: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "FEWEST", 1)
+    said = written(kind)
+    made = network(said)
+    model = Separator(install("model", said, made), CPU, "float32")
+    parts = {type(part) for part in model.models[0][0].modules()}
+    assert packed.PackedLinear in parts
+    assert (packed.NormGELU in parts) == (kind == "mdx23c")
+    check_forward(model, made, CHUNK)
+
+
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+                    reason="no bfloat16 in this processor")  # fmt: skip
+@pytest.mark.parametrize("seed", range(3))
+def test_shorter_layers_keep_40_db_or_are_not_used(
+    kind: str, seed: int, install: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "FEWEST", 1)
+    monkeypatch.setattr(acceleration, "multiplies_bfloat16", lambda: True)
+    said = written(kind)
+    made = network(said, seed)
+    model = Separator(install("model", said, made), CPU)
+    if kind == "scnet":
+        assert model.precision == "float32/bfloat16"
+        assert packed.Short in {type(part) for part in model.models[0][0].modules()}
+    mix = torch.from_numpy(noise(CHUNK / 44100, seed)).T[None].contiguous()
+    with torch.inference_mode():
+        truth = made(mix).view(model(mix).shape).double()
+    error = (truth - model(mix)).square().sum((0, 2, 3))
+    found = 10 * torch.log10(truth.square().sum((0, 2, 3)) / error)
+    assert float(found.min()) > LEAST_SNR - 3  # of another sound than it was proved on
 
 
 @pytest.mark.parametrize(("seconds", "overlaps"), [
@@ -56,14 +93,14 @@ def test_overlap_add(
 ) -> None:
     said = written(kind)
     made = network(said)
-    model = Separator(install("model", said, made), CPU)
+    model = Separator(install("model", said, made), CPU, "float32")
     demix = own_demix(kind, said, made, overlaps)
     check_demix(tmp_path, model, seconds, 1 - 1 / overlaps, demix)
 
 
 def test_a_batch_over_two_jobs(kind: str, install: Callable, tmp_path: Path) -> None:
     said = written(kind)
-    check_batches(tmp_path, Separator(install("model", said, network(said)), CPU))
+    check_batches(tmp_path, Separator(install("model", said, network(said)), CPU, "float32"))
 
 
 def test_one_target_of_many(kind: str, install: Callable, tmp_path: Path) -> None:
@@ -72,7 +109,7 @@ def test_one_target_of_many(kind: str, install: Callable, tmp_path: Path) -> Non
     if "roformer" in kind:
         said["model"]["num_stems"] = 1
     made = network(said)
-    model = Separator(install("model", said, made), CPU)
+    model = Separator(install("model", said, made), CPU, "float32")
     demix = own_demix(kind, said, made, 2)
 
     def both(mix: torch.Tensor) -> dict[str, np.ndarray]:

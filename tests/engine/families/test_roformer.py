@@ -13,9 +13,10 @@ from msgspec import structs
 from server.config import Config
 from server.engine import catalog, chains, choice
 from server.engine.acceleration import accelerate
-from server.engine.attend import FusedAttention, Rotation, UnitNorm, quicken, undo
+from server.engine.attend import Rotation, UnitNorm, quicken, undo
 from server.engine.engine import Engine
 from server.engine.models import Separator
+from server.engine.rotary import FeedForward, RotaryAttention
 from server.presets import Preset, Step
 from server.work.messages import Options, Task
 from server.work.scratch import FrameReader, FrameWriter
@@ -52,9 +53,9 @@ def test_forward(kind: str, flash: bool, install: Callable) -> None:
     said = content(kind)
     said["model"]["flash_attn"] = flash
     made = network(said)
-    model = Separator(install("roformer", said, made), CPU)
+    model = Separator(install("roformer", said, made), CPU, "float32")
     parts = {type(part) for part in model.models[0][0].modules()}
-    assert {FusedAttention, Rotation, UnitNorm} <= parts
+    assert {RotaryAttention, FeedForward, UnitNorm} <= parts
     check_forward(model, made, CHUNK)
 
 
@@ -66,14 +67,14 @@ def test_overlap_add(
 ) -> None:
     said = content(kind)
     made = network(said)
-    model = Separator(install("roformer", said, made), CPU)
+    model = Separator(install("roformer", said, made), CPU, "float32")
     demix = own_demix(kind, said, made, overlaps)
     check_demix(tmp_path, model, seconds, 1 - 1 / overlaps, demix)
 
 
 def test_a_batch_over_two_jobs(kind: str, install: Callable, tmp_path: Path) -> None:
     said = content(kind)
-    check_batches(tmp_path, Separator(install("roformer", said, network(said)), CPU))
+    check_batches(tmp_path, Separator(install("roformer", said, network(said)), CPU, "float32"))
 
 
 def test_a_preset_of_families_that_cut_songs_differently(
@@ -89,7 +90,7 @@ def test_a_preset_of_families_that_cut_songs_differently(
     preset = Preset(steps=[mean, after], stems=["vocals", "instrumental", "lead", "rest"])
     settings = structs.replace(config, presets={"both": preset})
     found, frames = choice.resolve("both", settings), noise(2.63)
-    models = {name: Separator(one, CPU) for name, one in files.items()}
+    models = {name: Separator(one, CPU, "float32") for name, one in files.items()}
     made = chained(tmp_path / "preset", choice.work(found, found.stems, "BEST", settings), models,
                    found.stems, frames)  # fmt: skip
     overlaps = {name: catalog.overlap(name, "BEST", settings) for name in files}
@@ -126,7 +127,7 @@ def test_one_target_leaves_the_rest(kind: str, install: Callable, tmp_path: Path
     said = content(kind, target_instrument="vocals")
     said["model"]["num_stems"] = 1
     made = network(said)
-    model = Separator(install("roformer", said, made), CPU)
+    model = Separator(install("roformer", said, made), CPU, "float32")
     assert model.sources == ("vocals", "other")
     demix = own_demix(kind, said, made, 2)
 
@@ -167,9 +168,12 @@ def test_faster_parts_are_left_out_where_they_change_the_answer(
     mix = torch.randn(1, 2, CHUNK)
     with torch.inference_mode():
         expected = made(mix)
-    swaps = quicken(made)
-    assert swaps and not any(type(part).__name__ == "RMSNorm" for part in made.modules())
-    undo(swaps)
+    for products in (None, torch.float32):
+        swaps = quicken(made, products)
+        assert swaps and not any(type(part).__name__ == "RMSNorm" for part in made.modules())
+        with torch.inference_mode():
+            torch.testing.assert_close(made(mix), expected, atol=1e-4, rtol=1e-4)
+        undo(swaps)
     monkeypatch.setattr(UnitNorm, "forward", lambda self, x: x * 1.01)
     model = accelerate(Chunked(made, ["vocals", "other"], CHUNK), CPU)
     assert not any(isinstance(part, UnitNorm | Rotation) for part in model.modules())
@@ -187,6 +191,6 @@ def test_the_lowest_bin_is_as_the_convention_has_it(kind: str, install: Callable
     for name, chosen in choices.items():
         said = content(kind)
         said["model"] |= chosen
-        made[name] = Separator(install(name, said, network(said)), CPU)(mix)
+        made[name] = Separator(install(name, said, network(said)), CPU, "float32")(mix)
     torch.testing.assert_close(made["unsaid"], made["without"], atol=1e-5, rtol=0)
     assert (made["kept"] - made["unsaid"]).abs().max() > 1e-2
