@@ -108,7 +108,7 @@ async def _answer(request: Request, make: Callable[[], Source]) -> Response:
         raise TrackNotFound("Track not found") from None
     modified = formatdate(source.modified, usegmt=True)
     headers = {"ETag": source.etag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
-    if ranges.unchanged(request.headers, source.etag):
+    if ranges.unchanged(request.headers, source.etag, modified):
         return Response(status_code=304, headers=headers)
     # A range is for GET alone (RFC 9110, 14.2).
     wanted = (

@@ -4,6 +4,7 @@ One range is served; several at once are answered with the whole file, as the RF
 """
 
 import re
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -38,7 +39,18 @@ def select(headers: Headers, size: int, etag: str, modified: str) -> range | Non
     return range(start, stop)
 
 
-def unchanged(headers: Headers, etag: str) -> bool:
-    """Whether the client's copy (`If-None-Match`) is still this file."""
-    known = [tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")]
+def unchanged(headers: Headers, etag: str, modified: str) -> bool:
+    """Whether the client's copy is still this file: by `If-None-Match`, or where that is not sent,
+    by `If-Modified-Since`."""
+    tags = headers.get("if-none-match")
+    if tags is None:
+        return _no_later(modified, headers.get("if-modified-since", ""))
+    known = [tag.strip().removeprefix("W/") for tag in tags.split(",")]
     return etag in known or known == ["*"]
+
+
+def _no_later(modified: str, since: str) -> bool:
+    try:
+        return parsedate_to_datetime(modified) <= parsedate_to_datetime(since)
+    except (ValueError, TypeError):  # no date, or one without its zone: as if it had not been sent
+        return False

@@ -75,4 +75,15 @@ def test_if_range() -> None:
     ],
 )
 def test_if_none_match(header: str, same: bool) -> None:
-    assert ranges.unchanged(Headers({"if-none-match": header}), '"tag"') is same
+    assert ranges.unchanged(Headers({"if-none-match": header}), '"tag"', DATE) is same
+
+
+@pytest.mark.parametrize(("since", "same"), [
+    (DATE, True), ("Mon, 15 Jan 2024 10:30:46 GMT", True), ("Tue, 14 Jan 2025 10:30:45 GMT", True),
+    ("Mon, 15 Jan 2024 10:30:44 GMT", False), ("", False), ("yesterday", False),
+    ("Mon, 99 Jan 2024 10:30:44 GMT", False), ("Mon, 15 Jan 2099 10:30:45", False),
+])  # fmt: skip
+def test_a_copy_by_its_date(since: str, same: bool) -> None:
+    assert ranges.unchanged(Headers({"if-modified-since": since}), '"tag"', DATE) is same
+    both = Headers({"if-modified-since": since, "if-none-match": '"other"'})
+    assert not ranges.unchanged(both, '"tag"', DATE), "the tag says more"
