@@ -18,6 +18,7 @@ from store.statements import load
 
 SQL = load("stages")
 MAX_ORPHANED = 10
+LATE_SECONDS = 5.0  # that the news of a completed job waits for its late stages: they are in it
 FETCH = "fetch"  # the pool of what comes before a job's own work: it does not start the job
 
 
@@ -129,7 +130,12 @@ def _finish(
         values = {"job_id": stage.job_id, "name": name}
         db.execute(SQL["upsert_track"], values | structs.asdict(track))
     completed = db.execute(SQL["finish_job"], {"job_id": stage.job_id, "now": now}).rowcount == 1
-    return Ended(completed, _is_over(db, stage.job_id))
+    over = _is_over(db, stage.job_id)
+    if completed and not over:
+        _tell(db, stage.job_id, now + LATE_SECONDS)
+    elif stage.late:
+        _tell(db, stage.job_id, now)
+    return Ended(completed, over)
 
 
 def _settle(
@@ -154,11 +160,17 @@ def _release(db: sqlite3.Connection, stage: Stage, error: str | None, charge: bo
 def _fail(db: sqlite3.Connection, stage: Stage, error: str, now: float) -> bool:
     fenced(db, "fail_stage", stage, {"now": now, "error": error})
     if stage.late:
+        _tell(db, stage.job_id, now)
         return _is_over(db, stage.job_id)
     db.execute(SQL["stop_siblings"], {"job_id": stage.job_id, "now": now})
     db.execute(SQL["fail_job"], {"job_id": stage.job_id, "now": now, "error": error})
     db.execute(SQL["stop_late"], {"job_id": stage.job_id, "now": now})
     return True
+
+
+def _tell(db: sqlite3.Connection, job_id: str, at: float) -> None:
+    """Who waits to hear of a completed job, hears of it then."""
+    db.execute(SQL["tell"], {"job_id": job_id, "at": at})
 
 
 def _is_over(db: sqlite3.Connection, job_id: str) -> bool:

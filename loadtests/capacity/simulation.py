@@ -2,8 +2,8 @@
 
 The rules are the server's: audio workers run the stages that are due first and leave a longer one
 for them; of the separation three parts of four go to the song that is nearest its end, and the
-fourth to all in turn; a job is due as long after its posting as it
-lasts, its late stages an hour later. Pure: no clock, no chance.
+fourth to all in turn; a job is due as long after its posting as it lasts. Pure: no clock, no
+chance.
 """
 
 import random
@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 from loadtests.capacity.costs import Kind, Measured, cost_of
 from server.engine.batching import FAIR
 
-LATE: Final = 3600.0  # as store/migrations/0003_due.sql has it
 NOTHING: Final = 1e-9
 
 
@@ -70,7 +69,7 @@ class _Job:
         due = self.arrival.at + self.arrival.seconds
         for position, work in enumerate(self.arrival.work):
             if work.pool == pool and work.name in self.left and self.ended.issuperset(work.needs):
-                yield due + LATE * work.late, position, self, work
+                yield due, position, self, work
 
     def end(self, work: Work, now: float) -> None:
         """A stage is done."""

@@ -196,6 +196,7 @@ class Attempts:
         log.info("stage completed", seconds=round(seconds, 3))
         if ended.completed:
             log.info("job completed", seconds=round(time.time() - claim.job.created_at, 3))
+        if ended.completed or ended.over:  # what is told of it may have waited for a late stage
             self._ended()
         if ended.over:
             await self.clean(claim.job.id)
@@ -272,6 +273,7 @@ class Attempts:
         over = await self._book(lambda: self._stages.fail(claim.stage, sentence, time.time()))
         if claim.stage.late:
             log.warning("late stage failed: the job goes without", error=sentence)
+            self._ended()
         else:
             log.warning("job failed", error=sentence)
             self._ended()

@@ -40,6 +40,11 @@ WHERE id = :job_id AND state = 'processing'
 SELECT NOT EXISTS (SELECT 1 FROM stages
                    WHERE job_id = :job_id AND state IN ('pending', 'processing'));
 
+-- name: tell
+-- Of the first attempts at telling of a job.
+UPDATE deliveries SET next_at = :at
+WHERE job_id = :job_id AND state = 'waiting' AND attempt = 0 AND NOT by_hand;
+
 -- name: set_progress
 -- It never goes back, not even when a stage begins anew.
 UPDATE jobs SET progress = max(progress, min(99, :percent))

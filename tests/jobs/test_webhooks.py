@@ -438,11 +438,11 @@ def test_what_is_sent_by_hand_reaches_a_webhook_that_was_switched_off(play) -> N
         await world.settle(lambda: len(world.client.calls) == 2)
         await world.settle()
         assert not (await world.hook("a")).is_active
-        sent = await world.deliveries()
+        sent, calls = await world.deliveries(), len(world.client.calls)
         for delivery in sent:
             await world.send_again(delivery.id)
         await world.settle()
-        assert len(world.client.calls) == 4, "the first failure does not keep the other back"
+        assert len(world.client.calls) == calls + 2, "the first failure does not keep the other back"
         assert {d.state for d in await world.deliveries()} == {"given_up"}, "each was tried once"
         await world.send_again(sent[0].id)
         await world.settle()

@@ -16,6 +16,7 @@ from store import (
     StagePlan,
 )
 from store.credits import BookedBefore
+from store.stages import LATE_SECONDS
 from store.webhooks import Shares, Webhook, WebhookRepository
 from tests.store.conftest import PLAN, new_job
 
@@ -146,12 +147,41 @@ def test_a_late_stage_holds_nothing_up(open_store) -> None:
             await jobs.create(new_job("b", 2.0, ONE))
             first = await jobs.stages.claim("audio", "b/1", 1.0)
             assert await jobs.stages.finish(first.stage, {}, {}, 2.0) == (True, False)
-            second = await jobs.stages.claim("audio", "b/2", 1.0)
-            assert second.job.id == "b", "late ones come last"
-            late = await jobs.stages.claim("audio", "b/3", 1.0)
+            late = await jobs.stages.claim("audio", "b/2", 1.0)
+            assert late.job.id == "a", "what comes later does not go before it"
             assert await jobs.unfinished_ids("ab") == {"a", "b"}, "its scratch is needed still"
             assert await jobs.stages.finish(late.stage, {"bpm": 120.0}, {}, 3.0) == (False, True)
             assert (await jobs.get("a")).completed_at == 2.0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_the_news_of_a_job_waits_a_moment_for_its_late_stage(open_store, well: bool) -> None:
+    plan = (*ONE, StagePlan("describe", "audio", needs=("decode",), late=True))
+
+    async def main() -> None:
+        async with open_store() as (db, jobs):
+            hooks = WebhookRepository(db)
+            ann = await AccountRepository(db).ensure("ann", 1.0)
+            assert await hooks.add(Webhook("w", ann, "http://x", ["job.completed"], "s", 1.0), 9)
+
+            async def told(now: float) -> list[str]:
+                return sorted(d.job_id for d in await hooks.due(now, Shares(9, 9, 9, 9)))
+
+            for name, stages in (("a", plan), ("b", plan), ("c", ONE)):
+                await jobs.create(new_job(name, 1.0, stages, api="stemsplit", account_id=ann))
+            claims = [await jobs.stages.claim("audio", f"b/{place}", 1.0) for place in range(3)]
+            for claim in claims:
+                await jobs.stages.finish(claim.stage, {}, {}, 2.0)
+            assert await told(2.0) == ["c"], "it has no late stage"
+            late = await jobs.stages.claim("audio", "b/4", 2.0)
+            if well:
+                await jobs.stages.finish(late.stage, {"bpm": 120.0}, {}, 3.0)
+            else:
+                await jobs.stages.fail(late.stage, "cannot tell", 3.0)
+            assert await told(3.0) == sorted(["c", late.job.id])
+            assert await told(2.0 + LATE_SECONDS) == ["a", "b", "c"], "it waits no longer"
 
     asyncio.run(main())
 
