@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from server.presets import Layout, Stage
-from server.stems import MIX, terms
+from server.stems import MIX, PARTS_OF_OTHER, terms
 
 BETWEEN = "."
 
@@ -68,7 +68,8 @@ def passes_of(
 
     A mean, or a track that is the sum of several stems, is added up pass by pass.
     """
-    tracks = {track: terms(track, wanted, layout.offers) for track in wanted}
+    apart = (*wanted, *_elsewhere(layout))
+    tracks = {track: terms(track, apart, layout.offers) for track in wanted}
     stages, inputs = _needed(layout.stages, tracks)
     signals = dict(tracks)
     for stem in inputs:
@@ -87,6 +88,13 @@ def passes_of(
                             for name, share in shares[number].items())  # fmt: skip
             passes.append(Pass(model=model, overlap=overlap(model), input=source, signals=written))
     return tuple(passes)
+
+
+def _elsewhere(layout: Layout) -> list[str]:
+    """The parts of `other` that another step makes than that does: of a sound that has them still,
+    as a rule of `other` itself, so that they would be in there twice."""
+    beside = next((stage.sources for stage in layout.stages if "other" in stage.sources), {})
+    return [part for part in PARTS_OF_OTHER if part not in beside]
 
 
 def _needed(

@@ -7,7 +7,7 @@ import pytest
 
 from server.passes import Pass, files_between, is_between, passes_of, unwanted
 from server.presets import Layout, lay_out
-from server.stems import MIX, OUTPUTS, terms
+from server.stems import MIX, OUTPUTS
 from tests.test_presets import KARAOKE, MADE, preset
 
 ALL = "stems = ['vocals', 'instrumental', 'lead_vocals', 'backing_vocals', 'dry']" + KARAOKE
@@ -111,8 +111,8 @@ def test_the_rest_of_the_mix_where_the_vocals_come_late() -> None:
     assert rest.onto == MIX, "all of it, wherever the step's own input is silent"
 
 
-def test_a_track_of_stems_of_several_steps() -> None:
-    """`other` takes in the guitar that nobody wants apart."""
+def test_other_takes_in_what_its_own_step_tells_apart() -> None:
+    """And not what another finds in it, so that four stems add up whatever comes after."""
     text = """steps = [{ model = "four", stems = ["drums", "bass", "other", "vocals"] },
                        { input = "other", model = "six", stems = ["guitar"] },
                        { input = "other", model = "rest", stems = { rest = "x" } }]
@@ -122,11 +122,16 @@ def test_a_track_of_stems_of_several_steps() -> None:
         {"four": ("drums", "bass", "other", "vocals"), "six": ("guitar", "piano"), "rest": ("x",)},
     )
     four = ("drums", "bass", "other", "vocals")
-    assert terms("other", four, layout.offers) == {"other": 1.0, "guitar": 1.0}
-    there = played(run(four, layout), 1.0)
+    passes = run(four, layout)
+    assert [step.model for step in passes] == ["four"]
+    assert played(passes, 1.0) == {MIX: 1.0, **{stem: heard("four", stem, 1.0) for stem in four}}
     other = heard("four", "other", 1.0)
-    assert there["other"] == pytest.approx(other + heard("six", "guitar", other))
-    assert set(there) == {MIX, *four}
+    assert played(run(["guitar"], layout), 1.0)["guitar"] == heard("six", "guitar", other)
+    six = laid("steps = [{ model = 'six', stems = ['drums', 'bass', 'other', 'vocals', 'guitar'] }]",
+               {"six": (*four, "guitar", "piano")})  # fmt: skip
+    assert played(run(four, six), 1.0)["other"] == pytest.approx(
+        sum(heard("six", stem, 1.0) for stem in ("other", "guitar", "piano"))
+    )
 
 
 def test_sums_of_a_models_stems() -> None:
