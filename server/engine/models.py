@@ -79,12 +79,13 @@ class Separator:
     def members(self, needed: Sequence[bool]) -> tuple[int, ...]:
         """Which members of the bag the needed sources come from, by their places in it.
 
-        Of a bag that gives each source to a specialist, the others need not run.
+        Of a bag that gives each source to a specialist, the others need not run. Where none is
+        needed, since all that is wanted cancels out to the mix, one runs all the same.
         """
         return tuple(
             place for place, gives in enumerate(self._gives)
             if any(given and want for given, want in zip(gives, needed, strict=True))
-        )
+        ) or (0,)
 
     def warm_up(self, segments: int) -> float:
         """Runs on silence, so that allocators, kernels and graphs are in place; seconds of a

@@ -43,6 +43,8 @@ PRESETS = {
         stems = { dry = ["bass", "other"] }""",
     "mean": """
         steps = [{ model = ["single", "masks"], weights = { vocals = [3, 1], drums = [0, 1] } }]""",
+    "whole": """
+        steps = [{ model = "single", stems = { both = ["vocals", "instrumental"] } }]""",
 }
 NAMES = ("single", "masks", "hybrid")
 
@@ -206,6 +208,13 @@ def test_a_mean_is_weighted_by_model_and_stem(config: Config, tmp_path: Path) ->
     assert ends["job"].facts["peak"] == pytest.approx(
         max(np.abs(found[stem]).max() for stem in wanted)
     )
+
+
+def test_what_cancels_out_to_the_mix_is_the_mix(config: Config, tmp_path: Path) -> None:
+    frames = noise(1.3)
+    ends = separated(config, task(tmp_path / "job", config, "whole", ["both"], frames))
+    assert isinstance(ends["job"], Result), ends
+    np.testing.assert_allclose(made(tmp_path / "job")["both"], frames.T, atol=1e-6)
 
 
 def test_jobs_share_batches_and_each_is_as_if_alone(config: Config, tmp_path: Path) -> None:
