@@ -18,6 +18,7 @@ from server.errors import ConfigError
 
 ENV_PREFIX = "STEMBOX_"
 PRESETS = "presets"  # the section whose keys are names that people give
+NO_TOML = (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError)
 SPIN_COUNT = "2000"  # GOMP_SPINCOUNT: how often torch's idle threads look before they sleep
 CPU_BATCH = 1  # on a CPU a larger batch is slower per segment, not faster
 GPU_BATCH = 16
@@ -268,7 +269,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"settings: cannot read {file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except NO_TOML as error:
         raise ConfigError(f"settings: {file}: {error}") from None
 
 
@@ -323,7 +324,7 @@ def _check_spelling(name: str, sections: Mapping[str, Any]) -> None:
 def _table(text: str, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except NO_TOML as error:
         raise ConfigError(f"settings: {name}: {error}") from None
 
 

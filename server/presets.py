@@ -5,12 +5,12 @@ preset makes of what its models make, and neither files nor torch.
 import re
 from collections.abc import Container, Mapping, Sequence
 from itertools import chain
-from math import isfinite
+from math import inf
 
 from msgspec import Struct
 
 from server.errors import ConfigError
-from server.stems import MIX, RESERVED, REST_OF_MIX, STEM, lacking
+from server.stems import MIX, MOST_STEMS, RESERVED, REST_OF_MIX, STEM, lacking
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # of a model, and of a preset
 MOST_STEPS = 16
@@ -97,7 +97,8 @@ def lay_out(name: str, preset: Preset, made: Mapping[str, Sequence[str]]) -> Lay
         own = step.sources
         if own is None:
             common = [stem for stem in made[step.models[0]]
-                      if all(stem in made[model] for model in step.models)]  # fmt: skip
+                      if STEM.fullmatch(stem) and stem not in RESERVED
+                      and all(stem in made[model] for model in step.models)]  # fmt: skip
             own = {stem: (stem,) for stem in common}
         _check_weighted(f"{name}, step {number}", step, own)
         for stem, weights in _weights(step, own).items():
@@ -130,7 +131,7 @@ def _check_step(place: str, step: Step, presets: Mapping[str, Preset]) -> None:
         raise _wrong(place, "it makes no stem")
     for stem, of in (known or {}).items():
         for name in (stem, *of):
-            if not STEM.fullmatch(name):
+            if not STEM.fullmatch(name) or name == MIX:
                 raise _wrong(place, f"{name!r:.80} is no name of a stem")
         if stem in RESERVED:
             raise _wrong(place, f"{stem} is what another track of a job is called")
@@ -144,7 +145,7 @@ def _check_step(place: str, step: Step, presets: Mapping[str, Preset]) -> None:
             continue
         if len(row) != len(step.models):
             raise _wrong(place, f"want a weight for each of {len(step.models)} models")
-        if not all(isfinite(weight) and weight >= 0 for weight in row) or not sum(row) > 0:
+        if not all(weight >= 0 for weight in row) or not 0 < sum(row) < inf:
             raise _wrong(place, "weights are 0 or more, and not all 0")
 
 
@@ -172,13 +173,15 @@ def _laid_out(
         made |= dict.fromkeys(own)
     if preset.stems is None:
         taken = {step.input for step in preset.steps}
-        return tuple(stem for stem in made if stem not in taken)
-    for stem in preset.stems:
-        if stem not in made and not (stem == REST_OF_MIX and "vocals" in preset.stems):
+        offers = tuple(stem for stem in made if stem not in taken)
+    else:
+        offers = tuple(dict.fromkeys(preset.stems))
+    for stem in offers:
+        if stem not in made and not (stem == REST_OF_MIX and "vocals" in offers):
             raise _wrong(name, f"no step makes {stem!r:.80}")
-    if not preset.stems:
-        raise _wrong(name, "it offers no stem")
-    return tuple(dict.fromkeys(preset.stems))
+    if not 0 < len(offers) <= MOST_STEMS:
+        raise _wrong(name, f"want one to {MOST_STEMS} stems that may be asked for")
+    return offers
 
 
 def _weights(step: Step, stems: Mapping[str, object]) -> dict[str, tuple[float, ...]]:

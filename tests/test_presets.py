@@ -94,7 +94,11 @@ def test_what_is_laid_out() -> None:
      "step 1: its input 'y'"),
     ("steps = [{ model = 'a', stems = ['x'] }]\nstems = ['y']", "no step makes 'y'"),
     ("steps = [{ model = 'a', stems = ['vocals'] }]\nstems = ['instrumental']", "no step makes"),
-    ("steps = [{ model = 'a', stems = ['x'] }]\nstems = []", "offers no stem"),
+    ("steps = [{ model = 'a', stems = ['x'] }]\nstems = []", "one to 32 stems"),
+    (f"steps = [{{ model = 'a', stems = {[f's{n}' for n in range(33)]} }}]", "one to 32 stems"),
+    ("steps = [{ model = 'a', stems = { x = 'mix' } }]", "'mix' is no name of a stem"),
+    ("steps = [{ model = ['a', 'b'], weights = [1e308, 1e308] }]", "weights are 0 or more"),
+    ("steps = " + 5000 * "[", "STEMBOX_PRESETS__KARAOKE: maximum recursion"),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_said(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
@@ -123,6 +127,12 @@ def test_what_does_not_fit_its_models(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         lay_out("karaoke", preset(text), made)
+
+
+def test_what_could_not_be_asked_for_is_left_out() -> None:
+    """A model's word is a stranger's: what is no name of a stem, or another track's, stays out."""
+    made = {"a": ("mix", "Loud", "../x", "main", "y")}
+    assert lay_out("k", preset("steps = [{ model = 'a' }]"), made).offers == ("y",)
 
 
 def test_a_specialist_need_not_make_the_others_stems() -> None:
