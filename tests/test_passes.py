@@ -127,8 +127,9 @@ def test_other_takes_in_what_its_own_step_tells_apart() -> None:
     assert played(passes, 1.0) == {MIX: 1.0, **{stem: heard("four", stem, 1.0) for stem in four}}
     other = heard("four", "other", 1.0)
     assert played(run(["guitar"], layout), 1.0)["guitar"] == heard("six", "guitar", other)
-    six = laid("steps = [{ model = 'six', stems = ['drums', 'bass', 'other', 'vocals', 'guitar'] }]",
-               {"six": (*four, "guitar", "piano")})  # fmt: skip
+    told = [*four, "guitar"]
+    made = {"six": (*told, "piano")}
+    six = laid(f"steps = [{{ model = 'six', stems = {told} }}]", made)
     assert played(run(four, six), 1.0)["other"] == pytest.approx(
         sum(heard("six", stem, 1.0) for stem in ("other", "guitar", "piano"))
     )
