@@ -122,7 +122,8 @@ def serving(quality: Quality, config: Config, wanted: Sequence[str] = FOUR) -> C
             return found
     purpose = "six stems" if six else quality
     raise ModelError(
-        f"none of the models for {purpose} is on this machine: {', '.join(names)}; "
+        f"none of the models for {purpose} is on this machine and makes {', '.join(wanted)}: "
+        f"{', '.join(names)}; "
         "`stembox models pull NAME` fetches one"
     )
 
@@ -148,6 +149,15 @@ def making(
             f"{model or 'No model here'} makes {'no ' * bool(model)}{', '.join(missing)}"
         )
     raise InvalidRequest(f"No model here makes all of {', '.join(wanted)}")
+
+
+def still(name: str, wanted: Sequence[str], config: Config) -> Choice:
+    """What was chosen for these stems a while ago. Raises ModelError: it is gone, or another now
+    that does not make them."""
+    found = find(name, config)
+    if found is None or not can_make(wanted, found.stems):
+        raise ModelError(f"model {name} has been replaced or removed meanwhile")
+    return found
 
 
 def starter(config: Config) -> Choice:

@@ -267,7 +267,7 @@ class SplitService:
 
     def _options(self, order: Order, request: Request) -> Options:
         config, stems = self._config, order.tracks
-        found = choice.resolve(request.model, config)
+        found = choice.still(request.model, stems, config)
         formats = {"WAV": config.stemsplit.wav_format, "FLAC": config.stemsplit.flac_format}
         return Options(
             **choice.work(found, stems, order.quality, config)._asdict(),

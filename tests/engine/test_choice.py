@@ -76,6 +76,9 @@ def test_a_tier_names_one(settings: Any, tmp_path: Path) -> None:
     config = settings(tier, voices=VOICES)
     assert choice.serving("BEST", config, ("vocals", "instrumental")).name == "voices"
     assert choice.serving("BEST", config).name == "starter", "it makes no drums"
+    alone = settings({"STEMBOX_MODELS__BEST": "voices"}, voices=VOICES)
+    with pytest.raises(ModelError, match="BEST is on this machine and makes drums, bass, other"):
+        choice.serving("BEST", alone)
     (tmp_path / "models" / "mine" / "abcd.safetensors").unlink()
     assert choice.serving("BEST", config, ("vocals", "instrumental")).name == "starter"
     assert choice.refused(config) == [choice.Refused("voices", "model mine is not on this machine")]

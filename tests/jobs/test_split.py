@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import threading
 import uuid
@@ -21,6 +22,7 @@ from server.errors import (
     FileTooLarge,
     IdempotencyConflict,
     InvalidRequest,
+    ModelError,
     NotEnoughCredits,
     ServerBusy,
     Unreachable,
@@ -691,6 +693,32 @@ def test_stems_by_name_and_the_model_that_makes_them(play) -> None:
                 await world.create(**fields)
 
     play(test, plain())
+
+
+@pytest.mark.parametrize("steps", ["{ model = 'own' }", "{ model = 'own', stems = ['vocals'] }"])
+def test_a_model_that_is_replaced_while_its_source_comes(
+    play, tmp_path: Path, steps: str
+) -> None:
+    """The job is refused: it would lack a track."""
+    listing = tmp_path / "data" / "models" / "own.yaml"
+
+    async def behave(_: Call, writer: asyncio.StreamWriter) -> None:
+        listing.write_text("models: [masks]\ngains: {kick: [1, 0, 0, 0, 0, 0, 0]}")
+        writer.write(ok(SONG))
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        listing.parent.mkdir(exist_ok=True)
+        for path in catalog.STARTER.glob("masks.*"):
+            shutil.copy(path, listing.parent)
+        shutil.copy(catalog.STARTER / "starter_fast.yaml", listing)
+        told = {"STEMBOX_PRESETS__VOICES": f"steps = [{steps}]"}
+        world.split._config = load(environ=told, flags={"server.data_dir": str(tmp_path / "data")})
+        with pytest.raises(ModelError, match="voices has been replaced or removed meanwhile"):
+            await world.create(model="voices", stems=("vocals",))
+        assert world.left() == []
+
+    play(test, behave)
 
 
 def test_models_are_looked_for_off_the_event_loop(
