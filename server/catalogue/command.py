@@ -97,8 +97,7 @@ def separate(arguments: argparse.Namespace, config: Config, songs: Songs, meter:
               config.audio.memory_mb)  # fmt: skip
     parts = manifest.Parts(songs.output, songs.others)
     folder = scratch_folder(arguments.scratch, songs.output)
-    placed = [Station(number, shape, post(arguments, config, songs.recipe, shape,
-                                          f"{folder}/{number}"))
+    placed = [Station(number, shape, post(config, songs.recipe, shape, f"{folder}/{number}"))
               for number, shape in enumerate(shapes)]  # fmt: skip
     driver = Driver(job, flow, placed, parts, meter)
     print(f"model {songs.recipe.model} on {len(placed)} station(s), {depth} songs each",
@@ -112,15 +111,13 @@ def separate(arguments: argparse.Namespace, config: Config, songs: Songs, meter:
             manifest.complete(songs.output)
 
 
-def post(
-    arguments: argparse.Namespace, config: Config, recipe: Recipe, shape: Shape, folder: str
-) -> Post:
+def post(config: Config, recipe: Recipe, shape: Shape, folder: str) -> Post:
     """What a station of this shape is told."""
     setting = config.separation.threads
     threads = 0 if shape.gpus else shape.threads if setting == "auto" else setting
     absolute = structs.replace(config.server, data_dir=str(config.data_dir))
-    return Post(structs.replace(config, server=absolute), arguments.quality, recipe.model,
-                recipe.digest, threads, folder)  # fmt: skip
+    return Post(structs.replace(config, server=absolute), recipe.model, recipe.digest, recipe.runs,
+                threads, folder)  # fmt: skip
 
 
 def scratch_folder(wanted: str | None, output: str) -> str:

@@ -24,6 +24,11 @@ class Recipe(Struct, frozen=True, kw_only=True):
     passes: tuple[Pass, ...] = ()  # of a preset
 
     @property
+    def runs(self) -> tuple[str, ...]:
+        """The models that it goes through, each once."""
+        return tuple(dict.fromkeys(step.model for step in self.passes)) or (self.model,)
+
+    @property
     def options(self) -> str:
         """All but the model, as JSON with its keys in order."""
         told: dict[str, Any] = {"format": self.format, "overlap": self.overlap,

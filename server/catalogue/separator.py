@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from server.catalogue.orders import Failure, Order, Separated
 from server.catalogue.recipes import digest_of
-from server.config import Config, Quality
+from server.config import Config
 from server.engine.choice import find
 from server.engine.devices import devices
 from server.engine.worker import SeparationWorker
@@ -28,12 +28,13 @@ POISON = ("input", "unsupported", "too_long")  # kinds of failure that the song 
 
 
 class Post(Struct, frozen=True):
-    """What an actor is for. threads: of a CPU, 0 on a card. folder: its own on any machine."""
+    """What an actor is for. runs: the models that `model` is, or that what is wanted of a preset
+    needs. threads: of a CPU, 0 on a card. folder: its own on any machine."""
 
     config: Config
-    quality: Quality
     model: str
     digest: str
+    runs: tuple[str, ...]
     threads: int
     folder: str
 
@@ -89,10 +90,7 @@ class SeparationActor:
         found = find(post.model, config)
         if found is None or digest_of(found) != post.digest:
             raise ModelError(f"Model {post.model} of the driver is not on this machine")
-        # The worker warms up what serves the pipeline.
-        pipeline = structs.replace(config.pipeline, quality=post.quality)
-        config = structs.replace(config, pipeline=pipeline)
-        self._worker = SeparationWorker(config, devices(config.separation.device)[0])
+        self._worker = SeparationWorker(config, devices(config.separation.device)[0], post.runs)
         self._mailbox: Mailbox | None = None
 
     async def hello(self) -> str:

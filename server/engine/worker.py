@@ -1,7 +1,7 @@
 """The separation worker: takes tasks from its channel into the engine and reports on them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import Any
@@ -59,9 +59,12 @@ class Job:
 
 
 class SeparationWorker:
-    """One device's models and the songs that go through them."""
+    """One device's models and the songs that go through them.
 
-    def __init__(self, config: Config, device: str) -> None:
+    stay: the models that are there from the start, and stay; by default what serves the pipeline.
+    """
+
+    def __init__(self, config: Config, device: str, stay: Sequence[str] = ()) -> None:
         self._config = config
         self._device = torch.device(device)
         if self._device.type == "cpu":
@@ -71,7 +74,7 @@ class SeparationWorker:
         self._engine = Engine(config.separation.batch_on(device), self._device)
         self._reporter = Reporter(self._engine, self._device)
         self._jobs: dict[str, Job] = {}  # by task
-        stay = [model.name for model in serving(config.pipeline.quality, config).models]
+        stay = stay or [model.name for model in serving(config.pipeline.quality, config).models]
         self._models = LoadedModels(config, self._device, self._engine, stay)
         self._hello: Hello | None = None
 
