@@ -15,6 +15,7 @@ from server.engine.models import Separator
 from server.engine.targets import signal_file
 from server.passes import is_between, unwanted
 from server.work.messages import Task
+from server.work.scratch import parts_of
 
 Cost = Callable[[str], float | None]
 """Seconds that a model takes for a second of segments, None as long as it is not known."""
@@ -57,6 +58,8 @@ class Chain:
 
     def start(self, model: Separator) -> Song:
         """The next pass as a song. Raises as `start_song`."""
+        if not self._at:
+            self._sweep()
         costs = self._costs()
         self._before = self.done
         self._share = (1 - self.done) * costs[0] / sum(costs)
@@ -84,6 +87,13 @@ class Chain:
     def abandon(self) -> None:
         """Removes what passes have written that are done: the job has failed, or is unwanted."""
         self._remove([signal.name for step in self._passes for signal in step.signals])
+
+    def _sweep(self) -> None:
+        """Removes what attempts that died have left between passes: it takes room, and nobody
+        listens to it as to their tracks."""
+        for name in unwanted(self._passes, len(self._passes) - 1):
+            for left in parts_of(self._scratch / f"{name}.f32"):
+                left.unlink(missing_ok=True)
 
     def _remove(self, names: list[str]) -> None:
         for name in names:

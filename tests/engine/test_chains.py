@@ -370,6 +370,20 @@ def test_files_that_went_with_their_job_fail_it(config: Config, tmp_path: Path) 
     assert isinstance(desk.ends()["job"], Failed) and made(tmp_path / "job") == {}
 
 
+def test_what_a_dead_attempt_left_between_steps_goes(config: Config, tmp_path: Path) -> None:
+    """Its tracks are heard until the next attempt has come as far."""
+    order = task(tmp_path / "job", config, "karaoke", ["drums", "dry"], noise(2.0))
+    for name in (".vocals.f32.1.part", ".lead.f32.1.part.1.part", "drums.f32.1.part"):
+        (tmp_path / "job" / name).write_bytes(bytes(8))
+    separated(config, order)
+    assert {path.name for path in (tmp_path / "job").iterdir()} == {
+        "mix.f32",
+        "drums.f32",
+        "dry.f32",
+        "drums.f32.1.part",
+    }
+
+
 def test_the_worker_closes_in_mid_chain(config: Config, tmp_path: Path) -> None:
     worker = SeparationWorker(config, "cpu")
     order = task(tmp_path / "job", config, "karaoke", ["drums", "lead"], noise(5.0))
