@@ -139,6 +139,8 @@ def build_parser() -> argparse.ArgumentParser:
     puller.set_defaults(command=model_commands.pull_models)
     for action in (lister, puller):
         action.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS)
+        action.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)",
+                            default=argparse.SUPPRESS)  # fmt: skip
 
     sub = add("quality", model_commands.quality, "measure a model on songs with known stems")
     sub.add_argument("folder", type=Path, metavar="FOLDER",
@@ -261,6 +263,8 @@ def _wanted(
 
     choice.check(config)
     name, quality = arguments.model, arguments.quality
+    if name is not None:
+        choice.resolve(name, config)  # or says why it cannot be used
     if arguments.stems is not None:
         stems = checked_stems([stem.strip() for stem in arguments.stems.split(",")])
         return stems, choice.making(stems, quality, config, name)

@@ -59,8 +59,7 @@ def quality(arguments: argparse.Namespace, config: Config) -> int:
     songs, tier = find_songs(arguments.folder)[: arguments.songs], arguments.quality
     name = arguments.model
     choice.check(config)
-    found = choice.serving(tier, config) if name is None else \
-        choice.making((), tier, config, name)  # fmt: skip
+    found = choice.serving(tier, config) if name is None else choice.resolve(name, config)
     wanted = wanted_of(songs, found)
     with Bar(found.name) as bar:
         result = measure_songs(songs, Offline(config, tier, wanted, found), arguments.seconds, bar)

@@ -68,7 +68,7 @@ def test_separate_by_a_preset(song: Path, tmp_path: Path) -> None:
     ("steps = [{ model = 'starter', stems = ['kazoo'] }]",
      "presets.kits, step 1: model starter makes no kazoo"),
     ("steps = [{ model = 'starter', input = 'kit' }]", "presets.kits, step 1: its input 'kit'"),
-    ("steps = [{ model = 'nowhere' }]", "model 'kits' is not on this server"),
+    ("steps = [{ model = 'nowhere' }]", "model nowhere is not on this machine"),
 ])  # fmt: skip
 def test_a_preset_that_cannot_be_is_one_line(
     preset: str, said: str, song: Path, tmp_path: Path
@@ -80,6 +80,14 @@ def test_a_preset_that_cannot_be_is_one_line(
     if "nowhere" not in preset:
         served = stembox("serve", "--data-dir", tmp_path / "data", STEMBOX_PRESETS__KITS=preset)
         assert served.returncode == 1 and said in served.stderr
+
+
+def test_models_are_listed_by_the_settings_that_are_named(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("[presets.kits]\n" + PRESET)
+    place = ("--data-dir", tmp_path, "--config", tmp_path / "own.toml")
+    for arguments in (("models", "list", *place), ("models", *place, "list")):
+        done = stembox(*arguments)
+        assert done.returncode == 0 and "\nkits " in done.stdout, done.stderr
 
 
 def test_names_of_stems_lead_nowhere(song: Path, tmp_path: Path) -> None:
