@@ -52,6 +52,11 @@ class Chain:
         return self._models[self._at]
 
     @property
+    def ahead(self) -> list[str]:
+        """Which models the next pass needs, and those after it."""
+        return self._models[self._at :]
+
+    @property
     def over(self) -> bool:
         """Whether all passes are done."""
         return self._at == len(self._models)

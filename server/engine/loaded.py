@@ -65,6 +65,12 @@ class LoadedModels:
         """
         return self._costs.get(name)
 
+    def check(self, names: Sequence[str]) -> None:
+        """Raises ModelError: one of them is neither here nor on this machine."""
+        for name in names:
+            if name not in self._models:
+                self._files(name)
+
     def use(self, name: str) -> Separator:
         """A model that is here, for a song that begins."""
         self._residents.use([name], time.monotonic())
@@ -136,9 +142,7 @@ class LoadedModels:
 
     def _loaded(self, name: str) -> Separator:
         if name not in self._models:
-            files = find(name, self._config)
-            if files is None:
-                raise ModelError(f"model {name} is not on this machine")
+            files = self._files(name)
             began = time.monotonic()
             if surplus := self._residents.surplus(self._engine.models):
                 self.forget(surplus)
@@ -149,6 +153,12 @@ class LoadedModels:
                      reduced_precision=self._models[name].reduced, load_s=self._load_s[name],
                      allocated_mb=self._allocated() >> 20)
         return self._models[name]
+
+    def _files(self, name: str) -> ModelFiles:
+        files = find(name, self._config)
+        if files is None:
+            raise ModelError(f"model {name} is not on this machine")
+        return files
 
     def _load(self, files: ModelFiles) -> Separator:
         precision = self._config.separation.precision

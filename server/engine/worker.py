@@ -127,6 +127,7 @@ class SeparationWorker:
             self._fail(channel, task.id, error, job=task.job, stage=task.stage)
 
     def _song(self, chain: Chain, channel: WorkerEnd) -> Song:
+        self._models.check(chain.ahead)  # before hours of work for one that is gone
         if (name := chain.model) not in self._models:
             # Loading takes seconds, in which a worker that says nothing would pass for stalled, and
             # nobody knows yet how long the model's forwards take.

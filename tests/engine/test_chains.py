@@ -347,13 +347,15 @@ def test_a_failure_in_any_step_leaves_the_mix_alone(
     assert set(made(tmp_path / "job")) == {"mix"} and not worker._jobs
 
 
-def test_a_model_that_is_gone_fails_its_step(config: Config, tmp_path: Path) -> None:
+def test_a_model_that_is_gone_fails_before_the_first_step(config: Config, tmp_path: Path) -> None:
     order = task(tmp_path / "job", config, "karaoke", ["drums", "lead"], noise(1.0))
     for path in (config.data_dir / "models").glob("masks.yaml"):
         path.unlink()
-    ends = separated(config, order)
-    assert "model masks is not on this machine" in ends["job"].message
-    assert set(made(tmp_path / "job")) == {"mix"}
+    worker = SeparationWorker(config, "cpu")
+    desk = Desk(worker, order)
+    desk.serve()
+    assert "model masks is not on this machine" in desk.ends()["job"].message
+    assert set(made(tmp_path / "job")) == {"mix"} and not worker._engine.forwards
 
 
 def test_files_that_went_with_their_job_fail_it(config: Config, tmp_path: Path) -> None:
