@@ -16,9 +16,9 @@ from server.config import Config
 from server.engine import acceleration, catalog
 from server.engine.acceleration import accelerate, precision_on, snr_db
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
+from server.engine.fastmask import FastMaskNet
 from server.engine.linears import Int8Linear
 from server.engine.loading import load_members
-from server.engine.fastmask import FastMaskNet
 from server.engine.models import Separator
 from server.engine.passes import CompiledPasses, Passes, TorchPasses, normed
 from server.starter.songs import synthesise

@@ -11,13 +11,13 @@ from server.engine.masknet import MaskNet
 from tests.engine.conftest import tiny_masks
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("bfloat16")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a processor that multiplies it; torch does so on any, slowly."""
+    """As on a processor that multiplies it; torch does so on any, slowly. The same noise always."""
     monkeypatch.setattr(acceleration, "multiplies_bfloat16", lambda: True)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,8 @@ def test_silence_stays_digital_silence(fast: FastMaskNet) -> None:
 def test_a_batch_is_as_each_alone(fast: FastMaskNet) -> None:
     mix = 0.2 * torch.randn(3, 2, 44100)
     for alone, together in zip(mix, fast(mix), strict=True):
-        assert db(fast(alone[None])[0], together) > 90
+        # sums in another order, and now and then a number rounded to its other neighbour
+        assert db(fast(alone[None])[0], together) > (90 if fast.precision == FULL else 50)
 
 
 @torch.inference_mode()
