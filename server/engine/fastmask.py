@@ -17,7 +17,7 @@ from kernels.sharing import Sharing
 from kernels.spans import Spans
 from server.engine.bands import BINS, N_FFT, spread, summed
 from server.engine.fast import Precision
-from server.engine.masknet import OVERLAP, Block, MaskNet
+from server.engine.masknet import OVERLAP, MaskNet
 from server.engine.packed import PackedLinear
 
 
@@ -65,7 +65,7 @@ class FastMaskNet(nn.Module):
 class FastBlock(nn.Module):
     """A `Block`, whose convolution multiplies numbers of `dtype`."""
 
-    def __init__(self, block: Block, dtype: torch.dtype, passes: Blocks) -> None:
+    def __init__(self, block: Any, dtype: torch.dtype, passes: Blocks) -> None:
         super().__init__()
         self._passes, self._dtype = passes, dtype
         gain, bias = _affine(block.norm)
