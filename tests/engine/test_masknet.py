@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from server.engine.acceleration import accelerate
 from server.engine.bands import BANDS, BINS, GROUPS, BandMerge, BandSplit, spread, summed
 from server.engine.masknet import MaskNet, features
 from tests.engine.conftest import tiny_masks
@@ -98,10 +97,6 @@ def test_features_have_one_level() -> None:
     torch.testing.assert_close(left, middle)
     assert side.max() < 0.11
     torch.testing.assert_close(features(z * 1e-3), features(z))
-
-
-def test_it_has_no_other_forward(net: MaskNet) -> None:
-    assert accelerate(net, torch.device("cpu")) is net
 
 
 def test_gradients_reach_every_weight() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.config import Config
-from server.engine import catalog
+from server.engine import acceleration, catalog
 from server.engine.edges import read_segment
 from server.engine.engine import Engine, Song, start_song
 from server.engine.loading import load_bag
@@ -67,11 +67,19 @@ def stems_of(
     return np.stack(parts)
 
 
+@pytest.fixture
+def no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor that does not multiply it: where answers must be alike to the float32."""
+    monkeypatch.setattr(acceleration, "multiplies_bfloat16", lambda: False)
+
+
 @pytest.mark.parametrize(
     "name", ["single", "bag", "weighted", "hybrid", "masks", "mixture", *OFFICIAL]
 )
 @pytest.mark.parametrize("seconds", [2.63, 0.4, 1.0, 1 / 44100])
-def test_equals_apply_model(name: str, seconds: float, config: Config, tmp_path: Path) -> None:
+def test_equals_apply_model(
+    name: str, seconds: float, config: Config, tmp_path: Path, no_bfloat16: None
+) -> None:
     files = catalog.find(name, config)
     model, frames = Separator(files, CPU), noise(seconds)
     engine = Engine(max_batch=1)
@@ -303,7 +311,7 @@ def test_faded_segments_of_the_song_itself_are_the_song(
     ("weighted", "VOCALS", 2), ("mixture", "BOTH", 1), ("mixture", "FOUR_STEMS", 2),
 ])
 def test_only_the_specialists_that_are_needed_run(
-    name: str, output: str, count: int, config: Config, tmp_path: Path
+    name: str, output: str, count: int, config: Config, tmp_path: Path, no_bfloat16: None
 ) -> None:
     files = catalog.find(name, config)
     model, frames, wanted = Separator(files, CPU), noise(1.7), OUTPUTS[output]
