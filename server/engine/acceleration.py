@@ -86,13 +86,12 @@ def _chunked(model: Chunked, precision: Precision) -> nn.Module:
 
 @torch.inference_mode()
 def _masking(model: MaskNet, precision: Precision) -> nn.Module:
-    """A mask network's faster forward on a CPU that multiplies bfloat16, if it still answers
-    noises as the plain one does; in float32 where bfloat16 loses too much."""
-    if precision == FULL:
-        return model
+    """A mask network's faster forward on a CPU, if it still answers noises as the plain one does;
+    in float32 where nothing less is wanted, or where bfloat16 loses too much."""
     mix = _noises(model, model.valid_length(1) // PARTS)
     truth = model(mix)
-    for kind, least in ((precision.tokens, LEAST_SNR_MASKS), (torch.float32, LEAST_FULL_SNR)):
+    for kind in dict.fromkeys((precision.tokens, torch.float32)):
+        least = LEAST_FULL_SNR if kind == torch.float32 else LEAST_SNR_MASKS
         fast = FastMaskNet(model, kind).eval()
         if (found := _worst(truth, fast(mix))) >= least:  # may be NaN
             return fast

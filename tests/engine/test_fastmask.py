@@ -79,12 +79,13 @@ def test_the_plain_one_is_not_changed(net: MaskNet) -> None:
         torch.testing.assert_close(value, same, atol=0, rtol=0)
 
 
-def test_it_stays_as_it_is_where_nothing_less_than_float32_is_wanted(
+def test_where_nothing_less_than_float32_is_wanted_it_is_faster_in_float32(
     net: MaskNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert accelerate(net, CPU, "float32") is net
+    wanted = accelerate(net, CPU, "float32")
     monkeypatch.setattr(acceleration, "multiplies_bfloat16", lambda: False)
-    assert accelerate(net, CPU) is net
+    for fast in (wanted, accelerate(net, CPU)):
+        assert isinstance(fast, FastMaskNet) and fast.precision == FULL
 
 
 @pytest.mark.parametrize("spoil", [float("nan"), 1.02])
