@@ -28,7 +28,7 @@ from tests.catalogue.cluster import ROOT, SETTINGS, Command, RayCluster, committ
 from tests.catalogue.conftest import write_model, write_song
 
 pytestmark = pytest.mark.timeout(900)
-SONGS = 12
+SONGS = 30  # so many that none of the kills comes after the last one
 STEMS = ["drums", "bass", "other", "vocals"]
 Tracks = dict[str, dict[str, str]]  # SHA-256 of each stem, by song
 
