@@ -53,7 +53,7 @@ class AudioWorker:
 
     def serve(self, channel: Channel) -> None:
         """Runs what comes until the channel closes (ChannelClosed)."""
-        StepScheduler(channel, self.begin, _log_failure).serve()
+        StepScheduler(channel, self.begin, log_failure).serve()
 
     def begin(self, task: Task) -> Steps[Result]:
         """A task's steps.
@@ -124,8 +124,13 @@ def _data_bytes() -> int:
     return 0
 
 
-def _log_failure(task: Task, error: Exception) -> None:
+def log_failure(task: Task, error: Exception) -> None:
+    """One line about a stage that did not come to its end: an error only where something is wrong
+    here."""
     if isinstance(error, StemboxError):  # the input's fault, or a cancelled job: no defect
         log.info("stage ended", job=task.job, stage=task.stage, reason=error.message)
+    elif isinstance(error, FileNotFoundError) and not Path(task.scratch).exists():
+        # a job that was cancelled takes its files along, sooner than its worker is told
+        log.info("stage ended: the job's files are gone", job=task.job, stage=task.stage)
     else:
         log.error("stage failed", job=task.job, stage=task.stage, exc_info=error)

@@ -1,5 +1,6 @@
 """The worker: its table of stages, its limit of memory, the end of a decoder that crashes."""
 
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 
-from server.audio.worker import AudioWorker, ProbeWorker
+from server.audio.worker import AudioWorker, ProbeWorker, log_failure
 from server.work.steps import finish
 
 from .making import song, write_sound
@@ -156,3 +158,16 @@ def test_a_step_that_never_ends_ends_its_process() -> None:
         """
     )
     assert out == "True\n"
+
+
+def test_a_song_whose_files_went_with_its_job_is_no_error(tmp_path: Path) -> None:
+    """As in the separation: who cancels a job removes its files before its workers know."""
+    for name in ("there", "gone"):
+        (tmp_path / name).mkdir()
+    there, gone = task(tmp_path / "there", "decode"), task(tmp_path / "gone", "decode")
+    shutil.rmtree(gone.scratch)
+    missing = FileNotFoundError(2, "gone", "/x")
+    with structlog.testing.capture_logs() as logs:
+        for about, error in ((gone, missing), (there, missing), (gone, RuntimeError("a fault"))):
+            log_failure(about, error)
+    assert [line["log_level"] for line in logs] == ["info", "error", "error"]
