@@ -66,6 +66,18 @@ def set_environment(config: Config) -> None:
     os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
 
 
+def _add_order(sub: argparse.ArgumentParser, usual: str) -> None:
+    """What is made of a song. usual: the format of the tracks."""
+    made = sub.add_mutually_exclusive_group()
+    made.add_argument("--output-type", choices=list(OUTPUTS),
+                      help="FOUR_STEMS; of a model that is named, all that it makes")
+    made.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
+    sub.add_argument("--model", metavar="NAME",
+                     help="made by this model or preset, in place of the quality's")
+    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
+    sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default=usual)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="stembox", description="Turns songs into stems.")
@@ -89,14 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = add("separate", separate, "separate files, without a server")
     sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
-    made = sub.add_mutually_exclusive_group()
-    made.add_argument("--output-type", choices=list(OUTPUTS),
-                      help="FOUR_STEMS; of a model that is named, all that it makes")
-    made.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
-    sub.add_argument("--model", metavar="NAME",
-                     help="made by this model or preset, in place of the quality's")
-    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
-    sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="WAV")
+    _add_order(sub, "WAV")
     sub.add_argument("--data-dir", metavar="DIR")
 
     sub = add("catalogue", catalogue, "separate a catalogue of songs on Ray")
@@ -106,14 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--address", metavar="RAY", help="a Ray cluster; without it, this machine")
     sub.add_argument("--column", default="", metavar="NAME",
                      help="the manifest's column of paths or URLs")
-    made = sub.add_mutually_exclusive_group()
-    made.add_argument("--output-type", choices=list(OUTPUTS),
-                      help="FOUR_STEMS; of a model that is named, all that it makes")
-    made.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
-    sub.add_argument("--model", metavar="NAME",
-                     help="made by this model or preset, in place of the quality's")
-    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
-    sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default="FLAC")
+    _add_order(sub, "FLAC")
     sub.add_argument("--stations", type=count, default=0, metavar="N",
                      help="models at once; without it, one for each card, or machine without one")
     sub.add_argument("--songs", type=count, default=0, metavar="N",
