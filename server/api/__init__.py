@@ -37,7 +37,7 @@ def create_app(
     keys = RateLimit(config.limits.requests_per_minute)
     guard = PipelineGuard(config.pipeline.auth, services.accounts, keys)
     uploading = SharedPlaces(config.limits.max_uploads, "uploads are on their way in")
-    health = HealthAnswers(services.health)
+    health = HealthAnswers(services)
     pipeline = Pipeline(config, jobs, guard, services, uploading)
     limit = config.pipeline.requests_per_minute
     page = studio_routes() if config.studio.enabled else []

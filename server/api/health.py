@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api import wire
 from server.api.answers import Json
-from server.api.ports import Health
+from server.api.ports import Services
 
 HEALTH: Final = ("/health", "/health/live", "/health/ready")
 ASKING: Final = ("GET", "HEAD")
@@ -23,8 +23,8 @@ ASKING: Final = ("GET", "HEAD")
 class HealthAnswers:
     """What the three answer."""
 
-    def __init__(self, health: Health) -> None:
-        self._health = health
+    def __init__(self, services: Services) -> None:
+        self._services = services
         # Made once: while all is well each answer is like the last.
         self._healthy, self._ready = _health([]), _ready([])
         self._live, self._stuck = Json(wire.LiveAnswer("live")), Json(wire.LiveAnswer("stuck"), 503)
@@ -35,16 +35,16 @@ class HealthAnswers:
 
     def health(self) -> Response:
         """200 while new work is taken, 503 otherwise with what is in the way beside the keys."""
-        problems = self._health.problems()
+        problems = self._services.health.problems()
         return _health(problems) if problems else self._healthy
 
     def live(self) -> Response:
         """200 unless only another process can help."""
-        return self._live if self._health.alive else self._stuck
+        return self._live if self._services.health.alive else self._stuck
 
     def ready(self) -> Response:
         """200 while new work is taken: for those who choose a server to send it to."""
-        problems = self._health.problems()
+        problems = self._services.health.problems()
         return _ready(problems) if problems else self._ready
 
     def routes(self) -> list[Route]:

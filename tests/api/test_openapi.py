@@ -19,7 +19,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 def test_document_and_routes_are_equal(app: ASGIApp, config: Config, jobs: FakeJobs) -> None:
     services = fake_services()
     pipeline = Pipeline(config, jobs, None, services, SharedPlaces(2, "uploads"))
-    routes = [*HealthAnswers(services.health).routes(), *pipeline.routes(), openapi.route()]
+    routes = [*HealthAnswers(services).routes(), *pipeline.routes(), openapi.route()]
     # HEAD comes with every GET, as the document says in its description.
     served = {(route.path, m.lower()) for route in routes for m in route.methods or ()}
     served -= {(path, "head") for path, method in served if method == "get"}

@@ -27,7 +27,8 @@ class Soak:
         """What one process has for itself."""
         process = psutil.Process(pid)
         with process.oneshot():
-            self.note(who, memory=process.memory_full_info().uss, handles=process.num_fds(),
+            full = process.memory_full_info()  # what the kernel has swapped out is held, too
+            self.note(who, memory=full.uss + full.swap, handles=process.num_fds(),
                       threads=process.num_threads())  # fmt: skip
 
     def note_folder(self, who: str, folder: Path) -> None:
