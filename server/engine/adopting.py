@@ -12,13 +12,14 @@ import yaml
 from safetensors.torch import save_file
 
 from server.engine import configuration, pins
-from server.engine.catalog import SIGNATURE, WEIGHTS
+from server.engine.catalog import WEIGHTS
 from server.engine.downloading import download
 from server.engine.families import family_of
 from server.engine.pins import Pins
 from server.engine.registry import Address, Entry
 from server.engine.weights import build, load_state
 from server.errors import ModelError
+from server.presets import NAME
 
 SAFE, CHECKPOINT = WEIGHTS
 MOST_REASON = 500  # characters: a network may lack a thousand weights
@@ -97,7 +98,7 @@ def pull_folder(folder: Path, models: Path, any_licence: bool) -> Path:
 
 
 def _named(name: str) -> str:
-    if not SIGNATURE.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ModelError(f"{name!r:.80} is no name of a model: letters, digits, - and _")
     return name
 

@@ -22,7 +22,6 @@ from server.engine.families import family_named, family_of
 from server.errors import ModelError
 from server.presets import NAME
 
-SIGNATURE = NAME
 MISNAMED = "its name may have letters, digits, - and _"
 REFUSED = "pickled files may run code; models.allow_pickle = true says that they are trusted"
 WEIGHTS = ("model.safetensors", "model.ckpt")
@@ -182,7 +181,7 @@ def signatures(listing: object) -> list[str]:
     named = listing.get("models") if isinstance(listing, dict) else None
     if not isinstance(named, list):
         raise ValueError("a listing has a list of models")
-    if not all(isinstance(one, str | int) and SIGNATURE.fullmatch(str(one)) for one in named):
+    if not all(isinstance(one, str | int) and NAME.fullmatch(str(one)) for one in named):
         raise ValueError("a model's signature is of letters, digits, - and _")
     return [str(one) for one in named]
 
@@ -237,14 +236,14 @@ def refused(config: Config) -> list[tuple[ModelFiles, str]]:
                 for copy in _copies(name, config)
                 if (reason := obstacle(copy, believed)) is not None]
     misnamed = [(copy, MISNAMED) for name in sorted(_listed(config))
-                if name.isprintable() and not SIGNATURE.fullmatch(name)
+                if name.isprintable() and not NAME.fullmatch(name)
                 for copy in _copies(name, config)]  # fmt: skip
     return unusable + misnamed
 
 
 def names(config: Config) -> list[str]:
     """What models on the search path are called, whether or not they are whole."""
-    return sorted(name for name in _listed(config) if SIGNATURE.fullmatch(name))
+    return sorted(name for name in _listed(config) if NAME.fullmatch(name))
 
 
 def _listed(config: Config) -> set[str]:

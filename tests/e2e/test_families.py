@@ -15,14 +15,19 @@ from tests.engine.families.test_families import DEMUCS, drums
 from tests.harness import Server, serving
 
 
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a model that takes drums apart."""
-    data = tmp_path_factory.mktemp("families") / "data"
+def install_drumsep(data: Path) -> None:
+    """A model that takes drums apart, where a server finds it."""
     folder = data / "models" / "drumsep"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(DEMUCS | {"licence": "CC-BY-4.0"}))
     torch.save(drums().state_dict(), folder / "model.ckpt")
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a model that takes drums apart."""
+    data = tmp_path_factory.mktemp("families") / "data"
+    install_drumsep(data)
     with serving(data, limits__requests_per_minute=100_000) as running:
         yield running
 

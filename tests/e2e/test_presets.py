@@ -10,12 +10,10 @@ import httpx
 import numpy as np
 import pytest
 import soundfile as sf
-import torch
-import yaml
 
+from tests.e2e.test_families import install_drumsep
 from tests.e2e.test_listening import finished, window
 from tests.e2e.test_stemsplit import Caller, new_key
-from tests.engine.families.test_families import DEMUCS, drums
 from tests.harness import Server, serving, wait_for
 
 KARAOKE = """
@@ -37,10 +35,7 @@ TRACKS = ("vocals", "instrumental", "lead", "backing")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a whole preset, which its tier FAST names first, and one that is not whole."""
     data = tmp_path_factory.mktemp("presets") / "data"
-    folder = data / "models" / "drumsep"
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(DEMUCS | {"licence": "CC-BY-4.0"}))
-    torch.save(drums().state_dict(), folder / "model.ckpt")
+    install_drumsep(data)
     with serving(
         data,
         limits__requests_per_minute=100_000,

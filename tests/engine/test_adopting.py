@@ -18,6 +18,7 @@ from server.engine.families import FAMILIES
 from server.engine.loading import load_members
 from server.engine.registry import Address, Entry
 from server.errors import ModelError
+from server.presets import NAME
 from tests.engine.conftest import answering, tiny
 from tests.engine.families.test_families import DEMUCS, Trap, drums
 
@@ -103,7 +104,7 @@ def test_the_registry_makes_sense() -> None:
     known = registry.read()
     assert {e.family for e in known.values()} <= {family.name for family in FAMILIES}
     for name, model in known.items():
-        assert catalog.SIGNATURE.fullmatch(name)
+        assert NAME.fullmatch(name)
         assert all(a.url.startswith("https://") for a in (model.config, model.weights)), name
         assert (model.sdr is None) == (model.sdr_source is None), "figures have a source"
     assert "not known: what comes first is pinned" in describe("x", known["scnet_large"])
