@@ -24,11 +24,15 @@ class Soak:
             self.samples.setdefault(f"{who} {name}", []).append(value)
 
     def note_process(self, who: str, pid: int) -> None:
-        """What one process has for itself."""
+        """What one process has for itself.
+
+        Its memory is what it has allocated, swapped out or not, and not what it alone has: pages
+        that a fork shares become each one's own when a garbage collection first writes to them.
+        """
         process = psutil.Process(pid)
         with process.oneshot():
-            full = process.memory_full_info()  # what the kernel has swapped out is held, too
-            self.note(who, memory=full.uss + full.swap, handles=process.num_fds(),
+            full = process.memory_full_info()
+            self.note(who, memory=full.rss - full.shared + full.swap, handles=process.num_fds(),
                       threads=process.num_threads())  # fmt: skip
 
     def note_folder(self, who: str, folder: Path) -> None:
