@@ -11,8 +11,9 @@ from server.engine.attend import Autocast, quicken, undo
 from server.engine.chunked import Chunked
 from server.engine.cpu import multiplies_bfloat16, multiplies_int8
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
-from server.engine.fastmask import FastMaskNet
+from server.engine.fastmask import FastMaskBag
 from server.engine.graphs import Graphed, Memory
+from server.engine.maskbag import MaskBag
 from server.engine.masknet import MaskNet
 from server.engine.passes import CompiledPasses, TorchPasses
 
@@ -52,6 +53,8 @@ def accelerate(
     if isinstance(model, Chunked):
         return _chunked(model, precision_on(device, setting, False))
     if isinstance(model, MaskNet):
+        model = MaskBag.of(model).to(device).eval()
+    if isinstance(model, MaskBag):
         if device.type == "cuda":
             return _graphed(model, device, memory)
         return _masking(model, precision_on(device, setting, False))
@@ -85,14 +88,14 @@ def _chunked(model: Chunked, precision: Precision) -> nn.Module:
 
 
 @torch.inference_mode()
-def _masking(model: MaskNet, precision: Precision) -> nn.Module:
-    """A mask network's faster forward on a CPU, if it still answers noises as the plain one does;
+def _masking(model: MaskBag, precision: Precision) -> nn.Module:
+    """Mask networks' faster forward on a CPU, if it still answers noises as the plain one does;
     in float32 where nothing less is wanted, or where bfloat16 loses too much."""
     mix = _noises(model, model.valid_length(1) // PARTS)
     truth = model(mix)
     for kind in dict.fromkeys((precision.tokens, torch.float32)):
         least = LEAST_FULL_SNR if kind == torch.float32 else LEAST_SNR_MASKS
-        fast = FastMaskNet(model, kind).eval()
+        fast = FastMaskBag(model, kind).eval()
         if (found := _worst(truth, fast(mix))) >= least:  # may be NaN
             return fast
         log.warning("a faster forward changes the answer: left out", products=str(kind),

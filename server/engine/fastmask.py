@@ -1,8 +1,9 @@
 """A faster forward of mask networks on a CPU, of the same weights: fewer passes over memory.
 
 A block's first norm is part of its convolution, and all that follows is one pass over every token
-while that is in the cache; the masks make all sources' spectra in one pass. Convolutions may be of
-bfloat16; sums, dense layers, transformer, masks and transforms stay in float32.
+while that is in the cache; the masks make all stems' spectra in one pass, and so does the filter.
+Convolutions may be of bfloat16; sums, dense layers, transformer, masks and transforms stay in
+float32.
 """
 
 from copy import deepcopy
@@ -15,51 +16,62 @@ from torch import Tensor, nn
 from kernels.blocks import Blocks
 from kernels.sharing import Sharing
 from kernels.spans import Spans
+from kernels.wiener import Wiener
 from server.engine.bands import BINS, N_FFT, spread, summed
 from server.engine.fast import Precision
-from server.engine.masknet import OVERLAP, MaskNet
+from server.engine.maskbag import MaskBag
+from server.engine.masknet import OVERLAP
 from server.engine.packed import PackedLinear
+from server.engine.wiener import RIDGE
 
 
-class FastMaskNet(nn.Module):
-    """A MaskNet. Input float32 (segments, 2, samples), output (segments, sources, 2, samples)."""
+class FastMaskBag(MaskBag):
+    """A MaskBag. Input float32 (segments, 2, samples), output (segments, stems, 2, samples)."""
 
-    def __init__(self, model: MaskNet, convolutions: torch.dtype = torch.float32) -> None:
+    def __init__(self, bag: MaskBag, convolutions: torch.dtype = torch.float32) -> None:
         """convolutions: what they multiply. The last one's result goes into the masks, which lose
         most by rounding: it stays in float32."""
-        super().__init__()
+        networks: Any = deepcopy(bag.networks).requires_grad_(False)
+        super().__init__(networks, bag.recipe, bag.wiener)
         spans = Spans(torch.get_num_threads())
-        self.sources, self.segment = model.sources, model.segment
-        self.samplerate, self.audio_channels = model.samplerate, model.audio_channels
         self.precision = Precision(convolutions)
-        self.network: Any = deepcopy(model).requires_grad_(False)
-        kinds = [convolutions] * (len(model.blocks) - 1) + [torch.float32]
-        self.network.blocks = nn.ModuleList(
-            FastBlock(block, kind, Blocks(spans))
-            for block, kind in zip(self.network.blocks, kinds, strict=True)
-        )
-        for name in ("to_tokens", "from_tokens"):
-            layer = getattr(self.network, name)
-            setattr(self.network, name, PackedLinear(layer.weight, layer.bias, torch.float32))
-        self._sharing = Sharing(spans)
-        self._synthesis = (model.window / OVERLAP).numpy()
+        for network in self.networks:
+            _quicken(network, convolutions, Blocks(spans))
+        self._sharing, self._wiener = Sharing(spans), Wiener(spans, RIDGE)
+        self._synthesis = (self.first.window / OVERLAP).numpy()
         value = spread(torch.arange(len(summed(torch.empty(BINS)))))
         self._value = torch.cat((value, value[-1:])).numpy()  # the Nyquist bin has its neighbour's
 
-    def valid_length(self, length: int) -> int:
-        """As the network's."""
-        return int(self.network.valid_length(length))
+    def shared(self, z: Tensor, masks: Tensor) -> Tensor:
+        """As the bag's, in one pass over memory."""
+        made = z.new_empty(len(z), len(masks), *z.shape[1:])
+        self._sharing.share(z.numpy(), masks.numpy(), self._value, made.numpy())
+        return made
 
-    def forward(self, mix: Tensor) -> Tensor:
-        """(segments, 2, samples) to (segments, sources, 2, samples); silence stays silence."""
-        z = self.network.spectra(mix)
-        made = z.new_empty(len(z), len(self.sources), *z.shape[1:])
-        self._sharing.share(z.numpy(), self.network.masks(z).numpy(), self._value, made.numpy())
+    def refined(self, z: Tensor, made: Tensor, shares: Tensor) -> Tensor:
+        """As the bag's, in `made`."""
+        self._wiener.refine(z.numpy(), made.numpy(), shares.numpy())
+        return made
+
+    def waves(self, made: Tensor, samples: int) -> Tensor:
+        """As the bag's, added up in one pass over memory."""
         frames = torch.fft.irfft(made, N_FFT)
-        waves = mix.new_empty(*frames.shape[:3], mix.shape[-1])
+        waves = frames.new_empty(*frames.shape[:3], samples)
         rows = (part.flatten(0, 2).numpy() for part in (frames, waves))
         self._sharing.overlap_add(next(rows), self._synthesis, next(rows))
         return waves
+
+
+def _quicken(network: Any, convolutions: torch.dtype, passes: Blocks) -> None:
+    """Gives a mask network faster blocks and layers, whose convolutions but the last multiply
+    numbers of that type."""
+    kinds = [convolutions] * (len(network.blocks) - 1) + [torch.float32]
+    network.blocks = nn.ModuleList(
+        FastBlock(block, kind, passes) for block, kind in zip(network.blocks, kinds, strict=True)
+    )
+    for name in ("to_tokens", "from_tokens"):
+        layer = getattr(network, name)
+        setattr(network, name, PackedLinear(layer.weight, layer.bias, torch.float32))
 
 
 class FastBlock(nn.Module):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 log = structlog.get_logger()
 SIZES = (1, 2, 4, 8, 16, 32, 64)
+Kind = tuple[int, tuple[tuple[int, ...], ...]]  # a batch's size, and who of its networks runs
 Memory = Any  # what torch.cuda.graph_pool_handle() returns
 REHEARSALS = 3  # forwards before a capture: libraries choose their algorithms in them
 
@@ -24,46 +25,51 @@ class Graphed(nn.Module):
         super().__init__()
         self.model = model
         self._samples = samples
-        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+        self._graphs: dict[Kind, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
         self._memory = memory
         self._aside: torch.cuda.Stream | None = None  # one for all: libraries keep memory for each
         self._works = True
 
-    def forward(self, mix: Tensor) -> Tensor:
+    def forward(self, mix: Tensor, *members: tuple[int, ...]) -> Tensor:
+        """members: which of its networks run, of a model that can be asked."""
         size = next((size for size in SIZES if size >= len(mix)), 0)
-        if not size or mix.shape[-1] != self._samples or not self._captured(size, mix.device):
-            return self.model(mix)
-        graph, given, made = self._graphs[size]
+        kind = size, members
+        if not size or mix.shape[-1] != self._samples or not self._captured(kind, mix.device):
+            return self.model(mix, *members)
+        graph, given, made = self._graphs[kind]
         given[: len(mix)].copy_(mix)
         given[len(mix) :] = 0
         graph.replay()
         return made[: len(mix)]
 
-    def _captured(self, size: int, device: torch.device) -> bool:
-        if size not in self._graphs and self._works:
+    def _captured(self, kind: Kind, device: torch.device) -> bool:
+        if kind not in self._graphs and self._works:
+            size, members = kind
             try:
-                self._graphs[size] = self._capture(torch.zeros(size, 2, self._samples,
-                                                               device=device))
+                silence = torch.zeros(size, 2, self._samples, device=device)
+                self._graphs[kind] = self._capture(silence, *members)
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError:
                 self._works = False
                 log.exception("no CUDA graphs: forwards are launched kernel by kernel")
-        return size in self._graphs
+        return kind in self._graphs
 
-    def _capture(self, given: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+    def _capture(
+        self, given: Tensor, *members: tuple[int, ...]
+    ) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
         aside = self._aside = self._aside or torch.cuda.Stream(given.device)
         aside.wait_stream(torch.cuda.current_stream(given.device))
         with torch.cuda.stream(aside):
             for _ in range(REHEARSALS):
-                self.model(given)
+                self.model(given, *members)
         torch.cuda.current_stream(given.device).wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         # Other threads may call CUDA meanwhile: only this one's calls belong to the graph.
         with torch.cuda.graph(
             graph, pool=self._memory, stream=aside, capture_error_mode="thread_local"
         ):
-            made = self.model(given)
+            made = self.model(given, *members)
         log.info("CUDA graph captured", segments=len(given))
         return graph, given, made
 

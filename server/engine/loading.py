@@ -12,6 +12,8 @@ from server.engine.chunked import Chunked
 from server.engine.configuration import Configuration
 from server.engine.families import family_named, family_of
 from server.engine.families.family import Family
+from server.engine.maskbag import MaskBag, shares_of
+from server.engine.masknet import MaskNet
 from server.engine.recipes import Formed, recipe_of
 from server.engine.weights import build, load_network
 from server.errors import ModelError
@@ -47,9 +49,17 @@ def _by_hub(files: ModelFiles) -> Members:
     recipe = recipe_of(listing, networks)
     kind = type(networks[0])
     family = family_named(f"{kind.__module__}.{kind.__qualname__}")
-    if listing.get("gains") is not None:
+    mixed, shares = listing.get("gains") is not None, shares_of(listing, recipe)
+    masks = mixed and all(isinstance(network, MaskNet) for network in networks)
+    if shares and not masks:
+        raise ValueError("wiener: only for gains over mask networks")
+    if mixed:
         for network in networks:
             network.eval().segment = listing.get("segment") or network.segment
+    if masks:
+        one = MaskBag(networks, recipe, shares).eval()
+        return Members([one], own_sources(one.sources), torch.ones(1, len(recipe)), family)
+    if mixed:
         weights = torch.block_diag(*(torch.ones(1, len(n.sources)) for n in networks))
         return Members(networks, recipe, weights, family)
     # demucs's own checks, and its rule for segments

@@ -91,12 +91,7 @@ class MaskNet(nn.Module):
     def forward(self, mix: Tensor) -> Tensor:
         """(segments, 2, samples) to (segments, sources, 2, samples); silence stays silence."""
         z = self.spectra(mix)
-        masks = spread(self.masks(z))
-        masks = torch.cat((masks, masks[..., -1:]), -1).transpose(0, 2)
-        middle, side, across = masks.unbind(1)  # segments, sources, frames, bins
-        m, s = middle_side(z).unsqueeze(2).unbind(1)
-        made = torch.stack((middle * m + across * s, across * m + side * s), 2)
-        return self.waves(middle_side(made.transpose(1, 2)).transpose(1, 2), mix.shape[-1])
+        return self.waves(shared(z, self.masks(z)), mix.shape[-1])
 
     def spectra(self, x: Tensor) -> Tensor:
         """(…, samples) to complex (…, frames, bins + 1), at last the Nyquist bin."""
@@ -144,6 +139,20 @@ class MaskNet(nn.Module):
         tokens = self.transformer(tokens + positions(tokens))
         made = self.from_tokens(tokens).unflatten(2, (x.shape[3], x.shape[1]))
         return self.local_norm(x) + self.token_norm(made.permute(0, 3, 1, 2))
+
+
+def shared(z: Tensor, masks: Tensor) -> Tensor:
+    """What masks make of spectra (segments, 2, frames, bins + 1).
+
+    masks: (sources, MASKS, segments, frames, values). Returns (segments, sources, 2, frames,
+    bins + 1), left and right.
+    """
+    masks = spread(masks)
+    masks = torch.cat((masks, masks[..., -1:]), -1).transpose(0, 2)
+    middle, side, across = masks.unbind(1)  # segments, sources, frames, bins
+    m, s = middle_side(z).unsqueeze(2).unbind(1)
+    made = torch.stack((middle * m + across * s, across * m + side * s), 2)
+    return middle_side(made.transpose(1, 2)).transpose(1, 2)
 
 
 def middle_side(z: Tensor) -> Tensor:

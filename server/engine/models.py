@@ -13,6 +13,7 @@ from server.engine.acceleration import accelerate
 from server.engine.catalog import ModelFiles
 from server.engine.fast import FULL
 from server.engine.loading import load_members
+from server.engine.maskbag import MaskBag
 from server.engine.separation import Cut
 from server.errors import ModelError
 
@@ -56,6 +57,9 @@ class Separator:
         for model, weight in zip(members, weights, strict=True):
             fast = accelerate(model, device, precision, memory)
             self.models.append((fast, weight[None, :, None, None]))
+        # of mask networks that are one model, who runs is asked of them all
+        self._bag = next((made for made in (self.models[0][0], members[0])
+                          if isinstance(made, MaskBag)), None)  # fmt: skip
         kinds = {getattr(fast, "precision", FULL) for fast, _ in self.models}
         self.reduced = kinds != {FULL}
         self.precision = "+".join(sorted(kind.label for kind in kinds))
@@ -82,6 +86,8 @@ class Separator:
         Of a bag that gives each source to a specialist, the others need not run. Where none is
         needed, since all that is wanted cancels out to the mix, one runs all the same.
         """
+        if self._bag is not None:
+            return self._bag.members(needed)
         return tuple(
             place for place, gives in enumerate(self._gives)
             if any(given and want for given, want in zip(gives, needed, strict=True))
@@ -92,8 +98,10 @@ class Separator:
         forward of `segments`, the largest batch."""
         silence = torch.zeros(segments, 2, self.padded_length(self.segment), device=self.device)
         sizes = [2**power for power in range(segments.bit_length())]
-        for size in (*sizes, segments) if self.device.type == "cuda" else (segments,):
-            self(silence[:size]).cpu()
+        cuda = self.device.type == "cuda"
+        for size in (*sizes, segments) if cuda else (segments,):
+            for members in self._bag.choices if self._bag and cuda else (None,):
+                self(silence[:size], members).cpu()
         began = time.monotonic()
         self(silence).cpu()
         return time.monotonic() - began
@@ -116,6 +124,8 @@ class Separator:
             recipe mixes them, all outputs of its members. What would need other members means
             nothing.
         """
+        if self._bag is not None:
+            return self.models[0][0](mix, members or self._bag.choices[-1])  # type: ignore[no-any-return]
         total: torch.Tensor | None = None
         for place in range(len(self.models)) if members is None else members:
             model, weight = self.models[place]

@@ -49,11 +49,13 @@ def save_bag(
     weights: Sequence[Sequence[float]] | None = None,
     segment: float | None = None,
     gains: Mapping[str, Sequence[float]] | None = None,
+    wiener: object = None,
 ) -> Path:
     """Write `<folder>/<name>.yaml`, which lists the models that answer to `name`.
 
     weights: one row a model, one gain a stem; segment: seconds, overriding the models' own;
-    gains: of each stem, over every source of every model, and over the mix.
+    gains: of each stem, over every source of every model, and over the mix; wiener: how much of
+    a Wiener filter's answer stems take in, by name.
     """
     bag: dict[str, object] = {"models": list(signatures)}
     if weights is not None:
@@ -62,6 +64,8 @@ def save_bag(
         bag["segment"] = segment
     if gains is not None:
         bag["gains"] = {stem: list(row) for stem, row in gains.items()}
+    if wiener is not None:
+        bag["wiener"] = wiener
     path = folder / f"{name}.yaml"
     write_whole(path, lambda part: part.write_text(yaml.safe_dump(bag, sort_keys=False)))
     return path

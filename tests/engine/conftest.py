@@ -21,6 +21,9 @@ STEMS = ["drums", "bass", "other", "vocals"]
 # of each stem, over the four sources of the first network, two of the second, and the mix
 GAINS = {"drums": [0.9, 0, 0.1, 0, 0.2, 0, 0.1], "bass": [-0.2, 0.7, 0, 0, -0.1, 0, 0.2],
          "other": [-0.7, -0.7, -0.1, 0, -0.8, -0.3, 0.7], "vocals": [0, 0, 0, 0, 0.7, 0.3, 0]}
+# the same over the two sources of a first mask network, and four of a second
+MASK_GAINS = {stem: (*row[4:6], *row[:4], row[6]) for stem, row in GAINS.items()}
+WIENER = {"drums": 0.5, "other": 0.25, "vocals": 0.5}
 # the published models' names, and what their listings say beside the signatures
 OFFICIAL = {
     "htdemucs": {},
@@ -54,7 +57,8 @@ def tiny_masks(seed: int, sources: list[str] = STEMS) -> MaskNet:
 
 
 def write_models(folder: Path) -> None:
-    """single, hybrid, masks, bag (plain mean of two), weighted, and a mixture by gains."""
+    """single, hybrid, masks, bag (plain mean of two), weighted, a mixture by gains, and one whose
+    networks all make masks: shared."""
     folder.mkdir(parents=True, exist_ok=True)
     save_hub_model(tiny(1), folder, "aaaa")
     save_hub_model(tiny(2), folder, "bbbb")
@@ -67,6 +71,7 @@ def write_models(folder: Path) -> None:
     save_hub_model(tiny_masks(5, ["vocals", "instrumental"]), folder, "eeee")
     save_bag(folder, "masks", ["dddd"])
     save_bag(folder, "mixture", ["aaaa", "eeee"], gains=GAINS)
+    save_bag(folder, "shared", ["eeee", "dddd"], gains=MASK_GAINS, wiener=WIENER)
     write_official(folder)
 
 

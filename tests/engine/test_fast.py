@@ -16,7 +16,7 @@ from server.config import Config
 from server.engine import acceleration, catalog
 from server.engine.acceleration import accelerate, precision_on, snr_db
 from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
-from server.engine.fastmask import FastMaskNet
+from server.engine.fastmask import FastMaskBag
 from server.engine.linears import Int8Linear
 from server.engine.loading import load_members
 from server.engine.models import Separator
@@ -176,7 +176,7 @@ def test_published_kinds(config: Config, monkeypatch: pytest.MonkeyPatch) -> Non
     assert not Separator(catalog.find("hdemucs_mmi", config), CPU).reduced, "demucs's own forward"
     kinds = {name: [type(member) for member, _ in Separator(catalog.find(name, config), CPU).models]
              for name in ("htdemucs", "htdemucs_ft", "htdemucs_6s", "starter")}
-    assert kinds.pop("starter") == [FastMaskNet, FastMaskNet]
+    assert kinds.pop("starter") == [FastMaskBag]
     assert all(kind is FastHTDemucs for members in kinds.values() for kind in members)
     size = HTDemucs(STEMS, bottom_channels=512, t_layers=5, segment=Fraction(39, 5), dconv_mode=3)
     assert has_fast_forward(size), "htdemucs's own arguments"

@@ -34,7 +34,7 @@ def test_a_batch_goes_through_the_next_larger_graph(count: int) -> None:
     graphed(torch.randn(64, 2, 8))  # what an earlier, larger batch left must not be heard
     made = graphed(mix)
     size = min(size for size in SIZES if size >= count)
-    assert set(graphed._graphs) == {64, size}
+    assert {kind[0] for kind in graphed._graphs} == {64, size}
     full = torch.cat([mix, torch.zeros(size - count, 2, 8)])
     torch.testing.assert_close(made, Doubling()(full)[:count])
 
@@ -67,3 +67,20 @@ def test_too_little_memory_is_the_engines_to_handle() -> None:
 
     with pytest.raises(torch.OutOfMemoryError):
         Full(Doubling(), 8, None)(torch.randn(2, 2, 8))
+
+
+def test_each_choice_of_networks_has_a_graph_of_its_own() -> None:
+    class Chosen(Doubling):
+        def forward(self, mix: Tensor, members: tuple[int, ...]) -> Tensor:
+            return super().forward(mix) + len(members)
+
+    class Asked(Graphed):
+        def _capture(self, given: Tensor, *members: tuple[int, ...]) -> tuple:
+            model = self.model
+            replay = Replay(lambda given: model(given, *members), given)
+            return replay, given, replay.made
+
+    graphed, mix = Asked(Chosen(), 8, None), torch.randn(2, 2, 8)
+    for members in ((0,), (0, 1), (0,)):
+        torch.testing.assert_close(graphed(mix, members), Chosen()(mix, members))
+    assert set(graphed._graphs) == {(2, ((0,),)), (2, ((0, 1),))}

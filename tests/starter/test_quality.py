@@ -137,7 +137,8 @@ def test_shipped_weights_load_and_are_small(starter):
 
 
 def test_shipped_stems_add_up_to_the_mix():
-    recipe = load_members(STARTER).recipe
+    (bag,) = load_members(STARTER).networks
+    recipe = bag.recipe
     assert tuple(recipe) == STEMS
     total = np.sum(list(recipe.values()), axis=0)
     np.testing.assert_allclose(total, np.eye(len(total))[-1], atol=1e-9)

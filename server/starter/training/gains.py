@@ -19,6 +19,7 @@ from tqdm import tqdm
 from server.engine.catalog import whole
 from server.engine.cpu import prepare_cpu
 from server.engine.loading import load_members
+from server.engine.maskbag import MaskBag
 from server.starter.store import save_bag
 from server.starter.training.bank import SR, Bank, load_bank
 from server.starter.training.loss import QUIET
@@ -122,11 +123,14 @@ def main() -> None:
     bank, files = load_bank(args.bank), whole(args.listing.stem, args.listing.parent)
     if files is None:
         parser.error(f"{args.listing}: not a model's listing with all its weights beside it")
-    networks = load_members(files).networks
+    networks, wiener = load_members(files).networks, None
+    if isinstance(networks[0], MaskBag):  # of gains that are to be fitted anew
+        wiener, networks = dict(networks[0].wiener), list(networks[0].networks)
     allowed = allowed_columns([len(n.sources) for n in networks], bank.parts, args.vocals_by)
     gains = rounded(fit_gains(outputs(networks, bank, args.songs), allowed))
     rows = dict(zip(bank.parts, gains.tolist(), strict=True))
-    save_bag(files.folder, files.name, [path.stem for path in files.files], gains=rows)
+    save_bag(files.folder, files.name, [path.stem for path in files.files], gains=rows,
+             wiener=wiener or None)
     print(args.listing.read_text(encoding="utf-8"))
 
 
