@@ -146,7 +146,7 @@ class Offline:
         return chain.peak
 
     def _needed(self, found: Choice) -> list[ModelFiles]:
-        run = {step.model for step in self._work.passes}
+        run = {step.model for step in self._work.inferences}
         return [files for files in found.models if files.name in run or not run]
 
     def _loaded(self, files: ModelFiles) -> Separator:

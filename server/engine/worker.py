@@ -119,7 +119,7 @@ class SeparationWorker:
         self._go_on(channel, job)
 
     def _go_on(self, channel: WorkerEnd, job: Job) -> None:
-        """Takes a task's next pass into the engine."""
+        """Takes a task's next inference into the engine."""
         try:
             self._engine.add(self._song(job.chain, channel))
         except Exception as error:
@@ -141,14 +141,14 @@ class SeparationWorker:
         return chain.start(self._models.use(name))
 
     def _report(self, channel: WorkerEnd, song: Song, error: Exception | None) -> Job | None:
-        """Tells how a song is. Returns its job, where that goes on with another pass."""
+        """Tells how a song is. Returns its job, where that goes on with another inference."""
         job = self._jobs[song.name]
-        chain, passes = job.chain, song.separation.done
+        chain, done = job.chain, song.separation.done
         if error is None:
             try:
                 chain.move(song)
             except OSError as problem:
-                error, passes = problem, False
+                error, done = problem, False
         if error is not None:
             self._fail(channel, song.name, error)
         elif chain.over:
@@ -162,7 +162,7 @@ class SeparationWorker:
             channel.send(Result(song.name, facts))
         else:
             channel.send(Progress(song.name, chain.done))
-            return job if passes else None
+            return job if done else None
         return None
 
     def _fail(self, channel: WorkerEnd, task: str, error: Exception, **about: str) -> None:

@@ -22,7 +22,7 @@ from server.audio.peaks import FINE
 from server.audio.tracks import tracks_of
 from server.errors import DiskFull
 from server.jobs.folders import Folders
-from server.passes import files_between
+from server.presets.inferences import files_between
 from server.work.messages import Options
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 from store import Job, NewJob, Room, RoomRepository, Stage, Unfinished
@@ -39,7 +39,7 @@ WARNING_PAUSE: Final = 60.0  # seconds between two lines in the log
 
 def files_of(api: str, options: Options) -> int:
     """How many scratch files as long as its song a job has at once, at the most."""
-    stems = len(options.stems) + files_between(options.passes)
+    stems = len(options.stems) + files_between(options.inferences)
     return 1 + stems + (PARTS if api == "pipeline" else 0)
 
 

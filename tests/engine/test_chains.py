@@ -1,4 +1,4 @@
-"""Presets in the separation worker: pass after pass, as if each had been run by hand."""
+"""Presets in the separation worker: model after model, as if each had been run by hand."""
 
 import time
 from collections import deque
@@ -20,7 +20,7 @@ from server.engine.engine import Engine
 from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
 from server.offline import Offline
-from server.passes import is_between
+from server.presets.inferences import is_between
 from server.work.channel import ChannelClosed
 from server.work.messages import Cancel, Failed, Hello, Options, Progress, Result, Task
 from server.work.scratch import FrameReader, FrameWriter, parts_of
@@ -182,7 +182,7 @@ def test_a_chain_equals_its_models_one_after_another(
         highest = max(np.abs(found[stem]).max() for stem in wanted)
         assert facts["peak"] == pytest.approx(highest)
         assert facts["seconds"] == pytest.approx(seconds, abs=1e-3)
-        # of all passes: each model's segments are of a second
+        # of all inferences: each model's segments are of a second
         assert facts["segments"] == len(NAMES[: 2 if wanted == ["backing"] else 3]) * \
             -(-len(frames) // 33075)  # fmt: skip
 

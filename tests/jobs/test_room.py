@@ -17,7 +17,7 @@ from server.jobs.dispatcher import Dispatcher
 from server.jobs.folders import Folders
 from server.jobs.plan import PIPELINE, split_plan
 from server.jobs.room import DiskRoom, files_of, room_of, with_room
-from server.passes import Pass, Signal
+from server.presets.inferences import Inference, Signal
 from server.stems import FOUR
 from server.work.messages import Options, Result, Task
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
@@ -149,11 +149,12 @@ def attempt(disk: Disk, task: Task, frames: int = FRAMES) -> Result | Exception:
 def test_what_lies_between_a_presets_passes_takes_room_too() -> None:
     options = msgspec.json.decode(OPTIONS, type=Options)
     steps = (
-        Pass(model="a", overlap=0.1, signals=(Signal(name=".x", of={"x": 1.0}),)),
-        Pass(model="b", overlap=0.1, input=".x", signals=(Signal(name=".y", of={"x": 1.0}),)),
-        Pass(model="c", overlap=0.1, input=".y", signals=(Signal(name="vocals", of={"x": 1.0}),)),
+        Inference(model="a", overlap=0.1, signals=(Signal(name=".x", of={"x": 1.0}),)),
+        Inference(model="b", overlap=0.1, input=".x", signals=(Signal(name=".y", of={"x": 1.0}),)),
+        Inference(model="c", overlap=0.1, input=".y",
+                  signals=(Signal(name="vocals", of={"x": 1.0}),)),
     )
-    preset = msgspec.structs.replace(options, passes=steps)
+    preset = msgspec.structs.replace(options, inferences=steps)
     model, more = (room_of("pipeline", each, SECONDS) for each in (options, preset))
     assert more.outputs == model.outputs
     assert more.scratch - model.scratch == 2 * FRAME_BYTES * (FRAMES + SAMPLE_RATE)

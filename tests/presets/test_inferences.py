@@ -1,14 +1,14 @@
-"""The passes of a preset's models: what is made of what, by numbers in place of sound."""
+"""The inferences of a preset: what is made of what, by numbers in place of sound."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
-from server.passes import Pass, files_between, is_between, passes_of, unwanted
 from server.presets import Layout, lay_out
+from server.presets.inferences import Inference, files_between, inferences_of, is_between, unwanted
 from server.stems import MIX, OUTPUTS
-from tests.test_presets import KARAOKE, MADE, preset
+from tests.presets.test_layout import KARAOKE, MADE, preset
 
 ALL = "stems = ['vocals', 'instrumental', 'lead_vocals', 'backing_vocals', 'dry']" + KARAOKE
 
@@ -22,22 +22,22 @@ def heard(model: str, stem: str, signal: float) -> float:
     return signal * (1 + sum(map(ord, model + stem)) % 7) / 8
 
 
-def played(passes: Sequence[Pass], mix: float) -> dict[str, float]:
-    """What is left in the end; whatever a pass reads must be there."""
+def played(inferences: Sequence[Inference], mix: float) -> dict[str, float]:
+    """What is left in the end; whatever an inference reads must be there."""
     there = {MIX: mix}
-    for number, step in enumerate(passes):
+    for number, step in enumerate(inferences):
         source = there[step.input]
         for signal in step.signals:
             own = sum(gain * heard(step.model, stem, source) for stem, gain in signal.of.items())
             there[signal.name] = own + signal.of_input * source + there.get(signal.onto, 0.0)
             assert not signal.onto or signal.onto in there
-        for name in unwanted(passes, number):
+        for name in unwanted(inferences, number):
             there.pop(name, None)
     return there
 
 
-def run(wanted: Sequence[str], layout: Layout | None = None) -> tuple[Pass, ...]:
-    return passes_of(layout or laid(), wanted, lambda model: {"lead": 0.5}.get(model, 0.25))
+def run(wanted: Sequence[str], layout: Layout | None = None) -> tuple[Inference, ...]:
+    return inferences_of(layout or laid(), wanted, lambda model: {"lead": 0.5}.get(model, 0.25))
 
 
 def test_a_chain_and_a_mean() -> None:
@@ -87,12 +87,12 @@ def test_what_lies_between_is_counted_and_never_a_track() -> None:
         == files_between(run(["vocals"], laid("steps = [{ model = 'wide', stems = ['vocals'] }]")))
         == 0
     )
-    passes = run(["dry"])
-    names = [signal.name for step in passes for signal in step.signals]
+    steps = run(["dry"])
+    names = [signal.name for step in steps for signal in step.signals]
     assert [name for name in names if not is_between(name)] == ["dry"]
-    assert files_between(passes) == 2, "a mean and what it is added to; a step's input and output"
+    assert files_between(steps) == 2, "a mean and what it is added to; a step's input and output"
     assert files_between(run(["vocals", "dry"])) == 1, "a track is the next step's input"
-    assert [unwanted(passes, number) for number in range(3)] == [
+    assert [unwanted(steps, number) for number in range(3)] == [
         [],
         [names[0]],
         [names[0], names[1]],
@@ -104,10 +104,10 @@ def test_the_rest_of_the_mix_where_the_vocals_come_late() -> None:
                        { input = "loud", model = "lead", stems = ["vocals"] }]
               stems = ["vocals"]"""
     layout = laid(text)
-    passes = run(OUTPUTS["BOTH"], layout)
-    there = played(passes, 1.0)
+    steps = run(OUTPUTS["BOTH"], layout)
+    there = played(steps, 1.0)
     assert there["instrumental"] == pytest.approx(1 - there["vocals"])
-    (rest,) = [signal for signal in passes[-1].signals if signal.name == "instrumental"]
+    (rest,) = [signal for signal in steps[-1].signals if signal.name == "instrumental"]
     assert rest.onto == MIX, "all of it, wherever the step's own input is silent"
 
 
@@ -122,9 +122,9 @@ def test_other_takes_in_what_its_own_step_tells_apart() -> None:
         {"four": ("drums", "bass", "other", "vocals"), "six": ("guitar", "piano"), "rest": ("x",)},
     )
     four = ("drums", "bass", "other", "vocals")
-    passes = run(four, layout)
-    assert [step.model for step in passes] == ["four"]
-    assert played(passes, 1.0) == {MIX: 1.0, **{stem: heard("four", stem, 1.0) for stem in four}}
+    steps = run(four, layout)
+    assert [step.model for step in steps] == ["four"]
+    assert played(steps, 1.0) == {MIX: 1.0, **{stem: heard("four", stem, 1.0) for stem in four}}
     other = heard("four", "other", 1.0)
     assert played(run(["guitar"], layout), 1.0)["guitar"] == heard("six", "guitar", other)
     told = [*four, "guitar"]

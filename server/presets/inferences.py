@@ -1,21 +1,21 @@
-"""What a job with a preset runs: passes of one model each, through files of signals. Pure.
+"""What a job with a preset runs: inferences of one model each, through files of signals.
 
-A signal is a track of the job, or lies between two passes; then its name begins with a dot, which
-no stem's does.
+A signal is a track of the job, or lies between two inferences; then its name begins with a dot,
+which no stem's does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from server.presets import Layout, Stage
+from server.presets.layout import Layout, Stage
 from server.stems import MIX, PARTS_OF_OTHER, terms
 
 BETWEEN = "."
 
 
 class Signal(Struct, frozen=True, kw_only=True):
-    """What a pass writes: gains of the model's stems, and of the pass's input, added to another
+    """What an inference writes: gains of the model's stems, and of its own input, added to another
     signal (`onto`, unless it is empty). What is of the input stays where that is silent."""
 
     name: str
@@ -24,7 +24,7 @@ class Signal(Struct, frozen=True, kw_only=True):
     onto: str = ""
 
 
-class Pass(Struct, frozen=True, kw_only=True):
+class Inference(Struct, frozen=True, kw_only=True):
     """One model on one signal, the mix as a rule."""
 
     model: str
@@ -39,34 +39,34 @@ class Pass(Struct, frozen=True, kw_only=True):
 
 
 def is_between(name: str) -> bool:
-    """Whether a signal lies between two passes, and is no track."""
+    """Whether a signal lies between two inferences, and is no track."""
     return name.startswith(BETWEEN)
 
 
-def unwanted(passes: Sequence[Pass], after: int) -> list[str]:
-    """The signals between passes that none after that one reads."""
-    written = [signal.name for done in passes[: after + 1] for signal in done.signals]
-    read = {name for later in passes[after + 1 :] for name in later.reads}
+def unwanted(inferences: Sequence[Inference], after: int) -> list[str]:
+    """The signals between inferences that none after that one reads."""
+    written = [signal.name for done in inferences[: after + 1] for signal in done.signals]
+    read = {name for later in inferences[after + 1 :] for name in later.reads}
     return [name for name in written if is_between(name) and name not in read]
 
 
-def files_between(passes: Sequence[Pass]) -> int:
-    """How many signals lie between passes at once, at the most."""
+def files_between(inferences: Sequence[Inference]) -> int:
+    """How many signals lie between inferences at once, at the most."""
     most = 0
     written: set[str] = set()
-    for number, step in enumerate(passes):
+    for number, step in enumerate(inferences):
         written |= {signal.name for signal in step.signals if is_between(signal.name)}
         most = max(most, len(written))
-        written -= set(unwanted(passes, number))
+        written -= set(unwanted(inferences, number))
     return most
 
 
-def passes_of(
+def inferences_of(
     layout: Layout, wanted: Sequence[str], overlap: Callable[[str], float]
-) -> tuple[Pass, ...]:
-    """The passes that make these tracks, and no others. overlap: of a model's segments.
+) -> tuple[Inference, ...]:
+    """The inferences that make these tracks, and no others. overlap: of a model's segments.
 
-    A mean, or a track that is the sum of several stems, is added up pass by pass.
+    A mean, or a track that is the sum of several stems, is added up inference by inference.
     """
     apart = (*wanted, *_elsewhere(layout))
     tracks = {track: terms(track, apart, layout.offers) for track in wanted}
@@ -79,15 +79,16 @@ def passes_of(
     shares = [{name: share for name, gains in signals.items()
                if (share := _share(gains, stage, place, layout.made[model]))}
               for stage, place, model in runs]  # fmt: skip
-    passes = []
+    inferences = []
     for number, (stage, _, model) in enumerate(runs):
         if shares[number]:
             source = stage.input if tracks.get(stage.input) == {stage.input: 1.0} or \
                 stage.input == MIX else BETWEEN + stage.input  # fmt: skip
             written = tuple(_signal(name, share, shares, number, signals[name], source)
                             for name, share in shares[number].items())  # fmt: skip
-            passes.append(Pass(model=model, overlap=overlap(model), input=source, signals=written))
-    return tuple(passes)
+            inferences.append(Inference(model=model, overlap=overlap(model), input=source,
+                                        signals=written))  # fmt: skip
+    return tuple(inferences)
 
 
 def _elsewhere(layout: Layout) -> list[str]:
@@ -134,7 +135,7 @@ def _signal(
     name: str, share: Mapping[str, float], shares: Sequence[Mapping[str, object]], number: int,
     gains: Mapping[str, float], source: str,
 ) -> Signal:  # fmt: skip
-    """What a pass writes of a signal, of which others may have written a part, or will."""
+    """What an inference writes of a signal, of which others may have written a part, or will."""
     before = [place for place in range(number) if name in shares[place]]
     last = not any(name in later for later in shares[number + 1 :])
     onto = _part(name, before[-1]) if before else ""

@@ -1,6 +1,4 @@
-"""Presets: models in a row, and means of models, as the settings describe them. Pure: knows what a
-preset makes of what its models make, and neither files nor torch.
-"""
+"""What the settings say of a preset, and what it makes of what its models make."""
 
 import re
 from collections.abc import Container, Mapping, Sequence
