@@ -4,7 +4,7 @@ import argparse
 
 import msgspec
 
-from server.admin_commands import (
+from server.admin.messages import (
     Command,
     CreateKey,
     Grant,
@@ -52,9 +52,9 @@ def show_credits(arguments: argparse.Namespace, config: Config) -> int:
 
 def carry_out(command: Command, config: Config) -> int:
     """Has a command on accounts carried out, and prints what it says."""
-    from server import admin
+    from server.admin import asking
     from server.logs import set_up_logs
 
     set_up_logs(msgspec.structs.replace(config.log, level="error"))
-    print(admin.carry_out(command, config.data_dir))
+    print(asking.carry_out(command, config.data_dir))
     return 0

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from server import __version__
-from server.admin import AdminServer
+from server.admin.server import AdminServer
 from server.api import create_app
 from server.api.ports import Services
 from server.api.protocol import bounded_protocol

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from server import admin
-from server.admin_commands import Snapshot
+from server.admin.asking import carry_out
+from server.admin.messages import Snapshot
 from server.bar import Bar
 from server.config import Config
 from server.errors import ConfigError, StemboxError
@@ -80,7 +80,7 @@ def snapshot(data_dir: Path) -> Iterator[Path]:
     """A copy of the database, removed behind this context. Raises StemboxError."""
     if not (data_dir / DATABASE).exists():
         raise StemboxError(f"there is no database in {data_dir}")
-    copy = Path(admin.carry_out(Snapshot(), data_dir))
+    copy = Path(carry_out(Snapshot(), data_dir))
     try:
         yield copy
     finally:

@@ -22,7 +22,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from server import admin
+from server.admin.asking import carry_out
+from server.admin.messages import ListKeys
 from server.errors import ConfigError, DiskFull, StemboxError
 from server.upkeep import archive, commands
 from server.upkeep.backup import back_up
@@ -365,7 +366,7 @@ def test_a_restore_that_is_killed_can_be_given_again(data: Path, tmp_path: Path)
     step = 0
     while killed_at(step, _restore, tmp_path / "b.tar", new := tmp_path / f"new{step}"):
         try:
-            admin.carry_out(admin.ListKeys(), new)
+            carry_out(ListKeys(), new)
         except ConfigError:
             assert (new / ".restoring").exists()
         else:  # it had not begun, or was done

@@ -1,8 +1,14 @@
 """What the command line asks of whoever holds the database, and what it is answered. Data."""
 
+import hashlib
+import hmac
+
 from msgspec import Struct
 
 BOTH_APIS = ("pipeline", "stemsplit")
+LONGEST = 1 << 20  # bytes of a command or an answer
+PATIENCE_S = 30.0
+SNAPSHOT_S = 1800.0  # a large database on a slow disk
 
 
 class CreateKey(Struct, frozen=True, tag=True):
@@ -82,3 +88,13 @@ class Unsure(Struct, frozen=True, tag=True):
 
 
 Command = CreateKey | ListKeys | RevokeKeys | Grant | ShowCredits | ShowSecret | Snapshot
+
+
+def proof_of(secret: bytes) -> str:
+    """What only who can read the server's secret can say."""
+    return hmac.new(secret, b"stembox admin", hashlib.sha256).hexdigest()
+
+
+def patience_for(command: Command) -> float:
+    """Seconds that a command may take."""
+    return SNAPSHOT_S if isinstance(command, Snapshot) else PATIENCE_S

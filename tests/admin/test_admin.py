@@ -13,20 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from server import admin
-from server.admin import (
-    AdminServer,
+from server.admin import asking, messages
+from server.admin.asking import carry_out
+from server.admin.messages import (
+    Asked,
+    Command,
     CreateKey,
     Grant,
     ListKeys,
     RevokeKeys,
     ShowCredits,
     ShowSecret,
+    proof_of,
 )
+from server.admin.once import Unanswered
+from server.admin.server import AdminServer
 from server.errors import StemboxError
 from server.jobs import keys
 from server.jobs.folders import server_secret, socket_path
-from server.once import Unanswered
 from store import Database
 from tests.harness import wait_for
 
@@ -37,22 +41,22 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_a_key_and_its_credits(data: Path) -> None:
-    key = admin.carry_out(CreateKey("ann", 1.5), data)
+    key = carry_out(CreateKey("ann", 1.5), data)
     assert keys.well_formed(key)
-    assert admin.carry_out(Grant("ann", 2), data) == "balance 210 seconds"
-    lines = admin.carry_out(ShowCredits("ann"), data).splitlines()
+    assert carry_out(Grant("ann", 2), data) == "balance 210 seconds"
+    lines = carry_out(ShowCredits("ann"), data).splitlines()
     assert lines[0] == "balance 210 seconds"
     assert [line.split()[2:5] for line in lines[1:]] == [["grant", "90", "90"],
                                                          ["grant", "120", "210"]]
 
 
 def test_keys_are_listed_by_their_beginning_and_revoked_by_it(data: Path) -> None:
-    made = [admin.carry_out(CreateKey("ann", 0), data) for _ in range(2)]
-    listed = admin.carry_out(ListKeys(), data)
+    made = [carry_out(CreateKey("ann", 0), data) for _ in range(2)]
+    listed = carry_out(ListKeys(), data)
     assert all(key[:16] in listed and key not in listed for key in made)
-    assert admin.carry_out(RevokeKeys(made[0][:16]), data) == "1 key(s) revoked"
-    assert admin.carry_out(RevokeKeys(made[0]), data) == "0 key(s) revoked", "by all of it, again"
-    rows = admin.carry_out(ListKeys(), data).splitlines()[1:]
+    assert carry_out(RevokeKeys(made[0][:16]), data) == "1 key(s) revoked"
+    assert carry_out(RevokeKeys(made[0]), data) == "0 key(s) revoked", "by all of it, again"
+    rows = carry_out(ListKeys(), data).splitlines()[1:]
     assert sum(len(row.split()) == 6 for row in rows) == 1
 
 
@@ -63,25 +67,25 @@ def test_keys_are_listed_by_their_beginning_and_revoked_by_it(data: Path) -> Non
     (CreateKey(" ", 0), "name"), (RevokeKeys("sk_live_"), "more of the key"),
     (RevokeKeys("sk_live_zzzz"), "no key"), (ShowSecret("bob"), "no account"),
 ])
-def test_what_is_refused(data: Path, command: admin.Command, reason: str) -> None:
+def test_what_is_refused(data: Path, command: Command, reason: str) -> None:
     with pytest.raises(StemboxError, match=reason):
-        admin.carry_out(command, data)
+        carry_out(command, data)
 
 
 def test_secrets_of_callbacks(data: Path) -> None:
-    admin.carry_out(CreateKey("ann", 0), data)
-    anyone, ann = (admin.carry_out(ShowSecret(name), data) for name in ("", "ann"))
+    carry_out(CreateKey("ann", 0), data)
+    anyone, ann = (carry_out(ShowSecret(name), data) for name in ("", "ann"))
     assert anyone.startswith("whsec_") and ann.startswith("whsec_") and anyone != ann
-    assert admin.carry_out(ShowSecret(""), data) == anyone
+    assert carry_out(ShowSecret(""), data) == anyone
     assert oct((data / "secret").stat().st_mode)[-3:] == "600"
     (data / "secret").chmod(0o644)
-    assert admin.carry_out(ShowSecret(""), data) == anyone
+    assert carry_out(ShowSecret(""), data) == anyone
     assert oct((data / "secret").stat().st_mode)[-3:] == "600"
 
 
 def test_a_running_server_is_asked_through_its_socket(data: Path) -> None:
     """The database has one writer: with the lock taken, the command goes through the socket."""
-    admin.carry_out(ListKeys(), data)
+    carry_out(ListKeys(), data)
     revoked: list[int] = []
 
     async def main() -> None:
@@ -89,10 +93,10 @@ def test_a_running_server_is_asked_through_its_socket(data: Path) -> None:
             server = AdminServer(database, server_secret(data), lambda: revoked.append(1))
             path = socket_path(data, "admin.sock")
             async with server.open(path):
-                good = admin.proof_of(server_secret(data))
+                good = proof_of(server_secret(data))
 
-                async def ask(command: admin.Command, proof: str = good) -> str:
-                    return await admin._ask(admin.Asked(proof, command), path)
+                async def ask(command: Command, proof: str = good) -> str:
+                    return await asking._ask(Asked(proof, command), path)
 
                 key = await ask(CreateKey("ann", 1))
                 assert await ask(RevokeKeys(key[:16])) == "1 key(s) revoked"
@@ -109,7 +113,7 @@ def test_a_running_server_is_asked_through_its_socket(data: Path) -> None:
 
 
 def balance(data: Path, account: str = "ann") -> int:
-    return int(admin.carry_out(ShowCredits(account), data).split()[1])
+    return int(carry_out(ShowCredits(account), data).split()[1])
 
 
 class Stalling:
@@ -125,7 +129,7 @@ class Stalling:
                 server = AdminServer(database, server_secret(self.data), lambda: None)
                 run = server.run
 
-                async def slow(command: admin.Command) -> str:
+                async def slow(command: Command) -> str:
                     text = await run(command)
                     self.done.set()
                     await asyncio.to_thread(self.go.wait)
@@ -160,26 +164,27 @@ def stalling(data: Path) -> Iterator[Stalling]:
 @contextmanager
 def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patches:
-        patches.setattr(admin, "PATIENCE_S", 0.2)
+        for module in (asking, messages):
+            patches.setattr(module, "PATIENCE_S", 0.2)
         yield
 
 
 @pytest.mark.parametrize("command", [Grant("ann", 10), CreateKey("ann", 10)])
 def test_credits_whose_grant_was_never_answered_come_once(
-    data: Path, monkeypatch: pytest.MonkeyPatch, command: admin.Command
+    data: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     """They are booked, and the answer comes too late; the operator gives the command again."""
-    admin.carry_out(CreateKey("ann", 1), data)
+    carry_out(CreateKey("ann", 1), data)
     with stalling(data) as server, hurried(monkeypatch):
         with pytest.raises(Unanswered, match="grants nothing twice"):
-            admin.carry_out(command, data)
+            carry_out(command, data)
         assert server.done.wait(60)
         server.go.set()
-    again = admin.carry_out(command, data)
+    again = carry_out(command, data)
     assert balance(data) == 11 * 60
     if isinstance(command, Grant):
         assert "granted already" in again
-    admin.carry_out(command, data)
+    carry_out(command, data)
     assert balance(data) == 21 * 60, "once it is answered, the next is another one"
 
 
@@ -187,7 +192,7 @@ def test_a_server_that_is_stopped_is_not_waited_for_for_ever(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes the command up when it goes on: with the same command, given again."""
-    admin.carry_out(CreateKey("ann", 0), data)
+    carry_out(CreateKey("ann", 0), data)
     stopped, answer = threading.Event(), AdminServer._answer
 
     async def held(self: AdminServer, *streams: object) -> None:
@@ -198,16 +203,16 @@ def test_a_server_that_is_stopped_is_not_waited_for_for_ever(
     with stalling(data) as server:
         server.go.set()
         with hurried(monkeypatch), pytest.raises(Unanswered):
-            admin.carry_out(Grant("ann", 10), data)
+            carry_out(Grant("ann", 10), data)
         stopped.set()
-        admin.carry_out(Grant("ann", 10), data)
+        carry_out(Grant("ann", 10), data)
     assert balance(data) == 600
 
 
 def test_a_refusal_is_an_answer(data: Path) -> None:
-    admin.carry_out(ListKeys(), data)
+    carry_out(ListKeys(), data)
     with pytest.raises(StemboxError, match="no account"):
-        admin.carry_out(Grant("ann", 1), data)
+        carry_out(Grant("ann", 1), data)
     assert list((data / "pending").iterdir()) == []
 
 
@@ -215,29 +220,29 @@ def test_a_command_that_never_reached_a_server_forgets_nothing(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unanswered, then unreachable, then well: still one grant."""
-    admin.carry_out(CreateKey("ann", 0), data)
+    carry_out(CreateKey("ann", 0), data)
     with stalling(data) as server, hurried(monkeypatch):
         with pytest.raises(Unanswered):
-            admin.carry_out(Grant("ann", 10), data)
+            carry_out(Grant("ann", 10), data)
         server.go.set()
         socket_path(data, "admin.sock").unlink()
         with pytest.raises(Unanswered, match="silent"):
-            admin.carry_out(Grant("ann", 10), data)
-    admin.carry_out(Grant("ann", 10), data)
+            carry_out(Grant("ann", 10), data)
+    carry_out(Grant("ann", 10), data)
     assert balance(data) == 600
 
 
 def test_grants_under_one_name_come_once_for_ever(data: Path) -> None:
     for name in ("ann", "bob"):
-        admin.carry_out(CreateKey(name, 0), data)
+        carry_out(CreateKey(name, 0), data)
     for _ in range(3):
-        admin.carry_out(Grant("ann", 10, "invoice 7"), data)
-    admin.carry_out(Grant("ann", 10, "invoice 8"), data)
+        carry_out(Grant("ann", 10, "invoice 7"), data)
+    carry_out(Grant("ann", 10, "invoice 8"), data)
     assert balance(data) == 1200
-    admin.carry_out(Grant("bob", 10, "invoice 7"), data)
+    carry_out(Grant("bob", 10, "invoice 7"), data)
     assert balance(data, "bob") == 600, "each account has names of its own"
     with pytest.raises(StemboxError, match="600 seconds were granted"):
-        admin.carry_out(Grant("ann", 20, "invoice 7"), data)
+        carry_out(Grant("ann", 20, "invoice 7"), data)
     assert balance(data) == 1200
 
 
@@ -254,13 +259,13 @@ def _grant_and_die(data: Path, step: int, name: str) -> None:
         return real(*args, **more)
 
     setattr(os, name, counted)
-    admin.carry_out(Grant("ann", 10), data)
+    carry_out(Grant("ann", 10), data)
 
 
 @pytest.mark.parametrize("name", ["fsync", "unlink", "stat"])
 def test_a_command_that_is_killed_and_given_again_pays_once(data: Path, name: str) -> None:
     """At every call, before and behind the booking."""
-    admin.carry_out(CreateKey("ann", 0), data)
+    carry_out(CreateKey("ann", 0), data)
     context, step = mp.get_context("fork"), 0
     while True:
         before = balance(data)
@@ -270,7 +275,7 @@ def test_a_command_that_is_killed_and_given_again_pays_once(data: Path, name: st
         if process.exitcode == 0:
             assert balance(data) == before + 600
             break
-        admin.carry_out(Grant("ann", 10), data)
+        carry_out(Grant("ann", 10), data)
         assert balance(data) == before + 600, step
         step += 1
     assert step > 0
@@ -278,7 +283,7 @@ def test_a_command_that_is_killed_and_given_again_pays_once(data: Path, name: st
 
 def test_commands_at_the_same_time_wait_for_each_other(data: Path) -> None:
     """Without a server: each opens the database by itself, none is lost and none is silent."""
-    admin.carry_out(CreateKey("ann", 0), data)
+    carry_out(CreateKey("ann", 0), data)
     call = [sys.executable, "-m", "server.cli", "credits", "grant", "--account", "ann",
             "--minutes", "10", "--data-dir", str(data)]
     running = [subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -291,15 +296,15 @@ def test_commands_at_the_same_time_wait_for_each_other(data: Path) -> None:
 
 
 def test_what_a_key_opens_is_listed(data: Path) -> None:
-    admin.carry_out(CreateKey("ann", 0), data)
-    admin.carry_out(CreateKey("bob", 0, scopes=("stemsplit", "stemsplit")), data)
-    key = admin.carry_out(CreateKey("eve", 0, scopes=("pipeline",), requests_per_minute=7,
+    carry_out(CreateKey("ann", 0), data)
+    carry_out(CreateKey("bob", 0, scopes=("stemsplit", "stemsplit")), data)
+    key = carry_out(CreateKey("eve", 0, scopes=("pipeline",), requests_per_minute=7,
                                     test=True), data)
     assert key.startswith("sk_test_")
-    ann, bob, eve = admin.carry_out(ListKeys(), data).splitlines()[1:]
+    ann, bob, eve = carry_out(ListKeys(), data).splitlines()[1:]
     assert len(ann.split()) == 4
     assert bob.endswith(" stemsplit") and eve.endswith(" pipeline 7 a minute")
-    assert admin.carry_out(RevokeKeys(key[:16]), data) == "1 key(s) revoked"
+    assert carry_out(RevokeKeys(key[:16]), data) == "1 key(s) revoked"
 
 
 @pytest.mark.parametrize(("more", "reason"), [
@@ -310,5 +315,5 @@ def test_what_a_key_opens_is_listed(data: Path) -> None:
 ])
 def test_keys_that_are_not_made(data: Path, more: dict, reason: str) -> None:
     with pytest.raises(StemboxError, match=reason):
-        admin.carry_out(CreateKey("ann", 0, **more), data)
-    assert len(admin.carry_out(ListKeys(), data).splitlines()) == 1
+        carry_out(CreateKey("ann", 0, **more), data)
+    assert len(carry_out(ListKeys(), data).splitlines()) == 1
