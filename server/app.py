@@ -4,21 +4,16 @@ Imports everything; nothing imports it but the command line.
 """
 
 import asyncio
-import fcntl
 import os
-import resource
-import socket
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from server import __version__
 from server.admin.server import AdminServer
 from server.api import create_app
 from server.api.ports import Services
@@ -27,7 +22,6 @@ from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads
 from server.config import Config
 from server.engine import choice
-from server.errors import ConfigError
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock, machine_boot
 from server.jobs.deliveries import Deliveries
@@ -50,8 +44,16 @@ from server.logs import set_up_logs
 from server.metrics import Metrics
 from server.net import Guard, GuardedClient
 from server.pool_plans import pool_plans
+from server.starting import (
+    banner,
+    check_port,
+    check_schema,
+    lock,
+    most_connections,
+    raise_file_limit,
+)
 from server.work.board import Board
-from server.work.pools import Host, HttpSide, PoolPlan
+from server.work.pools import Host, HttpSide
 from server.work.workers import Workers
 from store import (
     AccountRepository,
@@ -64,15 +66,11 @@ from store import (
     UploadRepository,
     WebhookRepository,
 )
-from store.migrations import schema_of
 from store.sealing import Sealer
 
 log = structlog.get_logger()
 Scope = dict[str, Any]
-LOCK_SECONDS = 3.0
 BEAT_SECONDS = 1.0
-MOST_FILES = 1 << 16  # open at once; more are of no use, and some programs walk through all
-OWN_FILES = 512  # of them for what is no connection: windows, database, workers
 
 
 def serve(config: Config) -> None:
@@ -84,8 +82,8 @@ def serve(config: Config) -> None:
     os.umask(0o077)  # what lies in the data directory is nobody else's business
     os.environ.pop("STEMBOX_METRICS__TOKEN", None)  # it is read, and workers inherit the rest
     Folders(config.data_dir, config.scratch_dir).create()
-    with open(config.data_dir / "lock", "w") as lock:
-        _lock(lock.fileno(), config.data_dir)
+    with open(config.data_dir / "lock", "w") as held:
+        lock(held.fileno(), config.data_dir)
         set_up_logs(config.log, config.private_folders)
         # What cannot work is said before anything starts.
         guard_of(config)
@@ -108,25 +106,6 @@ def guard_of(config: Config) -> Guard:
     """Which addresses source URLs and webhooks may reach. Raises ConfigError."""
     fetch = config.fetch
     return Guard.of(fetch.allow_networks, config.server.port, denied=fetch.deny_networks)
-
-
-def banner(config: Config, plans: list[PoolPlan]) -> str:
-    """What a person wants to see when the server starts."""
-    lines = [f"stembox {__version__}  http://{config.server.host}:{config.server.port}"]
-    lines.append(f"  data     {config.data_dir}")
-    for plan in plans:
-        lines.append(f"  {plan.name:<10} {len(plan.devices)} worker(s) on "
-                     f"{', '.join(sorted(set(plan.devices)))}")
-    for tier, model in choice.tiers(config).items():
-        note = ""
-        if model["serving"] is None:
-            note = f" - {model['wanted']} is not on this machine"
-        elif model["serving"] != model["wanted"]:
-            note = f" (in place of {model['wanted']}, which is not on this machine)"
-        lines.append(f"  {tier:<10} {model['serving'] or 'not available'}{note}")
-    for refused in choice.refused(config):
-        lines.append(f"  {refused.name:<10} not used: {refused.reason}")
-    return "\n".join(lines)
 
 
 class Application:
@@ -267,56 +246,3 @@ class Components:
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def raise_file_limit() -> int:
-    """Lets this process, and those that it starts, open as many files as the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
-    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
-
-
-def most_connections(wanted: int, files: int) -> int:
-    """As many as wanted, if each may have a file open and enough are left for the server."""
-    most = max(2, min(wanted, (files - OWN_FILES) // 2))
-    if most < wanted:
-        log.warning("the system's limit of open files bounds connections", connections=most,
-                    wanted=wanted, open_files=files)
-    return most
-
-
-def check_schema(database: Path) -> None:
-    """Raises ConfigError where a newer stembox has written the database."""
-    if not database.exists():
-        return
-    with closing(sqlite3.connect(database)) as connection:
-        try:
-            schema_of(connection)
-        except (RuntimeError, sqlite3.DatabaseError) as error:
-            raise ConfigError(f"{database}: {error}") from None
-
-
-def check_port(host: str, port: int) -> None:
-    """Raises ConfigError where somebody else listens already."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-
-
-def _lock(descriptor: int, data_dir: Path) -> None:
-    """The processes of a server that was killed hold the lock until they are gone, too."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise ConfigError(f"another stembox serves from {data_dir}") from None
-            time.sleep(0.1)

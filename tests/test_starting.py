@@ -1,8 +1,8 @@
-"""What the composition root decides by itself: files and connections."""
+"""What a server decides before it starts: files and connections."""
 
 import resource
 
-from server.app import MOST_FILES, most_connections, raise_file_limit
+from server.starting import MOST_FILES, most_connections, raise_file_limit
 
 
 def test_connections_leave_files_for_the_server() -> None:
