@@ -9,7 +9,7 @@ from pathlib import Path
 
 from server.admin.asking import carry_out
 from server.admin.messages import Snapshot
-from server.bar import Bar
+from server.commands.bar import Bar
 from server.config import Config
 from server.errors import ConfigError, StemboxError
 from server.upkeep.audit import check_files

@@ -8,11 +8,11 @@ import torch
 import yaml
 from msgspec import structs
 
+from server.commands.models import list_models
 from server.config import Config, load
 from server.engine import choice
 from server.engine.families import family as family_module
 from server.errors import ConfigError, InvalidRequest, ModelError
-from server.model_commands import list_models
 from server.starter.store import save_bag, save_hub_model
 from tests.engine.conftest import tiny
 from tests.engine.families.conftest import content

@@ -49,7 +49,7 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
 
 def quality(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox quality`: a model on songs of one's own."""
-    from server.bar import Bar
+    from server.commands.bar import Bar
     from server.engine import choice
     from server.offline import Offline
     from server.starter.measuring.own_songs import find_songs, measure_songs, wanted_of

@@ -1,8 +1,6 @@
-"""`stembox keys` and `stembox credits`, as the command line calls them."""
+"""`stembox keys` and `stembox credits`."""
 
 import argparse
-
-import msgspec
 
 from server.admin.messages import (
     Command,
@@ -13,6 +11,7 @@ from server.admin.messages import (
     ShowCredits,
     ShowSecret,
 )
+from server.commands.quiet import quiet
 from server.config import Config
 
 
@@ -53,8 +52,7 @@ def show_credits(arguments: argparse.Namespace, config: Config) -> int:
 def carry_out(command: Command, config: Config) -> int:
     """Has a command on accounts carried out, and prints what it says."""
     from server.admin import asking
-    from server.logs import set_up_logs
 
-    set_up_logs(msgspec.structs.replace(config.log, level="error"))
+    quiet(config)
     print(asking.carry_out(command, config.data_dir))
     return 0
