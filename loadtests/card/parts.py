@@ -1,26 +1,14 @@
-"""One short visit to a CUDA card: its tests, how fast it is, how near to `apply_model`.
+"""What is measured of a card, each part in a process of its own."""
 
-`python -m loadtests.card --out FOLDER [--seconds 140]`. Each part is a process of its own with
-a limit on its time, and what it found is in `FOLDER/results.json` as soon as it ends; `log.txt`
-holds all that was printed, and a table of the results comes last. `--device cpu --small` goes
-the same way with small models, to see that it would.
-"""
-
-import argparse
-import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from loadtests.compare import Row
+from loadtests.card.visiting import Findings
 
 RATE = 44100
 
@@ -45,22 +33,6 @@ class Setting(NamedTuple):
     def batches(self) -> tuple[int, ...]:
         """Segments of one forward."""
         return (1, 2) if self.small else (1, 4, 16, 32)
-
-
-class Findings(Row):
-    """What a part has found so far; in its file at once, for it may be stopped at any time."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        super().__setitem__(name, value)
-        say(f"{name:<28} {value}")
-        self._path.write_text(json.dumps(self), encoding="utf-8")
-
-
-# -- the parts, each in a process of its own ------------------------------------------------------
 
 
 def forwards(setting: Setting, found: Findings) -> None:
@@ -207,14 +179,6 @@ PARTS: dict[str, tuple[Callable[[Setting, Findings], None], float]] = {  # and s
 }  # fmt: skip
 
 
-# -- what they share ------------------------------------------------------------------------------
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(text, flush=True)
-
-
 def prepared(setting: Setting) -> Any:
     """The device, set up as a separation worker does."""
     import torch
@@ -252,96 +216,3 @@ def median_s(work: Callable[[], Any], device: Any, rounds: int = 3) -> float:
             torch.cuda.synchronize(device)
         taken.append(time.perf_counter() - began)
     return median(taken[1:])
-
-
-# -- the visit ------------------------------------------------------------------------------------
-
-
-class Visit:
-    """Runs part after part until its time is over, and writes down what they found."""
-
-    def __init__(self, out: Path, seconds: float) -> None:
-        out.mkdir(parents=True, exist_ok=True)
-        self._out = out
-        self._until = time.monotonic() + seconds
-        self.found: dict[str, Row] = {}
-
-    def part(self, name: str, command: list[str], limit: float) -> None:
-        """One process, its output to the terminal and the log; past its limit it is killed."""
-        limit = min(limit, self._until - time.monotonic())
-        say(f"== {name}, at most {max(0, limit):.0f} s")
-        began = time.monotonic()
-        result = self._out / f".{name.replace(', ', '-').replace(' ', '-')}.json"
-        end = self._run([*command, "--result", str(result)] if "--part" in command else command,
-                        limit)
-        found = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
-        result.unlink(missing_ok=True)
-        self.found[name] = {"end": end, "took_s": round(time.monotonic() - began, 1)} | found
-        text = json.dumps(self.found, indent=1)
-        (self._out / "results.json").write_text(text, encoding="utf-8")
-
-    def _run(self, command: list[str], limit: float) -> str:
-        if limit < 5:
-            return "no time left"
-        environ = os.environ | {"PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(command, env=environ, text=True, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, start_new_session=True)
-        late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
-
-        timer = threading.Timer(limit, stop)
-        timer.start()
-        assert process.stdout is not None
-        with open(self._out / "log.txt", "a", encoding="utf-8") as log:
-            for line in process.stdout:
-                print(line, end="", flush=True)
-                log.write(line)
-        code = process.wait()
-        timer.cancel()
-        return "past its limit" if late.is_set() else f"exit code {code}"
-
-    def table(self) -> None:
-        """Prints it all."""
-        for name, row in self.found.items():
-            say(f"\n{name}")
-            for key, value in row.items():
-                say(f"  {key:<28} {value}")
-
-
-def visit(out: Path, seconds: float, setting: Setting) -> None:
-    """Everything: the engine's tests, the measurements, a server."""
-    trip = Visit(out, seconds)
-    pytest = [sys.executable, "-m", "pytest", "-m", "gpu", "-vv", "--tb=short",
-              "-p", "no:cacheprovider"]
-    engine = ["--timeout=40", "--session-timeout=65", "tests/engine"]  # then it tells what failed
-    trip.part("tests of the engine", [*pytest, *engine], 80)
-    for name, (_, limit) in PARTS.items():
-        command = [sys.executable, "-m", "loadtests.card", "--part", name, "--out", str(out),
-                   "--device", setting.device, *(["--small"] if setting.small else [])]
-        trip.part(name, command, limit)
-    trip.part("a server", [*pytest, "tests/e2e/test_gpu.py"], 90)
-    trip.table()
-
-
-def main() -> None:
-    """The whole visit, or one part of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=140, help="of the whole visit")
-    parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
-    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    setting = Setting(given.device, given.small)
-    if given.part is None:
-        visit(given.out, given.seconds, setting)
-    else:
-        PARTS[given.part][0](setting, Findings(given.result))
-
-
-if __name__ == "__main__":
-    main()
