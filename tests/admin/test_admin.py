@@ -1,13 +1,10 @@
 """Accounts, keys and credits by the command line, without a server and beside one."""
 
 import asyncio
-import multiprocessing as mp
-import os
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +29,7 @@ from server.errors import StemboxError
 from server.jobs import keys
 from server.jobs.folders import server_secret, socket_path
 from store import Database
+from tests.faults.killing import killed_at
 from tests.harness import wait_for
 
 
@@ -246,38 +244,16 @@ def test_grants_under_one_name_come_once_for_ever(data: Path) -> None:
     assert balance(data) == 1200
 
 
-def _grant_and_die(data: Path, step: int, name: str) -> None:
-    """Grants, and is killed at the n-th call of a function on the way."""
-    calls = 0
-    real: Callable = getattr(os, name)
-
-    def counted(*args: object, **more: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls > step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **more)
-
-    setattr(os, name, counted)
-    carry_out(Grant("ann", 10), data)
-
-
 @pytest.mark.parametrize("name", ["fsync", "unlink", "stat"])
 def test_a_command_that_is_killed_and_given_again_pays_once(data: Path, name: str) -> None:
     """At every call, before and behind the booking."""
     carry_out(CreateKey("ann", 0), data)
-    context, step = mp.get_context("fork"), 0
-    while True:
-        before = balance(data)
-        process = context.Process(target=_grant_and_die, args=(data, step, name))
-        process.start()
-        process.join()
-        if process.exitcode == 0:
-            assert balance(data) == before + 600
-            break
+    step, before = 0, balance(data)
+    while killed_at(step, [name], carry_out, Grant("ann", 10), data):
         carry_out(Grant("ann", 10), data)
         assert balance(data) == before + 600, step
-        step += 1
+        step, before = step + 1, before + 600
+    assert balance(data) == before + 600
     assert step > 0
 
 

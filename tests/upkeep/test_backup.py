@@ -5,17 +5,14 @@ import errno
 import fcntl
 import hashlib
 import io
-import multiprocessing as mp
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -30,6 +27,7 @@ from server.upkeep.backup import back_up
 from server.upkeep.restore import restore
 from store import Database, JobRepository
 from store.copying import copy_database, opened_copy
+from tests.faults.killing import killed_at
 from tests.upkeep.places import files, look, make, states
 
 
@@ -307,34 +305,7 @@ def test_what_killed_backups_leave_goes_with_the_next_of_another_name(
     assert {path.name for path in place.iterdir()} == {"b.tar", ".stembox-backup.alive.tar.part"}
 
 
-STEPS = ("fsync", "rename", "link", "unlink", "rmdir", "mkdir")
-
-
-def _die_at(step: int, work: Callable[..., None], *arguments: object) -> None:
-    """Runs `work`, and is killed at the n-th of all calls that change the disk."""
-    calls = 0
-
-    def counting(real: Callable[..., object]) -> Callable[..., object]:
-        def counted(*args: object, **more: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls > step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **more)
-
-        return counted
-
-    for name in STEPS:
-        setattr(os, name, counting(getattr(os, name)))
-    work(*arguments)
-
-
-def killed_at(step: int, work: Callable[..., None], *arguments: object) -> bool:
-    process = mp.get_context("fork").Process(target=_die_at, args=(step, work, *arguments))
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
-    return process.exitcode != 0
+CALLS = ("fsync", "rename", "link", "unlink", "rmdir", "mkdir")
 
 
 def _restore(source: Path, data: Path) -> None:
@@ -344,7 +315,7 @@ def _restore(source: Path, data: Path) -> None:
 def test_a_backup_that_is_killed_leaves_a_whole_one_or_none(data: Path, tmp_path: Path) -> None:
     step, place, before = 0, tmp_path / "place", files(data)
     place.mkdir()
-    while killed_at(step, backup, data, place / "b.tar"):
+    while killed_at(step, CALLS, backup, data, place / "b.tar"):
         if (place / "b.tar").exists():
             _restore(place / "b.tar", tmp_path / f"new{step}")
             (place / "b.tar").unlink()
@@ -364,7 +335,7 @@ def test_a_restore_that_is_killed_can_be_given_again(data: Path, tmp_path: Path)
     """No server starts on half of it."""
     backup(data, tmp_path / "b.tar")
     step = 0
-    while killed_at(step, _restore, tmp_path / "b.tar", new := tmp_path / f"new{step}"):
+    while killed_at(step, CALLS, _restore, tmp_path / "b.tar", new := tmp_path / f"new{step}"):
         try:
             carry_out(ListKeys(), new)
         except ConfigError:
@@ -384,7 +355,7 @@ def test_a_restore_that_is_killed_can_be_given_again(data: Path, tmp_path: Path)
 
 def test_an_audit_that_is_killed_has_changed_nothing(data: Path) -> None:
     before, step = files(data), 0
-    while killed_at(step, lambda: None if look(data) == [] else os._exit(3)):
+    while killed_at(step, CALLS, lambda: None if look(data) == [] else os._exit(3)):
         step += 1
     for path in (data / "snapshots").iterdir():
         os.utime(path, (1, 1))
