@@ -8,7 +8,8 @@ from server.config import Config
 
 def list_models(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox models list`."""
-    from server.engine import choice, registry
+    from server.engine import choice
+    from server.engine.pulling import registry
 
     for found in choice.installed(config):
         made = ", ".join(found.stems or ("not known until it is loaded",))
@@ -21,7 +22,7 @@ def list_models(arguments: argparse.Namespace, config: Config) -> int:
     for name, reason, folder in choice.refused(config):
         print(f"{name:<16} not used: {reason}  {folder or ''}".rstrip())
     if getattr(arguments, "known", False):
-        from server.engine.adopting import describe
+        from server.engine.pulling.adopting import describe
 
         print(*(describe(name, entry) for name, entry in registry.read().items()), sep="\n")
     return 0
@@ -29,8 +30,9 @@ def list_models(arguments: argparse.Namespace, config: Config) -> int:
 
 def pull_models(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox models pull`: by name, from an address, or from a folder."""
-    from server.engine import adopting, catalog, registry
-    from server.engine.pulling import pull
+    from server.engine import catalog
+    from server.engine.pulling import adopting, registry
+    from server.engine.pulling.hub import pull
 
     known, models = registry.read(), config.data_dir / "models"
     for wanted in arguments.names:

@@ -12,11 +12,12 @@ import torch
 import yaml
 
 from server.config import Config, load
-from server.engine import catalog, registry
-from server.engine.adopting import describe, pull_address, pull_entry, pull_folder
+from server.engine import catalog
 from server.engine.families import FAMILIES
 from server.engine.loading import load_members
-from server.engine.registry import Address, Entry
+from server.engine.pulling import registry
+from server.engine.pulling.adopting import describe, pull_address, pull_entry, pull_folder
+from server.engine.pulling.registry import Address, Entry
 from server.errors import ModelError
 from server.presets import NAME
 from tests.engine.conftest import answering, tiny

@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 
 from server.engine import configuration, pins
 from server.engine.catalog import WEIGHTS
-from server.engine.downloading import download
 from server.engine.families import family_of
 from server.engine.pins import Pins
-from server.engine.registry import Address, Entry
+from server.engine.pulling.downloading import download
+from server.engine.pulling.registry import Address, Entry
 from server.engine.weights import build, load_state
 from server.errors import ModelError
 from server.presets import NAME

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from server.engine.registry import Address
+from server.engine.pulling.registry import Address
 from server.errors import ModelError
 
 BLOCK = 1 << 20
