@@ -24,7 +24,6 @@ from server.config import Config
 from server.engine import choice
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock, machine_boot
-from server.jobs.deliveries import Deliveries
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.fetching import Fetcher
 from server.jobs.folders import Folders, server_secret, socket_path
@@ -36,10 +35,12 @@ from server.jobs.models import Models
 from server.jobs.outlook import Outlooks
 from server.jobs.renders import Renders
 from server.jobs.service import JobService
-from server.jobs.signatures import callback_secret
 from server.jobs.split import SplitService
 from server.jobs.uploads import Uploads
-from server.jobs.webhooks import Sender, Webhooks
+from server.jobs.webhooks.deliveries import Deliveries
+from server.jobs.webhooks.registering import Webhooks
+from server.jobs.webhooks.sending import Sender
+from server.jobs.webhooks.signatures import callback_secret
 from server.logs import set_up_logs
 from server.metrics import Metrics
 from server.net import Guard, GuardedClient

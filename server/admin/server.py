@@ -32,7 +32,7 @@ from server.admin.messages import (
 )
 from server.errors import StemboxError
 from server.jobs import keys
-from server.jobs.signatures import callback_secret
+from server.jobs.webhooks.signatures import callback_secret
 from server.upkeep.snapshots import take_snapshot
 from store import AccountRepository, CreditRepository, Database, Entry
 from store.accounts import ListedKey, NewKey

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple, Protocol
 
 from server.audio.heard import Heard
 from server.jobs.accounts import Accounts, Booked
-from server.jobs.deliveries import Attempt, Deliveries, SentEvent
 from server.jobs.health import Health
 from server.jobs.idempotency import Idempotency, meaning, meaning_of
 from server.jobs.keys import is_test
@@ -20,7 +19,9 @@ from server.jobs.service import JobView, Upload
 from server.jobs.split import SplitService
 from server.jobs.track_files import TrackFile
 from server.jobs.uploads import Uploads
-from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
+from server.jobs.webhooks.deliveries import Attempt, Deliveries, SentEvent
+from server.jobs.webhooks.registering import Webhook, Webhooks
+from server.jobs.webhooks.sending import Delivery, Job
 
 __all__ = [
     "Accounts", "Attempt", "Audible", "Booked", "Created", "Deliveries", "Delivery", "Health",

@@ -14,7 +14,7 @@ from server.jobs.folders import Folders
 from server.jobs.janitor import Janitor, Retention
 from server.jobs.room import DiskRoom
 from server.jobs.uploads import KEPT_SECONDS, Uploads
-from server.jobs.webhooks import SHARES
+from server.jobs.webhooks.sending import SHARES
 from store import (
     AccountRepository,
     ClockRepository,

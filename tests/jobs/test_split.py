@@ -27,7 +27,7 @@ from server.errors import (
     ServerBusy,
     Unreachable,
 )
-from server.jobs import fetching, sources, split, webhooks
+from server.jobs import fetching, sources, split
 from server.jobs.accounts import Accounts
 from server.jobs.fetching import Fetcher
 from server.jobs.idempotency import Idempotency, meaning
@@ -35,6 +35,7 @@ from server.jobs.intake import Intake
 from server.jobs.orders import Created, Order, Request
 from server.jobs.split import SplitService
 from server.jobs.uploads import Uploads
+from server.jobs.webhooks import sending as webhooks
 from server.stems import OUTPUTS, SIX
 from server.work.scratch import SAMPLE_RATE
 from server.work.workers import Workers

@@ -12,10 +12,10 @@ import structlog
 from msgspec import structs
 
 from server.errors import Unreachable
-from server.jobs import retry
-from server.jobs import webhooks as module
 from server.jobs.clock import Clock, Reading
-from server.jobs.webhooks import Sender
+from server.jobs.webhooks import retry
+from server.jobs.webhooks import sending as module
+from server.jobs.webhooks.sending import Sender
 from store import (
     AccountRepository,
     ClockRepository,

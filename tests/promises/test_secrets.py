@@ -31,7 +31,7 @@ from server.config import load
 from server.errors import StageFailed
 from server.jobs import keys
 from server.jobs.health import Health
-from server.jobs.signatures import new_secret
+from server.jobs.webhooks.signatures import new_secret
 from server.logs import set_up_logs
 from server.work.board import Board
 from store import AccountRepository, Database

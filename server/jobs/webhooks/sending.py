@@ -1,4 +1,4 @@
-"""Webhooks: registering them, and sending what the outbox holds until it has arrived.
+"""Sends what the outbox holds until it has arrived.
 
 The outbox is the database's; an event is sent at least once, always under the same id.
 """
@@ -6,7 +6,6 @@ The outbox is the database's; an event is sent at least once, always under the s
 import asyncio
 import random
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -15,16 +14,16 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
-from server.errors import AddressForbidden, InvalidRequest, StemboxError, WebhookNotFound
-from server.jobs import retry
+from server.errors import StemboxError
 from server.jobs.clock import Clock
-from server.jobs.signatures import new_secret, signed_headers
+from server.jobs.webhooks import retry
+from server.jobs.webhooks.signatures import signed_headers
 from store import Job, JobRepository, WebhookRepository
 from store.deliveries import Attempt
 from store.sealing import Unreadable
-from store.webhooks import Delivery, FailedDelivery, Shares, Webhook
+from store.webhooks import Delivery, FailedDelivery, Shares
 
-__all__ = ["Delivery", "Job", "Sender", "Webhook", "Webhooks"]
+__all__ = ["Delivery", "Job", "Sender"]
 
 log = structlog.get_logger()
 TIMEOUT_S = 10.0  # of one attempt
@@ -33,7 +32,6 @@ AT_ONCE = 512  # attempts at once in all
 SHARES = Shares(PER_ENDPOINT, per_host=8, per_account=16, of_nobody=AT_ONCE // 2)
 LONGEST_PAUSE = 60.0  # seconds: a clock that was set back does no harm
 NEXT_LOOK = 0.5  # seconds until endpoints that a look has left out are looked at
-MOST_WEBHOOKS = 20  # of one account
 
 
 class Answer(Protocol):
@@ -53,8 +51,6 @@ class Client(Protocol):
         self, url: str, body: bytes, headers: dict[str, str], timeout_s: float
     ) -> Answer: ...
 
-    def check_url(self, url: str) -> None: ...
-
 
 class WebhookRequest(Struct, frozen=True):
     """One delivery made ready: where it goes, what it says, what signs it."""
@@ -66,44 +62,6 @@ class WebhookRequest(Struct, frozen=True):
 
 Write = Callable[[Job | None, Delivery], bytes]
 """Makes the body that tells of a job's end; of none, where the delivery is a test."""
-
-
-class Webhooks:
-    """The registered webhooks of one server."""
-
-    def __init__(self, webhooks: WebhookRepository, client: Client) -> None:
-        self._webhooks = webhooks
-        self._client = client
-
-    async def add(self, account_id: str, url: str, events: list[str]) -> Webhook:
-        """Registers an endpoint; its secret is shown this once.
-
-        Raises:
-            InvalidRequest: the URL is none that the server may call, or the account has too many.
-        """
-        self.check_url(url)
-        webhook = Webhook(uuid.uuid4().hex, account_id, url, events, new_secret(), time.time())
-        if not await self._webhooks.add(webhook, MOST_WEBHOOKS):
-            raise InvalidRequest(f"An account may have {MOST_WEBHOOKS} webhooks at most")
-        log.info("webhook added", webhook=webhook.id, account=account_id)
-        return webhook
-
-    def check_url(self, url: str) -> None:
-        """Raises InvalidRequest: the server must not call this URL."""
-        try:
-            self._client.check_url(url)
-        except AddressForbidden as error:
-            raise InvalidRequest(error.message) from None
-
-    async def of(self, account_id: str) -> list[Webhook]:
-        """An account's webhooks, the oldest first."""
-        return await self._webhooks.of(account_id)
-
-    async def delete(self, account_id: str, webhook_id: str) -> None:
-        """Raises WebhookNotFound."""
-        if not await self._webhooks.delete(account_id, webhook_id):
-            raise WebhookNotFound("Webhook not found.")
-        log.info("webhook deleted", webhook=webhook_id)
 
 
 class Sender:
