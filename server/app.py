@@ -24,19 +24,19 @@ from server.config import Config
 from server.engine import choice
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock, machine_boot
+from server.jobs.disk.folders import Folders, server_secret, socket_path
 from server.jobs.dispatcher import Dispatcher
-from server.jobs.fetching import Fetcher
-from server.jobs.folders import Folders, server_secret, socket_path
 from server.jobs.health import Health, check_disk
-from server.jobs.intake import Intake
 from server.jobs.janitor import Janitor, Retention
-from server.jobs.listening import Listening
+from server.jobs.listening.listening import Listening
+from server.jobs.listening.renders import Renders
 from server.jobs.models import Models
 from server.jobs.outlook import Outlooks
-from server.jobs.renders import Renders
 from server.jobs.service import JobService
+from server.jobs.sources.fetching import Fetcher
+from server.jobs.sources.intake import Intake
+from server.jobs.sources.uploads import Uploads
 from server.jobs.split import SplitService
-from server.jobs.uploads import Uploads
 from server.jobs.webhooks.deliveries import Deliveries
 from server.jobs.webhooks.registering import Webhooks
 from server.jobs.webhooks.sending import Sender

@@ -31,7 +31,7 @@ from server.admin.messages import (
 from server.admin.once import Unanswered, named
 from server.admin.server import AdminServer, seconds_of
 from server.errors import StemboxError
-from server.jobs.folders import Folders, full_disk_is_said, server_secret, socket_path
+from server.jobs.disk.folders import Folders, full_disk_is_said, server_secret, socket_path
 from server.upkeep.snapshots import take_snapshot
 from store import Database
 

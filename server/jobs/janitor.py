@@ -9,9 +9,9 @@ import structlog
 
 from server.config import Jobs
 from server.jobs.clock import Clock
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
 from server.jobs.idempotency import ANSWER_HOURS
-from server.jobs.uploads import KEPT_SECONDS, VALID_SECONDS, Uploads
+from server.jobs.sources.uploads import KEPT_SECONDS, VALID_SECONDS, Uploads
 from store import FileSizes, JobRepository, WebhookRepository
 
 log = structlog.get_logger()

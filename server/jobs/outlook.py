@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from server.errors import JobNotFound
-from server.jobs.listening import Audible, Listening
-from server.jobs.track_places import names_of, total_frames
+from server.jobs.listening.listening import Audible, Listening
+from server.jobs.listening.track_places import names_of, total_frames
 from server.work.scratch import SAMPLE_RATE
 from store import Job, JobRepository, Stage
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from server.errors import StemboxError
-from server.jobs.folders import full_disk_is_said
+from server.jobs.disk.folders import full_disk_is_said
 from store.copying import copy_database
 
 FOLDER = "snapshots"

@@ -27,7 +27,7 @@ from server.admin.once import Unanswered
 from server.admin.server import AdminServer
 from server.errors import StemboxError
 from server.jobs import keys
-from server.jobs.folders import server_secret, socket_path
+from server.jobs.disk.folders import server_secret, socket_path
 from store import Database
 from tests.faults.killing import killed_at
 from tests.harness import wait_for

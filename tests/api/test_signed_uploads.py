@@ -14,9 +14,9 @@ from server.api import create_app
 from server.api.signing import BASE, Signer
 from server.config import load
 from server.errors import DiskFull, MissingKey, UploadNotFound
-from server.jobs import uploads as module
-from server.jobs.folders import Folders
-from server.jobs.uploads import Uploads
+from server.jobs.disk.folders import Folders
+from server.jobs.sources import uploads as module
+from server.jobs.sources.uploads import Uploads
 from store import AccountRepository, Database, UploadRepository
 from store.accounts import Key
 

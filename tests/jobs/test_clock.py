@@ -12,9 +12,9 @@ import structlog
 
 from server.jobs import clock as module
 from server.jobs.clock import Clock, Reading, jump_between
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
 from server.jobs.janitor import Janitor, Retention
-from server.jobs.uploads import Uploads
+from server.jobs.sources.uploads import Uploads
 from server.jobs.webhooks.sending import Sender
 from store import (
     AccountRepository,

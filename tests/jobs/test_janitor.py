@@ -10,10 +10,10 @@ import pytest
 import structlog
 
 from server.jobs.clock import Clock
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.room import DiskRoom
 from server.jobs.janitor import Janitor, Retention
-from server.jobs.room import DiskRoom
-from server.jobs.uploads import KEPT_SECONDS, Uploads
+from server.jobs.sources.uploads import KEPT_SECONDS, Uploads
 from server.jobs.webhooks.sending import SHARES
 from store import (
     AccountRepository,

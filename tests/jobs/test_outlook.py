@@ -6,13 +6,12 @@ import pytest
 
 from server.errors import JobNotFound
 from server.jobs import outlook as module
-from server.jobs.listening import Audible
+from server.jobs.listening.listening import Audible
 from server.jobs.outlook import Outlooks
 from server.jobs.plan import PIPELINE
 from store import Claim
-
-from .test_listening import OPTIONS, World, new_job
-from .test_listening import play as play
+from tests.jobs.playing import OPTIONS, World, new_job
+from tests.jobs.playing import play as play
 
 HOURS = 2.0
 

@@ -27,14 +27,16 @@ from server.errors import (
     ServerBusy,
     Unreachable,
 )
-from server.jobs import fetching, sources, split
+from server.jobs import split
 from server.jobs.accounts import Accounts
-from server.jobs.fetching import Fetcher
 from server.jobs.idempotency import Idempotency, meaning
-from server.jobs.intake import Intake
 from server.jobs.orders import Created, Order, Request
+from server.jobs.sources import downloads as sources
+from server.jobs.sources import fetching
+from server.jobs.sources.fetching import Fetcher
+from server.jobs.sources.intake import Intake
+from server.jobs.sources.uploads import Uploads
 from server.jobs.split import SplitService
-from server.jobs.uploads import Uploads
 from server.jobs.webhooks import sending as webhooks
 from server.stems import OUTPUTS, SIX
 from server.work.scratch import SAMPLE_RATE

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
-from server.jobs.folders import Folders, server_secret
+from server.jobs.disk.folders import Folders, server_secret
 from server.upkeep import commands
 from store import (
     FETCH,

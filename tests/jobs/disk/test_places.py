@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 
 from server.errors import ConfigError
-from server.jobs import places as module
-from server.jobs.folders import Folders, server_secret
-from server.jobs.places import FILES, ScratchPlaces
+from server.jobs.disk import places as module
+from server.jobs.disk.folders import Folders, server_secret
+from server.jobs.disk.places import FILES, ScratchPlaces
 
 MINUTE = 60 * 44_100
 MINUTE_BYTES = MINUTE * 8 * 7
@@ -236,7 +236,7 @@ def test_a_link_in_the_way_of_a_secret_is_not_followed(
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    monkeypatch.setattr("server.jobs.folders.secrets.token_hex", lambda size=0: "guessed")
+    monkeypatch.setattr("server.jobs.disk.folders.secrets.token_hex", lambda size=0: "guessed")
     (tmp_path / "secret.guessed.part").symlink_to(victim)
     with pytest.raises(FileExistsError):
         server_secret(tmp_path)

@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 
 FILES = 7  # as a rule: the mix and six stems; or the mix, four stems and both parts of it

@@ -28,17 +28,16 @@ from server.errors import (
     TrackNotFound,
     WorkerLost,
 )
-from server.jobs import renders as module
-from server.jobs.mixing import MixOrder, sheet, stem_sheets
-from server.jobs.renders import Renders
-from server.jobs.room import DiskRoom
+from server.jobs.disk.room import DiskRoom
+from server.jobs.listening import renders as module
+from server.jobs.listening.mixing import MixOrder, sheet, stem_sheets
+from server.jobs.listening.renders import Renders
 from server.stems import FOUR, OUTPUTS
 from server.work.messages import Result, Task
 from server.work.steps import finish
 from store import Job
-
-from .test_listening import FRAMES, GAIN, World, make_all_tracks
-from .test_listening import play as play
+from tests.jobs.playing import FRAMES, GAIN, World, make_all_tracks
+from tests.jobs.playing import play as play
 
 STEP = 2**-15
 PLAIN = MixOrder({}, (), (), 0.0, None, "WAV")

@@ -13,9 +13,9 @@ import structlog
 
 from server.config import Config
 from server.errors import AudioError, ServerBusy, WorkerGone, WorkerLost
-from server.jobs.folders import Folders, full_disk_is_said
+from server.jobs.disk.folders import Folders, full_disk_is_said
+from server.jobs.disk.room import DiskRoom, room_of
 from server.jobs.keyed import KeyedSemaphore
-from server.jobs.room import DiskRoom, room_of
 from server.work.messages import Options, Task
 from server.work.workers import POOLS, Workers
 from store import Job, JobRepository, NewJob

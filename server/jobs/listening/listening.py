@@ -16,9 +16,9 @@ import numpy as np
 from server.audio.peaks import FINE, Pairs, louder
 from server.audio.tracks import MIX
 from server.errors import JobNotFound, ServerBusy
-from server.jobs.folders import PEAKS_FOLDER, Folders
-from server.jobs.growing_peaks import GrowingPeaks
-from server.jobs.track_places import (
+from server.jobs.disk.folders import PEAKS_FOLDER, Folders
+from server.jobs.listening.growing_peaks import GrowingPeaks
+from server.jobs.listening.track_places import (
     OpenTrack,
     TrackPlaces,
     finished_of,

@@ -21,7 +21,7 @@ from msgspec import structs
 from server.audio.peaks import FINE
 from server.audio.tracks import tracks_of
 from server.errors import DiskFull
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
 from server.presets.inferences import files_between
 from server.work.messages import Options
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE

@@ -6,7 +6,13 @@ from msgspec import Struct
 
 from server.audio.tracks import MIX
 from server.errors import InvalidRequest, JobNotCompleted, TrackNotFound
-from server.jobs.track_places import finished_of, mix_gain, names_of, stems_of, total_frames
+from server.jobs.listening.track_places import (
+    finished_of,
+    mix_gain,
+    names_of,
+    stems_of,
+    total_frames,
+)
 from server.stems import FOUR, PARTS_OF_OTHER
 from server.work.scratch import SAMPLE_RATE
 from store import Job

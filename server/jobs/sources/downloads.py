@@ -13,7 +13,7 @@ import msgspec
 from server.audio.sources.sniffing import suffix_of
 from server.config import Config
 from server.errors import Unreachable
-from server.jobs.folders import full_disk_is_said
+from server.jobs.disk.folders import full_disk_is_said
 from server.jobs.orders import Request
 from server.net import DownloadLimits
 from server.work.durable import sync_folder

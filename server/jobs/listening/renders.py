@@ -18,10 +18,10 @@ from msgspec import structs
 
 from server.config import Config
 from server.errors import JobNotFound, ServerBusy, StageFailed, WorkerGone, WorkerLost
-from server.jobs.folders import Folders
-from server.jobs.mixing import COLORS, MixOrder, Term, sheet, stem_sheets
-from server.jobs.room import DiskRoom
-from server.jobs.track_places import total_frames
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.room import DiskRoom
+from server.jobs.listening.mixing import COLORS, MixOrder, Term, sheet, stem_sheets
+from server.jobs.listening.track_places import total_frames
 from server.work.messages import Options, Task
 from server.work.scratch import FRAME_BYTES
 from server.work.workers import Workers

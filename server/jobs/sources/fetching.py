@@ -24,13 +24,13 @@ from server.errors import (
     ServerBusy,
     Unreachable,
 )
-from server.jobs.folders import Folders
-from server.jobs.intake import Intake
+from server.jobs.disk.folders import Folders
 from server.jobs.orders import Request, with_length
 from server.jobs.outcomes import UNREADABLE
 from server.jobs.plan import SIMULATE
 from server.jobs.simulating import Simulated, simulate
-from server.jobs.sources import Client, Sources, stop_tasks
+from server.jobs.sources.downloads import Client, Sources, stop_tasks
+from server.jobs.sources.intake import Intake
 from server.work.messages import Options
 from store import FETCH, Claim, InsufficientCredits, LeaseLost, StageRepository
 

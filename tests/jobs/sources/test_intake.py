@@ -10,12 +10,12 @@ import pytest
 
 from server.config import load
 from server.errors import ConfigError, DiskFull, ServerBusy
-from server.jobs.intake import Intake, new_job_id
+from server.jobs.sources.intake import Intake, new_job_id
 from server.work.messages import Options, Result, Task
 from server.work.workers import Workers
 from store import Database, JobRepository
+from tests.jobs.disk.test_places import Usage
 from tests.jobs.test_dispatcher import OPTIONS
-from tests.jobs.test_places import Usage
 
 
 @pytest.mark.parametrize(("free", "refused"), [(4.9, True), (5.0, False)])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from server.jobs import track_files as module
-from server.jobs.track_files import Checksums, TrackFile
+from server.jobs.disk import track_files as module
+from server.jobs.disk.track_files import Checksums, TrackFile
 from store import Database, JobRepository, Track
 from store.migrations import available
 from tests.store.conftest import PLAN, new_job

@@ -13,18 +13,18 @@ import structlog
 from server import errors
 from server.jobs import attempts
 from server.jobs import dispatcher as dispatcher_module
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.room import DiskRoom, files_of, room_of, with_room
 from server.jobs.dispatcher import Dispatcher
-from server.jobs.folders import Folders
 from server.jobs.plan import PIPELINE, split_plan
-from server.jobs.room import DiskRoom, files_of, room_of, with_room
 from server.presets.inferences import Inference, Signal
 from server.stems import FOUR
 from server.work.messages import Options, Result, Task
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 from store import Database, JobRepository
 from store.records import Room
+from tests.jobs.disk.test_places import Usage
 from tests.jobs.test_dispatcher import OPTIONS, PretendedWorkers
-from tests.jobs.test_places import Usage
 from tests.store.conftest import new_job
 
 SECONDS = 10.0

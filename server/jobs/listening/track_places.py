@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from server.audio.finished import Frames, open_finished
 from server.audio.tracks import MIX, tracks_of
-from server.jobs.folders import Folders
-from server.jobs.places import ScratchPlaces
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.places import ScratchPlaces
 from server.stems import OUTPUTS
 from server.work.messages import Options
 from server.work.scratch import FrameReader, parts_of

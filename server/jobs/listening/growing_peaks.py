@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 
 from server.audio.peaks import FINE, Pairs, pairs_of
-from server.jobs.track_places import OpenTrack
+from server.jobs.listening.track_places import OpenTrack
 from server.work.scratch import SAMPLE_RATE
 
 MOST_JOBS = 64  # that are looked at; the one that was looked at longest ago is forgotten first

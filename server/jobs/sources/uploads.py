@@ -12,9 +12,9 @@ import structlog
 
 from server.audio.sources.sniffing import suffix_of
 from server.errors import ServerBusy, TooManyUploads, UploadNotFound, UploadTaken
-from server.jobs.folders import Folders, full_disk_is_said
+from server.jobs.disk.folders import Folders, full_disk_is_said
+from server.jobs.disk.room import DiskRoom
 from server.jobs.keyed import KeyedSemaphore
-from server.jobs.room import DiskRoom
 from server.work.durable import sync_folder
 from store import UploadRepository
 from store.uploads import Ticket
