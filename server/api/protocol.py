@@ -17,10 +17,10 @@ from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from server.api.bodies import API_VERSION, ENCODER, ErrorAnswer
 from server.api.sharing import SharedPlaces, network_of
 from server.api.signing import BASE
 from server.api.v1.errors import error_body
-from server.api.wire import API_VERSION, ENCODER, ErrorAnswer
 from server.errors import ServerBusy
 
 HEADER_BYTES: Final = 64 << 10  # of request line and headers; ordinary requests have under 2 KiB

@@ -9,13 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import downloads, multipart, uploads, wire
+from server.api import downloads, multipart, uploads
 from server.api.answers import Json
 from server.api.auth import PipelineGuard
+from server.api.bodies import ENCODER
 from server.api.events import EventStreams, Look
 from server.api.file_names import song_of
 from server.api.listening import Listen
 from server.api.mixing import Mixing
+from server.api.pipeline import wire
 from server.api.ports import JobService, JobView, Services, Upload
 from server.api.sharing import SharedPlaces, caller_of
 from server.audio.sources.sniffing import SUPPORTED_FORMATS
@@ -147,7 +149,7 @@ class Pipeline:
         async def look() -> Look:
             view = await self._jobs.get(request.path_params["job_id"], account)
             answer = wire.job_details(view, await self._services.outlooks.of(view.id))
-            return Look(wire.ENCODER.encode(answer), view.state != "processing")
+            return Look(ENCODER.encode(answer), view.state != "processing")
 
         return await self._streams.answer(request, look)
 

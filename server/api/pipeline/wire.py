@@ -8,13 +8,10 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Final
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from server.api.ports import JobView, Outlook, StageView
 
-API_VERSION: Final = "1.0.0"
-ENCODER: Final = msgspec.json.Encoder()
 PROCESSORS: Final[Mapping[str, str]] = MappingProxyType(
     {  # stage: processor_type, in the contract's order
         "audio_separation": "separator",
@@ -183,12 +180,6 @@ class DeletedAnswer(Struct, frozen=True):
 
     job_id: str
     deleted: bool
-
-
-class ErrorAnswer(Struct, frozen=True):
-    """Every error."""
-
-    detail: str
 
 
 def timestamp(seconds: float) -> str:

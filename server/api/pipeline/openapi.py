@@ -11,16 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import listening_document, wire
+from server.api import listening_document
+from server.api.bodies import API_VERSION, ENCODER, ErrorAnswer
 from server.api.listening import PeaksAnswer
 from server.api.mixing import FORMATS as MIX_FORMATS
-from server.api.wire import ENCODER
+from server.api.pipeline import wire
 from server.audio.tracks import MIX, TRACKS
 
 PATH: Final = "/openapi.json"
 STRUCTS: Final = (
     wire.HealthAnswer, wire.LiveAnswer, wire.ReadyAnswer, wire.ConfigAnswer, wire.JobAnswer,
-    wire.JobDetails, wire.DeletedAnswer, wire.ErrorAnswer, PeaksAnswer,
+    wire.JobDetails, wire.DeletedAnswer, ErrorAnswer, PeaksAnswer,
 )  # fmt: skip
 ERRORS: Final = (
     (400, "No usable file: none sent, malformed, or no audio; or a parameter that is not allowed"),
@@ -57,7 +58,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Audio Pipeline API",
-            "version": wire.API_VERSION,
+            "version": API_VERSION,
             "description": "Turns a song into nine tracks. Every GET answers HEAD as well; every "
             "answer carries `X-Request-Id` and `X-API-Version`.",
         },
