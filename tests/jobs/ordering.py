@@ -15,7 +15,7 @@ from server.errors import AudioError
 from server.jobs.accounts import Accounts
 from server.jobs.idempotency import Idempotency
 from server.jobs.orders import Created, Order, Request
-from server.jobs.sources import downloads as sources
+from server.jobs.sources import downloads
 from server.jobs.sources.fetching import Fetcher
 from server.jobs.sources.intake import Intake
 from server.jobs.sources.uploads import Uploads
@@ -127,7 +127,7 @@ def render(new: Created) -> bytes:
 @pytest.fixture
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def run(test: Callable[[World], Awaitable[None]], behave: Behave, now_s: float = 30.0) -> None:
-        monkeypatch.setattr(sources, "NOW_SECONDS", now_s)
+        monkeypatch.setattr(downloads, "NOW_SECONDS", now_s)
 
         async def main() -> None:
             async with Database(tmp_path / "t.db") as db, serving(behave) as server:
