@@ -16,8 +16,8 @@ import standardwebhooks
 from stemsplit_python import webhooks as published
 
 from server.upkeep import commands
+from tests.e2e.calling import Caller, new_key
 from tests.e2e.conftest import write_song
-from tests.e2e.test_stemsplit import Caller, new_key
 from tests.faults.failpoints import Failpoints
 from tests.harness import Server, wait_for
 from tests.receiver import Got, Receiver, receiving

@@ -19,7 +19,7 @@ from stemsplit_python import webhooks as published
 
 from server.upkeep import commands
 from server.upkeep.restore import restore
-from tests.e2e.test_stemsplit import Caller, new_key
+from tests.e2e.calling import Caller, new_key
 from tests.harness import Server, serving, wait_for
 from tests.receiver import receiving
 

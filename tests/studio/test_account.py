@@ -8,11 +8,11 @@ import pytest
 
 from tests.api.fakes import serving
 from tests.receiver import receiving
+from tests.studio.hearing import until
 
 from .accounts import AccountServer, events
 from .axe import findings
 from .fakes import FakeJob, music
-from .test_page import until
 
 REFUSED = "Failed to load resource: the server responded with a status of "
 

@@ -8,9 +8,9 @@ import pytest
 
 from server.config import load
 from tests.api.fakes import FakeJobs, app_of, serving
+from tests.studio.hearing import until
 
 from .axe import findings
-from .test_page import until
 
 
 @pytest.fixture
