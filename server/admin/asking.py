@@ -8,7 +8,8 @@ import asyncio
 import fcntl
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -30,9 +31,9 @@ from server.admin.messages import (
 )
 from server.admin.once import Unanswered, named
 from server.admin.server import AdminServer, seconds_of
+from server.admin.snapshots import DATABASE, remove_snapshot, take_snapshot
 from server.errors import StemboxError
 from server.jobs.disk.folders import Folders, full_disk_is_said, server_secret, socket_path
-from server.upkeep.snapshots import take_snapshot
 from store import Database
 
 
@@ -52,6 +53,18 @@ def carry_out(command: Command, data_dir: Path) -> str:
         return _carry_out(command, data_dir)
     with named(data_dir, msgspec.json.encode(command).decode()) as reference:
         return _carry_out(msgspec.structs.replace(command, reference=reference), data_dir)
+
+
+@contextmanager
+def snapshot(data_dir: Path) -> Iterator[Path]:
+    """A copy of the database, removed behind this context. Raises StemboxError."""
+    if not (data_dir / DATABASE).exists():
+        raise StemboxError(f"there is no database in {data_dir}")
+    copy = Path(carry_out(Snapshot(), data_dir))
+    try:
+        yield copy
+    finally:
+        remove_snapshot(copy)
 
 
 def _carry_out(command: Command, data_dir: Path) -> str:

@@ -30,10 +30,10 @@ from server.admin.messages import (
     patience_for,
     proof_of,
 )
+from server.admin.snapshots import take_snapshot
 from server.errors import StemboxError
 from server.jobs import keys
 from server.jobs.webhooks.signatures import callback_secret
-from server.upkeep.snapshots import take_snapshot
 from store import AccountRepository, CreditRepository, Database, Entry
 from store.accounts import ListedKey, NewKey
 from store.credits import BookedBefore

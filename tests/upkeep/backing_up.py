@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.upkeep import commands
+from server.admin.asking import snapshot
 from server.upkeep.backup import back_up
 from tests.upkeep.places import make
 
@@ -15,7 +15,7 @@ def silent(name: str, done: float) -> None: ...
 
 
 def backup(data: Path, target: Path, outputs: bool = True) -> None:
-    with commands.snapshot(data) as copy:
+    with snapshot(data) as copy:
         back_up(data, copy, target, outputs, silent)
 
 

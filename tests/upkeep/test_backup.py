@@ -19,8 +19,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from server.admin.asking import snapshot
+from server.commands.upkeep import told
 from server.errors import DiskFull, StemboxError
-from server.upkeep import archive, commands
+from server.upkeep import archive
 from server.upkeep.backup import back_up
 from server.upkeep.restore import restore
 from store import Database, JobRepository
@@ -57,7 +59,7 @@ def test_without_outputs_nothing_is_promised_that_is_not_there(data: Path, tmp_p
     assert sorted(restored.settled.failed) == ["running", "waiting"]
     assert sorted(restored.settled.expired) == ["done", "pipeline", "told"]
     assert states(new)["fetching"] == "processing", "its source can still be fetched"
-    text = commands.told(restored, new)
+    text = told(restored, new)
     assert "job waiting failed" in text and "job done expired" in text
     with closing(sqlite3.connect(new / "stembox.db")) as db:
         assert db.execute("SELECT kind FROM ledger WHERE job_id = 'waiting'").fetchall() == [
@@ -178,7 +180,7 @@ def test_links_are_no_part_of_a_backup(tmp_path: Path) -> None:
 
 
 def test_a_backup_of_the_future_is_refused(data: Path, tmp_path: Path) -> None:
-    with commands.snapshot(data) as copy, opened_copy(copy) as db:
+    with snapshot(data) as copy, opened_copy(copy) as db:
         db.execute("PRAGMA user_version = 9999")
         back_up(data, copy, tmp_path / "b.tar", False, silent)
     with pytest.raises(StemboxError, match="newer"):
