@@ -12,14 +12,16 @@ SPIN_COUNT = "2000"  # GOMP_SPINCOUNT: how often torch's idle threads look befor
 CPU_BATCH = 1  # on a CPU a larger batch is slower per segment, not faster
 GPU_BATCH = 16
 LITSERVE_HOSTS = Literal["127.0.0.1", "0.0.0.0", "::"]  # the only ones that it binds
-# Bounds are generous, but nothing is endless: a time that no clock can show is an error later.
+# Bounds are generous, but nothing is endless: a time that no clock can show, or a number that no
+# system call takes, is an error later.
 MOST_SECONDS = 1e9
+MOST = 1_000_000_000
 MOST_DAYS = 36_500  # a hundred years
 Origin = Annotated[str, Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^\s/?#]+)$")]
 Seconds = Annotated[float, Meta(gt=0, le=MOST_SECONDS)]
-Count = Annotated[int, Meta(ge=1)]
-CountOrAuto = Annotated[int, Meta(ge=1)] | Literal["auto"]
-Overlap = Annotated[float, Meta(ge=0, lt=1)]
+Count = Annotated[int, Meta(ge=1, le=MOST)]
+CountOrAuto = Annotated[int, Meta(ge=1, le=1024)] | Literal["auto"]
+Overlap = Annotated[float, Meta(ge=0, le=0.99)]  # beyond, segments hardly move on
 Quality = Literal["FAST", "BALANCED", "BEST"]
 PrecisionSetting = Literal["auto", "float32"]
 
@@ -37,7 +39,7 @@ class Server(Section, frozen=True):
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#/]+(/[^\s?#]*)?)?$")]
     trusted_proxies: list[str]
     cors_origins: list[Origin]
-    grace_seconds: Annotated[int, Meta(ge=0)]
+    grace_seconds: Annotated[int, Meta(ge=0, le=MOST)]
     start_seconds: Annotated[float, Meta(ge=10, le=MOST_SECONDS)]
     stall_seconds: Annotated[float, Meta(ge=3, le=MOST_SECONDS)]
     min_free_percent: Annotated[float, Meta(ge=0, lt=100)]
@@ -50,8 +52,8 @@ class Limits(Section, frozen=True):
     max_audio_seconds: Annotated[float, Meta(gt=0, le=86400)]
     requests_per_minute: Count
     max_queued_jobs: Count
-    max_uploads: Annotated[int, Meta(ge=2)]
-    max_connections: Annotated[int, Meta(ge=2)]
+    max_uploads: Annotated[int, Meta(ge=2, le=MOST)]
+    max_connections: Annotated[int, Meta(ge=2, le=MOST)]
     max_account_tickets: Count
     max_account_upload_mb: Count
 
@@ -59,7 +61,7 @@ class Limits(Section, frozen=True):
 class Pipeline(Section, frozen=True):
     auth: Literal["none", "api_key"]
     allow_anonymous: bool
-    requests_per_minute: Annotated[int, Meta(ge=0)]
+    requests_per_minute: Annotated[int, Meta(ge=0, le=MOST)]
     quality: Quality
     wav_format: Literal["PCM_16", "PCM_16_DITHERED", "PCM_24", "FLOAT"]
     target_lufs: Annotated[float, Meta(ge=-70, le=0)]
@@ -75,7 +77,7 @@ class StemSplit(Section, frozen=True):
 class Separation(Section, frozen=True):
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     max_batch: CountOrAuto
-    max_jobs: Count
+    max_jobs: Annotated[int, Meta(ge=1, le=4096)]  # a worker with more slots is not believed
     threads: CountOrAuto
     precision: PrecisionSetting
     max_models: Count
@@ -112,7 +114,7 @@ class Models(Section, frozen=True):
 
 class Audio(Section, frozen=True):
     workers: CountOrAuto
-    memory_mb: Annotated[int, Meta(ge=256)]
+    memory_mb: Annotated[int, Meta(ge=256, le=1 << 24)]
     confine: Literal["auto", "must", "off"]
 
 

@@ -298,9 +298,9 @@ class Host(litserve.LitServer):
         resource_tracker.ensure_running()
         watched = [*self.inference_workers, *self._api.values()]
         wait([process.sentinel for process in watched if process.is_alive()], timeout=1)
+        if self._stop.is_set():  # whoever has ended was told to
+            return
         for seat in supervisor.look(watched, time.monotonic()):
-            if self._stop.is_set():
-                return
             supervisor.started(seat, time.monotonic())
             self._start_again(seat)
 

@@ -70,14 +70,19 @@ UPDATE jobs SET state = 'expired', expired_at = :now WHERE id = :job_id AND stat
 
 -- name: select_due
 -- Jobs whose time is over: what ended, and StemSplit jobs that wait and nobody works on.
-SELECT id FROM jobs
+SELECT id, 0 AS waits FROM jobs
 WHERE state = 'completed' AND api IN ('pipeline', 'stemsplit') AND completed_at < :before
 UNION ALL
-SELECT id FROM jobs WHERE state = 'failed' AND api = 'pipeline' AND completed_at < :before
+SELECT id, 0 FROM jobs WHERE state = 'failed' AND api = 'pipeline' AND completed_at < :before
 UNION ALL
-SELECT id FROM jobs INDEXED BY jobs_unfinished
+SELECT id, 1 FROM jobs INDEXED BY jobs_unfinished
 WHERE state = 'processing' AND api = 'stemsplit' AND created_at < :before
   AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = jobs.id AND state = 'processing');
+
+-- name: waits
+-- Whether nobody works on an unfinished job.
+SELECT EXISTS (SELECT 1 FROM jobs WHERE id = :id AND state = 'processing')
+   AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = :id AND state = 'processing');
 
 -- name: expire
 -- In this order: an event of an expired job tells of no files.

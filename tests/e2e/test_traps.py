@@ -142,6 +142,7 @@ def test_sigterm_leaves_no_process_and_no_port(own: Server, songs: dict[str, Pat
     own.terminate()
     _, alive = psutil.wait_procs(processes, timeout=10)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    assert '"process died' not in own.log.read_text(), "whoever has ended was told to"
     own.start()
     assert completed_with_all_tracks(own, job_id)
     retried = [line for line in own.log.read_text().splitlines()

@@ -203,6 +203,32 @@ def test_jobs_of_an_account_are_forgotten_in_time_and_their_credits_never(play) 
     play(test)
 
 
+@pytest.mark.parametrize("done", [False, True])
+def test_a_job_that_is_taken_up_while_others_expire_goes_on(
+    play, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    async def test(world: World) -> None:
+        await world.credits.add(Entry(world.account, "grant", 100, 1.0))
+        await world.jobs.create(new_job("j", 0.0, ONE, api="stemsplit", account_id=world.account,
+                                        seconds=10))  # fmt: skip
+        look = world.jobs.due
+
+        async def due(before: float) -> list[tuple[str, bool]]:
+            found = await look(before)
+            stage = (await world.jobs.stages.claim("audio", "b/1", NOW)).stage
+            (world.folders.outputs / "j").mkdir()
+            if done:
+                await world.jobs.stages.finish(stage, {}, {"vocals": Track("vocals.mp3")}, NOW)
+            return found
+
+        monkeypatch.setattr(world.jobs, "due", due)
+        await world.janitor.sweep(NOW)
+        assert (await world.jobs.get("j")).state == ("completed" if done else "processing")
+        assert [folder.name for folder in world.folders.outputs.iterdir()] == ["j"]
+
+    play(test)
+
+
 def test_a_job_that_its_owner_removes_is_told_of_all_the_same(play) -> None:
     async def test(world: World) -> None:
         later = await ended_pipeline_job(world, "j", False)
