@@ -176,7 +176,8 @@ class Application:
                 stack.push_async_callback(_stop, task)
                 components.health.watch(task)
             components.dispatcher.wake()
-            log.info("API ready", pid=os.getpid())
+            log.info("API ready", pid=os.getpid(), version=__version__,
+                     host=config.server.host, port=config.server.port)
             yield
             log.info("stopping")
 
