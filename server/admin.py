@@ -10,9 +10,11 @@ import hashlib
 import hmac
 import math
 import os
+import sqlite3
 import time
+import unicodedata
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -37,8 +39,9 @@ from server.errors import StemboxError
 from server.jobs import keys
 from server.jobs.folders import Folders, full_disk_is_said, server_secret, socket_path
 from server.jobs.signatures import callback_secret
+from server.names import REMOVED
 from server.once import Unanswered, named
-from server.upkeep.snapshots import take_snapshot
+from server.upkeep.snapshots import DATABASE, take_snapshot
 from store import AccountRepository, CreditRepository, Database, Entry
 from store.accounts import ListedKey, NewKey
 from store.credits import BookedBefore
@@ -83,6 +86,8 @@ class AdminServer:
     async def _create_key(self, command: CreateKey) -> str:
         if not command.account.strip():
             raise StemboxError("an account needs a name")
+        if any(unicodedata.category(letter) in REMOVED for letter in command.account):
+            raise StemboxError("an account's name is one line, without control characters")
         scopes, limit = ",".join(dict.fromkeys(command.scopes)), command.requests_per_minute
         if not scopes or not set(command.scopes) <= set(keys.SCOPES):
             raise StemboxError(f"scopes are some of {', '.join(keys.SCOPES)}")
@@ -216,12 +221,16 @@ def carry_out(command: Command, data_dir: Path) -> str:
     """Runs a command by the server that runs on `data_dir`, or here if there is none.
 
     Raises:
-        StemboxError: it was refused.
+        StemboxError: it was refused, or there is no database, which the first key alone makes.
         Unanswered: it may have been carried out. Given again, it pays no second time.
     """
     os.umask(0o077)
+    folders = Folders(data_dir)
+    folders.check()
+    if not isinstance(command, CreateKey) and not (data_dir / DATABASE).exists():
+        raise StemboxError(f"there is no database in {data_dir}")
     with full_disk_is_said():
-        Folders(data_dir).create()
+        folders.create()
     if isinstance(command, CreateKey | Grant) and command.minutes:
         seconds_of(command.minutes)  # what is no number could not even be told to a server
     if not isinstance(command, CreateKey | Grant) or command.reference:
@@ -252,7 +261,12 @@ def _carry_out(command: Command, data_dir: Path) -> str:
 async def _here(command: Command, data_dir: Path) -> str:
     if isinstance(command, Snapshot):  # of the schema that it is
         return str(take_snapshot(data_dir))
-    async with Database(data_dir / "stembox.db") as database:
+    path = data_dir / DATABASE
+    async with AsyncExitStack() as stack:
+        try:
+            database = await stack.enter_async_context(Database(path))
+        except (RuntimeError, sqlite3.DatabaseError) as error:  # a newer stembox's, or none at all
+            raise StemboxError(f"{path}: {error}") from None
         return await AdminServer(database, server_secret(data_dir), lambda: None).run(command)
 
 
