@@ -231,7 +231,7 @@ class Components:
         services = Services(
             split, accounts, uploads, Webhooks(hooks, client),
             Deliveries(DeliveryRepository(database), hooks, self._sender.wake), listening,
-            Outlooks(jobs, listening, config.jobs.retention_hours),
+            Outlooks(jobs, listening, config.jobs.retention_hours, since=time.time()),
             Renders(config, jobs, folders, self.workers, rooms), self.health,
             Models(config, jobs),
         )
