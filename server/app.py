@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from server import __version__
 from server.admin.server import AdminServer
 from server.api import create_app
 from server.api.ports import Services
@@ -156,7 +157,8 @@ class Application:
                 stack.push_async_callback(_stop, task)
                 components.health.watch(task)
             components.dispatcher.wake()
-            log.info("API ready", pid=os.getpid())
+            log.info("API ready", pid=os.getpid(), version=__version__,
+                     host=config.server.host, port=config.server.port)
             yield
             log.info("stopping")
 
@@ -210,7 +212,7 @@ class Components:
         services = Services(
             split, accounts, uploads, Webhooks(hooks, client),
             Deliveries(DeliveryRepository(database), hooks, self._sender.wake), listening,
-            Outlooks(jobs, listening, config.jobs.retention_hours),
+            Outlooks(jobs, listening, config.jobs.retention_hours, since=time.time()),
             Renders(config, jobs, folders, self.workers, rooms), self.health,
             Models(config, jobs),
         )

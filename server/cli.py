@@ -4,6 +4,7 @@ Exit codes: 0; 1 for a failure, said in one line on standard error; 2 for wrong 
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -104,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = add("demo", songs.demo, "separate a song that stembox makes itself")
     sub.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
-    sub.add_argument("--seconds", type=float, default=30.0)
+    sub.add_argument("--seconds", type=seconds, default=30.0, metavar="S")
     sub.add_argument("--data-dir", metavar="DIR")
 
     sub = add("models", models.list_models, "list models, or pull one")
@@ -128,13 +129,13 @@ def build_parser() -> argparse.ArgumentParser:
                      help="a folder a song, with a file a stem (MUSDB18-HQ's layout)")
     sub.add_argument("--model", metavar="NAME", help="in place of the quality's")
     sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BEST")
-    sub.add_argument("--songs", type=int, metavar="N", help="the first of them alone")
-    sub.add_argument("--seconds", type=float, metavar="S", help="of each song, from its start")
+    sub.add_argument("--songs", type=count, metavar="N", help="the first of them alone")
+    sub.add_argument("--seconds", type=seconds, metavar="S", help="of each song, from its start")
     sub.add_argument("--out", type=Path, default=Path("quality"), metavar="DIR",
                      help="where quality.json, .md and .png are written")
     sub.add_argument("--data-dir", metavar="DIR")
 
-    sub = group("keys", "API keys: create, list, revoke")
+    sub = group("keys", "API keys: create, list, revoke; secret of callbacks")
     add_actions(sub, {
         "create": (accounts.create_key, "make a key, which is shown this once", [
             ("--account", dict(required=True, metavar="NAME")),
@@ -201,6 +202,14 @@ def count(text: str) -> int:
     if number < 1:
         raise ValueError
     return number
+
+
+def seconds(text: str) -> float:
+    """A time above 0. Raises ValueError, which argparse tells."""
+    time = float(text)
+    if not 0 < time < math.inf:
+        raise ValueError
+    return time
 
 
 def add_actions(parser: argparse.ArgumentParser, actions: Actions) -> None:

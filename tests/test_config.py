@@ -9,7 +9,7 @@ import pytest
 from server.api.v1.wire.common import timestamp
 from server.config import defaults_file, load
 from server.errors import ConfigError
-from server.work.workers import MOST_SLOTS
+from server.work.connected import MOST_SLOTS
 
 
 def test_defaults_are_the_documented_ones() -> None:

@@ -7,9 +7,10 @@ socket in its data directory; without one, the command line opens the database.
 import asyncio
 import fcntl
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -41,12 +42,16 @@ def carry_out(command: Command, data_dir: Path) -> str:
     """Runs a command by the server that runs on `data_dir`, or here if there is none.
 
     Raises:
-        StemboxError: it was refused.
+        StemboxError: it was refused, or there is no database, which the first key alone makes.
         Unanswered: it may have been carried out. Given again, it pays no second time.
     """
     os.umask(0o077)
+    folders = Folders(data_dir)
+    folders.check()
+    if not isinstance(command, CreateKey) and not (data_dir / DATABASE).exists():
+        raise StemboxError(f"there is no database in {data_dir}")
     with full_disk_is_said():
-        Folders(data_dir).create()
+        folders.create()
     if isinstance(command, CreateKey | Grant) and command.minutes:
         seconds_of(command.minutes)  # what is no number could not even be told to a server
     if not isinstance(command, CreateKey | Grant) or command.reference:
@@ -89,7 +94,12 @@ def _carry_out(command: Command, data_dir: Path) -> str:
 async def _here(command: Command, data_dir: Path) -> str:
     if isinstance(command, Snapshot):  # of the schema that it is
         return str(take_snapshot(data_dir))
-    async with Database(data_dir / "stembox.db") as database:
+    path = data_dir / DATABASE
+    async with AsyncExitStack() as stack:
+        try:
+            database = await stack.enter_async_context(Database(path))
+        except (RuntimeError, sqlite3.DatabaseError) as error:  # a newer stembox's, or none at all
+            raise StemboxError(f"{path}: {error}") from None
         return await AdminServer(database, server_secret(data_dir), lambda: None).run(command)
 
 

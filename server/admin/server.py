@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import math
 import time
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from server.admin.snapshots import take_snapshot
 from server.errors import StemboxError
 from server.jobs import keys
 from server.jobs.webhooks.signatures import callback_secret
+from server.names import REMOVED
 from store import AccountRepository, CreditRepository, Database, Entry
 from store.accounts import ListedKey, NewKey
 from store.credits import BookedBefore
@@ -75,6 +77,8 @@ class AdminServer:
     async def _create_key(self, command: CreateKey) -> str:
         if not command.account.strip():
             raise StemboxError("an account needs a name")
+        if any(unicodedata.category(letter) in REMOVED for letter in command.account):
+            raise StemboxError("an account's name is one line, without control characters")
         scopes, limit = ",".join(dict.fromkeys(command.scopes)), command.requests_per_minute
         if not scopes or not set(command.scopes) <= set(keys.SCOPES):
             raise StemboxError(f"scopes are some of {', '.join(keys.SCOPES)}")

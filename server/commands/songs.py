@@ -28,7 +28,7 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
     for file in arguments.files:
         try:
             if not file.is_file():
-                raise StemboxError("no such file")
+                raise StemboxError("this is a folder" if file.is_dir() else "no such file")
             with Bar(file.name) as bar:
                 paths = offline.separate(file, target, bar)
             print(*paths, sep="\n")

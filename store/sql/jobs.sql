@@ -39,11 +39,21 @@ ORDER BY number DESC LIMIT :limit OFFSET :skip;
 
 -- name: lately_separated
 -- When the separations of the jobs that were completed last ran, and how many seconds of audio each
--- had.
-SELECT s.started_at, s.completed_at, json_extract(last.request, '$.seconds') AS seconds
-FROM (SELECT id, request FROM jobs WHERE state = 'completed' AND api = 'stemsplit'
+-- had. Of several attempts the last one, which says how long it took: no server may have run before.
+SELECT max(s.started_at, s.completed_at - coalesce(json_extract(s.facts, '$.separate_s'),
+                                                   s.completed_at)) AS started_at,
+    s.completed_at, json_extract(last.request, '$.seconds') AS seconds
+FROM (SELECT id, request FROM (
+          SELECT id, request, completed_at
+          FROM (SELECT id, request, completed_at FROM jobs
+                WHERE state = 'completed' AND api = 'stemsplit' ORDER BY completed_at DESC LIMIT 20)
+          UNION ALL
+          SELECT id, request, completed_at
+          FROM (SELECT id, request, completed_at FROM jobs
+                WHERE state = 'completed' AND api = 'pipeline' ORDER BY completed_at DESC LIMIT 20))
       ORDER BY completed_at DESC LIMIT 20) last
-CROSS JOIN stages s ON s.job_id = last.id AND s.name = 'separate';
+CROSS JOIN stages s ON s.job_id = last.id AND s.name = 'separate'
+WHERE json_extract(last.request, '$.seconds') > 0;
 
 -- name: seconds_waiting
 -- Read from the index alone.

@@ -1,11 +1,12 @@
 """Accounts, keys and credits by the command line, without a server and beside one."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,12 +63,38 @@ def test_keys_are_listed_by_their_beginning_and_revoked_by_it(data: Path) -> Non
     (Grant("bob", 1), "no account"), (ShowCredits("bob"), "no account"),
     (CreateKey("ann", -1), "minutes"), (CreateKey("ann", float("nan")), "minutes"),
     (CreateKey("ann", 0.001), "minutes"),
-    (CreateKey(" ", 0), "name"), (RevokeKeys("sk_live_"), "more of the key"),
+    (CreateKey(" ", 0), "name"), (CreateKey("ann\nbob", 0), "one line"),
+    (CreateKey("ann\x1b[2J", 0), "one line"), (RevokeKeys("sk_live_"), "more of the key"),
     (RevokeKeys("sk_live_zzzz"), "no key"), (ShowSecret("bob"), "no account"),
 ])
 def test_what_is_refused(data: Path, command: Command, reason: str) -> None:
+    carry_out(CreateKey("eve", 0), data)
     with pytest.raises(StemboxError, match=reason):
         carry_out(command, data)
+
+
+@pytest.mark.parametrize("command", [
+    ListKeys(), RevokeKeys("sk_live_zzzz"), Grant("ann", 1), ShowCredits("ann"), ShowSecret("")
+])
+def test_a_data_directory_with_a_slip_in_its_name(data: Path, command: Command) -> None:
+    """An empty list, and a new folder, would say that all is well."""
+    with pytest.raises(StemboxError, match=f"there is no database in {data}"):
+        carry_out(command, data)
+    assert not data.exists()
+
+
+@pytest.mark.parametrize(("damage", "reason"), [
+    ("newer", "newer than this stembox knows"), ("noise", "file is not a database"),
+])  # fmt: skip
+def test_a_database_that_cannot_be_used(data: Path, damage: str, reason: str) -> None:
+    carry_out(CreateKey("ann", 0), data)
+    if damage == "newer":
+        with closing(sqlite3.connect(data / "stembox.db")) as connection:
+            connection.execute("PRAGMA user_version = 999")
+    else:
+        (data / "stembox.db").write_bytes(b"no database at all" * 999)
+    with pytest.raises(StemboxError, match=rf"stembox\.db: .*{reason}"):
+        carry_out(ListKeys(), data)
 
 
 def test_secrets_of_callbacks(data: Path) -> None:
@@ -83,7 +110,7 @@ def test_secrets_of_callbacks(data: Path) -> None:
 
 def test_a_running_server_is_asked_through_its_socket(data: Path) -> None:
     """The database has one writer: with the lock taken, the command goes through the socket."""
-    carry_out(ListKeys(), data)
+    carry_out(CreateKey("sue", 0), data)
     revoked: list[int] = []
 
     async def main() -> None:
@@ -208,7 +235,7 @@ def test_a_server_that_is_stopped_is_not_waited_for_for_ever(
 
 
 def test_a_refusal_is_an_answer(data: Path) -> None:
-    carry_out(ListKeys(), data)
+    carry_out(CreateKey("eve", 0), data)
     with pytest.raises(StemboxError, match="no account"):
         carry_out(Grant("ann", 1), data)
     assert list((data / "pending").iterdir()) == []

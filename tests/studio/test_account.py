@@ -199,6 +199,17 @@ def test_a_failed_delivery_is_sent_again(page: Any, box: AccountServer) -> None:
     assert len(set(events(receiver))) == 1, "one id, one event"
 
 
+def test_without_webhooks_there_is_nothing_to_choose(page: Any, box: AccountServer) -> None:
+    """An empty box to choose from told nothing. The webhook is registered by another program."""
+    account, key = box.customer()
+    region = sign_in(page, key)
+    part(page, "deliveries").get_by_text("No deliveries.").wait_for()
+    assert not region.get_by_label("Deliveries of").is_visible()
+    box.hook(account, "https://a.example/hook")
+    region.get_by_role("button", name="Refresh").click()
+    region.get_by_label("Deliveries of").wait_for()
+
+
 def test_deliveries_of_one_webhook_page_by_page(page: Any, box: AccountServer) -> None:
     account, key = box.customer()
     with receiving() as one, receiving() as two:

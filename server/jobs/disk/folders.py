@@ -41,13 +41,14 @@ class Folders:
             self._private = scratch_dir / f"stembox-{os.getuid()}-{_digest(data_dir)}"
             self.fast, self._fast_id = self._private / "jobs", self._private / "id"
 
-    def create(self) -> None:
-        """Makes what is missing, for this user alone.
-
-        Raises ConfigError: a restore into this data directory was cut off.
-        """
+    def check(self) -> None:
+        """Raises ConfigError: a restore into this data directory was cut off."""
         if (self.data_dir / RESTORING).exists():
             raise ConfigError(f"a restore into {self.data_dir} was cut off: give it again")
+
+    def create(self) -> None:
+        """Makes what is missing, for this user alone. Raises as `check`."""
+        self.check()
         for folder in (self.data_dir, self.spool, self.uploads, self.scratch, self.outputs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_names(self.spool)  # and with it those of the others
