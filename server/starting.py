@@ -53,8 +53,12 @@ def most_connections(wanted: int, files: int) -> int:
     """As many as wanted, if each may have a file open and enough are left for the server."""
     most = max(2, min(wanted, (files - OWN_FILES) // 2))
     if most < wanted:
-        log.warning("the system's limit of open files bounds connections", connections=most,
-                    wanted=wanted, open_files=files)
+        log.warning(
+            "the system's limit of open files bounds connections",
+            connections=most,
+            wanted=wanted,
+            open_files=files,
+        )
     return most
 
 
@@ -85,8 +89,10 @@ def banner(config: Config, plans: list[PoolPlan]) -> str:
     lines = [f"stembox {__version__}  http://{config.server.host}:{config.server.port}"]
     lines.append(f"  data     {config.data_dir}")
     for plan in plans:
-        lines.append(f"  {plan.name:<10} {len(plan.devices)} worker(s) on "
-                     f"{', '.join(sorted(set(plan.devices)))}")
+        lines.append(
+            f"  {plan.name:<10} {len(plan.devices)} worker(s) on "
+            f"{', '.join(sorted(set(plan.devices)))}"
+        )
     for tier, model in choice.tiers(config).items():
         note = ""
         if model["serving"] is None:

@@ -14,13 +14,32 @@ from loadtests.card.visiting import Findings, Visit
 def visit(out: Path, seconds: float, setting: Setting) -> None:
     """Everything: the engine's tests, the measurements, a server."""
     trip = Visit(out, seconds)
-    pytest = [sys.executable, "-m", "pytest", "-m", "gpu", "-vv", "--tb=short",
-              "-p", "no:cacheprovider"]
+    pytest = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "gpu",
+        "-vv",
+        "--tb=short",
+        "-p",
+        "no:cacheprovider",
+    ]
     engine = ["--timeout=40", "--session-timeout=65", "tests/engine"]  # then it tells what failed
     trip.part("tests of the engine", [*pytest, *engine], 80)
     for name, (_, limit) in PARTS.items():
-        command = [sys.executable, "-m", "loadtests.card", "--part", name, "--out", str(out),
-                   "--device", setting.device, *(["--small"] if setting.small else [])]
+        command = [
+            sys.executable,
+            "-m",
+            "loadtests.card",
+            "--part",
+            name,
+            "--out",
+            str(out),
+            "--device",
+            setting.device,
+            *(["--small"] if setting.small else []),
+        ]
         trip.part(name, command, limit)
     trip.part("a server", [*pytest, "tests/e2e/test_gpu.py"], 90)
     trip.table()

@@ -45,8 +45,9 @@ class Visit:
         say(f"== {name}, at most {max(0, limit):.0f} s")
         began = time.monotonic()
         result = self._out / f".{name.replace(', ', '-').replace(' ', '-')}.json"
-        end = self._run([*command, "--result", str(result)] if "--part" in command else command,
-                        limit)
+        end = self._run(
+            [*command, "--result", str(result)] if "--part" in command else command, limit
+        )
         found = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
         result.unlink(missing_ok=True)
         self.found[name] = {"end": end, "took_s": round(time.monotonic() - began, 1)} | found
@@ -57,8 +58,14 @@ class Visit:
         if limit < 5:
             return "no time left"
         environ = os.environ | {"PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(command, env=environ, text=True, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env=environ,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         late = threading.Event()
 
         def stop() -> None:

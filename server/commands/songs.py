@@ -80,6 +80,8 @@ def demo(arguments: argparse.Namespace, config: Config) -> int:
     with Bar("demo") as bar:
         table = run(offline, arguments.out, arguments.seconds, bar)
     print(table)
-    print(f"{arguments.seconds:g} s of song in {time.monotonic() - began:.1f} s, "
-          f"model {offline.name} on {offline.device}")
+    print(
+        f"{arguments.seconds:g} s of song in {time.monotonic() - began:.1f} s, "
+        f"model {offline.name} on {offline.device}"
+    )
     return 0

@@ -93,14 +93,17 @@ def _read(file: Path) -> dict[str, Any]:
 def _merge(raw: dict[str, Any], more: Mapping[str, Any], origin: str) -> None:
     for section, keys in more.items():
         if section not in raw:
-            raise ConfigError(f"settings: unknown section {section!r} in {origin}; "
-                              f"allowed: {', '.join(raw)}")
+            raise ConfigError(
+                f"settings: unknown section {section!r} in {origin}; allowed: {', '.join(raw)}"
+            )
         if not isinstance(keys, Mapping):
             raise ConfigError(f"settings: {section!r} in {origin} must be a section of keys")
         for key, value in keys.items():
             if key not in raw[section] and section != PRESETS:
-                raise ConfigError(f"settings: unknown key {section}.{key} in {origin}; "
-                                  f"allowed: {', '.join(raw[section])}")
+                raise ConfigError(
+                    f"settings: unknown key {section}.{key} in {origin}; "
+                    f"allowed: {', '.join(raw[section])}"
+                )
             raw[section][key] = value
 
 
@@ -134,8 +137,10 @@ def _check_spelling(name: str, sections: Mapping[str, Any]) -> None:
             continue
         key = words.removeprefix(f"{section}_")
         if key != words and key in get_type_hints(kind):
-            raise ConfigError(f"settings: {name} in environment: it must be written "
-                              f"{ENV_PREFIX}{section.upper()}__{key.upper()}")
+            raise ConfigError(
+                f"settings: {name} in environment: it must be written "
+                f"{ENV_PREFIX}{section.upper()}__{key.upper()}"
+            )
 
 
 def _table(text: str, name: str) -> dict[str, Any]:

@@ -44,12 +44,16 @@ class World:
         self.folders.create()
         self.account, self.promised, self.db = account, {}, db
         self.uploads = Uploads(UploadRepository(db), self.folders, self)  # type: ignore[arg-type]
-        config = load(environ={}, flags={"limits.max_upload_mb": 4,
-                                         "limits.requests_per_minute": 100_000})
+        config = load(
+            environ={}, flags={"limits.max_upload_mb": 4, "limits.requests_per_minute": 100_000}
+        )
         services = fake_services()._replace(accounts=OneAccount(account), uploads=self.uploads)
         app = create_app(config, FakeJobs(root), services, Signer(b"s" * 32))
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test",
-                                      headers={"Authorization": "Bearer k"})
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://test",
+            headers={"Authorization": "Bearer k"},
+        )
         self.app = app
 
     async def check(self) -> None:

@@ -65,7 +65,9 @@ def test_where_a_type_was_chosen_its_other_names_pass(
         assert ticket["contentType"] == chosen
         for kind in wrong:
             assert code(await world.put(ticket["uploadUrl"], b"x", kind)) == (
-                403, "INVALID_SIGNATURE"), kind
+                403,
+                "INVALID_SIGNATURE",
+            ), kind
         for kind in right:
             assert (await world.put(ticket["uploadUrl"], b"x", kind))[0] == 200, kind
 
@@ -76,7 +78,8 @@ def test_where_a_type_was_chosen_its_other_names_pass(
 def test_what_is_no_content_type(play, bad: str) -> None:
     async def test(world: World) -> None:
         answer = await world.http.post(
-            f"{BASE}/upload", json={"filename": "a.mp3", "contentType": bad})
+            f"{BASE}/upload", json={"filename": "a.mp3", "contentType": bad}
+        )
         assert answer.status_code == 400
 
     play(test)

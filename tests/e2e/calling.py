@@ -16,16 +16,24 @@ LIMIT = 100_000  # requests a minute: the tests poll
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     data = tmp_path_factory.mktemp("stemsplit") / "data"
-    with serving(data, limits__requests_per_minute=LIMIT, limits__max_audio_seconds=60,
-                 limits__max_upload_mb=20, fetch__allow_networks="127.0.0.0/8",
-                 stemsplit__purchase_url="https://example.com/buy") as running:
+    with serving(
+        data,
+        limits__requests_per_minute=LIMIT,
+        limits__max_audio_seconds=60,
+        limits__max_upload_mb=20,
+        fetch__allow_networks="127.0.0.0/8",
+        stemsplit__purchase_url="https://example.com/buy",
+    ) as running:
         yield running
 
 
 def command(server: Server, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "server.cli", *arguments, "--data-dir", str(server.data)],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -39,14 +47,19 @@ class Caller:
 
     def __init__(self, server: Server, key: str) -> None:
         self.key = key
-        self.http = httpx.Client(base_url=f"{server.url}/api/v1", timeout=60,
-                                 headers={"Authorization": f"Bearer {key}"})
+        self.http = httpx.Client(
+            base_url=f"{server.url}/api/v1", timeout=60, headers={"Authorization": f"Bearer {key}"}
+        )
 
     def upload(self, song: Path | bytes, name: str = "song.wav") -> str:
         ticket = self.http.post("/upload", json={"filename": name}).json()
         data = song if isinstance(song, bytes) else song.read_bytes()
-        put = httpx.put(ticket["uploadUrl"], content=data, timeout=60,
-                        headers={"Content-Type": ticket["contentType"]})
+        put = httpx.put(
+            ticket["uploadUrl"],
+            content=data,
+            timeout=60,
+            headers={"Content-Type": ticket["contentType"]},
+        )
         assert put.status_code == 200, put.text
         return ticket["uploadKey"]
 

@@ -52,8 +52,11 @@ class World:
     """The StemSplit jobs room over a real database and real downloads from loopback."""
 
     def __init__(self, root: Path, db: Database, account: str, server: Server) -> None:
-        flags = {"server.data_dir": str(root), "server.min_free_percent": 0,
-                 "fetch.total_timeout_s": 60.0}
+        flags = {
+            "server.data_dir": str(root),
+            "server.min_free_percent": 0,
+            "fetch.total_timeout_s": 60.0,
+        }
         config = load(environ={}, flags=flags)
         self.jobs, self.account, self.server = JobRepository(db), account, server
         self.credits = CreditRepository(db)
@@ -64,8 +67,9 @@ class World:
         self.uploads = Uploads(UploadRepository(db), self.folders, self.intake.rooms)
         self.fetcher = Fetcher(config, self.jobs.stages, self.intake, guarded(), "boot")
         accounts = Accounts(AccountRepository(db), self.credits)
-        self.split = SplitService(config, self.jobs, self.intake, accounts, self.uploads,
-                                  self.fetcher, Dispatcher())  # type: ignore[arg-type]
+        self.split = SplitService(
+            config, self.jobs, self.intake, accounts, self.uploads, self.fetcher, Dispatcher()
+        )  # type: ignore[arg-type]
         self.looked: list[tuple[bytes, str]] = []
         self.broken = False
 
@@ -85,8 +89,13 @@ class World:
         return json.loads(answer)
 
     def order(self, **fields: Any) -> Order:
-        defaults = {"account_id": self.account, "base_url": "http://x", "output_type": "BOTH",
-                    "quality": "FAST", "output_format": "MP3"}
+        defaults = {
+            "account_id": self.account,
+            "base_url": "http://x",
+            "output_type": "BOTH",
+            "quality": "FAST",
+            "output_format": "MP3",
+        }
         return Order(**defaults | fields)
 
     async def job(self, job_id: str) -> Job:
@@ -114,14 +123,23 @@ class World:
 
     def left(self) -> list[str]:
         """What lies in the spool and in the scratch folder."""
-        return [str(path.relative_to(self.folders.data_dir))
-                for folder in (self.folders.spool, self.folders.scratch)
-                for path in folder.rglob("*") if path.is_file()]
+        return [
+            str(path.relative_to(self.folders.data_dir))
+            for folder in (self.folders.spool, self.folders.scratch)
+            for path in folder.rglob("*")
+            if path.is_file()
+        ]
 
 
 def render(new: Created) -> bytes:
-    return json.dumps({"id": new.id, "name": new.request.file_name, "credits": new.credits,
-                       "seconds": new.request.seconds}).encode()
+    return json.dumps(
+        {
+            "id": new.id,
+            "name": new.request.file_name,
+            "credits": new.credits,
+            "seconds": new.request.seconds,
+        }
+    ).encode()
 
 
 @pytest.fixture

@@ -49,10 +49,18 @@ class World:
         stems = FOUR if self.api == "pipeline" else OUTPUTS[self.output_type]
         options = msgspec.structs.replace(OPTIONS, stems=stems)
         plan = PIPELINE if self.api == "pipeline" else split_plan(stems, True)
-        await self.jobs.create(new_job(
-            "j", 1.0, plan, msgspec.json.encode(options).decode(), api=self.api,
-            request=msgspec.json.encode({"seconds": 3.0, "output_type": self.output_type}).decode(),
-        ))
+        await self.jobs.create(
+            new_job(
+                "j",
+                1.0,
+                plan,
+                msgspec.json.encode(options).decode(),
+                api=self.api,
+                request=msgspec.json.encode(
+                    {"seconds": 3.0, "output_type": self.output_type}
+                ).decode(),
+            )
+        )
         (self.folders.scratch / "j").mkdir()
         self.places.open("j", 3.0)
 
@@ -84,8 +92,11 @@ class World:
     def encode(self, name: str) -> None:
         source = write_mix(self.folders.data_dir / "one.f32", self.sounds[name])
         outputs = self.folders.outputs / "j"
-        finish(encode(source, outputs / self.path_of(name), "PCM_16",
-                      peaks=outputs / PEAKS_FOLDER / name))
+        finish(
+            encode(
+                source, outputs / self.path_of(name), "PCM_16", peaks=outputs / PEAKS_FOLDER / name
+            )
+        )
 
     async def hear(
         self, *names: str, start: int = 0, count: int = FRAMES, samples: str = "f32"
@@ -108,8 +119,12 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # How full the machine is that runs the tests decides nothing.
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1e12, 0, 1e12))
 
-    def run(test: Callable[[World], Awaitable[None]], api: str = "pipeline",
-            output_type: str = "FOUR_STEMS", fast: bool = False) -> None:
+    def run(
+        test: Callable[[World], Awaitable[None]],
+        api: str = "pipeline",
+        output_type: str = "FOUR_STEMS",
+        fast: bool = False,
+    ) -> None:
         async def main() -> None:
             folders = Folders(tmp_path / "data", tmp_path if fast else None)
             folders.create()

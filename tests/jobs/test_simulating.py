@@ -43,13 +43,16 @@ def test_a_test_job_fails_when_it_is_told_to(play, slow: bool) -> None:
     async def test(world: World) -> None:
         if not slow:
             go.set()
-        made = await world.create(test=True, metadata={"simulate": "failed", "mine": 1},
-                                  callback_url="https://a.example")
+        made = await world.create(
+            test=True, metadata={"simulate": "failed", "mine": 1}, callback_url="https://a.example"
+        )
         go.set()
         await world.until(lambda: ended(world, made["id"]))
         job = await world.job(made["id"])
         assert (job.state, job.error) == (
-            "failed", "This job failed because its metadata asked for it")
+            "failed",
+            "This job failed because its metadata asked for it",
+        )
         hooks = WebhookRepository(world.jobs._db)
         assert [d.event for d in await hooks.due(2e9, SHARES)] == ["job.failed"]
         assert (await world.request(made["id"])).metadata == {"simulate": "failed", "mine": 1}

@@ -96,8 +96,13 @@ def test_the_keyboard(page: Any, playing: Any) -> None:
     hears(page, 0)
     page.keyboard.press("Home")
     reaches(0, 0.01)
-    for key, second in (("ArrowRight", 5), ("ArrowRight", 10), ("ArrowLeft", 5),
-                        ("Shift+ArrowRight", 6), ("Shift+ArrowLeft", 5)):
+    for key, second in (
+        ("ArrowRight", 5),
+        ("ArrowRight", 10),
+        ("ArrowLeft", 5),
+        ("Shift+ArrowRight", 6),
+        ("Shift+ArrowLeft", 5),
+    ):
         page.keyboard.press(key)
         assert clock(page) == second * RATE
     page.keyboard.press("l")

@@ -15,13 +15,28 @@ from server.work.scheduler import StepScheduler
 from server.work.steps import Steps
 from server.work.workers import Workers
 
-OPTIONS = Options(file_name="a.wav", model="m", overlap=0.25, wav_format="PCM_16",
-                  target_lufs=-14, true_peak_dbtp=-1, max_seconds=60)
+OPTIONS = Options(
+    file_name="a.wav",
+    model="m",
+    overlap=0.25,
+    wav_format="PCM_16",
+    target_lufs=-14,
+    true_peak_dbtp=-1,
+    max_seconds=60,
+)
 
 
 def task(name: str, due: float = 0.0, scratch: Path | str = "") -> Task:
-    return Task(id=name, job="job", stage="test", due=due, source="", scratch=str(scratch),
-                outputs="", options=OPTIONS)
+    return Task(
+        id=name,
+        job="job",
+        stage="test",
+        due=due,
+        source="",
+        scratch=str(scratch),
+        outputs="",
+        options=OPTIONS,
+    )
 
 
 def work(job: Task) -> Steps[Result]:
@@ -56,6 +71,7 @@ def work(job: Task) -> Steps[Result]:
 
 def pretend(path: Path, slots: int = 1) -> threading.Thread:
     """A worker in a thread of this process."""
+
     def live() -> None:
         channel = Channel(path)
         channel.listen()
@@ -73,6 +89,7 @@ def pretend(path: Path, slots: int = 1) -> threading.Thread:
 
 def in_company(main: Callable, stall: float = 60.0, pretended: int = 1, slots: int = 1) -> None:
     """Runs `main(workers, path)` with pretended workers, and calling one more at `path`."""
+
     async def body(path: Path) -> None:
         workers = Workers(stall)
         places = [path.with_name(f"test-{number}.sock") for number in range(pretended)]
@@ -86,6 +103,7 @@ def in_company(main: Callable, stall: float = 60.0, pretended: int = 1, slots: i
             assert not thread.is_alive(), "a worker must notice that the API process is gone"
 
     import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(body(Path(folder) / "victim-0.sock"))
 

@@ -18,7 +18,8 @@ def test_what_lay_still_had_no_part_in_a_workers_death() -> None:
         slots = [await workers.reserve("victim") for _ in range(2)]
         ends = await asyncio.gather(
             *(slot.run(task(f"x{due}", due)) for slot, due in zip(slots, (2, 1), strict=True)),
-            return_exceptions=True)
+            return_exceptions=True,
+        )
         assert [type(end) for end in ends] == [errors.WorkerGone, errors.WorkerLost]
         assert ends[1].alone
         process.wait()
@@ -28,12 +29,14 @@ def test_what_lay_still_had_no_part_in_a_workers_death() -> None:
 
 def test_what_was_on_its_way_had_no_part_in_a_workers_death() -> None:
     """It is due first, but the worker was at another task and had not even read of it."""
+
     async def main(workers: Workers, path: Path) -> None:
         process = victim(path, "busy", in_turns=True)
         slots = [await workers.reserve("victim") for _ in range(2)]
         ends = await asyncio.gather(
             *(slot.run(task(f"x{due}", due)) for slot, due in zip(slots, (2, 1), strict=True)),
-            return_exceptions=True)
+            return_exceptions=True,
+        )
         assert [type(end) for end in ends] == [errors.WorkerLost, errors.WorkerGone]
         assert ends[0].alone
         process.wait()
@@ -43,6 +46,7 @@ def test_what_was_on_its_way_had_no_part_in_a_workers_death() -> None:
 
 def test_the_task_that_is_due_first_goes_ahead() -> None:
     """Several lie still meanwhile, and go on one by one."""
+
     async def main(workers: Workers, path: Path) -> None:
         ends: list[str] = []
 

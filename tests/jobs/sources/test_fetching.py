@@ -164,8 +164,9 @@ def test_the_source_names_the_song_unless_the_order_does(
 def test_of_two_urls_the_one_that_looks_like_a_song_names_it(play, path: str, name: str) -> None:
     async def behave(call: Call, writer: asyncio.StreamWriter) -> None:
         if call.line.startswith(f"GET {path} "):
-            writer.write(b"HTTP/1.1 302 Found\r\nLocation: /x/My%20Song.mp3?k=1\r\n"
-                         b"Content-Length: 0\r\n\r\n")
+            writer.write(
+                b"HTTP/1.1 302 Found\r\nLocation: /x/My%20Song.mp3?k=1\r\nContent-Length: 0\r\n\r\n"
+            )
         else:
             writer.write(ok(SONG))
 
@@ -208,6 +209,7 @@ class Measuring:
 
 def test_places_to_fetch_are_given_back_before_measuring(play) -> None:
     """A queue at the measures holds up nobody's answer that the source is too slow."""
+
     async def test(world: World) -> None:
         await world.grant(1000)
         measuring = Measuring(world)
@@ -230,8 +232,11 @@ def test_sources_in_the_background_wait_for_no_measures(play, monkeypatch) -> No
         measuring = Measuring(world)
         made = [await world.create() for _ in range(5)]
         go.set()
-        await world.until(lambda: is_true(len(world.fetcher._running) == 5
-                                          and not world.fetcher._sources._downloads))
+        await world.until(
+            lambda: is_true(
+                len(world.fetcher._running) == 5 and not world.fetcher._sources._downloads
+            )
+        )
         assert measuring.begun <= 2, "all sources are here, and no more than two are measured"
         measuring.go.set()
         for job in made:

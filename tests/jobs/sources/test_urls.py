@@ -15,6 +15,7 @@ from tests.jobs.ordering import play as play
 
 async def stored(world: World) -> str:
     """All that the database says of jobs."""
+
     def rows(db: sqlite3.Connection) -> str:
         return "\n".join(str(tuple(row)) for row in db.execute("SELECT * FROM jobs"))
 
@@ -86,11 +87,16 @@ def test_urls_that_were_kept_before_are_dropped_by_the_migration(tmp_path: Path)
         db.executescript(f"{sql}\nPRAGMA user_version = {number};")
     request = json.dumps({"seconds": 1.5, "source_url": "https://a/?c0ffee", "metadata": None})
     for name, state in (("done", "completed"), ("fetched", "processing"), ("waits", "processing")):
-        db.execute("INSERT INTO jobs (id, api, state, options, created_at, request)"
-                   " VALUES (?, 'stemsplit', ?, '{}', 1.0, ?)", (name, state, request))
-        db.execute("INSERT INTO stages (job_id, name, position, pool, state)"
-                   " VALUES (?, 'fetch', 0, 'fetch', ?)",
-                   (name, "pending" if name == "waits" else "completed"))
+        db.execute(
+            "INSERT INTO jobs (id, api, state, options, created_at, request)"
+            " VALUES (?, 'stemsplit', ?, '{}', 1.0, ?)",
+            (name, state, request),
+        )
+        db.execute(
+            "INSERT INTO stages (job_id, name, position, pool, state)"
+            " VALUES (?, 'fetch', 0, 'fetch', ?)",
+            (name, "pending" if name == "waits" else "completed"),
+        )
     migrate(db)
     left = dict(db.execute("SELECT id, json_extract(request, '$.source_url') FROM jobs"))
     assert left == {"done": None, "fetched": None, "waits": "https://a/?c0ffee"}

@@ -75,8 +75,14 @@ class World:
         """Of the account of this name; None: a pipeline job, which is nobody's."""
         account = None if name is None else await self.accounts.ensure(name, 1.0)
         self.ends += 1
-        job = new_job(f"j{self.ends}", self.now, ONE, account_id=account, callback_url=callback,
-                      api="pipeline" if account is None else "stemsplit")
+        job = new_job(
+            f"j{self.ends}",
+            self.now,
+            ONE,
+            account_id=account,
+            callback_url=callback,
+            api="pipeline" if account is None else "stemsplit",
+        )
         await self.jobs.create(job)
         stage = (await self.jobs.stages.claim("audio", f"b/{self.ends}", self.now)).stage
         if fail:

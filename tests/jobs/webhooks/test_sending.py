@@ -22,8 +22,10 @@ def test_every_endpoint_is_told_once(play) -> None:
 
     calls = play(test).calls
     assert sorted((url, json.loads(body)[1]) for url, _, body in calls) == [
-        ("http://a", "job.completed"), ("http://a", "job.failed"),
-        ("http://b", "job.completed"), ("http://b", "job.failed"),
+        ("http://a", "job.completed"),
+        ("http://a", "job.failed"),
+        ("http://b", "job.completed"),
+        ("http://b", "job.failed"),
         ("http://c", "job.completed"),
     ]
     assert len({name for _, name, _ in calls}) == 5
@@ -140,6 +142,7 @@ def test_what_was_under_way_at_the_end_is_sent_again(play) -> None:
 
 def test_a_sender_that_forgets_would_be_caught(play, monkeypatch) -> None:
     """The planted bug: a failure that is booked as a success."""
+
     async def test(world: World) -> None:
         await world.webhook("a")
         await world.job_ends()
@@ -158,6 +161,7 @@ def test_a_sender_that_forgets_would_be_caught(play, monkeypatch) -> None:
 
 def test_a_secret_that_is_lost_is_a_failure_of_its_endpoint_alone(play) -> None:
     """The server's own secret was replaced: what was sealed with the older one stays shut."""
+
     async def scenario(world: World) -> None:
         world.hooks._sealer = Sealer(b"o" * 32)
         await world.webhook("lost")

@@ -15,6 +15,7 @@ from tests.jobs.webhooks.playing import play as play
 
 def test_a_slow_endpoint_delays_nobody(play) -> None:
     """W3: one endpoint hangs with a long queue of its own; the other is told all the same."""
+
     async def test(world: World) -> None:
         await world.webhook("slow")
         await world.webhook("quick")
@@ -36,6 +37,7 @@ def hanging(url: str, number: int) -> int | Awaitable:
 
 def test_hostile_callbacks_of_nobody_delay_no_honest_ones(play) -> None:
     """Each to an address of its own, which the limit for one endpoint does not see."""
+
     async def test(world: World) -> None:
         for number in range(60):
             await world.job_ends(callback=f"{HANGS}:{number}/{number}", name=None)
@@ -62,8 +64,12 @@ def test_hostile_hosts_without_number_delay_no_account(play, monkeypatch) -> Non
         for _ in range(10):
             await world.job_ends()
         calls = world.client.calls
-        await world.settle(lambda: sum(url == "http://quick" for url, _, _ in calls) == 10
-                           and any("honest" in url for url, _, _ in calls))
+        await world.settle(
+            lambda: (
+                sum(url == "http://quick" for url, _, _ in calls) == 10
+                and any("honest" in url for url, _, _ in calls)
+            )
+        )
         assert sum(HANGS in url for url, _, _ in calls) <= 20
 
     play(test, hanging)
@@ -96,16 +102,27 @@ def test_hosts_that_hang_keep_their_share_over_all_looks(play, monkeypatch) -> N
         calls = world.client.calls
         for _ in range(6):
             await world.job_ends()
-        await world.settle(lambda: sum(url == "http://quick" for url, _, _ in calls) == 6
-                           and sum(HANGS in url for url, _, _ in calls) >= 5)
+        await world.settle(
+            lambda: (
+                sum(url == "http://quick" for url, _, _ in calls) == 6
+                and sum(HANGS in url for url, _, _ in calls) >= 5
+            )
+        )
         assert sum(HANGS in url for url, _, _ in calls) == 5
 
     play(test, hanging)
 
 
-@pytest.mark.parametrize("url", [
-    "http://Host/a", "https://host:8443/b", "http://host./c", "HTTP://HOST:1", "http://host?d",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://Host/a",
+        "https://host:8443/b",
+        "http://host./c",
+        "HTTP://HOST:1",
+        "http://host?d",
+    ],
+)
 def test_spellings_of_one_host(url: str) -> None:
     assert host_of(url) == "host"
     assert host_of("http://[::1]:80/") == "::1"
