@@ -158,7 +158,7 @@ def serve_ours(folder: Path, port: int, profile: str | None = None) -> None:
     from server.api.protocol import BoundedProtocol
     from server.app import Application
     from server.config import load
-    from server.jobs.folders import Folders
+    from server.jobs.disk.folders import Folders
     from server.work.board import Board
 
     config = load(environ={}, flags={

@@ -18,22 +18,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from loadtests.compare import Row, snr_db
+from loadtests.roofline import counted
 from loadtests.separate_bench import full_size, full_size_model, new_song
 from server.config import CPU_BATCH, GPU_BATCH, PrecisionSetting, cores, load
 from server.engine import catalog
 from server.engine.acceleration import accelerate
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine
-from server.engine.fast import FastHTDemucs
 from server.engine.loading import load_members
 from server.engine.models import Separator
-from server.engine.passes import TorchPasses
 from server.starter.songs import synthesise
 from server.work.scratch import SAMPLE_RATE, FrameWriter
 
@@ -240,31 +236,6 @@ def _steps(engine: Engine) -> Iterator[Any]:
         for song, error in engine.step():
             assert error is None, error
             yield song
-
-
-class Traffic(TorchDispatchMode):
-    """Counts the numbers that operations read and write, each operand once."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, function: Any, _: Any, given: Any = (), named: Any = None) -> Any:
-        made = function(*given, **(named or {}))
-        if not function.is_view:
-            both = [*given, *(made if isinstance(made, tuple | list) else [made])]
-            self.numbers += sum(part.numel() for part in both if isinstance(part, Tensor))
-        return made
-
-
-@torch.inference_mode()
-def counted() -> tuple[float, float]:
-    """Floating-point operations of one segment, and numbers moved if nothing stayed in a cache."""
-    fast = FastHTDemucs(full_size_model(), TorchPasses()).eval()
-    mix = torch.zeros(1, 2, fast.valid_length(1))
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops:
-        fast(mix)
-    with Traffic() as traffic:
-        fast(mix)
-    return float(flops.get_total_flops()), float(traffic.numbers)
 
 
 def picture(rows: list[Row], path: Path) -> None:

@@ -4,14 +4,10 @@ Imports everything; nothing imports it but the command line.
 """
 
 import asyncio
-import fcntl
 import os
-import resource
-import socket
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +15,7 @@ from typing import Any
 import structlog
 
 from server import __version__
-from server.admin import AdminServer
+from server.admin.server import AdminServer
 from server.api import create_app
 from server.api.ports import Services
 from server.api.protocol import bounded_protocol
@@ -27,31 +23,39 @@ from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads
 from server.config import Config
 from server.engine import choice
-from server.errors import ConfigError
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock, machine_boot
-from server.jobs.deliveries import Deliveries
+from server.jobs.disk.folders import Folders, server_secret, socket_path
 from server.jobs.dispatcher import Dispatcher
-from server.jobs.fetching import Fetcher
-from server.jobs.folders import Folders, server_secret, socket_path
 from server.jobs.health import Health, check_disk
-from server.jobs.intake import Intake
 from server.jobs.janitor import Janitor, Retention
-from server.jobs.listening import Listening
+from server.jobs.listening.listening import Listening
+from server.jobs.listening.renders import Renders
 from server.jobs.models import Models
 from server.jobs.outlook import Outlooks
-from server.jobs.renders import Renders
 from server.jobs.service import JobService
-from server.jobs.signatures import callback_secret
+from server.jobs.sources.fetching import Fetcher
+from server.jobs.sources.intake import Intake
+from server.jobs.sources.uploads import Uploads
 from server.jobs.split import SplitService
-from server.jobs.uploads import Uploads
-from server.jobs.webhooks import Sender, Webhooks
+from server.jobs.webhooks.deliveries import Deliveries
+from server.jobs.webhooks.registering import Webhooks
+from server.jobs.webhooks.sending import Sender
+from server.jobs.webhooks.signatures import callback_secret
 from server.logs import set_up_logs
 from server.metrics import Metrics
 from server.net import Guard, GuardedClient
 from server.pool_plans import pool_plans
+from server.starting import (
+    banner,
+    check_port,
+    check_schema,
+    lock,
+    most_connections,
+    raise_file_limit,
+)
 from server.work.board import Board
-from server.work.pools import Host, HttpSide, PoolPlan
+from server.work.pools import Host, HttpSide
 from server.work.workers import Workers
 from store import (
     AccountRepository,
@@ -64,15 +68,11 @@ from store import (
     UploadRepository,
     WebhookRepository,
 )
-from store.migrations import schema_of
 from store.sealing import Sealer
 
 log = structlog.get_logger()
 Scope = dict[str, Any]
-LOCK_SECONDS = 3.0
 BEAT_SECONDS = 1.0
-MOST_FILES = 1 << 16  # open at once; more are of no use, and some programs walk through all
-OWN_FILES = 512  # of them for what is no connection: windows, database, workers
 
 
 def serve(config: Config) -> None:
@@ -84,8 +84,8 @@ def serve(config: Config) -> None:
     os.umask(0o077)  # what lies in the data directory is nobody else's business
     os.environ.pop("STEMBOX_METRICS__TOKEN", None)  # it is read, and workers inherit the rest
     Folders(config.data_dir, config.scratch_dir).create()
-    with open(config.data_dir / "lock", "w") as lock:
-        _lock(lock.fileno(), config.data_dir)
+    with open(config.data_dir / "lock", "w") as held:
+        lock(held.fileno(), config.data_dir)
         set_up_logs(config.log, config.private_folders)
         # What cannot work is said before anything starts.
         guard_of(config)
@@ -108,25 +108,6 @@ def guard_of(config: Config) -> Guard:
     """Which addresses source URLs and webhooks may reach. Raises ConfigError."""
     fetch = config.fetch
     return Guard.of(fetch.allow_networks, config.server.port, denied=fetch.deny_networks)
-
-
-def banner(config: Config, plans: list[PoolPlan]) -> str:
-    """What a person wants to see when the server starts."""
-    lines = [f"stembox {__version__}  http://{config.server.host}:{config.server.port}"]
-    lines.append(f"  data     {config.data_dir}")
-    for plan in plans:
-        lines.append(f"  {plan.name:<10} {len(plan.devices)} worker(s) on "
-                     f"{', '.join(sorted(set(plan.devices)))}")
-    for tier, model in choice.tiers(config).items():
-        note = ""
-        if model["serving"] is None:
-            note = f" - {model['wanted']} is not on this machine"
-        elif model["serving"] != model["wanted"]:
-            note = f" (in place of {model['wanted']}, which is not on this machine)"
-        lines.append(f"  {tier:<10} {model['serving'] or 'not available'}{note}")
-    for refused in choice.refused(config):
-        lines.append(f"  {refused.name:<10} not used: {refused.reason}")
-    return "\n".join(lines)
 
 
 class Application:
@@ -176,7 +157,8 @@ class Application:
                 stack.push_async_callback(_stop, task)
                 components.health.watch(task)
             components.dispatcher.wake()
-            log.info("API ready", pid=os.getpid())
+            log.info("API ready", pid=os.getpid(), version=__version__,
+                     host=config.server.host, port=config.server.port)
             yield
             log.info("stopping")
 
@@ -230,7 +212,7 @@ class Components:
         services = Services(
             split, accounts, uploads, Webhooks(hooks, client),
             Deliveries(DeliveryRepository(database), hooks, self._sender.wake), listening,
-            Outlooks(jobs, listening, config.jobs.retention_hours),
+            Outlooks(jobs, listening, config.jobs.retention_hours, since=time.time()),
             Renders(config, jobs, folders, self.workers, rooms), self.health,
             Models(config, jobs),
         )
@@ -267,56 +249,3 @@ class Components:
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def raise_file_limit() -> int:
-    """Lets this process, and those that it starts, open as many files as the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
-    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
-
-
-def most_connections(wanted: int, files: int) -> int:
-    """As many as wanted, if each may have a file open and enough are left for the server."""
-    most = max(2, min(wanted, (files - OWN_FILES) // 2))
-    if most < wanted:
-        log.warning("the system's limit of open files bounds connections", connections=most,
-                    wanted=wanted, open_files=files)
-    return most
-
-
-def check_schema(database: Path) -> None:
-    """Raises ConfigError where a newer stembox has written the database."""
-    if not database.exists():
-        return
-    with closing(sqlite3.connect(database)) as connection:
-        try:
-            schema_of(connection)
-        except (RuntimeError, sqlite3.DatabaseError) as error:
-            raise ConfigError(f"{database}: {error}") from None
-
-
-def check_port(host: str, port: int) -> None:
-    """Raises ConfigError where somebody else listens already."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-
-
-def _lock(descriptor: int, data_dir: Path) -> None:
-    """The processes of a server that was killed hold the lock until they are gone, too."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise ConfigError(f"another stembox serves from {data_dir}") from None
-            time.sleep(0.1)

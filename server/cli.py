@@ -4,25 +4,21 @@ Exit codes: 0; 1 for a failure, said in one line on standard error; 2 for wrong 
 """
 
 import argparse
+import math
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
-
-from server import __version__, account_commands, model_commands
-from server.bar import Bar
+from server import __version__
+from server.commands import accounts, models, songs, upkeep
 from server.config import SPIN_COUNT, Config, load
 from server.errors import StemboxError
-from server.stems import FOUR, OUTPUTS, checked_stems
-
-if TYPE_CHECKING:
-    from server.engine.choice import Choice
+from server.stems import OUTPUTS
 
 Command = Callable[[argparse.Namespace, Config], int]
+Actions = Mapping[str, tuple[Command, str, list[tuple[str, dict[str, Any]]]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,18 +62,6 @@ def set_environment(config: Config) -> None:
     os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
 
 
-def _add_order(sub: argparse.ArgumentParser, usual: str) -> None:
-    """What is made of a song. usual: the format of the tracks."""
-    made = sub.add_mutually_exclusive_group()
-    made.add_argument("--output-type", choices=list(OUTPUTS),
-                      help="FOUR_STEMS; of a model that is named, all that it makes")
-    made.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
-    sub.add_argument("--model", metavar="NAME",
-                     help="made by this model or preset, in place of the quality's")
-    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
-    sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default=usual)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="stembox", description="Turns songs into stems.")
@@ -98,13 +82,13 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--port")
     sub.add_argument("--data-dir", metavar="DIR")
 
-    sub = add("separate", separate, "separate files, without a server")
+    sub = add("separate", songs.separate, "separate files, without a server")
     sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
     _add_order(sub, "WAV")
     sub.add_argument("--data-dir", metavar="DIR")
 
-    sub = add("catalogue", catalogue, "separate a catalogue of songs on Ray")
+    sub = add("catalogue", songs.catalogue, "separate a catalogue of songs on Ray")
     sub.add_argument("input", metavar="INPUT",
                      help="manifest (.parquet, .csv, .jsonl), folder, or prefix of a bucket")
     sub.add_argument("--out", required=True, metavar="OUTPUT", help="a folder or prefix")
@@ -119,12 +103,12 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--scratch", metavar="DIR", help="for songs under way, on every machine")
     sub.add_argument("--data-dir", metavar="DIR")
 
-    sub = add("demo", demo, "separate a song that stembox makes itself")
+    sub = add("demo", songs.demo, "separate a song that stembox makes itself")
     sub.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
-    sub.add_argument("--seconds", type=float, default=30.0)
+    sub.add_argument("--seconds", type=seconds, default=30.0, metavar="S")
     sub.add_argument("--data-dir", metavar="DIR")
 
-    sub = add("models", model_commands.list_models, "list models, or pull one")
+    sub = add("models", models.list_models, "list models, or pull one")
     sub.add_argument("--data-dir", metavar="DIR")
     sub.set_defaults(names=[])
     actions = sub.add_subparsers(metavar="ACTION")
@@ -134,26 +118,26 @@ def build_parser() -> argparse.ArgumentParser:
     puller.add_argument("names", nargs="+", metavar="NAME[@REVISION]|URL|FOLDER")
     puller.add_argument("--any-licence", action="store_true",
                         help="also where nobody here knows the licence")
-    puller.set_defaults(command=model_commands.pull_models)
+    puller.set_defaults(command=models.pull_models)
     for action in (lister, puller):
         action.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS)
         action.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)",
                             default=argparse.SUPPRESS)  # fmt: skip
 
-    sub = add("quality", model_commands.quality, "measure a model on songs with known stems")
+    sub = add("quality", models.quality, "measure a model on songs with known stems")
     sub.add_argument("folder", type=Path, metavar="FOLDER",
                      help="a folder a song, with a file a stem (MUSDB18-HQ's layout)")
     sub.add_argument("--model", metavar="NAME", help="in place of the quality's")
     sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BEST")
-    sub.add_argument("--songs", type=int, metavar="N", help="the first of them alone")
-    sub.add_argument("--seconds", type=float, metavar="S", help="of each song, from its start")
+    sub.add_argument("--songs", type=count, metavar="N", help="the first of them alone")
+    sub.add_argument("--seconds", type=seconds, metavar="S", help="of each song, from its start")
     sub.add_argument("--out", type=Path, default=Path("quality"), metavar="DIR",
                      help="where quality.json, .md and .png are written")
     sub.add_argument("--data-dir", metavar="DIR")
 
-    sub = group("keys", "API keys: create, list, revoke")
+    sub = group("keys", "API keys: create, list, revoke; secret of callbacks")
     add_actions(sub, {
-        "create": (account_commands.create_key, "make a key, which is shown this once", [
+        "create": (accounts.create_key, "make a key, which is shown this once", [
             ("--account", dict(required=True, metavar="NAME")),
             ("--minutes", dict(type=float, default=0.0, metavar="N", help="credits to begin with")),
             ("--scopes", dict(default="pipeline,stemsplit", metavar="LIST",
@@ -162,41 +146,54 @@ def build_parser() -> argparse.ArgumentParser:
             ("--test", dict(action="store_true",
                             help="a test key: the starter serves it, and it costs nothing")),
         ]),
-        "list": (account_commands.list_keys, "all keys by their first characters", []),
-        "revoke": (account_commands.revoke_keys, "revoke the keys that begin so", [
+        "list": (accounts.list_keys, "all keys by their first characters", []),
+        "revoke": (accounts.revoke_keys, "revoke the keys that begin so", [
             ("prefix", dict(metavar="PREFIX")),
         ]),
-        "secret": (account_commands.show_secret, "what signs calls to callback_url", [
+        "secret": (accounts.show_secret, "what signs calls to callback_url", [
             ("--account", dict(default="", metavar="NAME", help="of an account's jobs")),
         ]),
     })
     sub = group("credits", "credits: grant, show")
     add_actions(sub, {
-        "grant": (account_commands.grant, "give credits to an account", [
+        "grant": (accounts.grant, "give credits to an account", [
             ("--account", dict(required=True, metavar="NAME")),
             ("--minutes", dict(type=float, required=True, metavar="N")),
             ("--reference", dict(default="", metavar="NAME",
                                  help="a name that these credits are given once under")),
         ]),
-        "show": (account_commands.show_credits, "an account's balance and ledger", [
+        "show": (accounts.show_credits, "an account's balance and ledger", [
             ("--account", dict(required=True, metavar="NAME")),
         ]),
     })
 
-    sub = add("backup", backup, "keep database and secret in a file, while the server runs")
+    sub = add("backup", upkeep.backup, "keep database and secret in a file, while the server runs")
     sub.add_argument("file", type=Path, metavar="FILE")
     sub.add_argument("--outputs", action="store_true", help="and all files of jobs, and uploads")
     sub.add_argument("--data-dir", metavar="DIR")
 
-    sub = add("restore", restore, "make an empty data directory from a backup")
+    sub = add("restore", upkeep.restore, "make an empty data directory from a backup")
     sub.add_argument("file", type=Path, metavar="FILE")
     sub.add_argument("--data-dir", metavar="DIR")
 
-    sub = add("audit", audit, "hold ledger, jobs, deliveries and files against their promises")
+    sub = add("audit", upkeep.audit,
+              "hold ledger, jobs, deliveries and files against their promises")
     sub.add_argument("--data-dir", metavar="DIR")
 
     add("bench", bench, "measure this machine; writes loadtests/bench.json")
     return parser
+
+
+def _add_order(sub: argparse.ArgumentParser, usual: str) -> None:
+    """What is made of a song. usual: the format of the tracks."""
+    made = sub.add_mutually_exclusive_group()
+    made.add_argument("--output-type", choices=list(OUTPUTS),
+                      help="FOUR_STEMS; of a model that is named, all that it makes")
+    made.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
+    sub.add_argument("--model", metavar="NAME",
+                     help="made by this model or preset, in place of the quality's")
+    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
+    sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default=usual)
 
 
 def count(text: str) -> int:
@@ -207,7 +204,12 @@ def count(text: str) -> int:
     return number
 
 
-Actions = Mapping[str, tuple[Command, str, list[tuple[str, dict[str, Any]]]]]
+def seconds(text: str) -> float:
+    """A time above 0. Raises ValueError, which argparse tells."""
+    time = float(text)
+    if not 0 < time < math.inf:
+        raise ValueError
+    return time
 
 
 def add_actions(parser: argparse.ArgumentParser, actions: Actions) -> None:
@@ -228,107 +230,6 @@ def serve(_: argparse.Namespace, config: Config) -> int:
 
     run(config)
     return 0
-
-
-def separate(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox separate`: goes on after a file that fails, and then exits with 1."""
-    from server.offline import Offline, Target
-
-    if len({file.stem for file in arguments.files}) < len(arguments.files):
-        raise StemboxError("two files of one name would overwrite each other's stems")
-    target = Target(arguments.out, arguments.format)
-    offline = Offline(config, arguments.quality, *_wanted(arguments, config))
-    print(f"model {offline.name} on {offline.device}", file=sys.stderr)
-    failed = 0
-    for file in arguments.files:
-        try:
-            if not file.is_file():
-                raise StemboxError("no such file")
-            with Bar(file.name) as bar:
-                paths = offline.separate(file, target, bar)
-            print(*paths, sep="\n")
-        except StemboxError as error:
-            print(f"stembox: {file}: {error.message}", file=sys.stderr)
-            failed += 1
-    return 1 if failed else 0
-
-
-def _wanted(
-    arguments: argparse.Namespace, config: Config
-) -> tuple[tuple[str, ...], "Choice | None"]:
-    """Which stems, and the model if it is not the quality's."""
-    from server.engine import choice
-
-    choice.check(config)
-    name, quality = arguments.model, arguments.quality
-    if name is not None:
-        choice.resolve(name, config)  # or says why it cannot be used
-    if arguments.stems is not None:
-        stems = checked_stems([stem.strip() for stem in arguments.stems.split(",")])
-        return stems, choice.making(stems, quality, config, name)
-    if name is None:
-        return OUTPUTS[arguments.output_type or "FOUR_STEMS"], None
-    if arguments.output_type is not None:
-        stems = OUTPUTS[arguments.output_type]
-    else:
-        stems = checked_stems(choice.making((), quality, config, name).stems or FOUR)
-    return stems, choice.making(stems, quality, config, name)
-
-
-def catalogue(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox catalogue`."""
-    try:
-        from server.catalogue.command import run
-    except ModuleNotFoundError as error:
-        raise StemboxError(f"{error.name} is missing: pip install 'stembox[catalogue]'") from None
-    quiet(config)
-    return run(arguments, config, *_wanted(arguments, config))
-
-
-def demo(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox demo`."""
-    from server.demo import run
-    from server.offline import Offline
-
-    offline = Offline(config, config.pipeline.quality)
-    began = time.monotonic()
-    with Bar("demo") as bar:
-        table = run(offline, arguments.out, arguments.seconds, bar)
-    print(table)
-    print(f"{arguments.seconds:g} s of song in {time.monotonic() - began:.1f} s, "
-          f"model {offline.name} on {offline.device}")
-    return 0
-
-
-def quiet(config: Config) -> None:
-    """Errors alone are logged: a command says itself what it has done."""
-    from server.logs import set_up_logs
-
-    set_up_logs(msgspec.structs.replace(config.log, level="error"))
-
-
-def backup(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox backup`."""
-    from server.upkeep import commands
-
-    quiet(config)
-    return commands.backup(arguments, config)
-
-
-def restore(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox restore`."""
-    from server.upkeep import commands
-
-    quiet(config)
-    return commands.restore(arguments, config)
-
-
-def audit(_: argparse.Namespace, config: Config) -> int:
-    """`stembox audit`."""
-    from server.upkeep import commands
-
-    quiet(config)
-    return commands.audit(config)
 
 
 def bench(_: argparse.Namespace, config: Config) -> int:

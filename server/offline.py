@@ -1,7 +1,8 @@
 """Separation without a server: the same stages, one after the other, in this process."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -76,9 +77,7 @@ class Offline:
         formats: dict[Format, str] = {"WAV": config.wav_format, "FLAC": config.flac_format}
         samples = formats.get(target.format, "PCM_16")
         folder = target.folder / source.stem
-        folder.mkdir(parents=True, exist_ok=True)
-        # Beside the stems and not in /tmp: an hour of song needs gigabytes.
-        with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
+        with _kept_if_filled(folder), _scratch(folder) as scratch:
             task = self._task(source, scratch, Target(folder, target.format), samples)
             self._stage("decode", task, report)
             task.facts["peak"] = self._separate(task, report)
@@ -111,7 +110,7 @@ class Offline:
         For FOUR stems only.
         """
         tracks: dict[str, FinishedTrack] = {}
-        with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
+        with _scratch(folder) as scratch:
             samples = self._config.pipeline.wav_format
             task = self._task(source, scratch, Target(folder, "WAV"), samples)
             self._stage("decode", task, report)
@@ -146,9 +145,24 @@ class Offline:
         return chain.peak
 
     def _needed(self, found: Choice) -> list[ModelFiles]:
-        run = {step.model for step in self._work.passes}
+        run = {step.model for step in self._work.inferences}
         return [files for files in found.models if files.name in run or not run]
 
     def _loaded(self, files: ModelFiles) -> Separator:
         return Separator(files, self.device, self._config.separation.precision)
 
+
+def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """Beside the stems and not in /tmp: an hour of song needs gigabytes."""
+    return tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder)
+
+
+@contextmanager
+def _kept_if_filled(folder: Path) -> Iterator[None]:
+    """A folder that is gone again if nothing came into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()

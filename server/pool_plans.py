@@ -7,7 +7,7 @@ from msgspec import structs
 
 from server.config import Config, cores
 from server.engine.devices import devices
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
 from server.work.confinement import CONFINED_CACHE, Rights
 from server.work.pools import PoolPlan
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from server.jobs.keys import PREFIX, SHOWN, TEST_PREFIX
-from server.jobs.signatures import PREFIX as SECRET_PREFIX
+from server.jobs.webhooks.signatures import PREFIX as SECRET_PREFIX
 
 REDACTED: Final = re.compile(
     rf"(?P<key>(?:{PREFIX}|{TEST_PREFIX})[\w-]{{{SHOWN - len(PREFIX)}}})[\w-]+"  # as lists show it

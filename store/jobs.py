@@ -114,10 +114,15 @@ class JobRepository:
         """Marks a completed job as expired. False: it was not completed."""
         return await self._db.write(_remove, job_id, now)
 
-    async def due(self, before: float) -> list[str]:
-        """Jobs whose time is over before this: ended then, or waiting since and never begun."""
+    async def due(self, before: float) -> list[tuple[str, bool]]:
+        """Jobs whose time is over before this, and whether they wait: ended then, or waiting since
+        while nobody works on them."""
         rows = await self._db.read(_all, "select_due", {"before": before})
-        return [row["id"] for row in rows]
+        return [(row["id"], bool(row["waits"])) for row in rows]
+
+    async def give_up(self, job_id: str, now: float) -> bool:
+        """Marks a job as expired that waits. False: it was taken up meanwhile, or has ended."""
+        return await self._db.write(_give_up, job_id, now)
 
     async def expire(self, job_id: str, now: float) -> None:
         """Marks a job as expired."""
@@ -222,6 +227,13 @@ def _remove(db: sqlite3.Connection, job_id: str, now: float) -> bool:
         return False
     db.execute(SQL["stop_late"], {"job_id": job_id, "now": now})
     return True
+
+
+def _give_up(db: sqlite3.Connection, job_id: str, now: float) -> bool:
+    waits = bool(db.execute(SQL["waits"], {"id": job_id}).fetchone()[0])
+    if waits:
+        _expire(db, job_id, now)
+    return waits
 
 
 def _expire(db: sqlite3.Connection, job_id: str, now: float) -> None:

@@ -106,11 +106,13 @@ def test_names_of_stems_lead_nowhere(song: Path, tmp_path: Path) -> None:
 def test_separate_goes_on_after_a_bad_file(song: Path, tmp_path: Path) -> None:
     bad = tmp_path / "text.wav"
     bad.write_text("no sound")
-    done = stembox("separate", bad, song, tmp_path / "none.wav", "--out", tmp_path / "out",
-                   "--data-dir", tmp_path / "data")
+    done = stembox("separate", bad, song, tmp_path / "none.wav", tmp_path,
+                   "--out", tmp_path / "out", "--data-dir", tmp_path / "data")
     assert done.returncode == 1
     assert "text.wav: Unsupported audio format: .wav" in done.stderr
     assert "none.wav: no such file" in done.stderr
+    assert f"{tmp_path}: this is a folder" in done.stderr
+    assert [folder.name for folder in (tmp_path / "out").iterdir()] == [song.stem]
     assert len(done.stdout.splitlines()) == 4
     assert "Traceback" not in done.stderr
 
@@ -175,6 +177,11 @@ def test_what_cannot_work_stops_the_start(tmp_path: Path) -> None:
     (["separate", "x.wav", "--out", "o", "--stems", "kazoo"], 1),
     (["separate", "x.wav", "--out", "o", "--stems", "bass", "--output-type", "BOTH"], 2),
     (["separate", "x.wav", "--out", "o", "--model", "gone"], 1),
+    (["keys", "list", "--data-dir", "no/such/folder"], 1),
+    (["demo", "--seconds", "0"], 2),
+    (["demo", "--seconds", "nan"], 2),
+    (["quality", ".", "--songs", "0"], 2),
+    (["quality", ".", "--seconds", "-1"], 2),
     (["models", "pull", "mel_band_roformer_kim"], 1),
     (["models", "pull", "./no/such/folder"], 1),
 ])

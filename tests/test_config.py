@@ -9,6 +9,7 @@ import pytest
 from server.api.v1.wire.common import timestamp
 from server.config import defaults_file, load
 from server.errors import ConfigError
+from server.work.connected import MOST_SLOTS
 
 
 def test_defaults_are_the_documented_ones() -> None:
@@ -55,7 +56,7 @@ def test_lists_and_numbers_from_the_environment() -> None:
     ({"STEMBOX_SERVER__HOST": "10.0.0.1"}, ["server.host", "0.0.0.0"]),
     ({"STEMBOX_PIPELINE__WAV_FORMAT": "MP3"}, ["pipeline.wav_format", "PCM_24"]),
     ({"STEMBOX_SEPARATION__DEVICE": "tpu"}, ["separation.device", "cuda"]),
-    ({"STEMBOX_MODELS__OVERLAP_FAST": "1"}, ["models.overlap_fast", "1"]),
+    ({"STEMBOX_MODELS__OVERLAP_FAST": "1"}, ["models.overlap_fast", "0.99"]),
     ({"STEMBOX_JOBS__MAX_ATTEMPTS": "0"}, ["jobs.max_attempts", "1"]),
 ])
 def test_what_is_wrong_is_named_with_what_is_allowed(
@@ -78,10 +79,20 @@ def test_what_is_wrong_is_named_with_what_is_allowed(
     ("SERVER__PUBLIC_URL", "example.com"), ("SERVER__PUBLIC_URL", "https://a/b?c=d"),
     ("SERVER__PUBLIC_URL", "ftp://a"), ("SERVER__PUBLIC_URL", "https://"),
     ("SERVER__CORS_ORIGINS", "foo"), ("SERVER__CORS_ORIGINS", "https://a.example/path"),
+    ("SERVER__GRACE_SECONDS", "9" * 19), ("AUDIO__MEMORY_MB", "9" * 13),
+    ("AUDIO__WORKERS", "9999"), ("SEPARATION__THREADS", "9999"),
+    ("SEPARATION__MAX_BATCH", "9999"), ("SEPARATION__MAX_JOBS", str(MOST_SLOTS + 1)),
+    ("LIMITS__MAX_UPLOAD_MB", "9" * 13), ("LIMITS__MAX_CONNECTIONS", "9" * 13),
+    ("PIPELINE__REQUESTS_PER_MINUTE", "9" * 13), ("MODELS__OVERLAP_FAST", "0.9999999"),
 ])  # fmt: skip
 def test_values_that_would_be_an_error_later_stop_the_start(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name.replace("__", ".").lower()):
         load(environ={f"STEMBOX_{name}": value})
+
+
+def test_a_worker_may_have_as_many_songs_as_it_is_believed_to() -> None:
+    config = load(environ={"STEMBOX_SEPARATION__MAX_JOBS": str(MOST_SLOTS)})
+    assert config.separation.max_jobs == MOST_SLOTS
 
 
 def test_longest_times_can_be_shown() -> None:

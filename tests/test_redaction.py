@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.jobs import keys
-from server.jobs.signatures import new_secret
+from server.jobs.webhooks.signatures import new_secret
 from server.redaction import Redaction
 
 KEY, TEST_KEY, SECRET = keys.new_key(), keys.new_key(test=True), new_secret()

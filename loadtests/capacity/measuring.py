@@ -23,6 +23,7 @@ from loadtests.song_bench import STEMS, prepare
 from loadtests.traffic import songs
 from server.audio.stages import STAGES
 from server.config import Config, cores, load
+from server.engine.catalog import ModelFiles
 from server.engine.choice import serving
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, start_song
@@ -31,6 +32,7 @@ from server.jobs.plan import kind_of
 from server.work.messages import Task
 from server.work.steps import finish
 
+CPU: Final = torch.device("cpu")
 SHORT, LONG = 16.0, 48.0  # seconds
 NINE: Final = ("decode", "harmonic_percussive", "compose", "normalise", "encode_stems")
 MP3: Final = ("describe", "encode/vocals")
@@ -42,13 +44,14 @@ def measure() -> Measured:
     config = load(environ={})
     prepare_cpu(1)
     kernels.warm_up()
-    model = Separator(serving(config.pipeline.quality, config).models[0], torch.device("cpu"))
+    files = serving(config.pipeline.quality, config).models[0]
+    model = Separator(files, CPU)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _all(folder / "first", 5.0, model, config)  # compiles what is still to be compiled
         short = _all(folder / "short", SHORT, model, config)
         long = _all(folder / "long", LONG, model, config)
-        efficiency = _efficiency(folder / "together", model, config.separation.cpu_threads)
+        efficiency = _efficiency(folder / "together", files, config.separation.cpu_threads)
     lines = {stage: _line(short[stage], long[stage]) for stage in short}
     separation = lines.pop(SEPARATE)
     posting = sum(lines.pop(stage).of(60.0) for stage in LOOKS)
@@ -96,12 +99,14 @@ def _separate(task: Task, folder: Path, model: Separator) -> None:
                 raise error
 
 
-def _efficiency(folder: Path, model: Separator, threads: int) -> float:
+def _efficiency(folder: Path, files: ModelFiles, threads: int) -> float:
     """How many times as fast so many threads separate as one, a thread."""
     task, seconds = prepare(folder, LONG), []
     _stage(task, "decode")()
     for count in (1, threads):
         prepare_cpu(count)
+        model = Separator(files, CPU)  # which keeps the threads that there were when it was made
+        model.warm_up(1)
         began = time.monotonic()
         _separate(task, folder, model)
         seconds.append(time.monotonic() - began)

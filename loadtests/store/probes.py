@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from loadtests.store.filling import BIG, DAY, HISTORY, NOW, REQUEST, Sizes, job_id, jobs
 from server.jobs.clock import Clock
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.room import DiskRoom
 from server.jobs.janitor import Janitor, Retention
 from server.jobs.plan import split_plan
-from server.jobs.room import DiskRoom
-from server.jobs.uploads import Uploads
+from server.jobs.sources.uploads import Uploads
 from store import (
     Claim,
     ClockRepository,

@@ -7,14 +7,15 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api import openapi, v1
+from server.api import v1
 from server.api.answers import HANDLERS
 from server.api.auth import PipelineGuard
 from server.api.health import HealthAnswers
 from server.api.http import AddressLimit, with_middlewares
 from server.api.limits import RateLimit
 from server.api.metrics import NO_ROUTE, Figures, MetricsRoute
-from server.api.pipeline import Pipeline
+from server.api.pipeline import openapi
+from server.api.pipeline.routes import Pipeline
 from server.api.ports import JobService, Services
 from server.api.proxies import TrustedProxies
 from server.api.sharing import SharedPlaces

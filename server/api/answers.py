@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from server.api.wire import ENCODER, ErrorAnswer
+from server.api.bodies import ENCODER, ErrorAnswer
 from server.errors import (
     AudioError,
     DiskFull,

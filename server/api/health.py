@@ -12,8 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api import wire
 from server.api.answers import Json
+from server.api.bodies import API_VERSION
+from server.api.pipeline import wire
 from server.api.ports import Services
 
 HEALTH: Final = ("/health", "/health/live", "/health/ready")
@@ -71,7 +72,7 @@ async def _answered(answer: Callable[[], Response], _: Request) -> Response:
 
 def _health(problems: list[str]) -> Response:
     status = "degraded" if problems else "healthy"
-    answer = wire.HealthAnswer(status, wire.API_VERSION, len(wire.PROCESSORS), problems)
+    answer = wire.HealthAnswer(status, API_VERSION, len(wire.PROCESSORS), problems)
     return Json(answer, 503 if problems else 200)
 
 

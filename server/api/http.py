@@ -15,13 +15,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import DownloadCut, Json
+from server.api.bodies import API_VERSION, ErrorAnswer
 from server.api.health import HEALTH
 from server.api.limits import RateLimit, standard_headers
 from server.api.listening import WINDOW_HEADERS
 from server.api.metrics import Figures, route_of
 from server.api.sharing import caller_of
 from server.api.signing import BASE
-from server.api.wire import API_VERSION, ErrorAnswer
 from server.logs import AccessLog
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")

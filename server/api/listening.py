@@ -14,10 +14,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from server.api.answers import DownloadCut
+from server.api.bodies import ENCODER
 from server.api.parameters import choice, names, number
 from server.api.ports import Listening, TrackPeaks, Window
 from server.api.sharing import SharedPlaces, caller_of
-from server.api.wire import ENCODER
 from server.audio.peaks import COARSE, FINE, coarser
 from server.errors import InvalidRequest, TrackNotFound
 from server.work.scratch import CHANNELS, SAMPLE_RATE

@@ -5,22 +5,23 @@ from typing import Any, NamedTuple, Protocol
 
 from server.audio.heard import Heard
 from server.jobs.accounts import Accounts, Booked
-from server.jobs.deliveries import Attempt, Deliveries, SentEvent
+from server.jobs.disk.track_files import TrackFile
 from server.jobs.health import Health
 from server.jobs.idempotency import Idempotency, meaning, meaning_of
 from server.jobs.keys import is_test
-from server.jobs.listening import Audible, Listening, TrackPeaks, Window
-from server.jobs.mixing import MixOrder
+from server.jobs.listening.listening import Audible, Listening, TrackPeaks, Window
+from server.jobs.listening.mixing import MixOrder
+from server.jobs.listening.renders import Renders
 from server.jobs.models import InstalledModel, Models
 from server.jobs.orders import Created, Order, Request, SplitJob
 from server.jobs.outlook import Outlook, Outlooks
 from server.jobs.plan import StageView
-from server.jobs.renders import Renders
 from server.jobs.service import JobView, Upload
+from server.jobs.sources.uploads import Uploads
 from server.jobs.split import SplitService
-from server.jobs.track_files import TrackFile
-from server.jobs.uploads import Uploads
-from server.jobs.webhooks import Delivery, Job, Webhook, Webhooks
+from server.jobs.webhooks.deliveries import Attempt, Deliveries, SentEvent
+from server.jobs.webhooks.registering import Webhook, Webhooks
+from server.jobs.webhooks.sending import Delivery, Job
 
 __all__ = [
     "Accounts", "Attempt", "Audible", "Booked", "Created", "Deliveries", "Delivery", "Health",

@@ -9,18 +9,20 @@ import asyncio
 import re
 import socket
 import struct
+import sys
 import uuid
 from http import HTTPStatus
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from server.api.bodies import API_VERSION, ENCODER, ErrorAnswer
 from server.api.sharing import SharedPlaces, network_of
 from server.api.signing import BASE
 from server.api.v1.errors import error_body
-from server.api.wire import API_VERSION, ENCODER, ErrorAnswer
 from server.errors import ServerBusy
 
 HEADER_BYTES: Final = 64 << 10  # of request line and headers; ordinary requests have under 2 KiB
@@ -30,6 +32,7 @@ LEAST_READ: Final = 1 << 10  # bytes a second that it has to take on average, be
 NO_LINGER: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 LOOKS: Final = 8  # at an answer's progress, in that time
 BYTES_ACKED: Final = 120  # where Linux's tcp_info has them, an unsigned long long
+FRAMING: Final = (b"content-length", b"transfer-encoding")  # what says where a body ends
 LARGE: Final = "Request headers are too large"
 SPLIT: Final = re.compile(re.escape(BASE.encode()) + rb"(?=[/?]|$)")
 CODES: Final = MappingProxyType(  # in the StemSplit API's words
@@ -47,6 +50,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.url = b""  # as far as it is here
+        self._fed = self._rest = b""  # what the parser has, and what it gets next
+        self._known = False  # the request whose head comes next
         self._deadline: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._caller: str | None = None  # who holds a place
@@ -103,13 +108,43 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():  # refused already
             return
         self._header_bytes += len(data)
-        super().data_received(data)
+        self._rest = data
+        while self._rest and not self.transport.is_closing():
+            self._fed, self._rest = self._rest, b""
+            super().data_received(self._fed)
         if self._header_bytes > HEADER_BYTES:  # also of trailers, behind a chunked body
             self._refuse(431, LARGE)
         elif self._deadline is None and self.timeout_keep_alive_task is None and self._at_rest():
             self._await_headers()  # bytes that began no request have ended the idle time
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """The client offers another protocol, or asks for a tunnel. Nobody takes that up here, so
+        that HTTP goes on (RFC 9110, 7.8), and with it this request's body: but the parser thinks
+        that there is none. Another gets the head once more, and what follows."""
+        offer = sys.exception()
+        assert isinstance(offer, httptools.HttpParserUpgrade)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self._known = True
+        framing = (b"%b: %b\r\n" % pair for pair in self.headers if pair[0] in FRAMING)
+        head = b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing)
+        self._rest = head + self._fed[offer.args[0] :]
+
+    def on_url(self, url: bytes) -> None:
+        if not self._known:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._known:
+            super().on_header(name, value)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():  # else its body is still to come
+            super().on_message_complete()
+
     def on_message_begin(self) -> None:
+        if self._known:
+            return
         if self._deadline is None:  # the next request on this connection
             self._await_headers()
             self._header_bytes = 1
@@ -125,6 +160,9 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def on_headers_complete(self) -> None:
+        if self._known:
+            self._known = False
+            return
         self._headers_are_here()
         spaces = 4 * len(self.headers)  # a colon, a space and a line break each
         if len(self.url) + spaces + sum(map(len, chain(*self.headers))) > HEADER_BYTES:

@@ -52,5 +52,6 @@ def unchanged(headers: Headers, etag: str, modified: str) -> bool:
 def _no_later(modified: str, since: str) -> bool:
     try:
         return parsedate_to_datetime(modified) <= parsedate_to_datetime(since)
-    except (ValueError, TypeError):  # no date, or one without its zone: as if it had not been sent
+    # No date, one that no clock shows, or one without its zone: as if it had not been sent.
+    except (ValueError, TypeError, OverflowError):
         return False

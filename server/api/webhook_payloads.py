@@ -2,11 +2,11 @@
 
 import time
 
-from server.api import wire as pipeline
+from server.api.bodies import ENCODER
+from server.api.pipeline import wire as pipeline
 from server.api.ports import Delivery, Job, JobService, SplitService
 from server.api.signing import DownloadGrant, Signer
 from server.api.v1 import wire
-from server.api.wire import ENCODER
 
 
 class WebhookPayloads:

@@ -50,10 +50,6 @@ class Flow:
         """A station is up."""
         self._stations[station] = set()
 
-    def under_way(self, station: int) -> int:
-        """Songs at a station."""
-        return len(self._stations.get(station, ()))
-
     def take(self, station: int) -> Song | None:
         """The next song for a station, None while there is none, or no room."""
         here = self._stations[station]

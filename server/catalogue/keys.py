@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from server.passes import Pass
+from server.presets.inferences import Inference
 
 LAYOUT = 1  # counted up where the same key would mean other bytes
 
@@ -21,20 +21,20 @@ class Recipe(Struct, frozen=True, kw_only=True):
     format: str  # WAV, FLAC, MP3
     samples: str  # of WAV and FLAC: PCM_16 and so on
     overlap: float
-    passes: tuple[Pass, ...] = ()  # of a preset
+    inferences: tuple[Inference, ...] = ()  # of a preset
 
     @property
     def runs(self) -> tuple[str, ...]:
         """The models that it goes through, each once."""
-        return tuple(dict.fromkeys(step.model for step in self.passes)) or (self.model,)
+        return tuple(dict.fromkeys(step.model for step in self.inferences)) or (self.model,)
 
     @property
     def options(self) -> str:
         """All but the model, as JSON with its keys in order."""
         told: dict[str, Any] = {"format": self.format, "overlap": self.overlap,
                                 "samples": self.samples, "stems": list(self.stems)}
-        if self.passes:  # a model's results keep the keys that they have
-            told["passes"] = self.passes
+        if self.inferences:  # a model's results keep the keys that they have
+            told["inferences"] = self.inferences
         return msgspec.json.encode(told, order="sorted").decode()
 
 

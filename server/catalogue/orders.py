@@ -33,7 +33,7 @@ class Order(Struct, frozen=True, kw_only=True):
         recipe = self.recipe
         options = Options(
             file_name=locations.name_of(self.location), model=recipe.model,
-            overlap=recipe.overlap, passes=recipe.passes, format=recipe.format,  # type: ignore[arg-type]
+            overlap=recipe.overlap, inferences=recipe.inferences, format=recipe.format,  # type: ignore[arg-type]
             wav_format=recipe.samples, target_lufs=0.0, true_peak_dbtp=0.0,
             max_seconds=self.max_seconds, stems=recipe.stems,
         )  # fmt: skip

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kernels.planes import Planes
+from kernels.spans import Spans
 from server.engine.fast import Precision
 from server.engine.packed import packed
 from server.engine.rotary import (
@@ -99,15 +101,15 @@ def quicken(network: nn.Module, products: torch.dtype | None = None) -> list[Swa
     rotations: dict[int, Rotation] = {}
     if products is None:
         return swap(network, lambda name, part: _faster(name, part, rotations))
-    threads = torch.get_num_threads()
-    layers = Layers(products, threads)
+    spans = Spans(torch.get_num_threads())  # one for all layers: a network has many
+    layers, planes = Layers(products, spans), Planes(spans)
 
     def faster(name: str, part: Any) -> nn.Module | None:
         if plain_attention(part):
             return RotaryAttention(part, layers)
         if plain_feed_forward(part):
             return FeedForward(part, layers)
-        return packed(part, products, threads) or _faster(name, part, rotations)
+        return packed(part, products, planes) or _faster(name, part, rotations)
 
     return swap(network, faster)
 

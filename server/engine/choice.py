@@ -3,6 +3,7 @@ an order that names it, or stems. Loads none: no torch.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +13,8 @@ from server.config import Config, Quality
 from server.engine import catalog
 from server.engine.catalog import ModelFiles
 from server.errors import ConfigError, InvalidRequest, ModelError, StemboxError
-from server.passes import Pass, passes_of
 from server.presets import NAME, Layout, lay_out
+from server.presets.inferences import Inference, inferences_of
 from server.stems import FOUR, SIX, can_make, lacking, wants_six
 
 PRESET = "preset"
@@ -58,15 +59,16 @@ class Work(NamedTuple):
 
     model: str
     overlap: float
-    passes: tuple[Pass, ...]
+    inferences: tuple[Inference, ...]
 
 
 def work(choice: Choice, wanted: Sequence[str], quality: Quality, config: Config) -> Work:
     """How a choice makes these stems in a quality."""
     if choice.layout is None:
         return Work(choice.name, catalog.overlap(choice.name, quality, config), ())
-    passes = passes_of(choice.layout, wanted, lambda model: catalog.overlap(model, quality, config))
-    return Work(choice.name, config.models.tier(quality)[1], passes)
+    overlap = partial(catalog.overlap, quality=quality, config=config)
+    inferences = inferences_of(choice.layout, wanted, overlap)
+    return Work(choice.name, config.models.tier(quality)[1], inferences)
 
 
 def resolve(name: str, config: Config) -> Choice:

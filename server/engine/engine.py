@@ -20,7 +20,7 @@ from server.engine.separation import Piece, Separation
 from server.engine.targets import signal_file, signal_targets, stem_targets
 from server.engine.transfers import Arrival, Transfers
 from server.errors import NotFinite
-from server.passes import Pass
+from server.presets.inferences import Inference
 from server.stems import MIX
 from server.work.messages import Options
 
@@ -73,7 +73,7 @@ class Song:
 
 
 def start_song(
-    name: str, model: Separator, scratch: Path, options: Options, step: Pass | None = None,
+    name: str, model: Separator, scratch: Path, options: Options, step: Inference | None = None,
     behind: int = 0,
 ) -> Song:  # fmt: skip
     """A song whose mix lies in `scratch`, to be separated there into the stems of its options; or

@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import structlog
 import torch
@@ -19,25 +20,30 @@ from server.work.messages import LoadedModel
 from server.work.scratch import SAMPLE_RATE
 
 log = structlog.get_logger()
+Marks = tuple[tuple[Path, int, int], ...]  # of files: when each was changed, and its bytes
 
 
 class LoadedModels:
     """Models of one device, by name. What goes through the engine's songs does not leave.
 
-    stay: the models that are there from the start, warm, and stay.
+    stay: the models that are there from the start, warm, and stay. fixed: those that go on as they
+    were loaded, whatever takes their names.
 
     Attributes:
         step_s: seconds of the longest forward so far.
     """
 
     def __init__(
-        self, config: Config, device: torch.device, engine: Engine, stay: Sequence[str]
-    ) -> None:
+        self, config: Config, device: torch.device, engine: Engine, stay: Sequence[str],
+        fixed: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self._config = config
         self._device = device
         self._engine = engine
+        self._fixed = frozenset(fixed)
         self._models: dict[str, Separator] = {}
         self._load_s: dict[str, float] = {}
+        self._marks: dict[str, Marks] = {}  # of their files, as they were loaded
         self._costs: dict[str, float] = {}
         settings = config.separation
         self._residents = Residents(settings.max_models, settings.model_idle_seconds, stay)
@@ -65,6 +71,14 @@ class LoadedModels:
         """
         return self._costs.get(name)
 
+    def is_current(self, name: str) -> bool:
+        """Whether a model is here, and no other has taken its name meanwhile. One whose files are
+        gone goes on."""
+        if name not in self._models or name in self._fixed:
+            return name in self._models
+        files = find(name, self._config)
+        return files is None or _marks(files) == self._marks[name]
+
     def check(self, names: Sequence[str]) -> None:
         """Raises ModelError: one of them is neither here nor on this machine."""
         for name in names:
@@ -77,13 +91,15 @@ class LoadedModels:
         return self._models[name]
 
     def prepare(self, name: str) -> None:
-        """Loads a model and warms it up. One that fails is forgotten, so that whoever asks next
-        does not get it cold.
+        """Loads a model, in place of one that had its name, and warms it up. One that fails is
+        forgotten, so that whoever asks next does not get it cold.
 
         Raises:
             ModelError: it is not here, or cannot be loaded.
             torch.OutOfMemoryError: it has no room, although all idle ones have left.
         """
+        if name in self._models:  # songs that go through that one keep it
+            self.forget([name])
         model = self._loaded(name)
         try:
             batch, seconds = self._warm_up(model)
@@ -109,7 +125,7 @@ class LoadedModels:
         """Frees what models hold."""
         before = self._allocated()
         for name in names:
-            del self._models[name], self._load_s[name]
+            del self._models[name], self._load_s[name], self._marks[name]
             self._engine.bounds.pop(name, None)
             self._residents.leave(name)
         gc.collect()
@@ -143,10 +159,10 @@ class LoadedModels:
     def _loaded(self, name: str) -> Separator:
         if name not in self._models:
             files = self._files(name)
-            began = time.monotonic()
+            began, marks = time.monotonic(), _marks(files)
             if surplus := self._residents.surplus(self._engine.models):
                 self.forget(surplus)
-            self._models[name] = self._load(files)
+            self._models[name], self._marks[name] = self._load(files), marks
             self._load_s[name] = round(time.monotonic() - began, 2)
             self._residents.use([name], time.monotonic())
             log.info("model loaded", model=name, device=str(self._device),
@@ -184,3 +200,12 @@ class LoadedModels:
         """Bytes on the card, 0 on a CPU."""
         cuda = self._device.type == "cuda"
         return torch.cuda.memory_allocated(self._device) if cuda else 0
+
+
+def _marks(files: ModelFiles) -> Marks:
+    """What tells a model's files from others of their names. Raises ModelError: they are gone."""
+    try:
+        told = [(path, path.stat()) for path in (files.listing, *files.files)]
+    except OSError as error:
+        raise ModelError(f"model {files.name} cannot be read: {error.strerror}") from None
+    return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in told)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from kernels.planes import Planes
-from kernels.spans import Spans
 
 Activation = Literal["none", "gelu"]
 FEWEST = 2**15  # weights of a layer that is worth it
@@ -68,7 +67,7 @@ class Short(nn.Module):
         return (made[0].float(), None) if isinstance(made, tuple) else made.float()
 
 
-def packed(part: Any, dtype: torch.dtype, threads: int) -> nn.Module | None:
+def packed(part: Any, dtype: torch.dtype, passes: Planes) -> nn.Module | None:
     """What takes the place of a layer of any network, if it is one of those that are worth it."""
     if type(part) is nn.Linear and part.weight.numel() >= FEWEST:
         # What makes masks of a network's channels loses most by rounding, and costs little.
@@ -76,7 +75,7 @@ def packed(part: Any, dtype: torch.dtype, threads: int) -> nn.Module | None:
     if type(part) in SHORTER and dtype != torch.float32 and _weights(part) >= FEWEST:
         return Short(part, dtype)
     if type(part) is nn.Sequential and any(_pair(*two) for two in _neighbours(part)):
-        return _fused(part, dtype, threads)
+        return _fused(part, dtype, passes)
     return None
 
 
@@ -84,15 +83,15 @@ def _weights(part: nn.Module) -> int:
     return sum(value.numel() for value in part.parameters())
 
 
-def _fused(steps: nn.Sequential, dtype: torch.dtype, threads: int) -> nn.Sequential:
+def _fused(steps: nn.Sequential, dtype: torch.dtype, passes: Planes) -> nn.Sequential:
     """The same steps with each norm and GELU as one, and the others packed."""
-    passes, second = Planes(Spans(threads)), False
+    second = False
     made: list[nn.Module] = []
     for step, after in _neighbours(steps):
         if _pair(step, after):
             made.append(NormGELU(step, passes))
         elif not second:
-            made.append(packed(step, dtype, threads) or step)
+            made.append(packed(step, dtype, passes) or step)
         second = _pair(step, after)
     return nn.Sequential(*made)
 

@@ -21,9 +21,9 @@ TILE = 1024  # rows whose widened channels stay in a cache
 class Layers:
     """Makes the layers, of one type of products, and shares what they have in common."""
 
-    def __init__(self, dtype: torch.dtype, threads: int) -> None:
+    def __init__(self, dtype: torch.dtype, spans: Spans) -> None:
         self.dtype = dtype
-        self.passes = Tokens(Spans(threads))
+        self.passes = Tokens(spans)
         self._angles: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
 
     def unit(self, x: Tensor) -> Tensor:

@@ -155,9 +155,9 @@ Planner = Callable[[int, int, float], Cuts]  # of frames, segment and overlap
 
 def triangles(frames: int, segment: int, overlap: float) -> Triangles:
     """Cuts a song of `frames` samples; neighbours share the part `overlap` of a segment."""
-    return Triangles(frames, segment, int((1 - overlap) * segment))
+    return Triangles(frames, segment, max(1, int((1 - overlap) * segment)))
 
 
 def fades(frames: int, segment: int, overlap: float) -> Fades:
     """The same, faded; an overlap of 1 - 1/n is that package's `num_overlap` of n."""
-    return Fades(frames, segment, int((1 - overlap) * segment + TINY))
+    return Fades(frames, segment, max(1, int((1 - overlap) * segment + TINY)))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from server.errors import ModelError
-from server.passes import Pass, Signal, is_between
+from server.presets.inferences import Inference, Signal, is_between
 from server.stems import MIX, REST_OF_MIX, Recipe, mixed, stem_gains
 from server.work.messages import Options
 from server.work.scratch import part_of
@@ -44,8 +44,8 @@ def stem_targets(scratch: Path, options: Options, recipe: Recipe) -> list[Target
             for stem, row in zip(options.stems, rows, strict=True)]  # fmt: skip
 
 
-def signal_targets(scratch: Path, step: Pass, recipe: Recipe) -> list[Target]:
-    """All that a pass of a preset writes. Raises ModelError: its model does not make it."""
+def signal_targets(scratch: Path, step: Inference, recipe: Recipe) -> list[Target]:
+    """All that an inference of a preset writes. Raises ModelError: its model does not make it."""
     return [_target(scratch, step.model, signal, recipe) for signal in step.signals]
 
 

@@ -61,7 +61,8 @@ class Job:
 class SeparationWorker:
     """One device's models and the songs that go through them.
 
-    stay: the models that are there from the start, and stay; by default what serves the pipeline.
+    stay: the models that are there from the start, and stay as they are; by default what serves the
+    pipeline, and what takes its place.
     """
 
     def __init__(self, config: Config, device: str, stay: Sequence[str] = ()) -> None:
@@ -74,8 +75,8 @@ class SeparationWorker:
         self._engine = Engine(config.separation.batch_on(device), self._device)
         self._reporter = Reporter(self._engine, self._device)
         self._jobs: dict[str, Job] = {}  # by task
-        stay = stay or [model.name for model in serving(config.pipeline.quality, config).models]
-        self._models = LoadedModels(config, self._device, self._engine, stay)
+        served = stay or [model.name for model in serving(config.pipeline.quality, config).models]
+        self._models = LoadedModels(config, self._device, self._engine, served, fixed=stay)
         self._hello: Hello | None = None
 
     def hello(self, name: str, pid: int) -> Hello:
@@ -119,7 +120,7 @@ class SeparationWorker:
         self._go_on(channel, job)
 
     def _go_on(self, channel: WorkerEnd, job: Job) -> None:
-        """Takes a task's next pass into the engine."""
+        """Takes a task's next inference into the engine."""
         try:
             self._engine.add(self._song(job.chain, channel))
         except Exception as error:
@@ -128,7 +129,7 @@ class SeparationWorker:
 
     def _song(self, chain: Chain, channel: WorkerEnd) -> Song:
         self._models.check(chain.ahead)  # before hours of work for one that is gone
-        if (name := chain.model) not in self._models:
+        if not self._models.is_current(name := chain.model):
             # Loading takes seconds, in which a worker that says nothing would pass for stalled, and
             # nobody knows yet how long the model's forwards take.
             patience = self._config.server.start_seconds
@@ -141,14 +142,14 @@ class SeparationWorker:
         return chain.start(self._models.use(name))
 
     def _report(self, channel: WorkerEnd, song: Song, error: Exception | None) -> Job | None:
-        """Tells how a song is. Returns its job, where that goes on with another pass."""
+        """Tells how a song is. Returns its job, where that goes on with another inference."""
         job = self._jobs[song.name]
-        chain, passes = job.chain, song.separation.done
+        chain, done = job.chain, song.separation.done
         if error is None:
             try:
                 chain.move(song)
             except OSError as problem:
-                error, passes = problem, False
+                error, done = problem, False
         if error is not None:
             self._fail(channel, song.name, error)
         elif chain.over:
@@ -162,7 +163,7 @@ class SeparationWorker:
             channel.send(Result(song.name, facts))
         else:
             channel.send(Progress(song.name, chain.done))
-            return job if passes else None
+            return job if done else None
         return None
 
     def _fail(self, channel: WorkerEnd, task: str, error: Exception, **about: str) -> None:

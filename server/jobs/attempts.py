@@ -23,12 +23,12 @@ from server.errors import (
     WorkerGone,
     WorkerLost,
 )
-from server.jobs.folders import PEAKS_FOLDER, Folders, free_percent, full_disk_is_said
+from server.jobs.disk.folders import PEAKS_FOLDER, Folders, free_percent, full_disk_is_said
+from server.jobs.disk.places import FILES, ScratchPlaces
+from server.jobs.disk.room import DiskRoom, files_of
+from server.jobs.listening.track_places import names_of
 from server.jobs.outcomes import GIVEN_UP
-from server.jobs.places import FILES, ScratchPlaces
 from server.jobs.progress_log import ProgressLog
-from server.jobs.room import DiskRoom, files_of
-from server.jobs.track_places import names_of
 from server.work.messages import Options, Result, Task
 from server.work.workers import Slot
 from store import Claim, LeaseLost, StageRepository, Track

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import structlog
 
 from server.jobs.attempts import Attempts
-from server.jobs.folders import Folders
-from server.jobs.room import DiskRoom
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.room import DiskRoom
 from server.work.workers import Slot, Workers
 from store import Claim, StageRepository
 

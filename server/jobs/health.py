@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from server.errors import DiskFull, ServerBusy, StemboxError
-from server.jobs.folders import free_percent
+from server.jobs.disk.folders import free_percent
 from server.work.workers import POOLS, Workers
 
 log = structlog.get_logger()

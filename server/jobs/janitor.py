@@ -9,9 +9,9 @@ import structlog
 
 from server.config import Jobs
 from server.jobs.clock import Clock
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
 from server.jobs.idempotency import ANSWER_HOURS
-from server.jobs.uploads import KEPT_SECONDS, VALID_SECONDS, Uploads
+from server.jobs.sources.uploads import KEPT_SECONDS, VALID_SECONDS, Uploads
 from store import FileSizes, JobRepository, WebhookRepository
 
 log = structlog.get_logger()
@@ -108,12 +108,17 @@ class Janitor:
                  database_log_bytes=sizes.log)  # fmt: skip
 
     async def _expire(self, before: float) -> int:
-        due = await self._jobs.due(before)
-        for job_id in due:
+        expired = 0
+        for job_id, waits in await self._jobs.due(before):
+            # What waited may be at work by now, or even done: then its files stay.
+            if waits and not await self._jobs.give_up(job_id, time.time()):
+                continue
             await asyncio.to_thread(self._folders.remove, self._folders.outputs, job_id)
-            await self._jobs.expire(job_id, time.time())
+            if not waits:
+                await self._jobs.expire(job_id, time.time())
             log.info("job expired", job=job_id)
-        return len(due)
+            expired += 1
+        return expired
 
     async def _sweep_folders(self) -> int:
         removed = 0

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from server.errors import JobNotFound
-from server.jobs.listening import Audible, Listening
-from server.jobs.track_places import names_of, total_frames
+from server.jobs.listening.listening import Audible, Listening
+from server.jobs.listening.track_places import names_of, total_frames
 from server.work.scratch import SAMPLE_RATE
 from store import Job, JobRepository, Stage
 
@@ -33,11 +33,12 @@ class Outlook(Struct, frozen=True):
 
 
 class Outlooks:
-    """How jobs of both APIs stand."""
+    """How jobs of both APIs stand. since: unix seconds when this server began to work."""
 
     def __init__(
-        self, jobs: JobRepository, listening: Listening, retention_hours: float
+        self, jobs: JobRepository, listening: Listening, retention_hours: float, since: float = 0.0
     ) -> None:
+        self._since = since
         self._retention = retention_hours * 3600
         self._jobs = jobs
         self._listening = listening
@@ -74,6 +75,10 @@ class Outlooks:
         done = job.progress - BEFORE
         if began is None or done < LEAST_DONE:
             return None
+        if began < self._since:  # who knows for how long there was no server
+            pace, _ = await self._jobs.forecast()
+            left = total_frames(job) / SAMPLE_RATE * (100 - job.progress) / 100
+            return None if pace is None else math.ceil(pace * left)
         return math.ceil(max(0.0, time.time() - began) * (100 - job.progress) / done)
 
 

@@ -15,12 +15,12 @@ from server.audio.tracks import tracks_of
 from server.config import Config
 from server.engine import choice
 from server.errors import JobNotFound
+from server.jobs.disk.room import with_room
+from server.jobs.disk.track_files import Checksums, TrackFile
 from server.jobs.dispatcher import Dispatcher
-from server.jobs.intake import LIKELY_RATE, Intake
 from server.jobs.outcomes import CANCELLED
 from server.jobs.plan import PIPELINE, StageView, heard_of, shown_stages
-from server.jobs.room import with_room
-from server.jobs.track_files import Checksums, TrackFile
+from server.jobs.sources.intake import LIKELY_RATE, Intake
 from server.stems import FOUR, checked_stems
 from server.work.messages import Options
 from server.work.workers import Workers

@@ -15,18 +15,18 @@ from server.config import Config
 from server.engine import choice
 from server.errors import JobNotFound, NotEnoughCredits, ServerBusy
 from server.jobs.accounts import Accounts
+from server.jobs.disk.room import with_room
+from server.jobs.disk.track_files import TrackFile
 from server.jobs.dispatcher import Dispatcher
-from server.jobs.fetching import Fetcher
 from server.jobs.idempotency import ANSWER_HOURS, Idempotency, first_answer
-from server.jobs.intake import Intake
 from server.jobs.keyed import KeyedSemaphore
 from server.jobs.orders import Created, Order, Request, SplitJob, with_length
 from server.jobs.outcomes import CANCELLED
 from server.jobs.plan import heard_of, split_plan
-from server.jobs.room import with_room
 from server.jobs.simulating import check_simulation, simulation
-from server.jobs.track_files import TrackFile
-from server.jobs.uploads import Uploads
+from server.jobs.sources.fetching import Fetcher
+from server.jobs.sources.intake import Intake
+from server.jobs.sources.uploads import Uploads
 from server.names import name_in_url
 from server.stems import FOUR, checked_stems
 from server.work.messages import Options

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from server.jobs.folders import SECRET_BYTES, Folders
+from server.jobs.disk.folders import SECRET_BYTES, Folders
 from server.upkeep.backup import SECRETS
 from server.upkeep.reporting import Meter, Report
 from server.work.scratch import PART

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from server import __version__
 from server.errors import StemboxError
-from server.jobs.folders import Folders, full_disk_is_said
+from server.jobs.disk.folders import Folders, full_disk_is_said
 from server.upkeep.archive import ArchiveWriter, Manifest
 from server.upkeep.reporting import Meter, Report
 from server.work.durable import sync_folder

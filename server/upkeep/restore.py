@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from server.errors import StemboxError
-from server.jobs.folders import RESTORING, Folders, full_disk_is_said
+from server.jobs.disk.folders import RESTORING, Folders, full_disk_is_said
 from server.upkeep.archive import unpack
 from server.upkeep.audit import missing_files
 from server.upkeep.backup import DATABASE, SECRETS

@@ -7,21 +7,21 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from server.passes import Pass
+from server.presets.inferences import Inference
 from server.stems import FOUR
 
 
 class Options(Struct, frozen=True, kw_only=True):
     """What a job was asked for, decided when it was accepted and kept with it.
 
-    `model`: the name of what makes its stems; `passes`: the models that this runs, if it is a
-    preset, and each one's part of a segment that neighbours share in place of `overlap`.
+    `model`: the name of what makes its stems; `inferences`: the models that this runs, if
+    it is a preset, and each one's part of a segment that neighbours share in place of `overlap`.
     """
 
     file_name: str
     model: str
     overlap: float
-    passes: tuple[Pass, ...] = ()
+    inferences: tuple[Inference, ...] = ()
     format: Literal["WAV", "MP3", "FLAC"] = "WAV"  # of StemSplit tracks; the pipeline's are WAV
     wav_format: str  # samples of WAV and FLAC: one of server.audio.track_writer.SAMPLES
     target_lufs: float

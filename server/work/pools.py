@@ -43,6 +43,7 @@ NICE = 5
 # Added to the scores by which the kernel, out of memory, chooses whom to kill: a worker costs one
 # attempt, and of those first what decodes; the API process or the supervisor would cost them all.
 EXPENDABLE, MOST_EXPENDABLE, HIGHEST_SCORE = 300, 600, 1000
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last: whose terminal is closed
 EXTRA_GRACE = 5.0  # seconds beyond the grace of running requests, to close the database
 
 
@@ -90,8 +91,10 @@ class StopSignal:
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
         self._set = False
+        self.cause = ""
 
-    def set(self) -> None:
+    def set(self, cause: str = "") -> None:
+        self.cause = self.cause or cause
         self._set = True
         os.write(self._write, b"x")
 
@@ -155,7 +158,7 @@ class WorkerAPI(litserve.LitAPI):
         die_with(self.parent)
         # Signals to the whole group are the parent's to handle: it stops the API process first,
         # so that running work goes back to the queue, and then kills the workers.
-        for name in (signal.SIGINT, signal.SIGTERM):
+        for name in STOPS:
             signal.signal(name, signal.SIG_IGN)
         be_killed_first(EXPENDABLE if self.plan.rights is None else MOST_EXPENDABLE)
         os.nice(NICE)  # requests are answered first: they are short, and somebody waits
@@ -208,17 +211,19 @@ class Host(litserve.LitServer):
         )
 
     def serve(self) -> None:
-        """Runs until SIGTERM or Ctrl-C; then everything that was started is gone."""
+        """Runs until SIGTERM, Ctrl-C or SIGHUP; then everything that was started is gone."""
         parent = os.getpid()
 
         def child() -> None:
             die_with(parent)
             for name in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(name, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent's to handle
 
         os.register_at_fork(after_in_child=child)  # the API process is forked, workers are not
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: self._stop.set())
+        nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        for name in STOPS[:2] if nohup else STOPS:
+            signal.signal(name, lambda number, _: self._stop.set(signal.Signals(number).name))
         server = self._config.server
         self.uvicorn_graceful_timeout = server.grace_seconds
         try:
@@ -231,6 +236,7 @@ class Host(litserve.LitServer):
         finally:
             for process in mp.active_children():
                 process.kill()
+            log.info("stopped")
 
     # -- from here on: what LitServe calls -------------------------------------------------
 
@@ -265,6 +271,7 @@ class Host(litserve.LitServer):
     def _perform_graceful_shutdown(self, *_: Any, **__: Any) -> None:
         """The API process first: it gives running work back. Then the workers, at once."""
         self._stop.set()
+        log.info("told to stop", signal=self._stop.cause)
         for listener in self._api_arguments[0][3] if self._api_arguments else ():
             listener.close()  # new clients are refused at once, not left to wait
         for process in self._api.values():
@@ -298,9 +305,9 @@ class Host(litserve.LitServer):
         resource_tracker.ensure_running()
         watched = [*self.inference_workers, *self._api.values()]
         wait([process.sentinel for process in watched if process.is_alive()], timeout=1)
+        if self._stop.is_set():  # whoever has ended was told to
+            return
         for seat in supervisor.look(watched, time.monotonic()):
-            if self._stop.is_set():
-                return
             supervisor.started(seat, time.monotonic())
             self._start_again(seat)
 

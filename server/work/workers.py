@@ -6,10 +6,6 @@ WorkerLost at once. A worker that says nothing for too long while it has work is
 
 import asyncio
 import math
-import os
-import signal
-import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -22,111 +18,16 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from server.errors import ServerBusy, WorkerGone, WorkerLost
-from server.work.board import pool_of
-from server.work.channel import HEADER, pack, to_error
-from server.work.messages import (
-    Cancel,
-    Failed,
-    FromWorker,
-    Hello,
-    Progress,
-    Report,
-    Result,
-    Task,
-)
+from server.errors import ServerBusy, WorkerGone
+from server.work.channel import HEADER
+from server.work.connected import Call, Worker, check_hello, peer_pid
+from server.work.messages import Cancel, FromWorker, Hello, Report, Result, Task
 
 log = structlog.get_logger()
 POOLS = ("separation", "audio", "probe", "measure")
 LONGEST_MESSAGE = 1 << 20  # bytes; messages carry names and numbers
 STALL_STEPS = 10  # a worker whose steps are long may be silent for this many of them
 CALL_SECONDS = 0.1  # until a worker that is not there is called again
-MOST_SLOTS = 1 << 12
-PEER = struct.Struct("3i")  # Linux's ucred: pid, uid, gid
-
-
-class Call(NamedTuple):
-    """A task that a worker has. `due` is unix seconds."""
-
-    future: asyncio.Future[Result]
-    due: float
-    watch: Callable[[float], None] | None
-
-
-class Worker:
-    """One connected worker process."""
-
-    def __init__(self, hello: Hello, writer: asyncio.StreamWriter, pid: int) -> None:
-        self.hello = hello
-        self.pid = pid
-        self.calls: dict[str, Call] = {}
-        self._started: set[str] = set()  # of those, what has reached it
-        self.reserved: set[Slot] = set()
-        self.last_sign = time.monotonic()
-        self.stalled = False
-        self.report = Report()  # the last one
-        self._writer = writer
-
-    @property
-    def load(self) -> int:
-        """Tasks that run here or are about to."""
-        return len(self.calls) + len(self.reserved)
-
-    @property
-    def before(self) -> float:
-        """What it takes now must be due before that: it would not begin with anything else."""
-        if not self.hello.in_turns:
-            return math.inf
-        running = [call.due for call in self.calls.values()]
-        return min(running + [slot.due for slot in self.reserved], default=math.inf)
-
-    def send(self, message: Task | Cancel) -> None:
-        self._writer.write(pack(message))
-
-    def take(self, message: FromWorker) -> bool:
-        """Books a message from the worker; True when it ends a task."""
-        self.last_sign = time.monotonic()
-        if isinstance(message, Hello):  # it knows more of itself by now
-            self.hello = message
-            return False
-        if isinstance(message, Report) or (call := self.calls.get(message.id)) is None:
-            return False
-        self._started.add(message.id)
-        if isinstance(message, Progress) and call.watch is not None and not call.future.done():
-            call.watch(message.done)
-        if not isinstance(message, Result | Failed):
-            return False
-        del self.calls[message.id]
-        self._started.discard(message.id)
-        if call.future.done():  # the caller has gone
-            return True
-        if isinstance(message, Result):
-            call.future.set_result(message)
-        else:
-            call.future.set_exception(to_error(message))
-        return True
-
-    def lost(self) -> None:
-        """The connection has ended: so have all tasks. Those that lay still had no part in it, nor
-        had those that were on their way to it while others were there."""
-        running = self._started & self.calls.keys() or set(self.calls)
-        if self.hello.in_turns and running:
-            running = {min(running, key=lambda task_id: self.calls[task_id].due)}
-        for task_id, call in self.calls.items():
-            if call.future.done():
-                continue
-            if task_id in running:
-                lost = WorkerLost(f"{self.hello.worker} died", alone=len(running) == 1)
-                call.future.set_exception(lost)
-            else:
-                call.future.set_exception(WorkerGone(f"{self.hello.worker} died"))
-        self.calls.clear()
-        self._started.clear()
-
-    def kill(self) -> None:
-        """SIGKILL; the host starts another in its place."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
 
 
 class Slot:
@@ -365,17 +266,3 @@ class Workers:
                               pid=worker.pid, silent_s=round(silent, 1))
                     worker.stalled = True
                     worker.kill()
-
-
-def check_hello(hello: Hello, name: str) -> None:
-    """A worker sits where its name says, however often it says hello. Raises DecodeError: it says
-    that it is another one."""
-    if (hello.worker, hello.pool) != (name, pool_of(name)) or not 0 < hello.slots <= MOST_SLOTS:
-        raise msgspec.DecodeError(f"{name} says that it is {hello.worker:.40} of {hello.pool:.40}")
-
-
-def peer_pid(writer: asyncio.StreamWriter) -> int:
-    """The process that listens at the other end, as the kernel tells."""
-    peer = writer.get_extra_info("socket")
-    pid: int = PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))[0]
-    return pid

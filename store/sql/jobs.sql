@@ -39,11 +39,21 @@ ORDER BY number DESC LIMIT :limit OFFSET :skip;
 
 -- name: lately_separated
 -- When the separations of the jobs that were completed last ran, and how many seconds of audio each
--- had.
-SELECT s.started_at, s.completed_at, json_extract(last.request, '$.seconds') AS seconds
-FROM (SELECT id, request FROM jobs WHERE state = 'completed' AND api = 'stemsplit'
+-- had. Of several attempts the last one, which says how long it took: no server may have run before.
+SELECT max(s.started_at, s.completed_at - coalesce(json_extract(s.facts, '$.separate_s'),
+                                                   s.completed_at)) AS started_at,
+    s.completed_at, json_extract(last.request, '$.seconds') AS seconds
+FROM (SELECT id, request FROM (
+          SELECT id, request, completed_at
+          FROM (SELECT id, request, completed_at FROM jobs
+                WHERE state = 'completed' AND api = 'stemsplit' ORDER BY completed_at DESC LIMIT 20)
+          UNION ALL
+          SELECT id, request, completed_at
+          FROM (SELECT id, request, completed_at FROM jobs
+                WHERE state = 'completed' AND api = 'pipeline' ORDER BY completed_at DESC LIMIT 20))
       ORDER BY completed_at DESC LIMIT 20) last
-CROSS JOIN stages s ON s.job_id = last.id AND s.name = 'separate';
+CROSS JOIN stages s ON s.job_id = last.id AND s.name = 'separate'
+WHERE json_extract(last.request, '$.seconds') > 0;
 
 -- name: seconds_waiting
 -- Read from the index alone.
@@ -70,14 +80,19 @@ UPDATE jobs SET state = 'expired', expired_at = :now WHERE id = :job_id AND stat
 
 -- name: select_due
 -- Jobs whose time is over: what ended, and StemSplit jobs that wait and nobody works on.
-SELECT id FROM jobs
+SELECT id, 0 AS waits FROM jobs
 WHERE state = 'completed' AND api IN ('pipeline', 'stemsplit') AND completed_at < :before
 UNION ALL
-SELECT id FROM jobs WHERE state = 'failed' AND api = 'pipeline' AND completed_at < :before
+SELECT id, 0 FROM jobs WHERE state = 'failed' AND api = 'pipeline' AND completed_at < :before
 UNION ALL
-SELECT id FROM jobs INDEXED BY jobs_unfinished
+SELECT id, 1 FROM jobs INDEXED BY jobs_unfinished
 WHERE state = 'processing' AND api = 'stemsplit' AND created_at < :before
   AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = jobs.id AND state = 'processing');
+
+-- name: waits
+-- Whether nobody works on an unfinished job.
+SELECT EXISTS (SELECT 1 FROM jobs WHERE id = :id AND state = 'processing')
+   AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = :id AND state = 'processing');
 
 -- name: expire
 -- In this order: an event of an expired job tells of no files.

@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server.api import create_app
+from server.api.pipeline.wire import PROCESSORS
 from server.api.ports import (
     Audible,
     InstalledModel,
@@ -28,7 +29,6 @@ from server.api.ports import (
     Upload,
 )
 from server.api.signing import Signer
-from server.api.wire import PROCESSORS
 from server.config import Config
 from server.errors import AddressForbidden, InvalidKey, JobNotFound, MissingKey
 from server.jobs.models import Part

@@ -18,8 +18,8 @@ from server.api.v1.openapi import document
 from server.config import load
 from server.jobs import keys
 from server.jobs.accounts import Accounts
-from server.jobs.deliveries import MOST_TESTS, Deliveries
-from server.jobs.webhooks import Webhooks
+from server.jobs.webhooks.deliveries import MOST_TESTS, Deliveries
+from server.jobs.webhooks.registering import Webhooks
 from store import (
     AccountRepository,
     CreditRepository,

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp
 from server.app import Components
 from server.config import load
 from server.jobs import keys
-from server.jobs.folders import Folders
-from server.jobs.intake import Intake
+from server.jobs.disk.folders import Folders
+from server.jobs.sources.intake import Intake
 from server.work.board import Board
 from store import AccountRepository, CreditRepository, Database, Entry
 from store import connection as connection_module

@@ -13,8 +13,8 @@ from server.api.ports import TrackPeaks
 from server.audio.peaks import COARSE, FINE, coarser
 from server.config import Config
 from server.errors import ServerBusy
-from server.jobs.listening import Window
-from server.jobs.track_places import OpenTrack
+from server.jobs.listening.listening import Window
+from server.jobs.listening.track_places import OpenTrack
 
 from .fakes import FakeJobs, ask, fake_services
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from server.api import openapi
 from server.api.health import HealthAnswers
-from server.api.pipeline import Pipeline
+from server.api.pipeline import openapi
+from server.api.pipeline.routes import Pipeline
 from server.api.sharing import SharedPlaces
 from server.config import Config
 

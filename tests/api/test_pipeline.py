@@ -3,7 +3,7 @@
 import pytest
 from starlette.types import ASGIApp
 
-from server.api.wire import timestamp
+from server.api.pipeline.wire import timestamp
 from server.config import load
 from server.errors import (
     AudioError,

@@ -158,6 +158,39 @@ def test_a_websocket_is_an_ordinary_request(bounded: int) -> None:
     assert answer.startswith(b"HTTP/1.1 404")
 
 
+OFFER = (  # as Java and curl --http2 make it
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
+)
+LAST = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("step", [7, 1000, 1 << 20])
+def test_a_body_with_an_offer_of_another_protocol_arrives(
+    bounded: int, jobs: FakeJobs, step: int, chunked: bool
+) -> None:
+    body = (b'--B\r\nContent-Disposition: form-data; name="file"; filename="song.wav"\r\n\r\n'
+            + b"GET /config HTTP/1.1\r\n\r\n" * 200 + b"\r\n--B--\r\n")  # fmt: skip
+    length = b"Content-Length: %d\r\n" % len(body)
+    if chunked:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        length = b"Transfer-Encoding: chunked\r\n"
+    form = b"Content-Type: multipart/form-data; boundary=B\r\n"
+    sent = b"POST /process HTTP/1.1\r\nHost: x\r\n" + OFFER + form + length + b"\r\n" + body + LAST
+    answer = talk(bounded, *(sent[at : at + step] for at in range(0, len(sent), step)))
+    assert answer.count(b"HTTP/1.1 200") == answer.count(b"HTTP/1.1 ") == 2
+    assert jobs.uploads[0].size_bytes == 200 * len(b"GET /config HTTP/1.1\r\n\r\n")
+
+
+def test_requests_behind_offers_of_another_protocol_are_answered(bounded: int) -> None:
+    """A thousand of them in one write."""
+    asked = [b"GET /health HTTP/1.1\r\nHost: x\r\n" + OFFER + b"\r\n",
+             b"CONNECT /health HTTP/1.1\r\nHost: x\r\n\r\n"]  # fmt: skip
+    answer = talk(bounded, b"".join(asked) * 500 + LAST)
+    assert answer.count(b"HTTP/1.1 200") == 501 and answer.count(b"HTTP/1.1 405") == 500
+
+
 @pytest.mark.parametrize("more", [b"\r\n", b"\r\n" * 20], ids=["one", "many"])
 def test_bytes_that_begin_no_request_keep_nothing_open(bounded: int, more: bytes) -> None:
     answer = talk(bounded, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", more, pause=0.2)

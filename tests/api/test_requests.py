@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from server.api.v1 import openapi, wire
+from server.api.v1.complaints import complaint
 from server.config import load
 from server.errors import AddressForbidden
 from server.net import Guard
@@ -75,3 +76,37 @@ def test_the_document_has_the_default_output() -> None:
     document = openapi.document(load(environ={}))
     kind = document["components"]["schemas"]["CreateJobRequest"]["properties"]["outputType"]
     assert kind["default"] == "BOTH" and "SIX_STEMS" in kind["enum"]
+
+
+OUTPUT_TYPES = "VOCALS, INSTRUMENTAL, BOTH, FOUR_STEMS, SIX_STEMS"
+
+
+@pytest.mark.parametrize(("kind", "body", "said"), [
+    (wire.CreateJobRequest, b'{"outputType": "TWO"}', f"outputType must be one of {OUTPUT_TYPES}"),
+    (wire.CreateJobRequest, b'{"quality": "best"}', "quality must be one of FAST, BALANCED, BEST"),
+    (wire.CreateJobRequest, b'{"outputFormat": null}', "outputFormat must be a string, not null"),
+    (wire.CreateJobRequest, b'{"uploadKey": 5}',
+     "uploadKey must be a string or null, not a whole number"),
+    (wire.CreateJobRequest, b'{"metadata": "x"}',
+     "metadata must be an object or null, not a string"),
+    (wire.CreateJobRequest, b'{"stems": []}', "stems must not be empty"),
+    (wire.CreateJobRequest, b'{"stems": ["vocals", true]}',
+     "stems[1] must be a string, not true or false"),
+    (wire.CreateJobRequest, b'{"stems": ["a b"]}',
+     "stems[0] must match ^[a-z0-9][a-z0-9_-]{0,63}$"),
+    (wire.CreateJobRequest, b"[1]", "The body must be an object, not a list"),
+    (wire.CreateWebhookRequest, b"{}", "url is missing"),
+    (wire.CreateWebhookRequest, b'{"url": "nope"}', "url must have 8 characters at least"),
+    (wire.CreateWebhookRequest, b'{"url": "https://a.example", "events": ["x"]}',
+     "events[0] must be one of job.completed, job.failed"),
+    (wire.UploadRequest, b'{"filename": ""}', "filename must not be empty"),
+    (wire.UploadRequest, b'{"filename": "%s"}' % (b"x" * 1025),
+     "filename must have 1024 characters at most"),
+])  # fmt: skip
+def test_what_is_wrong_is_said_in_the_words_of_who_sent_it(
+    kind: type, body: bytes, said: str
+) -> None:
+    """No word of Python, and for an enumeration all that it allows."""
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.json.decode(body, type=kind)
+    assert complaint(refused.value, kind) == said

@@ -1,103 +1,19 @@
-"""Signed PUTs: repeated, cut off, at once; what a client may say of them; URLs spelled anew."""
+"""Signed PUTs: repeated, cut off, at once; and how much of them an account may have."""
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
 
-import httpx
 import pytest
 
-from server.api import create_app
-from server.api.signing import BASE, Signer
-from server.config import load
-from server.errors import DiskFull, MissingKey, UploadNotFound
-from server.jobs import uploads as module
-from server.jobs.folders import Folders
-from server.jobs.uploads import Uploads
-from store import AccountRepository, Database, UploadRepository
-from store.accounts import Key
-
-from .fakes import FakeJobs, fake_services
-
-SONG = bytes(range(256)) * 9000  # more than two chunks
-OTHER = SONG[:-1] + b"\x00"
-Put = tuple[int, dict[str, Any]]
-
-
-class OneAccount:
-    """Everybody is ann."""
-
-    def __init__(self, account: str) -> None:
-        self._account = account
-
-    async def authenticate(self, key: str | None, scope: str) -> Key:
-        if key is None:
-            raise MissingKey("Missing API key")
-        return Key("h", "sk_live_x", self._account, 1.0, None, scope, None)
-
-
-class World:
-    """The whole app over real uploads, called without a socket."""
-
-    def __init__(self, root: Path, db: Database, account: str) -> None:
-        self.folders, self.full = Folders(root), False
-        self.folders.create()
-        self.account, self.promised, self.db = account, {}, db
-        self.uploads = Uploads(UploadRepository(db), self.folders, self)  # type: ignore[arg-type]
-        config = load(environ={}, flags={"limits.max_upload_mb": 4,
-                                         "limits.requests_per_minute": 100_000})
-        services = fake_services()._replace(accounts=OneAccount(account), uploads=self.uploads)
-        app = create_app(config, FakeJobs(root), services, Signer(b"s" * 32))
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test",
-                                      headers={"Authorization": "Bearer k"})
-        self.app = app
-
-    async def check(self) -> None:
-        if self.full:
-            raise DiskFull("full")
-
-    async def promise(self, name: str, wanted: int) -> None:
-        await self.check()
-        self.promised[name] = wanted
-
-    def forget(self, name: str) -> None:
-        self.promised.pop(name, None)
-
-    async def ticket(self, **body: str) -> dict[str, Any]:
-        answer = await self.http.post(f"{BASE}/upload", json={"filename": "a.mp3"} | body)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    async def put(self, url: str, body: Any = SONG, kind: str | None = "audio/mpeg") -> Put:
-        headers = {} if kind is None else {"Content-Type": kind}
-        answer = await self.http.put(url, content=body, headers=headers)
-        return answer.status_code, answer.json()
-
-    def lying(self) -> tuple[list[bytes], list[str]]:
-        """What is kept, and names of what is left half-done."""
-        kept = [path.read_bytes() for path in self.folders.uploads.iterdir()]
-        return kept, [path.name for path in self.folders.spool.iterdir()]
-
-
-@pytest.fixture
-def play(tmp_path: Path):
-    def run(test: Callable[[World], Awaitable[None]]) -> None:
-        async def main() -> None:
-            async with Database(tmp_path / "t.db") as db:
-                account = await AccountRepository(db).ensure("ann", 1.0)
-                await test(World(tmp_path, db, account))
-
-        asyncio.run(main())
-
-    return run
-
-
-def code(put: Put) -> tuple[int, str]:
-    return put[0], put[1]["error"]["code"]
-
+from server.api.signing import BASE
+from server.errors import UploadNotFound
+from server.jobs.sources import uploads as module
+from store import AccountRepository
+from tests.api.putting import OTHER, SONG, World, code
+from tests.api.putting import play as play
 
 TAKEN = (409, "UPLOAD_ALREADY_USED")
 
@@ -278,117 +194,6 @@ def test_what_is_forgotten_is_not_known(play) -> None:
         await world.uploads.sweep(4e9)
         assert code(await world.put(ticket["uploadUrl"])) == (400, "UPLOAD_NOT_FOUND")
         assert world.lying() == ([], [])
-
-    play(test)
-
-
-@pytest.mark.parametrize(("part", "status"), [
-    ("bytes 0-8/9", 200), ("bytes 0-8/18", 400), ("bytes 9-17/18", 400), ("bytes */18", 400),
-    ("bytes 0-8/*", 400), ("nonsense", 400),
-])  # fmt: skip
-def test_a_part_is_not_taken_for_the_whole(play, part: str, status: int) -> None:
-    async def test(world: World) -> None:
-        url = (await world.ticket())["uploadUrl"]
-        answer = await world.http.put(url, content=b"123456789", headers={"Content-Range": part})
-        assert answer.status_code == status, answer.text
-
-    play(test)
-
-
-@pytest.mark.parametrize("kind", [
-    None, "", "audio/mpeg", "audio/wav", "AUDIO/X-FLAC", "audio/ogg; codecs=opus", "video/mp4",
-    "application/octet-stream", "Application/Octet-Stream", "application/ogg", "video/webm",
-])  # fmt: skip
-def test_where_no_type_was_chosen_the_bytes_decide(play, kind: str | None) -> None:
-    async def test(world: World) -> None:
-        for chosen in ({}, {"contentType": ""}):
-            ticket = await world.ticket(**chosen)
-            assert ticket["contentType"] == "audio/mpeg"
-            assert (await world.put(ticket["uploadUrl"], b"x", kind))[0] == 200
-
-    play(test)
-
-
-def test_where_no_type_was_chosen_other_kinds_are_refused(play) -> None:
-    async def test(world: World) -> None:
-        url = (await world.ticket())["uploadUrl"]
-        for kind in ("text/html", "image/png", "multipart/form-data; boundary=x"):
-            assert code(await world.put(url, b"x", kind)) == (403, "INVALID_SIGNATURE")
-        assert (await world.put(url))[0] == 200
-
-    play(test)
-
-
-@pytest.mark.parametrize(("chosen", "right", "wrong"), [
-    ("audio/wav", ["audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "Audio/WAV;codec=1"],
-     ["audio/mpeg", "application/octet-stream", None, "audio/wavpack"]),
-    ("audio/mp3", ["audio/mpeg", "audio/mp3", "audio/x-mp3", "audio/mpeg3"], ["audio/wav", ""]),
-    ("audio/x-m4a", ["audio/mp4", "audio/m4a", "audio/x-m4a"], ["audio/aac", "audio/mpeg"]),
-    ("audio/x-flac", ["audio/flac", "audio/x-flac"], ["audio/ogg"]),
-    ("application/ogg", ["audio/ogg", "application/ogg"], ["audio/flac"]),
-    ('audio/mp4; codecs="mp4a.40.2, x"', ["audio/mp4", "audio/x-m4a;a=b"], ["text/html"]),
-    ("chemical/x-xyz", ["chemical/x-xyz"], ["audio/mpeg"]),
-    ("application/octet-stream", ["application/octet-stream"], ["audio/mpeg", None]),
-])  # fmt: skip
-def test_where_a_type_was_chosen_its_other_names_pass(
-    play, chosen: str, right: list[str], wrong: list[str | None]
-) -> None:
-    async def test(world: World) -> None:
-        ticket = await world.ticket(contentType=chosen)
-        assert ticket["contentType"] == chosen
-        for kind in wrong:
-            assert code(await world.put(ticket["uploadUrl"], b"x", kind)) == (
-                403, "INVALID_SIGNATURE"), kind
-        for kind in right:
-            assert (await world.put(ticket["uploadUrl"], b"x", kind))[0] == 200, kind
-
-    play(test)
-
-
-@pytest.mark.parametrize("bad", ["audio", "audio/", "/x", "a/b\r\nX: y", "audio/mpeg;", "é/x"])
-def test_what_is_no_content_type(play, bad: str) -> None:
-    async def test(world: World) -> None:
-        answer = await world.http.post(
-            f"{BASE}/upload", json={"filename": "a.mp3", "contentType": bad})
-        assert answer.status_code == 400
-
-    play(test)
-
-
-def test_urls_spelled_anew(play) -> None:
-    async def test(world: World) -> None:
-        url = (await world.ticket(contentType="audio/mpeg"))["uploadUrl"]
-        base, _, query = url.partition("?")
-        pairs = parse_qsl(query)
-        assert {name for name, _ in pairs} == {"expires", "max", "type", "signature"}
-        assert all(quote(value, safe="") == value for _, value in pairs)
-        everything = "".join(f"%{ord(c):02x}" for c in dict(pairs)["signature"])
-        for other in (
-            f"{base}?{urlencode(pairs[::-1])}",
-            f"{base}?utm_source=a+b%2fc&{query}&_=17&fbclid=",
-            f"{base}?{query}".replace(dict(pairs)["signature"], everything),
-            f"{base.replace('input', '%69nput')}?{query}",
-        ):
-            assert (await world.put(other))[0] == 200, other
-        for name, value in pairs:
-            rest = [pair for pair in pairs if pair[0] != name]
-            changed = value[:-1] + ("1" if value[-1] != "1" else "2")
-            for wrong in (rest, [*rest, (name, changed)], [*pairs, (name, value)]):
-                assert (await world.put(f"{base}?{urlencode(wrong)}"))[0] == 403, wrong
-
-    play(test)
-
-
-@pytest.mark.parametrize("name", ["é" * 509 + ".flac", "a" * 1019 + ".flac", "音" * 339 + ".flac"])
-def test_long_names_are_shortened(play, name: str) -> None:
-    async def test(world: World) -> None:
-        assert len(name.encode()) <= 1024
-        ticket = await world.ticket(filename=name)
-        kept = (await world.uploads.find(ticket["uploadKey"])).file_name
-        assert 240 < len(kept.encode()) <= 255
-        assert kept.endswith(".flac")
-        assert name.startswith(kept.removesuffix(".flac"))
-        assert ticket["uploadKey"].endswith("/input.flac")
 
     play(test)
 

@@ -62,7 +62,8 @@ def test_a_preset_is_its_models_and_what_is_made_of_them(settings: Config) -> No
         return recipe_of(config, "BALANCED", wanted, "FLAC", choice.find("mean", config))
 
     recipe = made([1, 1], "vocals")
-    assert (recipe.model, [step.model for step in recipe.passes]) == ("mean", ["tiny", "starter"])
+    assert recipe.model == "mean"
+    assert [step.model for step in recipe.inferences] == ["tiny", "starter"]
     parts = [recipe_of(settings, "BALANCED", ("vocals",), "FLAC", choice.find(name, settings))
              for name in ("tiny", "starter")]
     assert recipe.digest not in {part.digest for part in parts}
@@ -70,7 +71,7 @@ def test_a_preset_is_its_models_and_what_is_made_of_them(settings: Config) -> No
         recipe, made([1, 2], "vocals"), made([1, 1], "drums"), *parts)}
     assert len(keys) == 5
     assert result_key("c", made([2, 2], "vocals")) == result_key("c", recipe)
-    assert "passes" not in parts[0].options, "a model's results keep their keys"
+    assert "inferences" not in parts[0].options, "a model's results keep their keys"
 
 
 def test_a_model_by_the_convention_has_the_overlap_that_the_server_gives_it(

@@ -15,9 +15,9 @@ import httpx
 import standardwebhooks
 from stemsplit_python import webhooks as published
 
-from server.upkeep import commands
+from server.upkeep import looking
+from tests.e2e.calling import Caller, new_key
 from tests.e2e.conftest import write_song
-from tests.e2e.test_stemsplit import Caller, new_key
 from tests.faults.failpoints import Failpoints
 from tests.harness import Server, wait_for
 from tests.receiver import Got, Receiver, receiving
@@ -150,7 +150,7 @@ class Mortal:
         path = f"file:{self.server.data}/stembox.db?mode=ro"
         with closing(sqlite3.connect(path, uri=True)) as database:
             wrong = findings(database)
-        wrong += [str(found) for found in commands.findings(self.server.data, lambda *_: None)]
+        wrong += [str(found) for found in looking.findings(self.server.data, lambda *_: None)]
         jobs = {row[0]: row[1:] for row in self.rows("SELECT id, api, state, error FROM jobs")}
         wrong += [f"lost: {job}" for job in self.accepted - set(jobs)]
         wrong += [f"{state}: {job}: {error}" for job, (_, state, error) in jobs.items()

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from server.jobs.signatures import new_secret, signed_headers
+from server.jobs.webhooks.signatures import new_secret, signed_headers
 from tests.e2e.mortal import GRANTED, Mortal, mortal, wrong_events, wrong_signatures
 from tests.harness import wait_for
 from tests.receiver import Got

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from server.work import landlock, seccomp
-from tests.e2e.test_stemsplit import Caller, new_key
+from tests.e2e.calling import Caller, new_key
 from tests.harness import Server, serving, wait_for
 
 pytestmark = pytest.mark.skipif(

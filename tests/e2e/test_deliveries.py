@@ -5,11 +5,10 @@ from typing import Any
 import standardwebhooks
 from stemsplit_python import webhooks as published
 
+from tests.e2e.calling import Caller, error, new_key
+from tests.e2e.calling import box as box
 from tests.harness import Server, wait_for
 from tests.receiver import Got, receiving
-
-from .test_stemsplit import Caller, error, new_key
-from .test_stemsplit import box as box
 
 
 def settled(caller: Caller, delivery: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import soundfile as sf
 import torch
 import yaml
 
-from tests.e2e.test_stemsplit import Caller, new_key
+from tests.e2e.calling import Caller, new_key
 from tests.engine.families.test_families import DEMUCS, drums
 from tests.harness import Server, serving
 

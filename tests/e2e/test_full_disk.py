@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.e2e.calling import Caller, new_key
 from tests.e2e.conftest import write_song
-from tests.e2e.test_stemsplit import Caller, new_key
 from tests.harness import Server, wait_for
 
 MEGABYTE = 1 << 20

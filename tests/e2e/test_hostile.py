@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from tests.e2e.calling import Caller, command
 from tests.e2e.conftest import write_song
 from tests.e2e.hostile import SECONDS, Hostile, hostile_files
-from tests.e2e.test_stemsplit import Caller, command
 from tests.harness import Server, serving, wait_for
 
 MOST_MB = 400  # of memory, at any moment, of a process that decodes; idle it has 150 to 230

@@ -17,9 +17,9 @@ import httpx
 import pytest
 from stemsplit_python import webhooks as published
 
-from server.upkeep import commands
+from server.upkeep.looking import findings, look
 from server.upkeep.restore import restore
-from tests.e2e.test_stemsplit import Caller, new_key
+from tests.e2e.calling import Caller, new_key
 from tests.harness import Server, serving, wait_for
 from tests.receiver import receiving
 
@@ -76,7 +76,7 @@ def check_backup(process: subprocess.Popen[bytes], target: Path, seconds: int) -
         return
     data = target.with_suffix("")
     restored = restore(target, data, silent)
-    assert restored.findings == [] and commands.look(data, silent) == []
+    assert restored.findings == [] and look(data, silent) == []
     granted = [e["seconds"] for e in ledger(data) if e["kind"] == "grant"]
     assert sum(granted) == seconds
 
@@ -131,7 +131,7 @@ def test_kills_lose_no_job_no_credit_and_no_event(tmp_path: Path, songs: dict[st
             names.setdefault(body["data"]["jobId"], set()).add(got.headers["X-Webhook-Id"])
         assert all(len(found) == 1 for found in names.values()), "one id over all attempts"
         wait_for(lambda: not list((server.data / "scratch").iterdir()))
-        assert commands.findings(server.data, silent) == []
+        assert findings(server.data, silent) == []
         for process, target in backups:
             check_backup(process, target, 3600)
 

@@ -14,11 +14,10 @@ import psutil
 import pytest
 
 from tests.deploy.monitoring import PROMETHEUS, named_in, promtool, queries, tool
+from tests.e2e.calling import Caller, command, new_key
 from tests.harness import PATIENCE, Server, free_port, serving, wait_for
 from tests.metrics.reading import Scraped
 from tests.receiver import receiving
-
-from .test_stemsplit import Caller, command, new_key
 
 TOKEN = "t0ken-of-16-chars"
 # what must be there after a job of each API, with which labels, beside what none has

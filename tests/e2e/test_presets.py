@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from tests.e2e.calling import Caller, new_key
 from tests.e2e.test_families import install_drumsep
 from tests.e2e.test_listening import finished, window
-from tests.e2e.test_stemsplit import Caller, new_key
 from tests.harness import Server, serving, wait_for
 
 KARAOKE = """

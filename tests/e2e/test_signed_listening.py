@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from tests.e2e.calling import Caller, error
+from tests.e2e.calling import ann as ann
+from tests.e2e.calling import box as box
 from tests.harness import Server, wait_for
-
-from .test_stemsplit import Caller, error
-from .test_stemsplit import ann as ann
-from .test_stemsplit import box as box
 
 
 def window(url: str, tracks: str, start: float = 0, **more: object) -> np.ndarray:

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.e2e.calling import Caller, new_key
 from tests.e2e.conftest import write_song
-from tests.e2e.test_stemsplit import Caller, new_key
 from tests.harness import Server, wait_for
 
 HASTY = (sys.executable, "-m", "tests.e2e.hasty")

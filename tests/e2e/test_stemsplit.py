@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,83 +21,18 @@ import stemsplit_python
 from stemsplit_python import StemSplit
 from stemsplit_python import webhooks as published
 
-from tests.harness import Server, serving, wait_for
+from tests.e2e.calling import LIMIT, Caller, command, error, new_key
+from tests.e2e.calling import ann as ann
+from tests.e2e.calling import bob as bob
+from tests.e2e.calling import box as box
+from tests.harness import Server, wait_for
 from tests.receiver import receiving
 
-LIMIT = 100_000  # requests a minute: the tests poll
 STEMS = {
     "VOCALS": {"vocals"}, "INSTRUMENTAL": {"instrumental"}, "BOTH": {"vocals", "instrumental"},
     "FOUR_STEMS": {"vocals", "drums", "bass", "other"},
     "SIX_STEMS": {"vocals", "drums", "bass", "other", "guitar", "piano"},
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    data = tmp_path_factory.mktemp("stemsplit") / "data"
-    with serving(data, limits__requests_per_minute=LIMIT, limits__max_audio_seconds=60,
-                 limits__max_upload_mb=20, fetch__allow_networks="127.0.0.0/8",
-                 stemsplit__purchase_url="https://example.com/buy") as running:
-        yield running
-
-
-def command(server: Server, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "server.cli", *arguments, "--data-dir", str(server.data)],
-        capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def new_key(server: Server, account: str, minutes: float = 60) -> str:
-    return command(server, "keys", "create", "--account", account, "--minutes", str(minutes))
-
-
-class Caller:
-    """Plain requests with one key."""
-
-    def __init__(self, server: Server, key: str) -> None:
-        self.key = key
-        self.http = httpx.Client(base_url=f"{server.url}/api/v1", timeout=60,
-                                 headers={"Authorization": f"Bearer {key}"})
-
-    def upload(self, song: Path | bytes, name: str = "song.wav") -> str:
-        ticket = self.http.post("/upload", json={"filename": name}).json()
-        data = song if isinstance(song, bytes) else song.read_bytes()
-        put = httpx.put(ticket["uploadUrl"], content=data, timeout=60,
-                        headers={"Content-Type": ticket["contentType"]})
-        assert put.status_code == 200, put.text
-        return ticket["uploadKey"]
-
-    def create(self, **body: object) -> httpx.Response:
-        return self.http.post("/jobs", json=body)
-
-    def end_of(self, job_id: str) -> dict:
-        def ended() -> dict | None:
-            job = self.http.get(f"/jobs/{job_id}").json()
-            return job if job["status"] not in ("PENDING", "PROCESSING") else None
-
-        return wait_for(ended, 240)
-
-    def balance(self) -> int:
-        return self.http.get("/balance").json()["balanceSeconds"]
-
-
-@pytest.fixture(scope="module")
-def ann(box: Server) -> Caller:
-    return Caller(box, new_key(box, "ann"))
-
-
-@pytest.fixture(scope="module")
-def bob(box: Server) -> Caller:
-    return Caller(box, new_key(box, "bob"))
-
-
-def error(answer: httpx.Response) -> tuple[int, str]:
-    body = answer.json()
-    assert set(body) == {"error"}
-    assert body["error"]["message"]
-    return answer.status_code, body["error"]["code"]
 
 
 def test_the_published_client_goes_through_all_its_resources(

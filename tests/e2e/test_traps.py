@@ -142,6 +142,7 @@ def test_sigterm_leaves_no_process_and_no_port(own: Server, songs: dict[str, Pat
     own.terminate()
     _, alive = psutil.wait_procs(processes, timeout=10)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    assert '"process died' not in own.log.read_text(), "whoever has ended was told to"
     own.start()
     assert completed_with_all_tracks(own, job_id)
     retried = [line for line in own.log.read_text().splitlines()
@@ -178,12 +179,18 @@ def test_a_stop_is_graceful_after_the_api_process_was_replaced(
     assert completed_with_all_tracks(own, job_id)
 
 
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_whole_group_costs_no_attempt(
-    own: Server, songs: dict[str, Path]
+    own: Server, songs: dict[str, Path], told: signal.Signals
 ) -> None:
+    """A terminal that is closed sends SIGHUP to all that were started in it."""
     job_id = start_long_job(own, songs)
-    os.killpg(own.process.pid, signal.SIGTERM)
-    own.process.wait(60)
+    os.killpg(own.process.pid, told)
+    assert own.process.wait(60) == 0
+    log = own.log.read_text()
+    assert f'"signal":"{told.name}","event":"told to stop"' in log
+    assert '"event":"stopped"' in log.splitlines()[-1]
+    assert "process died" not in log, "what was told to end has not failed"
     own.start()
     assert completed_with_all_tracks(own, job_id)
     assert not [line for line in own.log.read_text().splitlines()

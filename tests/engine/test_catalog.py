@@ -13,7 +13,7 @@ from server.engine import catalog, choice
 from server.engine.devices import count_gpus, devices
 from server.engine.loading import load_bag
 from server.engine.models import Separator
-from server.engine.pulling import pull
+from server.engine.pulling.hub import pull
 from server.errors import ConfigError, InvalidRequest, ModelError
 from server.starter.store import save_bag, save_hub_model
 from tests.engine.conftest import tiny

@@ -1,146 +1,28 @@
-"""Presets in the separation worker: pass after pass, as if each had been run by hand."""
+"""Presets in the separation worker: model after model, as if each had been run by hand."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
-import torch
 from msgspec import structs
 
 from server import offline as offline_module
-from server.config import Config, load
+from server.config import Config
 from server.engine import catalog, choice
 from server.engine import worker as worker_module
 from server.engine.engine import Engine
 from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
 from server.offline import Offline
-from server.passes import is_between
-from server.work.channel import ChannelClosed
-from server.work.messages import Cancel, Failed, Hello, Options, Progress, Result, Task
-from server.work.scratch import FrameReader, FrameWriter, parts_of
-from tests.engine.conftest import write_models
+from server.presets.inferences import is_between
+from server.work.messages import Hello, Progress, Result
+from server.work.scratch import FrameReader, parts_of
+from tests.engine.chaining import NAMES, Desk, made, separated, task
+from tests.engine.chaining import config as config
 from tests.engine.test_separation import CPU, noise, run, song, stems_of
-
-PRESETS = {
-    "karaoke": """
-        stems = ["vocals", "instrumental", "drums", "lead", "backing", "dry"]
-        [[steps]]
-        model = "single"
-        stems = ["vocals", "drums"]
-        [[steps]]
-        input = "vocals"
-        model = "masks"
-        stems = { lead = "vocals", backing = "instrumental" }
-        [[steps]]
-        input = "lead"
-        model = "hybrid"
-        stems = { dry = ["bass", "other"] }""",
-    "mean": """
-        steps = [{ model = ["single", "masks"], weights = { vocals = [3, 1], drums = [0, 1] } }]""",
-    "whole": """
-        steps = [{ model = "single", stems = { both = ["vocals", "instrumental"] } }]""",
-}
-NAMES = ("single", "masks", "hybrid")
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    monkeypatch.setattr(worker_module, "prepare_cpu", lambda threads: None)  # it lasts
-    monkeypatch.setattr(Separator, "warm_up", lambda *_: 0.1)
-    data = tmp_path / "data"
-    write_models(data / "models")
-    told = {f"STEMBOX_PRESETS__{name.upper()}": text for name, text in PRESETS.items()}
-    return load(
-        environ=told,
-        flags={
-            "server.data_dir": str(data),
-            "separation.max_batch": 4,
-            "separation.precision": "float32",
-        },
-    )
-
-
-def task(
-    folder: Path, config: Config, preset: str, wanted: Sequence[str], frames: np.ndarray
-) -> Task:
-    """A task that wants these stems of a preset; its name is its folder's."""
-    folder.mkdir()
-    with FrameWriter(folder / "mix.f32") as mix:
-        mix.write(frames)
-    found = choice.making(wanted, "BALANCED", config, preset)
-    options = Options(
-        file_name="x",
-        **choice.work(found, wanted, "BALANCED", config)._asdict(),
-        wav_format="FLOAT",
-        target_lufs=-14,
-        true_peak_dbtp=-1,
-        max_seconds=60,
-        stems=tuple(wanted),
-    )
-    return Task(
-        id=folder.name,
-        job="j",
-        stage="separate",
-        source="",
-        scratch=str(folder),
-        outputs="",
-        options=options,
-    )
-
-
-class Desk:
-    """The other end of a worker: hands out tasks, hears what is said, and goes home."""
-
-    def __init__(self, worker: SeparationWorker, *tasks: Task) -> None:
-        self._worker = worker
-        self._inbox: deque[Any] = deque(tasks)
-        self.said: list[Any] = []
-        self.heard: Callable[[Any], None] = lambda message: None
-
-    def serve(self) -> list[Any]:
-        self._worker.hello("separation-0", 1)
-        with pytest.raises(ChannelClosed):
-            self._worker.serve(self)
-        return self.said
-
-    def post(self, message: Any) -> None:
-        self._inbox.append(message)
-
-    def waiting(self, seconds: float | None = 0.0) -> bool:
-        if not self._inbox and self._worker._engine.idle:
-            raise ChannelClosed
-        return bool(self._inbox)
-
-    def receive(self) -> Any:
-        return self._inbox.popleft()
-
-    def send(self, message: Any) -> None:
-        self.said.append(message)
-        self.heard(message)
-
-    def ends(self) -> dict[str, Any]:
-        return {m.id: m for m in self.said if isinstance(m, Result | Failed)}
-
-
-def separated(config: Config, *tasks: Task) -> dict[str, Any]:
-    desk = Desk(SeparationWorker(config, "cpu"), *tasks)
-    desk.serve()
-    return desk.ends()
-
-
-def made(folder: Path) -> dict[str, np.ndarray]:
-    """All that lies in a job's scratch folder, (2, samples) by file name."""
-    found = {}
-    for path in folder.iterdir():
-        with FrameReader(path) as reader:
-            found[path.name.removesuffix(".f32")] = reader.read(0, reader.frames).T
-    return found
 
 
 def by_hand(
@@ -182,7 +64,7 @@ def test_a_chain_equals_its_models_one_after_another(
         highest = max(np.abs(found[stem]).max() for stem in wanted)
         assert facts["peak"] == pytest.approx(highest)
         assert facts["seconds"] == pytest.approx(seconds, abs=1e-3)
-        # of all passes: each model's segments are of a second
+        # of all inferences: each model's segments are of a second
         assert facts["segments"] == len(NAMES[: 2 if wanted == ["backing"] else 3]) * \
             -(-len(frames) // 33075)  # fmt: skip
 
@@ -294,112 +176,6 @@ def test_what_is_final_can_be_heard_meanwhile(config: Config, tmp_path: Path) ->
             assert np.array_equal(frames.T, final[stem][:, : len(frames)]), stem
 
 
-def second_step(message: Any) -> bool:
-    return isinstance(message, Progress) and message.done > 0.5
-
-
-@pytest.mark.parametrize("when", [0.0, 0.4, 0.5, 0.8])
-def test_a_cancel_in_any_step_leaves_the_mix_alone(
-    when: float, config: Config, tmp_path: Path
-) -> None:
-    worker = SeparationWorker(config, "cpu")
-    wanted = ["vocals", "instrumental", "drums", "backing"]
-    order = task(tmp_path / "job", config, "karaoke", wanted, noise(4.0))
-    other = task(tmp_path / "other", config, "masks", ["drums"], noise(1.0))
-    desk = Desk(worker, order, other)
-
-    def cancel(message: Any) -> None:
-        if isinstance(message, Progress) and message.id == "job" and message.done >= when:
-            desk.post(Cancel("job"))
-            desk.heard = lambda message: None
-
-    desk.heard = cancel
-    desk.serve()
-    ends = desk.ends()
-    assert ends["job"].kind == "cancelled" and isinstance(ends["other"], Result)
-    assert set(made(tmp_path / "job")) == {"mix"} and set(made(tmp_path / "other")) == {
-        "mix",
-        "drums",
-    }
-    assert worker._engine.idle and not worker._jobs
-
-
-@pytest.mark.parametrize("broken", NAMES)
-def test_a_failure_in_any_step_leaves_the_mix_alone(
-    broken: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    forward = Separator.__call__
-
-    def failing(model: Separator, *given: Any) -> torch.Tensor:
-        if model.name == broken:
-            raise RuntimeError("no")
-        return forward(model, *given)
-
-    monkeypatch.setattr(Separator, "__call__", failing)
-    worker = SeparationWorker(config, "cpu")
-    order = task(tmp_path / "job", config, "karaoke", ["vocals", "drums", "dry"], noise(3.0))
-    healthy = task(tmp_path / "other", config, "htdemucs", ["drums"], noise(1.0))
-    desk = Desk(worker, order, healthy)
-    desk.serve()
-    ends = desk.ends()
-    assert isinstance(ends["job"], Failed) and ends["job"].kind == "internal"
-    assert isinstance(ends["other"], Result)
-    assert set(made(tmp_path / "job")) == {"mix"} and not worker._jobs
-
-
-def test_a_model_that_is_gone_fails_before_the_first_step(config: Config, tmp_path: Path) -> None:
-    order = task(tmp_path / "job", config, "karaoke", ["drums", "lead"], noise(1.0))
-    for path in (config.data_dir / "models").glob("masks.yaml"):
-        path.unlink()
-    worker = SeparationWorker(config, "cpu")
-    desk = Desk(worker, order)
-    desk.serve()
-    assert "model masks is not on this machine" in desk.ends()["job"].message
-    assert set(made(tmp_path / "job")) == {"mix"} and not worker._engine.forwards
-
-
-def test_files_that_went_with_their_job_fail_it(config: Config, tmp_path: Path) -> None:
-    order = task(tmp_path / "job", config, "karaoke", ["drums", "lead"], noise(5.0))
-    desk = Desk(SeparationWorker(config, "cpu"), order)
-
-    def sweep(message: Any) -> None:
-        if second_step(message):
-            for path in (tmp_path / "job").iterdir():
-                path.unlink()
-
-    desk.heard = sweep
-    desk.serve()
-    assert isinstance(desk.ends()["job"], Failed) and made(tmp_path / "job") == {}
-
-
-def test_what_a_dead_attempt_left_between_steps_goes(config: Config, tmp_path: Path) -> None:
-    """Its tracks are heard until the next attempt has come as far."""
-    order = task(tmp_path / "job", config, "karaoke", ["drums", "dry"], noise(2.0))
-    for name in (".vocals.f32.1.part", ".lead.f32.1.part.1.part", "drums.f32.1.part"):
-        (tmp_path / "job" / name).write_bytes(bytes(8))
-    separated(config, order)
-    assert {path.name for path in (tmp_path / "job").iterdir()} == {
-        "mix.f32",
-        "drums.f32",
-        "dry.f32",
-        "drums.f32.1.part",
-    }
-
-
-def test_the_worker_closes_in_mid_chain(config: Config, tmp_path: Path) -> None:
-    worker = SeparationWorker(config, "cpu")
-    order = task(tmp_path / "job", config, "karaoke", ["drums", "lead"], noise(5.0))
-    desk = Desk(worker, order)
-
-    def close(message: Any) -> None:
-        if second_step(message):
-            raise ChannelClosed
-
-    desk.heard = close
-    desk.serve()
-    assert set(made(tmp_path / "job")) == {"mix"} and not worker._jobs
-
-
 def test_silence_in_silence_out(config: Config, tmp_path: Path) -> None:
     frames = noise(5.0)
     frames[2 * 44100 : 4 * 44100] = 0
@@ -425,32 +201,6 @@ def test_an_offset_that_nobody_hears_stays_in_the_rest(config: Config, tmp_path:
     calm = slice(64, 2 * 44100 - 128)
     assert not found["vocals"][:, calm].any()
     np.testing.assert_array_equal(found["instrumental"][:, calm], frames[calm].T)
-
-
-def test_reduced_precision_that_overflows_begins_its_step_again(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    forward = Separator.__call__
-
-    def reduced(model: Separator, *given: Any) -> torch.Tensor:
-        answer = forward(model, *given)
-        return answer * torch.inf if model.reduced else answer
-
-    order = task(tmp_path / "job", config, "karaoke", ["drums", "backing"], noise(3.0))
-    plain = task(tmp_path / "plain", config, "karaoke", ["drums", "backing"], noise(3.0))
-    separated(config, plain)
-    monkeypatch.setattr(Separator, "__call__", reduced)
-    worker = SeparationWorker(config, "cpu")
-    worker._models.prepare("masks")
-    worker._models["masks"].reduced = True
-    desk = Desk(worker, order)
-    desk.serve()
-    assert isinstance(desk.ends()["job"], Result)
-    told = [message.done for message in desk.said if isinstance(message, Progress)]
-    assert told == sorted(told)
-    expected = made(tmp_path / "plain")
-    for stem, samples in made(tmp_path / "job").items():
-        np.testing.assert_allclose(samples, expected[stem], atol=1e-6)
 
 
 def test_a_model_that_loads_in_mid_job_gives_signs_of_life(

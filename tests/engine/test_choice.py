@@ -8,11 +8,11 @@ import torch
 import yaml
 from msgspec import structs
 
+from server.commands.models import list_models
 from server.config import Config, load
 from server.engine import choice
 from server.engine.families import family as family_module
 from server.errors import ConfigError, InvalidRequest, ModelError
-from server.model_commands import list_models
 from server.starter.store import save_bag, save_hub_model
 from tests.engine.conftest import tiny
 from tests.engine.families.conftest import content
@@ -59,7 +59,7 @@ def test_what_it_runs(settings: Any) -> None:
     assert found.name == "voices", "nothing else makes it"
     work = choice.work(found, ["lead"], "FAST", config)
     assert (work.model, work.overlap) == ("voices", 0.1)
-    assert [(step.model, step.overlap) for step in work.passes] == [
+    assert [(step.model, step.overlap) for step in work.inferences] == [
         ("mine", 0.1),
         ("starter", 0.1),
         ("mine", 0.1),
@@ -135,8 +135,8 @@ def test_overlaps_are_each_models_own(
         deep="""steps = [{ model = "voices", stems = ["vocals"] },
                                        { input = "vocals", model = "mine", stems = ["other"] }]"""
     )
-    passes = choice.work(choice.resolve("deep", config), ["other"], "BEST", config).passes
-    assert [step.overlap for step in passes] == [pytest.approx(2 / 3), 0.25]
+    inferences = choice.work(choice.resolve("deep", config), ["other"], "BEST", config).inferences
+    assert [step.overlap for step in inferences] == [pytest.approx(2 / 3), 0.25]
 
 
 def test_the_command_lists_them(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -265,14 +265,12 @@ def test_finite_and_silence_stays_silent(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    frames=st.integers(1, 5000), segment=st.integers(2, 700), overlap=st.floats(0, 0.95)
+    frames=st.integers(1, 2000), segment=st.integers(1, 700), overlap=st.floats(0, 0.999)
 )
 def test_overlap_add_of_the_song_itself_is_the_song(
     frames: int, segment: int, overlap: float
 ) -> None:
     cuts = triangles(frames, segment, overlap)
-    if cuts.stride < 1:
-        return
     mix = torch.randn(1, 2, frames, generator=torch.Generator().manual_seed(frames))
     adder, made = OverlapAdd(cuts, 1, CPU), []
     for index in range(cuts.count):
@@ -283,15 +281,13 @@ def test_overlap_add_of_the_song_itself_is_the_song(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    frames=st.integers(1, 5000), segment=st.integers(2, 700), overlap=st.floats(0, 0.95)
+    frames=st.integers(1, 2000), segment=st.integers(1, 700), overlap=st.floats(0, 0.999)
 )
 def test_faded_segments_of_the_song_itself_are_the_song(
     frames: int, segment: int, overlap: float
 ) -> None:
     """Whatever lies in the mirrored parts beyond its ends."""
     cuts = fades(frames, segment, overlap)
-    if cuts.stride < 1:
-        return
     mix = torch.randn(frames, 2, generator=torch.Generator().manual_seed(frames)).numpy()
     with tempfile.TemporaryDirectory() as folder:
         with FrameWriter(Path(folder) / "mix") as writer:

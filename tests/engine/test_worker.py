@@ -1,5 +1,6 @@
 """The separation worker by itself: how it begins."""
 
+import os
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from msgspec import structs
 
 from server.config import Config, load
 from server.engine import worker as worker_module
+from server.engine.catalog import find
 from server.engine.chains import Chain
 from server.engine.models import Separator
 from server.engine.worker import Job, SeparationWorker, beating
@@ -214,6 +216,38 @@ def test_models_leave_for_others_and_come_back(
     assert set(worker._models) == {"htdemucs", "single"}
     hello = channel.messages[-1]
     assert isinstance(hello, Hello) and names(hello) == {"htdemucs", "single"}
+
+
+def test_a_model_that_is_replaced_is_loaded_anew(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    worker, channel = SeparationWorker(config, "cpu"), cast(Channel, Spoken())
+    found = find("htdemucs", config)
+    assert found is not None
+    old = worker._song(chain(tmp_path / "a", "htdemucs"), channel)
+    worker._engine.add(old)
+    assert worker._song(chain(tmp_path / "b", "htdemucs"), channel).model is old.model
+    os.utime(found.listing, (0, 0))
+    new = worker._song(chain(tmp_path / "c", "htdemucs"), channel)
+    assert new.model is not old.model, "also the one that stays"
+    assert worker._song(chain(tmp_path / "d", "htdemucs"), channel).model is new.model
+    found.listing.unlink()
+    assert worker._song(chain(tmp_path / "e", "htdemucs"), channel).model is new.model
+    while not worker._engine.idle:
+        assert [error for _, error in worker._engine.step()] == [None], "who began goes on"
+
+
+def test_a_model_that_whoever_started_the_worker_has_hashed_stays_as_it_was(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    worker, channel = SeparationWorker(config, "cpu", ["htdemucs"]), cast(Channel, Spoken())
+    found = find("htdemucs", config)
+    assert found is not None
+    old = worker._song(chain(tmp_path / "a", "htdemucs"), channel)
+    os.utime(found.listing, (0, 0))
+    assert worker._song(chain(tmp_path / "b", "htdemucs"), channel).model is old.model
 
 
 def test_an_idle_model_leaves_while_the_worker_sleeps(

@@ -12,7 +12,7 @@ from typing import Any
 
 import store.connection
 from server.jobs.attempts import Attempts
-from server.jobs.intake import Intake
+from server.jobs.sources.intake import Intake
 from server.work.channel import Channel
 from server.work.messages import Progress, Result, Task
 from store import Job, NewJob, Stage, StageRepository

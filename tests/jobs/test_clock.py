@@ -12,10 +12,10 @@ import structlog
 
 from server.jobs import clock as module
 from server.jobs.clock import Clock, Reading, jump_between
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
 from server.jobs.janitor import Janitor, Retention
-from server.jobs.uploads import Uploads
-from server.jobs.webhooks import Sender
+from server.jobs.sources.uploads import Uploads
+from server.jobs.webhooks.sending import Sender
 from store import (
     AccountRepository,
     AnsweredBefore,
@@ -89,8 +89,8 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def run(*tests: Callable[[Machine], Awaitable[None]]) -> Machine:
         """Each test in a process of its own, on one data directory."""
         machine = Machine(tmp_path)
-        monkeypatch.setattr("server.jobs.webhooks.time.time", lambda: machine.wall)
-        monkeypatch.setattr("server.jobs.webhooks.random.random", lambda: 0.5)
+        monkeypatch.setattr("server.jobs.webhooks.sending.time.time", lambda: machine.wall)
+        monkeypatch.setattr("server.jobs.webhooks.sending.random.random", lambda: 0.5)
 
         async def main(test: Callable[[Machine], Awaitable[None]]) -> None:
             async with Database(tmp_path / "t.db") as db:

@@ -10,11 +10,11 @@ import pytest
 import structlog
 
 from server.jobs.clock import Clock
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.room import DiskRoom
 from server.jobs.janitor import Janitor, Retention
-from server.jobs.room import DiskRoom
-from server.jobs.uploads import KEPT_SECONDS, Uploads
-from server.jobs.webhooks import SHARES
+from server.jobs.sources.uploads import KEPT_SECONDS, Uploads
+from server.jobs.webhooks.sending import SHARES
 from store import (
     AccountRepository,
     ClockRepository,
@@ -199,6 +199,32 @@ def test_jobs_of_an_account_are_forgotten_in_time_and_their_credits_never(play) 
         assert [job.id for job in (await world.jobs.page(world.account, None, 9, 0))[0]] == ["kept"]
         assert len(await world.credits.entries(world.account)) == 1 + 4 + 4
         assert (await world.credits.balance(world.account))[0] == 70
+
+    play(test)
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_job_that_is_taken_up_while_others_expire_goes_on(
+    play, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    async def test(world: World) -> None:
+        await world.credits.add(Entry(world.account, "grant", 100, 1.0))
+        await world.jobs.create(new_job("j", 0.0, ONE, api="stemsplit", account_id=world.account,
+                                        seconds=10))  # fmt: skip
+        look = world.jobs.due
+
+        async def due(before: float) -> list[tuple[str, bool]]:
+            found = await look(before)
+            stage = (await world.jobs.stages.claim("audio", "b/1", NOW)).stage
+            (world.folders.outputs / "j").mkdir()
+            if done:
+                await world.jobs.stages.finish(stage, {}, {"vocals": Track("vocals.mp3")}, NOW)
+            return found
+
+        monkeypatch.setattr(world.jobs, "due", due)
+        await world.janitor.sweep(NOW)
+        assert (await world.jobs.get("j")).state == ("completed" if done else "processing")
+        assert [folder.name for folder in world.folders.outputs.iterdir()] == ["j"]
 
     play(test)
 

@@ -7,9 +7,10 @@ import pytest
 import standardwebhooks
 from stemsplit_python import webhooks as published
 
-from server.jobs import keys, retry
+from server.jobs import keys
 from server.jobs.progress import percent
-from server.jobs.signatures import callback_secret, new_secret, signed_headers
+from server.jobs.webhooks import retry
+from server.jobs.webhooks.signatures import callback_secret, new_secret, signed_headers
 from store import Stage
 
 EVENT = json.dumps({

@@ -6,13 +6,12 @@ import pytest
 
 from server.errors import JobNotFound
 from server.jobs import outlook as module
-from server.jobs.listening import Audible
+from server.jobs.listening.listening import Audible
 from server.jobs.outlook import Outlooks
 from server.jobs.plan import PIPELINE
 from store import Claim
-
-from .test_listening import OPTIONS, World, new_job
-from .test_listening import play as play
+from tests.jobs.playing import OPTIONS, World, new_job
+from tests.jobs.playing import play as play
 
 HOURS = 2.0
 
@@ -89,5 +88,25 @@ def test_the_time_that_is_left_follows_the_pace(play, monkeypatch, progress, eta
         assert claim.stage.started_at is not None
         monkeypatch.setattr(module.time, "time", lambda: claim.stage.started_at + 20.0)
         assert (await outlooks(world).of("j")).eta == eta
+
+    play(test)
+
+
+def test_a_pace_that_a_restart_lies_in_tells_nothing(play, monkeypatch) -> None:
+    """The separation began a day ago, and stood still while there was no server."""
+    async def test(world: World) -> None:
+        await world.decode()
+        claim = await world.claim("separation")
+        await world.jobs.stages.set_progress("j", 54)
+        assert claim.stage.started_at is not None
+        started = claim.stage.started_at + 86_400.0
+        monkeypatch.setattr(module.time, "time", lambda: started + 5.0)
+        told = Outlooks(world.jobs, world.listening, HOURS, since=started)
+        assert (await told.of("j")).eta is None, "no other job has told a pace"
+        monkeypatch.setattr(world.jobs, "forecast", forecast)
+        assert (await told.of("j")).eta == 3, "46 % of 3 s, at 2 s of work for each"
+
+    async def forecast() -> tuple[float, float]:
+        return 2.0, 1000.0
 
     play(test)

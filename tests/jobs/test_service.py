@@ -4,12 +4,11 @@ import pytest
 
 from server.config import load
 from server.errors import JobNotFound
-from server.jobs.intake import Intake
 from server.jobs.service import JobService
+from server.jobs.sources.intake import Intake
 from server.work.workers import Workers
-
-from .test_listening import World
-from .test_listening import play as play
+from tests.jobs.playing import World
+from tests.jobs.playing import play as play
 
 
 class Dispatcher:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from loadtests.traffic.receiver import verified
-from server.jobs.signatures import new_secret, signed_headers
+from server.jobs.webhooks.signatures import new_secret, signed_headers
 
 BODY = json.dumps({"event": "job.completed", "data": {"jobId": "j"}}).encode()
 NOW = 1_800_000_000

@@ -1,24 +1,22 @@
-"""U3 and U4: redirects, each judged anew; lengths that lie or never end; nothing is left behind."""
+"""Redirects, each judged anew; lengths that lie or never end; nothing is left behind."""
 
 import asyncio
 import errno
-import gzip
 import os
 import time
-import zlib
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from server.errors import AddressForbidden, FileTooLarge, Unreachable
 from server.net import Downloaded, client, downloads
+from tests.net.downloading import MB, OK, bad, down, to
+from tests.net.downloading import target as target
 from tests.net.places import (
     MUCH_LATER,
     Behave,
     Call,
     Server,
-    WarpedLoop,
     drips,
     fetch,
     floods,
@@ -27,45 +25,6 @@ from tests.net.places import (
     says,
     serving,
 )
-
-MB = 1 << 20
-OK = "HTTP/1.1 200 OK\r\n"
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "song"
-
-
-def down(behave: Behave, target: Path, path: str = "/", **limits: float) -> Downloaded:
-    """One download from a server that behaves so."""
-
-    async def main() -> Downloaded:
-        async with serving(behave) as server:
-            return await fetch(guarded(), server.url + path, target, **limits)
-
-    return asyncio.run(main())
-
-
-def bad(behave: Behave, target: Path, error: type[Exception], match: str, **limits: float) -> None:
-    """A download that fails so, and leaves nothing: no file, nor any other."""
-    with pytest.raises(error, match=match):
-        down(behave, target, **limits)
-    assert list(target.parent.iterdir()) == []
-
-
-def to(*steps: str, status: str = "302 Found", end: bytes = b"song") -> Behave:
-    """Redirects from /0 to the first step, from /1 to the second, and so on to the end."""
-
-    async def behave(call: Call, writer: asyncio.StreamWriter) -> None:
-        step = int(call.line.split()[1].strip("/") or 0)
-        if step == len(steps):
-            writer.write(ok(end))
-        else:
-            head = f"HTTP/1.1 {status}\r\nLocation: {steps[step]}\r\nContent-Length: 9\r\n\r\n"
-            writer.write(head.encode() + b"elsewhere")
-
-    return behave
 
 
 def test_a_song_arrives_whole(target: Path) -> None:
@@ -213,160 +172,10 @@ def test_a_body_without_a_length_ends_with_the_connection(target: Path) -> None:
     assert down(says(f"{OK}\r\nsong".encode()), target).size_bytes == 4
 
 
-SONG = os.urandom(MB // 2) + bytes(MB // 2)
-RAW = zlib.compressobj(wbits=-15)
-PACKED = {
-    "gzip": gzip.compress(SONG), "GZip": gzip.compress(SONG), "x-gzip": gzip.compress(SONG),
-    "identity, gzip": gzip.compress(SONG), "deflate": zlib.compress(SONG),
-    "Deflate": RAW.compress(SONG) + RAW.flush(),
-    " gzip ": gzip.compress(SONG[:9]) + gzip.compress(SONG[9:]),  # several in a row are one
-    "gzip,": gzip.compress(SONG) + bytes(512),  # padding
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("coding", PACKED)
-@pytest.mark.parametrize("step", [1 << 30, 60_000, 0])
-def test_a_body_that_comes_packed_is_unpacked(target: Path, coding: str, step: int) -> None:
-    packed = PACKED[coding]
-
-    async def behave(_: Call, writer: asyncio.StreamWriter) -> None:
-        head = f"{OK}Content-Encoding: {coding}\r\nContent-Length: {len(packed)}\r\n\r\n"
-        writer.write(head.encode())
-        cuts = range(0, len(packed), step) if step else (0, 1, 3, len(packed) - 9)
-        for start, end in pairwise((*cuts, len(packed))):
-            writer.write(packed[start:end])
-            await writer.drain()
-            await asyncio.sleep(0)
-
-    assert down(behave, target, max_bytes=MB).size_bytes == MB
-    assert target.read_bytes() == SONG
-    target.unlink()
-    bad(behave, target, FileTooLarge, "larger", max_bytes=MB - 1)
-
-
-@pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_a_bomb_is_stopped_at_the_limit(
-    target: Path, coding: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pack = zlib.compressobj(9, wbits=31 if coding == "gzip" else 15)
-    bomb = b"".join(pack.compress(bytes(16 * MB)) for _ in range(6)) + pack.flush()
-    assert len(bomb) < MB
-    written: list[int] = []
-    keep = downloads.Sink._keep
-
-    def counted(sink: downloads.Sink, piece: bytes) -> None:
-        written.append(len(piece))
-        keep(sink, piece)
-
-    monkeypatch.setattr(downloads.Sink, "_keep", counted)
-    answer = says(ok(bomb, f"Content-Encoding: {coding}\r\n"))
-    bad(answer, target, FileTooLarge, "larger", max_bytes=5 * MB)
-    assert max(written) <= MB
-    assert sum(written) <= 6 * MB
-
-
-def test_packing_without_end_that_stands_for_nothing_is_stopped(target: Path) -> None:
-    empty = gzip.compress(b"") * 4000
-    answer = floods(f"{OK}Content-Encoding: gzip\r\n\r\n".encode(), empty)
-    bad(answer, target, FileTooLarge, "larger")
-
-
-@pytest.mark.parametrize(("coding", "body", "said"), [
-    ("br", b"x", "encoded body .br."), ("zstd", b"x", "encoded body .zstd."),
-    ("gzip, gzip", gzip.compress(gzip.compress(b"song")), "encoded body .gzip, gzip."),
-    ("x-unknown", b"x", "encoded"), ("gzip", b"RIFF....WAVE", "not the gzip that it says"),
-    ("gzip", gzip.compress(SONG)[:-9], "not the gzip"), ("gzip", b"\x1f", "not the gzip"),
-    ("gzip", gzip.compress(SONG)[:99] + b"rubbish" * 99, "not the gzip"),
-    ("deflate", zlib.compress(SONG)[:-1], "not the deflate"),
-    ("deflate", b"RIFF", "not the deflate"),
-    ("gzip", b"", "empty"), ("gzip", gzip.compress(b""), "empty"),
-])  # fmt: skip
-def test_what_cannot_be_unpacked(target: Path, coding: str, body: bytes, said: str) -> None:
-    bad(says(ok(body, f"Content-Encoding: {coding}\r\n")), target, Unreachable, said)
-
-
 @pytest.mark.parametrize("head", ["Content-Length: 0\r\n", "", "Transfer-Encoding: chunked\r\n"])
 def test_nothing_at_all_is_no_file(target: Path, head: str) -> None:
     end = "0\r\n\r\n" if "chunked" in head else ""
     bad(says(f"{OK}{head}\r\n{end}".encode()), target, Unreachable, "empty")
-
-
-def test_identity_is_no_encoding(target: Path) -> None:
-    assert down(says(ok(b"song", "Content-Encoding: Identity\r\n")), target).size_bytes == 4
-
-
-SLOW: dict[str, Behave] = {
-    "body": drips(f"{OK}Content-Length: 100000\r\n\r\n".encode()),
-    "head": drips(b"HTTP/1.1 200 OK\r\nA: "),
-    "no length": drips(f"{OK}\r\n".encode()),
-    "redirect": drips(b"HTTP/1.1 302 Found\r\nLocation: /"),
-}
-
-
-@pytest.mark.parametrize("slow", SLOW)
-def test_a_byte_at_a_time_is_cut_at_the_deadline(target: Path, slow: str) -> None:
-    began = time.monotonic()
-    bad(SLOW[slow], target, Unreachable, r"within 0\.3 seconds", total_s=0.3)
-    assert time.monotonic() - began < MUCH_LATER
-
-
-@pytest.mark.parametrize("head", ["", OK, f"{OK}\r\n", f"{OK}Content-Length: 9\r\n\r\nsong"])
-def test_silence_is_cut(target: Path, head: str) -> None:
-    async def behave(_: Call, writer: asyncio.StreamWriter) -> None:
-        writer.write(head.encode())
-        await writer.drain()
-        await asyncio.sleep(MUCH_LATER * 2)
-
-    began = time.monotonic()
-    bad(behave, target, Unreachable, r"silent for 0\.3 seconds", silent_s=0.3)
-    assert time.monotonic() - began < MUCH_LATER
-
-
-@pytest.mark.parametrize("slow", ["head", "redirect"])
-def test_half_a_head_is_silence(target: Path, slow: str) -> None:
-    bad(SLOW[slow], target, Unreachable, "silent", silent_s=0.3)
-
-
-def test_a_source_that_goes_on_may_take_longer_than_its_silences(target: Path) -> None:
-    """Three redirects and eight pieces, each 20 seconds after the one before."""
-
-    async def later(seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, WarpedLoop)
-        await asyncio.sleep(0.05)  # lets the client take what came before
-        for _ in range(20):
-            await asyncio.sleep(0)
-        loop.skew += seconds
-
-    async def behave(call: Call, writer: asyncio.StreamWriter) -> None:
-        step = int(call.line.split()[1].strip("/") or 0)
-        await later(20)
-        if step < 3:
-            head = f"HTTP/1.1 302 Found\r\nLocation: /{step + 1}\r\nContent-Length: 0\r\n\r\n"
-            writer.write(head.encode())
-            return
-        writer.write(f"{OK}Content-Length: 8\r\n\r\n".encode())
-        for _ in range(8):
-            await later(20)
-            writer.write(b"x")
-
-    async def main(total_s: float) -> int:
-        async with serving(behave) as server:
-            limits = {"silent_s": 30.0, "total_s": total_s}
-            return (await fetch(guarded(), server.url, target, **limits)).size_bytes
-
-    with asyncio.Runner(loop_factory=WarpedLoop) as runner:
-        assert runner.run(main(1800)) == 8
-        with pytest.raises(Unreachable, match="within 150 seconds"):
-            runner.run(main(150))
-
-
-def test_the_deadline_holds_over_all_redirects_together(target: Path) -> None:
-    async def behave(call: Call, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.2)
-        writer.write(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
-
-    bad(behave, target, Unreachable, "within", total_s=0.5)  # eleven would take longer
 
 
 def test_a_file_that_is_moved_meanwhile_is_whole_where_it_is(target: Path) -> None:

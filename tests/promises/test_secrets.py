@@ -31,14 +31,14 @@ from server.config import load
 from server.errors import StageFailed
 from server.jobs import keys
 from server.jobs.health import Health
-from server.jobs.signatures import new_secret
+from server.jobs.webhooks.signatures import new_secret
 from server.logs import set_up_logs
 from server.work.board import Board
 from store import AccountRepository, Database
 from store.accounts import NewKey
 from tests.api.fakes import FakeFigures, FakeJobs, fake_services
+from tests.e2e.calling import Caller, command, new_key
 from tests.e2e.conftest import write_song
-from tests.e2e.test_stemsplit import Caller, command, new_key
 from tests.harness import Server, serving, wait_for
 from tests.routes import apps_in, routes_of
 

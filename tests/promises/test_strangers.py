@@ -20,8 +20,8 @@ from server.api import create_app
 from server.api.signing import BASE, Signer
 from server.config import load
 from tests.api.fakes import FakeFigures, FakeJobs, fake_services
+from tests.e2e.calling import Caller, new_key
 from tests.e2e.conftest import write_song
-from tests.e2e.test_stemsplit import Caller, new_key
 from tests.harness import Server, serving, wait_for
 from tests.receiver import receiving
 from tests.routes import Served, routes_of

@@ -23,10 +23,11 @@ from server.config import load
 from server.jobs import keys
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock
-from server.jobs.deliveries import Deliveries
 from server.jobs.orders import Request
 from server.jobs.split import SplitService
-from server.jobs.webhooks import Sender, Webhooks
+from server.jobs.webhooks.deliveries import Deliveries
+from server.jobs.webhooks.registering import Webhooks
+from server.jobs.webhooks.sending import Sender
 from server.net import Guard, GuardedClient
 from store import (
     AccountRepository,

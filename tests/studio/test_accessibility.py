@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.studio.hearing import DROP, choose
+
 from .axe import findings
 from .fakes import FakeJob, FakeServer, music
-from .test_page import DROP, choose
 
 
 class Stage:

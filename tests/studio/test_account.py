@@ -8,11 +8,11 @@ import pytest
 
 from tests.api.fakes import serving
 from tests.receiver import receiving
+from tests.studio.hearing import until
 
 from .accounts import AccountServer, events
 from .axe import findings
 from .fakes import FakeJob, music
-from .test_page import until
 
 REFUSED = "Failed to load resource: the server responded with a status of "
 
@@ -197,6 +197,17 @@ def test_a_failed_delivery_is_sent_again(page: Any, box: AccountServer) -> None:
         assert [("HTTP 410" in line, "HTTP 204" in line) for line in lines] == [
             (True, False), (True, False), (False, True)]  # fmt: skip
     assert len(set(events(receiver))) == 1, "one id, one event"
+
+
+def test_without_webhooks_there_is_nothing_to_choose(page: Any, box: AccountServer) -> None:
+    """An empty box to choose from told nothing. The webhook is registered by another program."""
+    account, key = box.customer()
+    region = sign_in(page, key)
+    part(page, "deliveries").get_by_text("No deliveries.").wait_for()
+    assert not region.get_by_label("Deliveries of").is_visible()
+    box.hook(account, "https://a.example/hook")
+    region.get_by_role("button", name="Refresh").click()
+    region.get_by_label("Deliveries of").wait_for()
 
 
 def test_deliveries_of_one_webhook_page_by_page(page: Any, box: AccountServer) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.studio.hearing import TAP, choose, clock, constant, heard, until
+
 from .fakes import FakeJob, FakeServer, music
-from .test_page import TAP, choose, clock, constant, heard, until
 
 FAILED = "Failed to load resource"
 STRANGERS_PAGE = {"status": 200, "content_type": "text/html", "body": "<html>Sign in</html>"}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.studio.hearing import TAP, choose, constant, hears, until
+
 from .fakes import FakeJob, FakeServer, music
-from .test_page import TAP, choose, constant, hears, until
 
 DAY = 24 * 3600
 MISSING = "Failed to load resource: the server responded with a status of 404"

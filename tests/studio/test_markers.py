@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.studio.hearing import choose, clock, until
+
 from .fakes import RATE, FakeJob, FakeServer
-from .test_page import choose, clock, until
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import soundfile as sf
 
 from tests.e2e.conftest import write_song
 from tests.harness import Server, serving
-
-from .test_page import TAP, clock, heard, until
+from tests.studio.hearing import TAP, clock, heard, until
 
 PATIENCE = 240  # seconds: a busy machine fails no test
 

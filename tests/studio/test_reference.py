@@ -8,9 +8,9 @@ import pytest
 
 from server.config import load
 from tests.api.fakes import FakeJobs, app_of, serving
+from tests.studio.hearing import until
 
 from .axe import findings
-from .test_page import until
 
 
 @pytest.fixture
@@ -21,6 +21,8 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 def test_both_apis_and_a_console_that_works(page: Any) -> None:
     page.get_by_role("heading", name="Audio Pipeline API").wait_for()
+    page.get_by_text("Requests", exact=True).wait_for()
+    assert page.get_by_text("default", exact=True).count() == 0, "the viewer's word for no tag"
     page.locator("#operations-default-health").click()
     page.get_by_role("button", name="Execute").click()
     page.locator(".live-responses-table").get_by_text('"healthy"').wait_for()

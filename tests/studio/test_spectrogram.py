@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.studio.hearing import LEVELS, choose, constant, until
+
 from .fakes import RATE, FakeJob, FakeServer, stereo
-from .test_page import LEVELS, choose, constant, until
 
 # How dark the picture's rows are against its brightest, from the top down, at a part of its width.
 ROWS = """(part) => {

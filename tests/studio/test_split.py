@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from tests.e2e.calling import Caller, new_key
 from tests.e2e.conftest import write_song
-from tests.e2e.test_stemsplit import Caller, new_key
 from tests.harness import Server, serving
+from tests.studio.hearing import TAP, clock, heard, until
 
 from .test_account import REFUSED, part, sign_in
-from .test_page import TAP, clock, heard, until
 from .test_real_server import PATIENCE, painted, ready
 
 BUY = "https://example.com/buy"

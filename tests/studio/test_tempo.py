@@ -5,13 +5,10 @@ from typing import Any
 
 import pytest
 
-from .fakes import RATE, FakeServer
-from .tab import Tab, page_megabytes
-from .test_page import (
+from tests.studio.hearing import (
     ALL_STEMS,
-    CLICK,
-    DROP,
     TAP,
+    an_hour,
     at,
     choose,
     clock,
@@ -19,8 +16,11 @@ from .test_page import (
     hears,
     lane,
     play_constants,
+    seek_in_little_memory,
     until,
 )
+
+from .fakes import RATE, FakeServer
 
 SPECTRUM = """() => {
   if (!window.tap) return 0;
@@ -177,18 +177,8 @@ def test_on_a_phone_they_are_behind_a_tap(page: Any, server: FakeServer, song: P
 def test_an_hour_at_another_tempo_takes_little_memory(
     browser: Any, server: FakeServer, url: str
 ) -> None:
-    job = constant(3600)
-    job.complete()
-    server.songs.append(job)
-    tab = Tab(browser, url)
-    tab.until("document.querySelector('main') !== null")
-    tab.run(f"({DROP})(['hour.wav', 'audio/wav'])")
-    tab.until("""document.querySelector('[data-action="play"]:enabled') !== null""")
-    for action in ("play", "spectrogram", *["tempo-up"] * 10):
-        tab.run(f"""document.querySelector('.player [data-action="{action}"]').click()""")
-    tab.until("document.querySelector('.spectrum[data-state=whole]') !== null")
-    for part in (0.1, 0.9, 0.5):
-        tab.run(f"({CLICK})({part})")
-        tab.until(f"document.documentElement.dataset.clock > {(3600 * part + 2) * RATE}")
-        assert page_megabytes() < 150
-    tab.close()
+    with an_hour(browser, server, url) as tab:
+        for action in ("play", "spectrogram", *["tempo-up"] * 10):
+            tab.run(f"""document.querySelector('.player [data-action="{action}"]').click()""")
+        tab.until("document.querySelector('.spectrum[data-state=whole]') !== null")
+        seek_in_little_memory(tab, 0.1, 0.9, 0.5)

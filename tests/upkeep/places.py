@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
-from server.jobs.folders import Folders, server_secret
-from server.upkeep import commands
+from server.jobs.disk.folders import Folders, server_secret
+from server.upkeep import looking
 from store import (
     FETCH,
     AccountRepository,
@@ -121,7 +121,7 @@ def make(root: Path, filling: Callable[[Room], Awaitable[None]] = fill) -> Path:
 def look(root: Path) -> list[str]:
     """Which promises are broken, and by whom."""
     return [f"{found.promise} {found.subject}"
-            for found in commands.look(root, lambda name, done: None)]
+            for found in looking.look(root, lambda name, done: None)]
 
 
 def change(root: Path, *statements: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from server.errors import StemboxError
-from server.upkeep import commands
+from server.upkeep import looking
 from store.migrations import available
 from tests.store.conftest import new_job
 from tests.upkeep.places import Room, change, files, look, make
@@ -144,8 +144,8 @@ def test_what_is_only_under_way_is_no_finding(
 
         make(data, accept)
 
-    monkeypatch.setattr(commands.time, "sleep", meanwhile)
-    found = commands.findings(data, lambda name, done: None)
+    monkeypatch.setattr(looking.time, "sleep", meanwhile)
+    found = looking.findings(data, lambda name, done: None)
     assert [finding.subject for finding in found] == ["scratch/nobody"]
 
 

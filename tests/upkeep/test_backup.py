@@ -1,53 +1,35 @@
-"""Backups are whole or none, restored they are what was backed up, and kills change nothing."""
+"""Backups are whole or none, and restored they are what was backed up."""
 
 import asyncio
 import errno
 import fcntl
 import hashlib
 import io
-import multiprocessing as mp
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from server import admin
-from server.errors import ConfigError, DiskFull, StemboxError
-from server.upkeep import archive, commands
+from server.admin.asking import snapshot
+from server.commands.upkeep import told
+from server.errors import DiskFull, StemboxError
+from server.upkeep import archive
 from server.upkeep.backup import back_up
 from server.upkeep.restore import restore
 from store import Database, JobRepository
 from store.copying import copy_database, opened_copy
-from tests.upkeep.places import files, look, make, states
-
-
-def silent(name: str, done: float) -> None: ...
-
-
-def backup(data: Path, target: Path, outputs: bool = True) -> None:
-    with commands.snapshot(data) as copy:
-        back_up(data, copy, target, outputs, silent)
-
-
-def dump(data: Path) -> list[str]:
-    with closing(sqlite3.connect(data / "stembox.db")) as db:
-        return [line for line in db.iterdump() if "machine_boot" not in line]
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return make(tmp_path / "data")
+from tests.upkeep.backing_up import backup, dump, silent
+from tests.upkeep.backing_up import data as data
+from tests.upkeep.places import files, look, states
 
 
 def test_all_of_it_comes_back(data: Path, tmp_path: Path) -> None:
@@ -77,7 +59,7 @@ def test_without_outputs_nothing_is_promised_that_is_not_there(data: Path, tmp_p
     assert sorted(restored.settled.failed) == ["running", "waiting"]
     assert sorted(restored.settled.expired) == ["done", "pipeline", "told"]
     assert states(new)["fetching"] == "processing", "its source can still be fetched"
-    text = commands.told(restored, new)
+    text = told(restored, new)
     assert "job waiting failed" in text and "job done expired" in text
     with closing(sqlite3.connect(new / "stembox.db")) as db:
         assert db.execute("SELECT kind FROM ledger WHERE job_id = 'waiting'").fetchall() == [
@@ -198,7 +180,7 @@ def test_links_are_no_part_of_a_backup(tmp_path: Path) -> None:
 
 
 def test_a_backup_of_the_future_is_refused(data: Path, tmp_path: Path) -> None:
-    with commands.snapshot(data) as copy, opened_copy(copy) as db:
+    with snapshot(data) as copy, opened_copy(copy) as db:
         db.execute("PRAGMA user_version = 9999")
         back_up(data, copy, tmp_path / "b.tar", False, silent)
     with pytest.raises(StemboxError, match="newer"):
@@ -304,90 +286,6 @@ def test_what_killed_backups_leave_goes_with_the_next_of_another_name(
         with pytest.raises(StemboxError, match=r"another backup .* runs"):
             backup(data, place / "alive.tar")
     assert {path.name for path in place.iterdir()} == {"b.tar", ".stembox-backup.alive.tar.part"}
-
-
-STEPS = ("fsync", "rename", "link", "unlink", "rmdir", "mkdir")
-
-
-def _die_at(step: int, work: Callable[..., None], *arguments: object) -> None:
-    """Runs `work`, and is killed at the n-th of all calls that change the disk."""
-    calls = 0
-
-    def counting(real: Callable[..., object]) -> Callable[..., object]:
-        def counted(*args: object, **more: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls > step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **more)
-
-        return counted
-
-    for name in STEPS:
-        setattr(os, name, counting(getattr(os, name)))
-    work(*arguments)
-
-
-def killed_at(step: int, work: Callable[..., None], *arguments: object) -> bool:
-    process = mp.get_context("fork").Process(target=_die_at, args=(step, work, *arguments))
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
-    return process.exitcode != 0
-
-
-def _restore(source: Path, data: Path) -> None:
-    restore(source, data, silent)
-
-
-def test_a_backup_that_is_killed_leaves_a_whole_one_or_none(data: Path, tmp_path: Path) -> None:
-    step, place, before = 0, tmp_path / "place", files(data)
-    place.mkdir()
-    while killed_at(step, backup, data, place / "b.tar"):
-        if (place / "b.tar").exists():
-            _restore(place / "b.tar", tmp_path / f"new{step}")
-            (place / "b.tar").unlink()
-        backup(data, place / "b.tar")
-        assert [path.name for path in place.iterdir()] == ["b.tar"], step
-        (place / "b.tar").unlink()
-        assert look(data) == [], step
-        step += 1
-    assert step > 5
-    for path in (data / "snapshots").iterdir():
-        os.utime(path, (1, 1))
-    backup(data, place / "last.tar")
-    assert files(data) == before, "what the dead have left is removed in time"
-
-
-def test_a_restore_that_is_killed_can_be_given_again(data: Path, tmp_path: Path) -> None:
-    """No server starts on half of it."""
-    backup(data, tmp_path / "b.tar")
-    step = 0
-    while killed_at(step, _restore, tmp_path / "b.tar", new := tmp_path / f"new{step}"):
-        try:
-            admin.carry_out(admin.ListKeys(), new)
-        except ConfigError:
-            assert (new / ".restoring").exists()
-        else:  # it had not begun, or was done
-            done = dump(new) == dump(data)
-            assert done or states(new) == {}
-            if not done:
-                shutil.rmtree(new)
-        if not (new / "stembox.db").exists() or (new / ".restoring").exists():
-            _restore(tmp_path / "b.tar", new)
-        assert look(new) == [] and dump(new) == dump(data), step
-        assert {k: v for k, v in files(new).items() if "snap" not in k} == files(data)
-        step += 5
-    assert step > 20
-
-
-def test_an_audit_that_is_killed_has_changed_nothing(data: Path) -> None:
-    before, step = files(data), 0
-    while killed_at(step, lambda: None if look(data) == [] else os._exit(3)):
-        step += 1
-    for path in (data / "snapshots").iterdir():
-        os.utime(path, (1, 1))
-    assert look(data) == [] and files(data) == before and step > 0
 
 
 def stembox(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from server.audio.wav import WavWriter
-from server.jobs.folders import Folders
+from server.jobs.disk.folders import Folders
 from server.work import durable
 
 

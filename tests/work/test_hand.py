@@ -13,7 +13,7 @@ from server.errors import WorkerLost
 from server.work.hand import LONGEST, Hand, marks
 from server.work.messages import Task
 from server.work.workers import Workers
-from tests.work.test_workers import task
+from tests.work.company import task
 
 SONG = bytes(range(256)) * 4 * (LONGEST // 1024) + b"the end"
 

@@ -1,5 +1,6 @@
 """The host: the loop of a worker process."""
 
+import os
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from server.work.board import Board
 from server.work.channel import Channel, pack
 from server.work.confinement import Confinement
 from server.work.messages import Hello
-from server.work.pools import SocketLoop
+from server.work.pools import Host, SocketLoop, StopSignal
 
 
 def host(path: Path, served: list[Any]) -> Any:
@@ -65,3 +66,22 @@ def test_a_worker_is_there_for_one_api_process_after_the_other(tmp_path: Path) -
 def test_only_this_user_can_call_a_worker(tmp_path: Path) -> None:
     host(tmp_path / "s", [])
     assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_ends_because_the_server_stops_is_no_death(tmp_path: Path) -> None:
+    """The stop comes while the supervisor waits for deaths, and is what ends them."""
+    stop = StopSignal()
+    ended, ends = os.pipe()
+
+    class Api:
+        sentinel = ended
+
+        def is_alive(self) -> bool:
+            stop.set("SIGINT")
+            os.write(ends, b"x")
+            return True
+
+    host = Host.__new__(Host)
+    host._stop, host._api, host.inference_workers = stop, {0: Api()}, []
+    host._look(SimpleNamespace(look=lambda *_: pytest.fail("told of a death")))  # type: ignore[arg-type]
+    assert stop.is_set() and stop.cause == "SIGINT"

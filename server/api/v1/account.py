@@ -6,10 +6,10 @@ from starlette.routing import Route
 
 from server.api import parameters
 from server.api.answers import Json
+from server.api.bodies import ENCODER
 from server.api.ports import Idempotency, SentEvent, Services, meaning_of
 from server.api.v1 import wire
 from server.api.v1.requests import account_of, idempotency_key, page_of, route
-from server.api.wire import ENCODER
 
 
 class AccountRoutes:

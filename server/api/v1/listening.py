@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from server.api.bodies import ENCODER
 from server.api.events import EventStreams, Look
 from server.api.file_names import song_of
 from server.api.listening import Listen
@@ -15,7 +16,6 @@ from server.api.mixing import Mixing
 from server.api.ports import Services, SplitJob
 from server.api.signing import Signer
 from server.api.v1 import wire
-from server.api.wire import ENCODER
 
 MINTED_SECONDS: Final = 1800.0  # events tell new URLs this often: no one that is told is too old
 Detail = Callable[[Request, SplitJob, float], Awaitable[wire.JobDetailResponse]]

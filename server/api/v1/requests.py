@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.api import parameters, uploads
+from server.api.v1.complaints import complaint
 from server.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ async def decode(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(str(error)) from None
+        raise InvalidRequest(complaint(error, kind)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidRequest("The body is not valid JSON") from None
 

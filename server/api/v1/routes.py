@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from server.api import downloads, media_types, parameters, uploads
 from server.api.answers import Json
+from server.api.bodies import ENCODER
 from server.api.file_names import song_of
 from server.api.ports import Idempotency, Order, Services, SplitJob, meaning
 from server.api.sharing import SharedPlaces
@@ -18,7 +19,6 @@ from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant
 from server.api.v1 import openapi, upload_headers, wire
 from server.api.v1.account import AccountRoutes
 from server.api.v1.requests import account_of, decode, idempotency_key, page_of, route
-from server.api.wire import ENCODER
 from server.config import Config
 from server.errors import InvalidRequest, TrackNotFound
 from server.names import clean_name

@@ -97,6 +97,7 @@ export class AccountView {
         ...(state.webhooks ?? []).map(({ id, url }) => h("option", { value: id }, url)));
     }
     this.webhook.value = wanted.includes(state.webhook) ? state.webhook : "";
+    this.webhook.hidden = wanted.length === 1; // there is nothing to choose
   }
 
   private signing(): HTMLFormElement {

@@ -19,12 +19,20 @@ const REPAIRS: [selector: string, change: (element: HTMLElement) => void][] = [
   [".information-container:not([role])", region("About this API")],
   [".scheme-container:not([role])", region("Server and key")],
   ["h3.opblock-tag:not([aria-level])", level(2)],
+  ["h3.opblock-tag[data-tag=default] span", retold("Requests")], // what has no tag is called "default"
   [".models > :is(h3, h4):not([aria-level])", level(2)],
   [":is(.opblock-section-header, .responses-inner) h4:not([aria-level])", level(3)],
   [".responses-inner h5:not([aria-level])", level(4)],
   [":is(pre, .microlight):not([tabindex])", (box) => box.setAttribute("tabindex", "0")],
   [":is(select, textarea, input):not([aria-label], [type=checkbox], [type=file])", name],
 ];
+
+/** In the viewer's own text node: it would put back another one. */
+function retold(text: string): (element: HTMLElement) => void {
+  return ({ firstChild }) => {
+    if (firstChild !== null) firstChild.nodeValue = text;
+  };
+}
 
 function region(label: string): (part: HTMLElement) => void {
   return (part) => {

@@ -1,5 +1,6 @@
 """SCNet and MDX23C, and RoFormers that only msst has, against msst on the same random weights."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,18 @@ def test_packed_layers_of_any_size(
     assert packed.PackedLinear in parts
     assert (packed.NormGELU in parts) == (kind == "mdx23c")
     check_forward(model, made, CHUNK)
+
+
+def test_all_layers_share_their_threads(
+    kind: str, install: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network has a hundred layers, and a machine dozens of cores."""
+    monkeypatch.setattr(packed, "FEWEST", 1)
+    made, before = network(written(kind)), threading.active_count()
+    model = Separator(install("model", written(kind), made), CPU, "float32")
+    for _ in range(3):
+        model(torch.zeros(1, 2, CHUNK))
+    assert threading.active_count() < before + torch.get_num_threads()
 
 
 @pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(),

@@ -1,0 +1,1 @@
+"""What the operator does to accounts, keys and credits, while the server runs or not."""

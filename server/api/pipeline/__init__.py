@@ -1,0 +1,1 @@
+"""The Audio Pipeline API: its endpoints, its words on the wire, its document."""

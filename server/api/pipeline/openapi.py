@@ -1,0 +1,210 @@
+"""This server's own OpenAPI 3.1 document of the pipeline API: paths by hand, schemas from Structs.
+
+A test holds the paths and the routes together.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server.api import listening_document
+from server.api.bodies import API_VERSION, ENCODER, ErrorAnswer
+from server.api.listening import PeaksAnswer
+from server.api.mixing import FORMATS as MIX_FORMATS
+from server.api.pipeline import wire
+from server.audio.tracks import MIX, TRACKS
+
+PATH: Final = "/openapi.json"
+STRUCTS: Final = (
+    wire.HealthAnswer, wire.LiveAnswer, wire.ReadyAnswer, wire.ConfigAnswer, wire.JobAnswer,
+    wire.JobDetails, wire.DeletedAnswer, ErrorAnswer, PeaksAnswer,
+)  # fmt: skip
+ERRORS: Final = (
+    (400, "No usable file: none sent, malformed, or no audio; or a parameter that is not allowed"),
+    (401, "No API key, or an unknown one, where keys are asked for"),
+    (403, "The API key has been revoked, or is not for this API"),
+    (404, "Job or track not found"),
+    (408, "The upload stalled"),
+    (409, "Job not completed"),
+    (413, "File too large"),
+    (416, "Range not satisfiable"),
+    (429, "Rate limit exceeded: try again after `Retry-After` seconds"),
+    (500, "Internal server error"),
+    (503, "Too much is under way: try again after `Retry-After` seconds"),
+    (507, "No room on the server's disk"),
+)
+KEYED: Final = (401, 403, 429)  # wherever keys or a limit are asked for
+
+
+def route() -> Route:
+    """`GET /openapi.json`."""
+    body = ENCODER.encode(document())
+
+    async def openapi(_: Request) -> Response:
+        return Response(body, media_type="application/json")
+
+    return Route(PATH, openapi)
+
+
+def document() -> dict[str, Any]:
+    """The whole document as plain data. Every GET in it answers HEAD as well."""
+    template = "#/components/schemas/{name}"
+    _, schemas = msgspec.json.schema_components(STRUCTS, ref_template=template)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Audio Pipeline API",
+            "version": API_VERSION,
+            "description": "Turns a song into nine tracks. Every GET answers HEAD as well; every "
+            "answer carries `X-Request-Id` and `X-API-Version`.",
+        },
+        "paths": _paths(),
+        "components": {"schemas": schemas},
+    }
+
+
+STORED = (503, 507)  # of all that reads or writes the database
+
+
+def _paths() -> dict[str, Any]:
+    health, job = _ref("HealthAnswer"), _json("The job", _ref("JobAnswer"))
+    paths = {"type": "object", "additionalProperties": {"type": "string"}}
+    degraded = {"503": _json("Something is in the way of new work", health)}
+    live, ready = _ref("LiveAnswer"), _ref("ReadyAnswer")
+    stuck = {"503": _json("The process must be replaced", live)}
+    unready = {"503": _json("Send no new work", ready)}
+    ids, track = _parameters("job_id"), _parameters("job_id", "track_name")
+    return {
+        "/health": {"get": _operation("health", _json("Healthy", health), degraded)},
+        "/health/live": {"get": _operation("live", _json("The process works", live), stuck)},
+        "/health/ready": {"get": _operation("ready", _json("Send new work", ready), unready)},
+        "/config": {"get": _operation("config", _json("Settings", _ref("ConfigAnswer")))},
+        "/process": {
+            "post": {
+                **_operation("process", job, _errors(400, 408, 413, 500, 503, 507)),
+                "requestBody": _upload(),
+            }
+        },
+        "/demo": {"post": _operation("demo", job, _errors(500, 503, 507))},
+        "/job/{job_id}": {
+            "get": _operation("job", _json("The job", _ref("JobDetails")), _errors(404, *STORED)),
+            "delete": _operation(
+                "delete", _json("It is stopped and removed", _ref("DeletedAnswer")),
+                _errors(404, *STORED),
+            ),
+            **ids,
+        },
+        "/job/{job_id}/window": {
+            "get": {
+                "operationId": "window", **listening_document.window(_errors(400, 404, *STORED))
+            },
+            **ids,
+        },
+        "/job/{job_id}/peaks": {
+            "get": {
+                "operationId": "peaks",
+                **listening_document.peaks(_ref("PeaksAnswer"), _errors(400, 404, *STORED)),
+            },
+            **ids,
+        },
+        "/job/{job_id}/events": {
+            "get": {"operationId": "events", **listening_document.events(_errors(404, *STORED))},
+            **ids,
+        },
+        "/job/{job_id}/outputs": {
+            "get": _operation(
+                "outputs", _json("Paths of the tracks", paths), _errors(404, *STORED)
+            ),
+            **ids,
+        },
+        "/job/{job_id}/mix": {
+            "get": _download("mix", MIX_FORMATS.values(), 400, 404, 409, 416, 500, 503, 507)
+            | listening_document.mix([*TRACKS, MIX]),
+            **ids,
+        },
+        "/download/{job_id}/stems.stem.m4a": {
+            "get": _download("stem_file", ["audio/mp4"], 404, 409, 416, 500, 503, 507)
+            | {"description": "The mix and the four stems as Native Instruments' Stems (ALAC)"},
+            **ids,
+        },
+        "/download/{job_id}/all": {
+            "get": _download("download_all", ["application/zip"], 404, 409, 416, 500, *STORED),
+            **ids,
+        },
+        "/download/{job_id}/{track_name}": {
+            "get": _download("download", ["audio/wav"], 404, 416, 500, *STORED),
+            **track,
+        },
+        PATH: {"get": _operation("openapi", _json("This document", {"type": "object"}))},
+    }
+
+
+def _operation(
+    name: str, answer: dict[str, Any], others: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"operationId": name, "responses": {"200": answer, **(others or {})}}
+
+
+def _download(name: str, media_types: Iterable[str], *errors: int) -> dict[str, Any]:
+    content: dict[str, Any] = {kind: {"schema": {}} for kind in media_types}
+    others = {
+        "206": {"description": "The bytes that `Range` asked for", "content": content},
+        "304": {"description": "`If-None-Match` names the current file"},
+        **_errors(*errors),
+    }
+    return _operation(name, {"description": "The whole file", "content": content}, others)
+
+
+def _upload() -> dict[str, Any]:
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    callback = {
+        "type": "string",
+        "format": "uri",
+        "description": "Gets the job by POST when it has ended, signed and retried",
+    }
+    stems = {
+        "type": "string",
+        "description": "Names of stems that an installed model makes, separated by commas or as a "
+        "JSON list: they are made in place of vocals, drums, bass and other",
+    }
+    model = {
+        "type": "string",
+        "description": "The installed model, or the preset of several, that makes them; without "
+        "`stems`, all that it makes",
+    }
+    properties = {"file": file, "callback_url": callback, "stems": stems, "model": model}
+    schema = {"type": "object", "required": ["file"], "properties": properties}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def _parameters(*names: str) -> dict[str, Any]:
+    text = {"type": "string"}
+    return {
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": text} for name in names
+        ]
+    }
+
+
+def _errors(*statuses: int) -> dict[str, Any]:
+    sentences = dict(ERRORS)
+    return {
+        str(status): _json(sentences[status], _ref("ErrorAnswer"))
+        for status in sorted({*statuses, *KEYED})
+    }
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return _answer(description, "application/json", schema)
+
+
+def _answer(description: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": schema}}}

@@ -1,0 +1,12 @@
+"""What is logged while a command runs."""
+
+import msgspec
+
+from server.config import Config
+
+
+def quiet(config: Config) -> None:
+    """Errors alone are logged: a command says itself what it has done."""
+    from server.logs import set_up_logs
+
+    set_up_logs(msgspec.structs.replace(config.log, level="error"))

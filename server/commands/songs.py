@@ -1,0 +1,87 @@
+"""`stembox separate`, `catalogue` and `demo`: stems without a server."""
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from server.commands.bar import Bar
+from server.commands.quiet import quiet
+from server.config import Config
+from server.errors import StemboxError
+from server.stems import FOUR, OUTPUTS, checked_stems
+
+if TYPE_CHECKING:
+    from server.engine.choice import Choice
+
+
+def separate(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox separate`: goes on after a file that fails, and then exits with 1."""
+    from server.offline import Offline, Target
+
+    if len({file.stem for file in arguments.files}) < len(arguments.files):
+        raise StemboxError("two files of one name would overwrite each other's stems")
+    target = Target(arguments.out, arguments.format)
+    offline = Offline(config, arguments.quality, *_wanted(arguments, config))
+    print(f"model {offline.name} on {offline.device}", file=sys.stderr)
+    failed = 0
+    for file in arguments.files:
+        try:
+            if not file.is_file():
+                raise StemboxError("this is a folder" if file.is_dir() else "no such file")
+            with Bar(file.name) as bar:
+                paths = offline.separate(file, target, bar)
+            print(*paths, sep="\n")
+        except StemboxError as error:
+            print(f"stembox: {file}: {error.message}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0
+
+
+def _wanted(
+    arguments: argparse.Namespace, config: Config
+) -> tuple[tuple[str, ...], "Choice | None"]:
+    """Which stems, and the model if it is not the quality's."""
+    from server.engine import choice
+
+    choice.check(config)
+    name, quality = arguments.model, arguments.quality
+    if name is not None:
+        choice.resolve(name, config)  # or says why it cannot be used
+    if arguments.stems is not None:
+        stems = checked_stems([stem.strip() for stem in arguments.stems.split(",")])
+        return stems, choice.making(stems, quality, config, name)
+    if name is None:
+        return OUTPUTS[arguments.output_type or "FOUR_STEMS"], None
+    if arguments.output_type is not None:
+        stems = OUTPUTS[arguments.output_type]
+    else:
+        stems = checked_stems(choice.making((), quality, config, name).stems or FOUR)
+    return stems, choice.making(stems, quality, config, name)
+
+
+def catalogue(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox catalogue`."""
+    try:
+        from server.catalogue.command import run
+    except ModuleNotFoundError as error:
+        raise StemboxError(f"{error.name} is missing: pip install 'stembox[catalogue]'") from None
+    quiet(config)
+    return run(arguments, config, *_wanted(arguments, config))
+
+
+def demo(arguments: argparse.Namespace, config: Config) -> int:
+    """`stembox demo`."""
+    from server.commands.demo import run
+    from server.offline import Offline
+
+    offline = Offline(config, config.pipeline.quality)
+    began = time.monotonic()
+    with Bar("demo") as bar:
+        table = run(offline, arguments.out, arguments.seconds, bar)
+    print(table)
+    print(
+        f"{arguments.seconds:g} s of song in {time.monotonic() - began:.1f} s, "
+        f"model {offline.name} on {offline.device}"
+    )
+    return 0

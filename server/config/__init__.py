@@ -1,0 +1,30 @@
+"""Settings: packaged defaults, then a file, the environment and flags, as one frozen Struct."""
+
+from server.config.reading import defaults_file, load
+from server.config.sections import (
+    CPU_BATCH,
+    GPU_BATCH,
+    SPIN_COUNT,
+    Config,
+    Jobs,
+    Log,
+    Metrics,
+    PrecisionSetting,
+    Quality,
+    cores,
+)
+
+__all__ = [
+    "CPU_BATCH",
+    "GPU_BATCH",
+    "SPIN_COUNT",
+    "Config",
+    "Jobs",
+    "Log",
+    "Metrics",
+    "PrecisionSetting",
+    "Quality",
+    "cores",
+    "defaults_file",
+    "load",
+]

@@ -1,0 +1,150 @@
+"""Reads the settings: packaged defaults, then a file, the environment and flags.
+
+Unknown keys and bad values stop the start with their name and what is allowed.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from server import presets
+from server.config.checks import check
+from server.config.sections import Config
+from server.errors import ConfigError
+
+ENV_PREFIX = "STEMBOX_"
+PRESETS = "presets"  # the section whose keys are names that people give
+NO_TOML = (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError)
+
+
+def defaults_file() -> Path:
+    """`config.toml`: in a checkout a link to the one at the top, in a wheel the file itself."""
+    return Path(__file__).parents[1] / "config.toml"
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Config:
+    """Reads the settings.
+
+    Args:
+        file: a TOML file whose keys override the defaults.
+        environ: the environment (default: this process's).
+        flags: `{"section.key": value}`; None values are left out.
+
+    Raises:
+        ConfigError: an unknown section or key, or a value that is not allowed.
+    """
+    raw = _read(defaults_file())
+    if file is not None:
+        _merge(raw, _read(file), str(file))
+    _merge(raw, _from_env(os.environ if environ is None else environ), "environment")
+    for name, value in (flags or {}).items():
+        if value is not None:
+            section, key = name.split(".")
+            raw[section][key] = value
+    named = raw.pop(PRESETS)
+    try:
+        config = msgspec.convert(raw | {PRESETS: {}}, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+    config = msgspec.structs.replace(config, presets=_presets(named))
+    check(config)
+    return config
+
+
+def _presets(tables: Mapping[str, Any]) -> dict[str, presets.Preset]:
+    found = {}
+    for name, table in tables.items():
+        try:
+            found[name] = msgspec.convert(table, presets.Preset)
+        except msgspec.ValidationError as error:
+            reason, _, place = str(error).partition(" - at ")
+            raise ConfigError(f"settings: presets.{name}{place.strip('`$')}: {reason}") from None
+    presets.check(found)
+    return found
+
+
+def _explain(error: msgspec.ValidationError) -> str:
+    reason, _, place = str(error).rpartition(" - at ")
+    name = place.strip("`$.")
+    section, _, key = name.partition(".")
+    kind = get_type_hints(get_type_hints(Config).get(section)).get(key)
+    allowed = get_args(kind) if get_origin(kind) is Literal else ()
+    hint = f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
+    return f"settings: {name}: {reason}{hint}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"settings: cannot read {file}: {error.strerror}") from None
+    except NO_TOML as error:
+        raise ConfigError(f"settings: {file}: {error}") from None
+
+
+def _merge(raw: dict[str, Any], more: Mapping[str, Any], origin: str) -> None:
+    for section, keys in more.items():
+        if section not in raw:
+            raise ConfigError(
+                f"settings: unknown section {section!r} in {origin}; allowed: {', '.join(raw)}"
+            )
+        if not isinstance(keys, Mapping):
+            raise ConfigError(f"settings: {section!r} in {origin} must be a section of keys")
+        for key, value in keys.items():
+            if key not in raw[section] and section != PRESETS:
+                raise ConfigError(
+                    f"settings: unknown key {section}.{key} in {origin}; "
+                    f"allowed: {', '.join(raw[section])}"
+                )
+            raw[section][key] = value
+
+
+def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """`STEMBOX_SERVER__PORT=9000` as `{"server": {"port": "9000"}}`; lists are comma separated, and
+    a preset is the TOML of its table."""
+    sections = get_type_hints(Config)
+    found: dict[str, dict[str, Any]] = {}
+    for name, text in environ.items():
+        if not name.startswith(ENV_PREFIX):
+            continue
+        if "__" not in name:
+            _check_spelling(name, sections)
+            continue
+        section, key = name.removeprefix(ENV_PREFIX).lower().split("__", 1)
+        if section == PRESETS:
+            found.setdefault(section, {})[key] = _table(text, name)
+            continue
+        kind = get_type_hints(sections[section]).get(key) if section in sections else None
+        is_list = getattr(kind, "__origin__", None) is list
+        value = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
+        found.setdefault(section, {})[key] = value
+    return found
+
+
+def _check_spelling(name: str, sections: Mapping[str, Any]) -> None:
+    """A variable of ours that is no setting is somebody else's, unless one underline is missing."""
+    words = name.removeprefix(ENV_PREFIX).lower()
+    for section, kind in sections.items():
+        if section == PRESETS:  # whose names are not known
+            continue
+        key = words.removeprefix(f"{section}_")
+        if key != words and key in get_type_hints(kind):
+            raise ConfigError(
+                f"settings: {name} in environment: it must be written "
+                f"{ENV_PREFIX}{section.upper()}__{key.upper()}"
+            )
+
+
+def _table(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except NO_TOML as error:
+        raise ConfigError(f"settings: {name}: {error}") from None

@@ -1,0 +1,176 @@
+"""What lies where below the data directory, and beside it."""
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from server.errors import ConfigError, DiskFull
+from server.work.durable import sync_folder, sync_names
+from server.work.scratch import PART
+
+SECRET_BYTES = 32
+PEAKS_FOLDER = "peaks"  # below a job's outputs: a file for each finished track
+RESTORING = ".restoring"  # below a data directory that is only half restored
+SOCKET_PATH_MAX = 100  # the kernel's limit for a unix socket's path is 108
+
+
+class Folders:
+    """spool: what is on its way in · uploads: signed uploads that are here · scratch: running
+    jobs · outputs: finished tracks.
+
+    All are on one file system, so a folder moves from spool to scratch by a rename. But for
+    `fast`, where float32 files may lie that need not outlive a power cut: a folder of this data
+    directory's own below `scratch_dir`, or None.
+    """
+
+    def __init__(self, data_dir: Path, scratch_dir: Path | None = None) -> None:
+        self.data_dir = data_dir
+        self.spool = data_dir / "spool"
+        self.uploads = data_dir / "uploads"
+        self.scratch = data_dir / "scratch"
+        self.outputs = data_dir / "outputs"
+        self.fast = None
+        if scratch_dir is not None:
+            self._private = scratch_dir / f"stembox-{os.getuid()}-{_digest(data_dir)}"
+            self.fast, self._fast_id = self._private / "jobs", self._private / "id"
+
+    def check(self) -> None:
+        """Raises ConfigError: a restore into this data directory was cut off."""
+        if (self.data_dir / RESTORING).exists():
+            raise ConfigError(f"a restore into {self.data_dir} was cut off: give it again")
+
+    def create(self) -> None:
+        """Makes what is missing, for this user alone. Raises as `check`."""
+        self.check()
+        for folder in (self.data_dir, self.spool, self.uploads, self.scratch, self.outputs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_names(self.spool)  # and with it those of the others
+        if self.fast is not None:
+            make_private(self._private)
+            for name in set(os.listdir(self._private)) - {self.fast.name, self._fast_id.name}:
+                self.remove(self._private, name)  # of an older stembox, or half-written
+            self.fast.mkdir(mode=0o700, exist_ok=True)
+            _write_once(self._fast_id, secrets.token_hex().encode())
+
+    @property
+    def places(self) -> dict[str, Path]:
+        """What may fill up, by what it is for."""
+        return {"data": self.data_dir} | ({"scratch": self.fast} if self.fast is not None else {})
+
+    @property
+    def fast_name(self) -> str:
+        """Names what is in the faster place: another one where its files are gone."""
+        return "" if self.fast is None else f"{self.fast} {self._fast_id.read_text()}"
+
+    def accept(self, job_id: str) -> None:
+        """Makes a complete upload the job's own; synced, so it outlives a power cut."""
+        os.rename(self.spool / job_id, self.scratch / job_id)
+        (self.outputs / job_id).mkdir(mode=0o700, exist_ok=True)
+        for folder in (self.scratch / job_id, self.scratch, self.outputs):
+            sync_folder(folder)
+
+    def remove(self, folder: Path, name: str) -> None:
+        """Removes a job's folder, or a file, below one of these; what is gone already is fine."""
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def empty(self, folder: Path) -> None:
+        """Removes what lies in a folder."""
+        for name in os.listdir(folder):
+            self.remove(folder, name)
+
+    def remove_parts(self, job_id: str) -> None:
+        """Removes what attempts that died have left half-written among a job's outputs."""
+        for part in (self.outputs / job_id).rglob(f"*{PART}"):
+            part.unlink(missing_ok=True)
+
+    def leftovers(self, folder: Path) -> set[str]:
+        """Names of what lies below a folder."""
+        return set(os.listdir(folder))
+
+
+def free_percent(folder: Path) -> float:
+    """Share of a folder's disk that is free."""
+    usage = shutil.disk_usage(folder)
+    return 100 * usage.free / usage.total
+
+
+@contextmanager
+def full_disk_is_said() -> Iterator[None]:
+    """Raises DiskFull where the system says that there is no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("The server's disk is full") from error
+        raise
+
+
+def server_secret(data_dir: Path) -> bytes:
+    """The 32 random bytes that this server signs with, made at the first start."""
+    path = data_dir / "secret"
+    _write_once(path, secrets.token_bytes(SECRET_BYTES))
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)  # whoever copied it here has made others able to read it
+    secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:
+        raise ConfigError(f"{path} is damaged: {SECRET_BYTES} bytes were expected")
+    return secret
+
+
+def _write_once(path: Path, data: bytes) -> None:
+    """Makes a file that only this user reads, unless it is there."""
+    if path.exists():
+        return
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PART}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW  # nobody's but ours
+    with open(os.open(part, flags, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    sync_folder(path.parent)
+
+
+def socket_path(data_dir: Path, name: str) -> Path:
+    """Where a socket lies: in the data directory, or nearby when its path is too long."""
+    path = data_dir / name
+    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+        return path
+    folder = Path(tempfile.gettempdir()) / f"stembox-{os.getuid()}-{_digest(data_dir)}"
+    make_private(folder)
+    return folder / name
+
+
+def make_private(folder: Path) -> None:
+    """A folder that only this user may enter, below one that others may write to.
+
+    Its name can be guessed: what somebody else has put there, or may put into it, is not used.
+
+    Raises ConfigError.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found, above = os.lstat(folder), os.stat(folder.parent)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error.strerror}") from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise ConfigError(f"{folder} belongs to someone else")
+    if found.st_mode & 0o077:
+        raise ConfigError(f"{folder} is open to others: remove it, or close it (chmod 700)")
+    if above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX:
+        raise ConfigError(f"{folder.parent} lets everybody replace what lies in it (chmod +t)")
+
+
+def _digest(data_dir: Path) -> str:
+    return hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]

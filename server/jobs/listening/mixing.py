@@ -1,0 +1,105 @@
+"""What a mix that somebody has set is made of. Pure."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from server.audio.tracks import MIX
+from server.errors import InvalidRequest, JobNotCompleted, TrackNotFound
+from server.jobs.listening.track_places import (
+    finished_of,
+    mix_gain,
+    names_of,
+    stems_of,
+    total_frames,
+)
+from server.stems import FOUR, PARTS_OF_OTHER
+from server.work.scratch import SAMPLE_RATE
+from store import Job
+
+# The format's own colours for what it is made of, by name.
+COLORS = {"drums": "#009e73", "bass": "#d55e00", "other": "#cc79a7", "vocals": "#56b4e9"}
+OF_STEM = {"other": ("other", *PARTS_OF_OTHER)}  # a stem file has room for four
+
+
+class MixOrder(Struct, frozen=True):
+    """What is wanted: gains in dB, tracks that are muted or alone, seconds, and the format."""
+
+    gains: dict[str, float]
+    muted: Sequence[str]
+    solo: Sequence[str]
+    start: float
+    end: float | None
+    format: str
+
+
+class Term(Struct, frozen=True):
+    """A finished track in a sum: its path below the job's outputs, and a linear gain."""
+
+    path: str
+    gain: float
+
+
+class Sheet(Struct, frozen=True):
+    """A mix, ready to be rendered: frames `start` to `start + count` of a sum, in a format."""
+
+    terms: Sequence[Term]
+    start: int
+    count: int
+    format: str
+
+
+def sheet(job: Job, order: MixOrder) -> Sheet:
+    """The model's stems, and whatever else the order names, as it says.
+
+    Raises:
+        TrackNotFound: the job never has a track that the order names.
+        JobNotCompleted: a track is not finished yet.
+        InvalidRequest: nothing is left of the song, or of its tracks.
+    """
+    named = [*order.gains, *order.muted, *order.solo]
+    if not set(named) <= set(names_of(job)):
+        raise TrackNotFound("Track not found")
+    wanted = dict.fromkeys([*stems_of(job), *order.gains, *order.solo])
+    heard = [name for name in wanted if name not in order.muted]
+    if order.solo:
+        heard = [name for name in heard if name in order.solo]
+    if not heard:
+        raise InvalidRequest("No track is left to be heard")
+    terms = [term for name in heard for term in _terms(job, name, order.gains.get(name, 0.0))]
+    total = total_frames(job)
+    start = round(order.start * SAMPLE_RATE)
+    end = total if order.end is None else min(total, round(order.end * SAMPLE_RATE))
+    if start >= end:
+        raise InvalidRequest("start must be before end, and within the song")
+    return Sheet(terms, start, end - start, order.format)
+
+
+def stem_sheets(job: Job) -> tuple[list[Term], dict[str, list[Term]]]:
+    """The mix and the four stems of a stem file.
+
+    Raises:
+        TrackNotFound: the job has not all four.
+        JobNotCompleted: one is not finished yet.
+    """
+    made = stems_of(job)
+    if not set(FOUR) <= set(made):
+        raise TrackNotFound("This job has not the four stems of a stem file")
+    stems = {
+        name: [term for part in OF_STEM.get(name, (name,)) if part in made
+               for term in _terms(job, part)]
+        for name in FOUR
+    }  # fmt: skip
+    if finished_of(job, MIX):
+        return _terms(job, MIX), stems
+    return [term for terms in stems.values() for term in terms], stems
+
+
+def _terms(job: Job, name: str, decibels: float = 0.0) -> list[Term]:
+    parts = finished_of(job, name)
+    if not parts:
+        raise JobNotCompleted("Job not completed")
+    gain = 10 ** (decibels / 20)
+    if name == MIX and parts == ("main",):
+        gain /= mix_gain(job)
+    return [Term(job.tracks[part].path, gain) for part in parts]

@@ -1,0 +1,165 @@
+"""Renders mixes and stem files of finished jobs, by the audio pool, when somebody asks.
+
+What was rendered stays among the job's outputs for who asks again, and goes with them.
+"""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import structlog
+from msgspec import structs
+
+from server.config import Config
+from server.errors import JobNotFound, ServerBusy, StageFailed, WorkerGone, WorkerLost
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.room import DiskRoom
+from server.jobs.listening.mixing import COLORS, MixOrder, Term, sheet, stem_sheets
+from server.jobs.listening.track_places import total_frames
+from server.work.messages import Options, Task
+from server.work.scratch import FRAME_BYTES
+from server.work.workers import Workers
+from store import Job, JobRepository
+
+log = structlog.get_logger()
+FOLDER = "mixes"  # below a job's outputs
+KEPT = 4  # mixes of a job; the oldest goes first
+AT_ONCE = 2  # more would only share the same workers
+MOST_WAITING = 16
+RETRY_AFTER = 10  # seconds
+
+
+class Renders:
+    """All renderings of one server. rooms: the disk that they go to."""
+
+    def __init__(
+        self, config: Config, jobs: JobRepository, folders: Folders, workers: Workers,
+        rooms: DiskRoom,
+    ) -> None:  # fmt: skip
+        self._samples = {
+            "WAV": config.pipeline.wav_format, "FLAC": config.stemsplit.flac_format, "MP3": "PCM_16"
+        }  # fmt: skip
+        self._jobs = jobs
+        self._outputs = folders.outputs
+        self._workers = workers
+        self._rooms = rooms
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._running: dict[Path, asyncio.Task[Path]] = {}
+
+    async def mix(self, job_id: str, order: MixOrder) -> Path:
+        """The file of a mix.
+
+        Raises:
+            JobNotFound, TrackNotFound, JobNotCompleted, InvalidRequest: as `mixing.sheet`.
+            ServerBusy, DiskFull, StageFailed.
+        """
+        job = await self._job(job_id)
+        wanted = sheet(job, order)
+        samples = self._samples[wanted.format]
+        key = hashlib.sha256(msgspec.json.encode([wanted, samples])).hexdigest()[:32]
+        facts = {"parts": self._parts(job, wanted.terms), "start": wanted.start,
+                 "count": wanted.count}  # fmt: skip
+        options = structs.replace(
+            _options(job), format=cast(Any, wanted.format), wav_format=samples
+        )
+        name = f"{key}.{wanted.format.lower()}"
+        return await self._rendered(job, "render_mix", name, facts, options)
+
+    async def stem_file(self, job_id: str) -> Path:
+        """The job's stems as one `.stem.m4a`. Raises as `mix`."""
+        job = await self._job(job_id)
+        mix, stems = stem_sheets(job)
+        facts = {
+            "mix": self._parts(job, mix),
+            "stems": [
+                {"name": name.capitalize(), "color": COLORS[name],
+                 "parts": self._parts(job, terms)}
+                for name, terms in stems.items()
+            ],
+            "count": total_frames(job),
+            "title": Path(_options(job).file_name).stem,
+        }  # fmt: skip
+        return await self._rendered(
+            job, "render_stem_file", "stems.stem.m4a", facts, _options(job)
+        )
+
+    async def _job(self, job_id: str) -> Job:
+        job = await self._jobs.get(job_id)
+        if job is None or job.state == "expired":
+            raise JobNotFound("Job not found")
+        return job
+
+    def _parts(self, job: Job, terms: Sequence[Term]) -> list[dict[str, Any]]:
+        folder = self._outputs / job.id
+        return [{"path": str(folder / term.path), "gain": term.gain} for term in terms]
+
+    async def _rendered(
+        self, job: Job, stage: str, name: str, facts: dict[str, Any], options: Options
+    ) -> Path:
+        """The file, rendered unless it is there. Who asks for the same waits for the same; it is
+        brought to its end even if they go."""
+        path = self._outputs / job.id / FOLDER / name
+        if await asyncio.to_thread(path.exists):
+            return path
+        running = self._running.get(path)
+        if running is None:
+            if len(self._running) >= MOST_WAITING:
+                raise ServerBusy("Too many mixes are being rendered", RETRY_AFTER)
+            task = Task(
+                id=f"{stage}/{uuid.uuid4()}", job=job.id, stage=stage, due=time.time(), source="",
+                scratch="", outputs=str(self._outputs / job.id), options=options,
+                facts=facts | {"target": f"{FOLDER}/{name}"},
+            )  # fmt: skip
+            running = self._running[path] = asyncio.create_task(self._render(task, path))
+            running.add_done_callback(partial(self._forget, path))
+        return await asyncio.shield(running)
+
+    def _forget(self, path: Path, task: asyncio.Task[Path]) -> None:
+        del self._running[path]
+        if not task.cancelled():
+            task.exception()  # it was told to who still waited
+
+    async def _render(self, task: Task, path: Path) -> Path:
+        async with self._turns:
+            if await asyncio.to_thread(path.exists):  # it was made while that was looked up
+                return path
+            began = time.monotonic()
+            await self._rooms.promise(task.id, task.facts["count"] * FRAME_BYTES)
+            try:
+                await self._run(task)
+            finally:
+                self._rooms.forget(task.id)
+            log.info("rendered", job=task.job, stage=task.stage, file=path.name,
+                     seconds=round(time.monotonic() - began, 3))  # fmt: skip
+        await asyncio.to_thread(_forget_oldest, path)
+        return path
+
+    async def _run(self, task: Task) -> None:
+        """A worker that dies may have been another task's victim: it is tried once again."""
+        for last in (False, True):
+            try:
+                slot = await self._workers.reserve("audio", task.due)
+                await slot.run(task)
+                return
+            except (WorkerGone, WorkerLost) as error:
+                if last:
+                    raise StageFailed(error.message) from None
+
+
+def _options(job: Job) -> Options:
+    return msgspec.json.decode(job.options, type=Options)
+
+
+def _forget_oldest(newest: Path) -> None:
+    """Removes all but the last few mixes of a job."""
+    files = [file for file in newest.parent.iterdir() if file.suffix in (".wav", ".flac", ".mp3")]
+    files.sort(key=lambda file: file.stat().st_mtime)
+    for file in files[:-KEPT]:
+        if file != newest:
+            file.unlink(missing_ok=True)

@@ -1,0 +1,179 @@
+"""Which file holds a track's frames at the moment, and how far they are final.
+
+A finished track has its own file. Before that its frames are in the job's scratch folder, in a
+file that grows from the front: what is in it is not changed any more.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from server.audio.finished import Frames, open_finished
+from server.audio.tracks import MIX, tracks_of
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.places import ScratchPlaces
+from server.stems import OUTPUTS
+from server.work.messages import Options
+from server.work.scratch import FrameReader, parts_of
+from store import Job
+
+
+class OpenTrack(Struct):
+    """A track to read from. `frames` are as many as are final; finished: there will be no more."""
+
+    sound: Frames
+    finished: bool
+    gain: float = 1.0
+
+    @property
+    def frames(self) -> int:
+        """How far the track is final."""
+        return self.sound.frames
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        """As `Frames.read`."""
+        found = self.sound.read(start, count)
+        if self.gain != 1.0:
+            found = found * np.float32(self.gain)
+        return found
+
+
+class Sum:
+    """Two tracks as one."""
+
+    def __init__(self, first: Frames, second: Frames) -> None:
+        self._parts = first, second
+        self.frames = min(first.frames, second.frames)
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        """As `Frames.read`."""
+        first, second = self._parts
+        total: np.ndarray = first.read(start, count) + second.read(start, count)
+        return total
+
+    def close(self) -> None:
+        """As `Frames.close`."""
+        for part in self._parts:
+            part.close()
+
+
+class TrackPlaces:
+    """Finds and opens the tracks of jobs."""
+
+    def __init__(self, folders: Folders) -> None:
+        self._outputs = folders.outputs
+        self._scratch = ScratchPlaces(folders)
+
+    def open(self, job: Job, names: Sequence[str]) -> list[OpenTrack | None]:
+        """The tracks, in this order; None for one of which nothing is final yet.
+
+        Raises FileNotFoundError: it is gone; where the job has moved on meanwhile, ask again.
+        """
+        with ExitStack() as stack:
+            found = []
+            for name in names:
+                # What the mix is told from afterwards is not the mix to the last bit.
+                looks = (self._growing, self._finished) if name == MIX else \
+                    (self._finished, self._growing)  # fmt: skip
+                track = looks[0](job, name) or looks[1](job, name)
+                if track is not None:
+                    stack.callback(track.sound.close)
+                found.append(track)
+            stack.pop_all()  # they are the caller's now
+        return found
+
+    def frames(self, job: Job, names: Sequence[str]) -> list[int]:
+        """How far each track is final. What has moved on at this moment counts as nothing."""
+        total = total_frames(job)
+        return [total if finished_of(job, name) else self._grown(job, name) for name in names]
+
+    def _finished(self, job: Job, name: str) -> OpenTrack | None:
+        parts = [self._open(job, part) for part in finished_of(job, name)]
+        if len(parts) > 1:
+            return OpenTrack(Sum(*parts), True)
+        gain = 1 / mix_gain(job) if name == MIX else 1.0
+        return OpenTrack(parts[0], True, gain) if parts else None
+
+    def _open(self, job: Job, name: str) -> Frames:
+        return open_finished(self._outputs / job.id / job.tracks[name].path)
+
+    def _growing(self, job: Job, name: str) -> OpenTrack | None:
+        if not _has_begun(job, name):
+            return None
+        path = self._scratch.of(job.id) / f"{name}.f32"
+        with suppress(FileNotFoundError):
+            return OpenTrack(FrameReader(path), name == MIX)
+        return _longest(parts_of(path))
+
+    def _grown(self, job: Job, name: str) -> int:
+        try:
+            track = self._growing(job, name)
+        except OSError:
+            return 0
+        if track is None:
+            return 0
+        track.sound.close()
+        return track.frames
+
+
+def finished_of(job: Job, name: str) -> Sequence[str]:
+    """The finished tracks that a track is read from: itself, as a rule. None: not finished."""
+    if name in job.tracks:
+        return (name,)
+    # The mix has no file of its own: `main` is the mix at another level, and the vocals and the
+    # instrumental were made so that they add up to it.
+    sources = (("main",), OUTPUTS["BOTH"]) if name == MIX else ()
+    return next((parts for parts in sources if set(parts) <= job.tracks.keys()), ())
+
+
+def _longest(parts: Sequence[Path]) -> OpenTrack | None:
+    """Of several attempts' the one that came farthest: they all write the same."""
+    readers = []
+    for part in parts:
+        with suppress(FileNotFoundError):  # finished, or given up, at this very moment
+            readers.append(FrameReader(part))
+    readers.sort(key=lambda reader: reader.frames)
+    for reader in readers[:-1]:
+        reader.close()
+    return OpenTrack(readers[-1], False) if readers else None
+
+
+def _has_begun(job: Job, name: str) -> bool:
+    """Whether what lies in the scratch folder under this name is this job's own work.
+
+    Before it is decoded (again), that is what a crash of the machine has left.
+    """
+    decode = next(stage.state for stage in job.stages if stage.name == "decode")
+    return decode == "completed" or (name == MIX and decode == "processing")
+
+
+def names_of(job: Job) -> tuple[str, ...]:
+    """All tracks that a job will have, and the mix."""
+    stems = stems_of(job)
+    return (*(tracks_of(stems) if job.api == "pipeline" else stems), MIX)
+
+
+def stems_of(job: Job) -> tuple[str, ...]:
+    """The tracks that the model makes."""
+    return msgspec.json.decode(job.options, type=Options).stems
+
+
+def total_frames(job: Job) -> int:
+    """The song's length, 0 while it is not known."""
+    return int(_fact(job, "decode", "frames", 0))
+
+
+def mix_gain(job: Job) -> float:
+    """What the mix was multiplied with to make `main`."""
+    gain = _fact(job, "compose", "gains", {}).get("main", 1.0)
+    return float(gain) or 1.0
+
+
+def _fact(job: Job, stage: str, name: str, otherwise: Any) -> Any:
+    facts = next((found.facts for found in job.stages if found.name == stage), "{}")
+    return msgspec.json.decode(facts).get(name, otherwise)

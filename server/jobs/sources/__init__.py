@@ -1,0 +1,1 @@
+"""How songs come in: posted, put under a signed URL, or fetched from elsewhere."""

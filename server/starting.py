@@ -1,0 +1,105 @@
+"""What must be so before a server starts, and what is said when it does."""
+
+import fcntl
+import resource
+import socket
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import structlog
+
+from server import __version__
+from server.config import Config
+from server.engine import choice
+from server.errors import ConfigError
+from server.work.pools import PoolPlan
+from store.migrations import schema_of
+
+log = structlog.get_logger()
+LOCK_SECONDS = 3.0
+MOST_FILES = 1 << 16  # open at once; more are of no use, and some programs walk through all
+OWN_FILES = 512  # of them for what is no connection: windows, database, workers
+
+
+def lock(descriptor: int, data_dir: Path) -> None:
+    """Keeps others from serving from the data directory, for as long as the file is open.
+
+    The processes of a server that was killed hold the lock until they are gone, too. Raises
+    ConfigError: another one serves from there.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise ConfigError(f"another stembox serves from {data_dir}") from None
+            time.sleep(0.1)
+
+
+def raise_file_limit() -> int:
+    """Lets this process, and those that it starts, open as many files as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def most_connections(wanted: int, files: int) -> int:
+    """As many as wanted, if each may have a file open and enough are left for the server."""
+    most = max(2, min(wanted, (files - OWN_FILES) // 2))
+    if most < wanted:
+        log.warning(
+            "the system's limit of open files bounds connections",
+            connections=most,
+            wanted=wanted,
+            open_files=files,
+        )
+    return most
+
+
+def check_schema(database: Path) -> None:
+    """Raises ConfigError where a newer stembox has written the database."""
+    if not database.exists():
+        return
+    with closing(sqlite3.connect(database)) as connection:
+        try:
+            schema_of(connection)
+        except (RuntimeError, sqlite3.DatabaseError) as error:
+            raise ConfigError(f"{database}: {error}") from None
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises ConfigError where somebody else listens already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def banner(config: Config, plans: list[PoolPlan]) -> str:
+    """What a person wants to see when the server starts."""
+    lines = [f"stembox {__version__}  http://{config.server.host}:{config.server.port}"]
+    lines.append(f"  data     {config.data_dir}")
+    for plan in plans:
+        lines.append(
+            f"  {plan.name:<10} {len(plan.devices)} worker(s) on "
+            f"{', '.join(sorted(set(plan.devices)))}"
+        )
+    for tier, model in choice.tiers(config).items():
+        note = ""
+        if model["serving"] is None:
+            note = f" - {model['wanted']} is not on this machine"
+        elif model["serving"] != model["wanted"]:
+            note = f" (in place of {model['wanted']}, which is not on this machine)"
+        lines.append(f"  {tier:<10} {model['serving'] or 'not available'}{note}")
+    for refused in choice.refused(config):
+        lines.append(f"  {refused.name:<10} not used: {refused.reason}")
+    return "\n".join(lines)

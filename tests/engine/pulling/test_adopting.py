@@ -1,0 +1,297 @@
+"""Models of the registry, of addresses and of folders: shown, fetched, verified, converted."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+import yaml
+
+from server.config import Config, load
+from server.engine import catalog
+from server.engine.families import FAMILIES
+from server.engine.loading import load_members
+from server.engine.pulling import registry
+from server.engine.pulling.adopting import describe, pull_address, pull_entry, pull_folder
+from server.engine.pulling.registry import Address, Entry
+from server.errors import ModelError
+from server.presets import NAME
+from tests.engine.conftest import answering, tiny
+from tests.engine.families.test_families import DEMUCS, Trap, drums
+
+
+class Shelf:
+    """Files at an address. `cut`: bytes after which an answer ends; `asked`: ranges asked for."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.cut: int | None = None
+        self.ranges = True
+        self.asked: list[tuple[str, str | None]] = []
+        self.url = ""
+
+    def sum(self, name: str) -> str:
+        return hashlib.sha256(self.files[name]).hexdigest()
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    there = Shelf()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name, wanted = self.path.rpartition("/")[2], self.headers.get("Range")
+            there.asked.append((name, wanted))
+            body = there.files.get(name)
+            if body is None:
+                self.send_error(404)
+                return
+            start = int(wanted[6:-1]) if wanted and there.ranges else 0
+            if start and start >= len(body):
+                self.send_error(416)
+                return
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
+            self.wfile.write(body[start:][: there.cut])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with answering(Handler) as there.url:
+        yield there
+
+
+def publish(shelf: Shelf, tmp_path: Path, network: torch.nn.Module, **more: Any) -> None:
+    path = tmp_path / "published.ckpt"
+    torch.save({"state_dict": network.state_dict()}, path)
+    shelf.files = {"config.yaml": yaml.safe_dump(DEMUCS | more).encode(),
+                   "model.ckpt": path.read_bytes()}
+
+
+def entry(shelf: Shelf, **more: Any) -> Entry:
+    addresses = {name: Address(f"{shelf.url}/x/{file}", shelf.sum(file), len(shelf.files[file]))
+                 for name, file in (("config", "config.yaml"), ("weights", "model.ckpt"))}
+    return Entry(family="demucs", about="drums", **addresses | {"licence": "MIT"} | more)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load(environ={}, flags={"server.data_dir": str(tmp_path)})
+
+
+def installed(config: Config, name: str = "drumsep") -> catalog.ModelFiles:
+    files = catalog.find(name, config)
+    assert files is not None
+    return files
+
+
+def check_installed(config: Config, network: torch.nn.Module, name: str = "drumsep") -> None:
+    """It is there as safetensors, with its own numbers, and nothing else is left."""
+    files = installed(config, name)
+    assert {path.name for path in files.folder.iterdir()} == {
+        "config.yaml", "model.safetensors", f"{name}.pins.json"}
+    (made,) = load_members(files).networks
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(made.state_dict()[key], value)
+    assert [path.name for path in files.folder.parent.iterdir()] == [name]
+
+
+def test_the_registry_makes_sense() -> None:
+    known = registry.read()
+    assert {e.family for e in known.values()} <= {family.name for family in FAMILIES}
+    for name, model in known.items():
+        assert NAME.fullmatch(name)
+        assert all(a.url.startswith("https://") for a in (model.config, model.weights)), name
+        assert (model.sdr is None) == (model.sdr_source is None), "figures have a source"
+    assert "not known: what comes first is pinned" in describe("x", known["scnet_large"])
+    text = describe("bs_roformer_sw", known["bs_roformer_sw"])
+    for said in ("six stems", "guitar", "licence  not known", "699 MB", "huggingface.co"):
+        assert said in text
+    assert "sums" not in text
+    told = describe("k", known["mel_band_roformer_kim"])
+    assert "vocals 10.98 dB (Multisong" in told
+
+
+def test_a_registry_with_a_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "registry.yaml"
+    for url, digest in (("ftp://x/y", "a" * 64), ("https://x/y", "short")):
+        address = {"url": url, "sha256": digest}
+        path.write_text(yaml.safe_dump({"m": {"family": "scnet", "about": "x", "config": address,
+                                              "weights": address}}))
+        with pytest.raises(msgspec.ValidationError):
+            registry.read(path)
+
+
+def test_by_name(shelf: Shelf, config: Config, tmp_path: Path) -> None:
+    made = drums()
+    publish(shelf, tmp_path, made)
+    pull_entry("drumsep", entry(shelf), config.data_dir / "models", False)
+    check_installed(config, made)
+    assert catalog.licence(installed(config)) == "MIT"
+    (installed(config).folder / "model.safetensors").write_bytes(b"changed")
+    with pytest.raises(ModelError, match="is not what was pulled"):
+        load_members(installed(config))
+
+
+def test_an_unknown_licence_is_refused_before_anything_is_fetched(
+    shelf: Shelf, config: Config, tmp_path: Path
+) -> None:
+    publish(shelf, tmp_path, drums())
+    models = config.data_dir / "models"
+    with pytest.raises(ModelError, match="--any-licence"):
+        pull_entry("drumsep", entry(shelf, licence=None), models, False)
+    assert not shelf.asked and catalog.find("drumsep", config) is None
+    pull_entry("drumsep", entry(shelf, licence=None), models, True)
+    assert catalog.licence(installed(config)) is None
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_what_was_cut_off_goes_on(
+    ranges: bool, shelf: Shelf, config: Config, tmp_path: Path
+) -> None:
+    made = drums()
+    publish(shelf, tmp_path, made)
+    size, models = len(shelf.files["model.ckpt"]), config.data_dir / "models"
+    shelf.cut, shelf.ranges = size // 2 + 1, True
+    if ranges:
+        pull_entry("drumsep", entry(shelf), models, False)
+        assert ("model.ckpt", f"bytes={size // 2 + 1}-") in shelf.asked, "in one pull"
+    else:
+        shelf.ranges = False
+        with pytest.raises(ModelError, match=r"drumsep cannot be fetched: 127\.0\.0\.1 cannot be"):
+            pull_entry("drumsep", entry(shelf), models, False)
+        assert catalog.find("drumsep", config) is None
+        shelf.cut = None
+        pull_entry("drumsep", entry(shelf), models, False)
+    check_installed(config, made)
+
+
+def test_the_next_pull_goes_on_where_the_last_was_cut_off(
+    shelf: Shelf, config: Config, tmp_path: Path
+) -> None:
+    made = drums()
+    publish(shelf, tmp_path, made)
+    models, size = config.data_dir / "models", len(shelf.files["model.ckpt"])
+    fresh = models / ".drumsep.part"
+    fresh.mkdir(parents=True)
+    (fresh / "fetched.ckpt.part").write_bytes(shelf.files["model.ckpt"][: size - 10])
+    pull_entry("drumsep", entry(shelf), models, False)
+    assert ("model.ckpt", f"bytes={size - 10}-") in shelf.asked
+    check_installed(config, made)
+
+
+@pytest.mark.parametrize("what", ["config.yaml", "model.ckpt"])
+def test_other_bytes_than_published(
+    what: str, shelf: Shelf, config: Config, tmp_path: Path
+) -> None:
+    publish(shelf, tmp_path, drums())
+    wanted = entry(shelf)
+    shelf.files[what] += b"\n"
+    with pytest.raises(ModelError, match="is not what was published"):
+        pull_entry("drumsep", wanted, config.data_dir / "models", False)
+    assert catalog.find("drumsep", config) is None
+    assert not list((config.data_dir / "models").rglob("*.part*.part"))
+
+
+def test_sums_that_nobody_knew_are_pinned_by_the_first_pull(
+    shelf: Shelf, config: Config, tmp_path: Path
+) -> None:
+    made = drums()
+    publish(shelf, tmp_path, made)
+    models = config.data_dir / "models"
+    unknown = {name: Address(f"{shelf.url}/x/{file}")
+               for name, file in (("config", "config.yaml"), ("weights", "model.ckpt"))}
+    pull_entry("drumsep", entry(shelf, **unknown), models, False)
+    pull_entry("drumsep", entry(shelf, **unknown), models, False)  # the same once more
+    publish(shelf, tmp_path, tiny(9, sources=["kick", "snare"]))
+    with pytest.raises(ModelError, match="gives other files than before"):
+        pull_entry("drumsep", entry(shelf, **unknown), models, False)
+    check_installed(config, made)
+
+
+def test_an_address_of_ones_own(shelf: Shelf, config: Config, tmp_path: Path) -> None:
+    made, models = drums(), config.data_dir / "models"
+    publish(shelf, tmp_path, made)
+    with pytest.raises(ModelError, match="licence is not known"):
+        pull_address(f"{shelf.url}/some/drumsep/", models, False)
+    publish(shelf, tmp_path, made, licence="CC0")
+    pull_address(f"{shelf.url}/some/drumsep/", models, False)
+    check_installed(config, made)
+    assert catalog.licence(installed(config)) == "CC0"
+    for url, said in ((f"{shelf.url}/a%20b", "no name of a model"), (shelf.url, "no name")):
+        with pytest.raises(ModelError, match=said):
+            pull_address(url, models, True)
+
+
+def test_a_folder_of_ones_own(shelf: Shelf, config: Config, tmp_path: Path) -> None:
+    made, own = drums(), tmp_path / "own" / "mine"
+    publish(shelf, tmp_path, made)
+    own.mkdir(parents=True)
+    with pytest.raises(ModelError, match=r"has no config\.yaml with"):
+        pull_folder(own, config.data_dir / "models", True)
+    for name, content in shelf.files.items():
+        (own / name).write_bytes(content)
+    pull_folder(own, config.data_dir / "models", True)
+    check_installed(config, made, "mine")
+    assert (own / "model.ckpt").exists(), "what is copied stays"
+    with pytest.raises(ModelError, match="there already"):
+        pull_folder(config.data_dir / "models" / "mine", config.data_dir / "models", True)
+
+
+def trapped(network: torch.nn.Module, trace: Path) -> dict[str, Any]:
+    return {"state_dict": network.state_dict(), "more": Trap(trace)}
+
+
+def wrong(network: torch.nn.Module, _: Path) -> dict[str, Any]:
+    return dict(list(network.state_dict().items())[1:])
+
+
+@pytest.mark.parametrize(("make", "said"), [
+    (trapped, "more than numbers"), (wrong, "Missing key"), (lambda *_: [1], "no weights"),
+])  # fmt: skip
+def test_what_is_no_model_is_not_taken_in(
+    make: Callable[..., Any], said: str, shelf: Shelf, config: Config, tmp_path: Path
+) -> None:
+    publish(shelf, tmp_path, drums())
+    path = tmp_path / "bad.ckpt"
+    torch.save(make(drums(), tmp_path / "trace"), path)
+    shelf.files["model.ckpt"] = path.read_bytes()
+    with pytest.raises(ModelError, match=f"drumsep was not taken in: .*{said}"):
+        pull_entry("drumsep", entry(shelf), config.data_dir / "models", False)
+    assert not (tmp_path / "trace").exists()
+    assert list((config.data_dir / "models").iterdir()) == []
+
+
+def test_without_a_network(config: Config) -> None:
+    gone = Address("http://127.0.0.1:1/x/config.yaml")
+    known = Entry(family="demucs", about="x", config=gone, weights=gone, licence="MIT")
+    with pytest.raises(ModelError, match=r"cannot be fetched: 127\.0\.0\.1 cannot be reached"):
+        pull_entry("drumsep", known, config.data_dir / "models", False)
+
+
+def test_not_there(shelf: Shelf, config: Config, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"answers 404 for config\.yaml"):
+        pull_address(f"{shelf.url}/drumsep", config.data_dir / "models", True)
+
+
+def test_a_full_disk(shelf: Shelf, config: Config, tmp_path: Path) -> None:
+    publish(shelf, tmp_path, drums())
+    huge = Address(f"{shelf.url}/x/model.ckpt", None, 1 << 60)
+    with pytest.raises(ModelError, match="MB are free"):
+        pull_entry("drumsep", entry(shelf, weights=huge), config.data_dir / "models", False)
+
+
+@pytest.mark.parametrize("text", ["x: !!bool q", 'x: !!int ""', "licence: [[a]]"])
+def test_a_configuration_that_makes_no_sense_is_not_taken_in(text: str, tmp_path: Path) -> None:
+    folder, models = tmp_path / "odd", tmp_path / "models"
+    folder.mkdir()
+    sections = "audio: {chunk_size: 9}\ntraining: {instruments: [a]}\n"
+    (folder / "config.yaml").write_text(sections + text)
+    (folder / "model.ckpt").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"^config\.yaml: "):
+        pull_folder(folder, models, any_licence=True)

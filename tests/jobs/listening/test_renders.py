@@ -1,0 +1,268 @@
+"""Mixes and stem files on demand: what they are made of, rendered once, bounded, gone with the job.
+
+The workers are pretended, and run the real stages.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+
+from server.audio.rendering import RENDERING
+from server.audio.tracks import MIX
+from server.config import load
+from server.errors import (
+    DiskFull,
+    InvalidRequest,
+    JobNotCompleted,
+    JobNotFound,
+    ServerBusy,
+    StageFailed,
+    TrackNotFound,
+    WorkerLost,
+)
+from server.jobs.disk.room import DiskRoom
+from server.jobs.listening import renders as module
+from server.jobs.listening.mixing import MixOrder, sheet, stem_sheets
+from server.jobs.listening.renders import Renders
+from server.stems import FOUR, OUTPUTS
+from server.work.messages import Result, Task
+from server.work.steps import finish
+from store import Job
+from tests.jobs.playing import FRAMES, GAIN, World, make_all_tracks
+from tests.jobs.playing import play as play
+
+STEP = 2**-15
+PLAIN = MixOrder({}, (), (), 0.0, None, "WAV")
+
+
+def order(**changes: Any) -> MixOrder:
+    return msgspec.structs.replace(PLAIN, **changes)
+
+
+class Crew:
+    """A worker that does what it is told, or dies."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+        self.deaths = 0
+        self.gate: asyncio.Event | None = None
+
+    async def reserve(self, pool: str, due: float) -> "Crew":
+        assert pool == "audio"
+        return self
+
+    async def run(self, task: Task) -> Result:
+        task = msgspec.msgpack.decode(msgspec.msgpack.encode(task), type=Task)
+        self.tasks.append(task)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.deaths:
+            self.deaths -= 1
+            raise WorkerLost("audio-0 died")
+        return await asyncio.to_thread(finish, RENDERING[task.stage](task))
+
+
+def renders_of(world: World, crew: Crew, keep_percent: float = 0) -> Renders:
+    config = load(environ={}, flags={})
+    rooms = DiskRoom(world.jobs.rooms, world.folders, keep_percent)
+    return Renders(config, world.jobs, world.folders, crew, rooms)  # type: ignore[arg-type]
+
+
+async def complete(world: World) -> Job:
+    """The job with all its tracks."""
+    await world.decode()
+    if world.api == "pipeline":
+        await make_all_tracks(world)
+    else:
+        await world.end(await world.claim("audio"), bpm=None, key=None)
+        await world.end(await world.claim("separation"), peak=0.5)
+        for stem in OUTPUTS[world.output_type]:
+            world.encode(stem)
+            await world.end(await world.claim("audio"), [stem])
+    assert (await world.job()).state == "completed"
+    return await world.job()
+
+
+def gains(job: Job, wanted: MixOrder) -> dict[str, float]:
+    """Gain of each track that is summed."""
+    return {Path(term.path).stem: term.gain for term in sheet(job, wanted).terms}
+
+
+def test_what_a_mix_is_made_of(play) -> None:
+    async def test(world: World) -> None:
+        job = await complete(world)
+        half = 10 ** (-6 / 20)
+        assert gains(job, PLAIN) == dict.fromkeys(FOUR, 1.0)
+        assert gains(job, order(gains={"bass": -6.0})) == dict.fromkeys(FOUR, 1.0) | {"bass": half}
+        assert gains(job, order(muted=("bass", "drums"))) == {"other": 1.0, "vocals": 1.0}
+        assert gains(job, order(solo=("bass",), gains={"bass": -6.0})) == {"bass": half}
+        assert gains(job, order(solo=("harmonic", "bass"), muted=("bass",))) == {"harmonic": 1.0}
+        assert gains(job, order(gains={"main": 0.0}, muted=FOUR)) == {"main": 1.0}
+        assert gains(job, order(solo=(MIX,))) == {"main": 1 / GAIN}
+        assert gains(job, order(muted=("percussive",))) == dict.fromkeys(FOUR, 1.0)
+        whole, part = sheet(job, PLAIN), sheet(job, order(start=0.5, end=1.25))
+        assert (whole.start, whole.count) == (0, FRAMES)
+        assert (part.start, part.count) == (22_050, 33_075)
+        assert sheet(job, order(start=1.0, end=9e5)).count == FRAMES - 44_100
+        for wrong in (order(gains={"guitar": 0.0}), order(muted=("x",)), order(solo=("x",))):
+            with pytest.raises(TrackNotFound):
+                sheet(job, wrong)
+        for wrong in (order(muted=FOUR), order(start=3.1), order(start=2.0, end=2.0)):
+            with pytest.raises(InvalidRequest):
+                sheet(job, wrong)
+
+    play(test)
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "MP3"])
+def test_a_mix_is_rendered_once(play, format: str) -> None:
+    async def test(world: World) -> None:
+        await complete(world)
+        crew = Crew()
+        renders = renders_of(world, crew)
+        wanted = order(gains={"bass": -40.0, "main": -40.0}, solo=("bass", "main"),
+                       start=1.0, end=2.0, format=format)
+        together = await asyncio.gather(*(renders.mix("j", wanted) for _ in range(3)))
+        assert len({*together, await renders.mix("j", wanted)}) == 1
+        assert len(crew.tasks) == 1
+        found, rate = soundfile.read(together[0])
+        assert (len(found), rate) == (44_100, 44_100)
+        expected = (world.sounds["bass"] + world.sounds["main"])[44_100:88_200] / 100
+        if format != "MP3":
+            assert np.abs(found - expected).max() <= 0.6 * STEP
+        again = order(gains={"bass": -40.0}, solo=("bass",), start=1.0, end=2.0, format=format)
+        assert await renders.mix("j", again) != together[0]
+        assert len(crew.tasks) == 2
+        world.folders.remove(world.folders.outputs, "j")
+        assert not together[0].exists()
+
+    play(test)
+
+
+def test_before_the_tracks_are_finished(play) -> None:
+    async def test(world: World) -> None:
+        renders = renders_of(world, Crew())
+        await world.decode()
+        for rendered in (renders.mix("j", PLAIN), renders.stem_file("j")):
+            with pytest.raises(JobNotCompleted):
+                await rendered
+        with pytest.raises(JobNotFound):
+            await renders.mix("other", PLAIN)
+        await world.jobs.expire("j", 3.0)
+        with pytest.raises(JobNotFound):
+            await renders.mix("j", PLAIN)
+
+    play(test)
+
+
+def test_a_worker_may_die_once(play) -> None:
+    async def test(world: World) -> None:
+        await complete(world)
+        crew = Crew()
+        renders = renders_of(world, crew)
+        crew.deaths = 1
+        assert (await renders.mix("j", PLAIN)).exists()
+        crew.deaths = 2
+        with pytest.raises(StageFailed):
+            await renders.mix("j", order(start=1.0))
+        assert (await renders.mix("j", order(start=1.0))).exists(), "who asks again is served"
+
+    play(test)
+
+
+def test_waiting_mixes_are_bounded_and_go_on_without_who_asked(play, monkeypatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+
+    async def test(world: World) -> None:
+        await complete(world)
+        crew = Crew()
+        crew.gate = asyncio.Event()
+        renders = renders_of(world, crew)
+        asked = [asyncio.create_task(renders.mix("j", order(start=0.5 * n))) for n in range(3)]
+        while len(crew.tasks) < module.AT_ONCE:
+            await asyncio.sleep(0.001)
+        with pytest.raises(ServerBusy):
+            await renders.mix("j", order(start=2.0))
+        asked[0].cancel()
+        crew.gate.set()
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(results[0], asyncio.CancelledError)
+        assert len(crew.tasks) == 3
+        assert (await renders.mix("j", PLAIN)).exists()
+        assert len(crew.tasks) == 3
+
+    play(test)
+
+
+def test_the_last_mixes_are_kept(play) -> None:
+    async def test(world: World) -> None:
+        await complete(world)
+        renders = renders_of(world, Crew())
+        await renders.stem_file("j")
+        paths = [await renders.mix("j", order(start=0.1 * n)) for n in range(module.KEPT + 2)]
+        assert [path.exists() for path in paths] == [False] * 2 + [True] * module.KEPT
+        assert (paths[0].parent / "stems.stem.m4a").exists()
+
+    play(test)
+
+
+def test_a_full_disk_is_said_before(play) -> None:
+    async def test(world: World) -> None:
+        await complete(world)
+        crew = Crew()
+        with pytest.raises(DiskFull):
+            await renders_of(world, crew, keep_percent=100).mix("j", PLAIN)
+        assert not crew.tasks
+
+    play(test)
+
+
+def heard(path: Path) -> tuple[list[np.ndarray], list[str]]:
+    """Its tracks, and the names of the stems."""
+    tracks = []
+    for index in range(5):
+        with av.open(str(path)) as file:
+            frames = [frame.to_ndarray() for frame in file.decode(audio=index)]
+            tracks.append(np.concatenate(frames, axis=1).T / 2**15)
+    data = path.read_bytes()
+    start = data.rindex(b"stem{") + 4
+    size = int.from_bytes(data[start - 8 : start - 4]) - 8
+    return tracks, [stem["name"] for stem in json.loads(data[start : start + size])["stems"]]
+
+
+@pytest.mark.parametrize(("api", "output_type"), [
+    ("pipeline", "FOUR_STEMS"), ("stemsplit", "FOUR_STEMS"), ("stemsplit", "SIX_STEMS")])
+def test_stem_files(play, api: str, output_type: str) -> None:
+    async def test(world: World) -> None:
+        for name in world.sounds:
+            world.sounds[name] = world.sounds[name] / 8  # so that no sum clips
+        await complete(world)
+        path = await renders_of(world, Crew()).stem_file("j")
+        (mix, *stems), names = heard(path)
+        assert names == ["Drums", "Bass", "Other", "Vocals"]
+        parts: list[Sequence[str]] = [(name.lower(),) for name in names]
+        if output_type == "SIX_STEMS":
+            parts[2] = ("other", "guitar", "piano")
+        for found, made_of in zip(stems, parts, strict=True):
+            wanted = sum(world.sounds[name] for name in made_of)
+            assert np.abs(found - wanted).max() <= (len(made_of) + 1) / 2 * STEP * 1.01
+        whole = world.sounds[MIX] if api == "pipeline" else sum(stems)
+        assert np.abs(mix - whole).max() <= 4 * STEP
+
+    play(test, api, output_type)
+
+
+def test_no_stem_file_without_four_stems(play) -> None:
+    async def test(world: World) -> None:
+        with pytest.raises(TrackNotFound):
+            stem_sheets(await complete(world))
+
+    play(test, "stemsplit", "BOTH")
