@@ -24,10 +24,10 @@ from loadtests.compare import Row, snr_db
 from loadtests.roofline import counted
 from loadtests.separate_bench import full_size, full_size_model, new_song
 from server.config import CPU_BATCH, GPU_BATCH, PrecisionSetting, cores, load
-from server.engine import catalog
-from server.engine.acceleration import accelerate
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine
+from server.engine.forwards.acceleration import accelerate
+from server.engine.library import catalog
 from server.engine.loading import load_members
 from server.engine.models import Separator
 from server.starter.songs import synthesise

@@ -24,11 +24,11 @@ from tqdm import tqdm
 
 from loadtests.separate_bench import new_song
 from server.config import cores
-from server.engine import configuration
-from server.engine.catalog import ModelFiles
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine
 from server.engine.families import family_of
+from server.engine.library import configuration
+from server.engine.library.catalog import ModelFiles
 from server.engine.models import Separator
 from server.engine.weights import imported
 from server.errors import ModelError

@@ -15,9 +15,10 @@ from msgspec import structs
 
 from loadtests.compare import side_by_side
 from server.config import Config, cores, load
-from server.engine import catalog, chains, choice
+from server.engine import chains
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, start_song
+from server.engine.library import catalog, choice
 from server.engine.models import Separator
 from server.presets import Preset, Step
 from server.work.messages import Options, Task

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from loadtests.separate_bench import full_size_model
-from server.engine.fast import FastHTDemucs
-from server.engine.passes import TorchPasses
+from server.engine.forwards.fast import FastHTDemucs
+from server.engine.forwards.passes import TorchPasses
 
 
 class Traffic(TorchDispatchMode):

@@ -22,7 +22,7 @@ from server.api.protocol import bounded_protocol
 from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads
 from server.config import Config
-from server.engine import choice
+from server.engine.library import choice
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock, machine_boot
 from server.jobs.disk.folders import Folders, server_secret, socket_path

@@ -13,13 +13,14 @@ from msgspec import Struct
 
 from server.audio.stages import STAGES, encode_track
 from server.config import Config, Quality
-from server.engine import chains, choice
-from server.engine.catalog import ModelFiles
+from server.engine import chains
 from server.engine.chains import Chain
-from server.engine.choice import Choice
 from server.engine.cpu import prepare_cpu
 from server.engine.devices import devices
 from server.engine.engine import Engine
+from server.engine.library import choice
+from server.engine.library.catalog import ModelFiles
+from server.engine.library.choice import Choice
 from server.engine.models import Separator
 from server.stems import FOUR, stem_gains
 from server.work.messages import FinishedTrack, Options, Task

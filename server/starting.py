@@ -12,7 +12,7 @@ import structlog
 
 from server import __version__
 from server.config import Config
-from server.engine import choice
+from server.engine.library import choice
 from server.errors import ConfigError
 from server.work.pools import PoolPlan
 from store.migrations import schema_of

@@ -23,10 +23,10 @@ from loadtests.song_bench import STEMS, prepare
 from loadtests.traffic import songs
 from server.audio.stages import STAGES
 from server.config import Config, cores, load
-from server.engine.catalog import ModelFiles
-from server.engine.choice import serving
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, start_song
+from server.engine.library.catalog import ModelFiles
+from server.engine.library.choice import serving
 from server.engine.models import Separator
 from server.jobs.plan import kind_of
 from server.work.messages import Task

@@ -40,7 +40,7 @@ def forwards(setting: Setting, found: Findings) -> None:
     as the engine has it, and that with cuDNN choosing by trial."""
     import torch
 
-    from server.engine.acceleration import accelerate
+    from server.engine.forwards.acceleration import accelerate
 
     device = prepared(setting)
     found["card"] = torch.cuda.get_device_name() if device.type == "cuda" else None
@@ -71,7 +71,7 @@ def speeds(found: Findings, name: str, model: Any, setting: Setting) -> None:
 
 def song_full_size(setting: Setting, found: Findings) -> None:
     """Whole songs from file to files through HTDemucs of full size, beside `apply_model`."""
-    from server.engine.catalog import ModelFiles
+    from server.engine.library.catalog import ModelFiles
     from server.starter.store import save_bag, save_hub_model
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -84,7 +84,7 @@ def song_full_size(setting: Setting, found: Findings) -> None:
 def song_starter(setting: Setting, found: Findings) -> None:
     """The same through the model that comes with the server: two networks, mixed by gains."""
     from server.config import load
-    from server.engine import catalog
+    from server.engine.library import catalog
 
     songs(setting, catalog.find("starter", load(environ={}, flags={})), found)
 

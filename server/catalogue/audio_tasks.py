@@ -22,7 +22,7 @@ from server.catalogue import locations, storage
 from server.catalogue.keys import commit_of, folder_of, result_key
 from server.catalogue.orders import Failure, Order, Prepared, Separated, Unchanged
 from server.catalogue.rows import Made, Output, Seconds
-from server.engine import pins
+from server.engine.library import pins
 from server.errors import AudioError, StemboxError
 from server.work.messages import Result
 from server.work.scratch import SAMPLE_RATE

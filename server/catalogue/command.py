@@ -27,7 +27,7 @@ from server.catalogue.separator import Post
 from server.catalogue.shapes import Shape, stations
 from server.catalogue.station import Station
 from server.config import Config, cores
-from server.engine.choice import Choice
+from server.engine.library.choice import Choice
 from server.errors import StemboxError
 
 PASSED_ON: Final = (

@@ -2,8 +2,8 @@
 
 from server.catalogue.keys import Recipe, model_digest
 from server.config import Config, Quality
-from server.engine import choice, pins
-from server.engine.choice import Choice
+from server.engine.library import choice, pins
+from server.engine.library.choice import Choice
 
 
 def recipe_of(

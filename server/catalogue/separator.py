@@ -17,8 +17,8 @@ from msgspec import Struct, structs
 from server.catalogue.orders import Failure, Order, Separated
 from server.catalogue.recipes import digest_of
 from server.config import Config
-from server.engine.choice import find
 from server.engine.devices import devices
+from server.engine.library.choice import find
 from server.engine.worker import SeparationWorker
 from server.errors import ModelError
 from server.work.messages import Failed, FromWorker, Result, Task, ToWorker

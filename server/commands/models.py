@@ -8,7 +8,7 @@ from server.config import Config
 
 def list_models(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox models list`."""
-    from server.engine import choice
+    from server.engine.library import choice
     from server.engine.pulling import registry
 
     for found in choice.installed(config):
@@ -30,7 +30,7 @@ def list_models(arguments: argparse.Namespace, config: Config) -> int:
 
 def pull_models(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox models pull`: by name, from an address, or from a folder."""
-    from server.engine import catalog
+    from server.engine.library import catalog
     from server.engine.pulling import adopting, registry
     from server.engine.pulling.hub import pull
 
@@ -52,7 +52,7 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
 def quality(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox quality`: a model on songs of one's own."""
     from server.commands.bar import Bar
-    from server.engine import choice
+    from server.engine.library import choice
     from server.offline import Offline
     from server.starter.measuring.own_songs import find_songs, measure_songs, wanted_of
     from server.starter.measuring.report import Report, markdown

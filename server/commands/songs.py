@@ -12,7 +12,7 @@ from server.errors import StemboxError
 from server.stems import FOUR, OUTPUTS, checked_stems
 
 if TYPE_CHECKING:
-    from server.engine.choice import Choice
+    from server.engine.library.choice import Choice
 
 
 def separate(arguments: argparse.Namespace, config: Config) -> int:
@@ -42,7 +42,7 @@ def _wanted(
     arguments: argparse.Namespace, config: Config
 ) -> tuple[tuple[str, ...], "Choice | None"]:
     """Which stems, and the model if it is not the quality's."""
-    from server.engine import choice
+    from server.engine.library import choice
 
     choice.check(config)
     name, quality = arguments.model, arguments.quality

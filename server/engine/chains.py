@@ -12,7 +12,7 @@ from pathlib import Path
 
 from server.engine.engine import Engine, Song, start_song
 from server.engine.models import Separator
-from server.engine.targets import signal_file
+from server.engine.songs.targets import signal_file
 from server.presets.inferences import is_between, unwanted
 from server.work.messages import Task
 from server.work.scratch import parts_of

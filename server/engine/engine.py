@@ -16,8 +16,8 @@ import torch
 
 from server.engine.batching import pick
 from server.engine.models import Separator
-from server.engine.separation import Piece, Separation
-from server.engine.targets import signal_file, signal_targets, stem_targets
+from server.engine.songs.separation import Piece, Separation
+from server.engine.songs.targets import signal_file, signal_targets, stem_targets
 from server.engine.transfers import Arrival, Transfers
 from server.errors import NotFinite
 from server.presets.inferences import Inference

@@ -11,8 +11,8 @@ import structlog
 import torch
 
 from server.config import Config
-from server.engine.catalog import ModelFiles, find
 from server.engine.engine import Engine
+from server.engine.library.catalog import ModelFiles, find
 from server.engine.models import Separator
 from server.engine.residents import Residents
 from server.errors import ModelError

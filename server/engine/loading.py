@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import torch
 from demucs.apply import BagOfModels
 
-from server.engine import configuration, pins
-from server.engine.catalog import ModelFiles
-from server.engine.chunked import Chunked
-from server.engine.configuration import Configuration
 from server.engine.families import family_named, family_of
 from server.engine.families.family import Family
+from server.engine.forwards.chunked import Chunked
+from server.engine.library import configuration, pins
+from server.engine.library.catalog import ModelFiles
+from server.engine.library.configuration import Configuration
 from server.engine.maskbag import MaskBag, shares_of
 from server.engine.masknet import MaskNet
 from server.engine.recipes import Formed, recipe_of

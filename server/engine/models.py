@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from server.config import PrecisionSetting
-from server.engine.acceleration import accelerate
-from server.engine.catalog import ModelFiles
-from server.engine.fast import FULL
+from server.engine.forwards.acceleration import accelerate
+from server.engine.forwards.fast import FULL
+from server.engine.library.catalog import ModelFiles
 from server.engine.loading import load_members
 from server.engine.maskbag import MaskBag
-from server.engine.separation import Cut
+from server.engine.songs.separation import Cut
 from server.errors import ModelError
 
 

@@ -13,9 +13,9 @@ from msgspec import structs
 from server.config import Config
 from server.engine.card import prepare_card
 from server.engine.chains import Chain
-from server.engine.choice import serving
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song
+from server.engine.library.choice import serving
 from server.engine.loaded import LoadedModels
 from server.engine.reporting import Reporter
 from server.errors import Cancelled

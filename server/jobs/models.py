@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from server.config import Config
-from server.engine import catalog, choice
+from server.engine.library import catalog, choice
 from store import JobRepository
 
 

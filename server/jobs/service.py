@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from server.audio.heard import Heard
 from server.audio.tracks import tracks_of
 from server.config import Config
-from server.engine import choice
+from server.engine.library import choice
 from server.errors import JobNotFound
 from server.jobs.disk.room import with_room
 from server.jobs.disk.track_files import Checksums, TrackFile

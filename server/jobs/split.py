@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from server.config import Config
-from server.engine import choice
+from server.engine.library import choice
 from server.errors import JobNotFound, NotEnoughCredits, ServerBusy
 from server.jobs.accounts import Accounts
 from server.jobs.disk.room import with_room

@@ -19,8 +19,8 @@ import torch
 from demucs.apply import BagOfModels, Model
 from tqdm import tqdm
 
-from server.engine.catalog import whole
 from server.engine.cpu import prepare_cpu
+from server.engine.library.catalog import whole
 from server.engine.loading import load_bag
 from server.starter.measuring.measures import is_silent, sdr
 from server.starter.quality import (

@@ -21,8 +21,8 @@ import torch
 from demucs.apply import BagOfModels, Model, apply_model
 from tqdm import tqdm
 
-from server.engine.catalog import ModelFiles, whole
 from server.engine.cpu import prepare_cpu
+from server.engine.library.catalog import ModelFiles, whole
 from server.engine.loading import load_bag
 from server.starter.measuring import picture
 from server.starter.measuring.baselines import (

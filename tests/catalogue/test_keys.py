@@ -9,8 +9,8 @@ from msgspec import structs
 from server.catalogue.keys import Recipe, commit_of, folder_of, model_digest, result_key
 from server.catalogue.recipes import recipe_of
 from server.config import Config, load
-from server.engine import choice
 from server.engine.families import family
+from server.engine.library import choice
 from server.errors import ModelError
 from server.presets import Preset, Step
 from server.stems import FOUR

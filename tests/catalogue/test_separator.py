@@ -12,8 +12,8 @@ pytest.importorskip("pyarrow")
 from server.catalogue.recipes import recipe_of
 from server.catalogue.separator import Post, SeparationActor
 from server.config import Config
-from server.engine import choice
 from server.engine import worker as worker_module
+from server.engine.library import choice
 from server.presets import Preset, Step
 
 

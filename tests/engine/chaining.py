@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from server.config import Config, load
-from server.engine import choice
 from server.engine import worker as worker_module
+from server.engine.library import choice
 from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
 from server.work.channel import ChannelClosed

@@ -11,9 +11,9 @@ from msgspec import structs
 
 from server import offline as offline_module
 from server.config import Config
-from server.engine import catalog, choice
 from server.engine import worker as worker_module
 from server.engine.engine import Engine
+from server.engine.library import catalog, choice
 from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
 from server.offline import Offline
@@ -22,7 +22,7 @@ from server.work.messages import Hello, Progress, Result
 from server.work.scratch import FrameReader, parts_of
 from tests.engine.chaining import NAMES, Desk, made, separated, task
 from tests.engine.chaining import config as config
-from tests.engine.test_separation import CPU, noise, run, song, stems_of
+from tests.engine.songs.test_separation import CPU, noise, run, song, stems_of
 
 
 def by_hand(

@@ -9,18 +9,18 @@ from demucs.apply import apply_model
 
 from loadtests.compare import snr_db as sdr
 from server.config import Config, load
-from server.engine import catalog
-from server.engine.acceleration import LEAST_SNR, accelerate, snr_db
 from server.engine.card import prepare_card
 from server.engine.engine import Engine
-from server.engine.graphs import Graphed
+from server.engine.forwards.acceleration import LEAST_SNR, accelerate, snr_db
+from server.engine.forwards.graphs import Graphed
+from server.engine.library import catalog
 from server.engine.loading import load_bag
 from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
 from server.errors import Cancelled
 from tests.engine.conftest import tiny_masks
-from tests.engine.test_fast import SHAPES, shaken
-from tests.engine.test_separation import noise, run, song, stems_of
+from tests.engine.forwards.test_fast import SHAPES, shaken
+from tests.engine.songs.test_separation import noise, run, song, stems_of
 
 pytestmark = [
     pytest.mark.gpu,

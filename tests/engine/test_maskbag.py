@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from server.config import Config
-from server.engine import catalog
 from server.engine.engine import Engine
-from server.engine.fastmask import FastMaskBag
+from server.engine.forwards.fastmask import FastMaskBag
+from server.engine.library import catalog
 from server.engine.loading import load_bag, load_members
 from server.engine.maskbag import MaskBag, shares_of
 from server.engine.models import Separator
@@ -18,7 +18,7 @@ from server.errors import ModelError
 from server.starter.store import save_bag, save_hub_model
 from server.stems import OUTPUTS, own_sources
 from tests.engine.conftest import GAINS, MASK_GAINS, STEMS, WIENER, tiny, tiny_masks
-from tests.engine.test_separation import CPU, noise, run, song, stems_of
+from tests.engine.songs.test_separation import CPU, noise, run, song, stems_of
 
 PAIR = [tiny_masks(0, ["vocals", "instrumental"]), tiny_masks(1)]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.engine import catalog
+from server.engine.library import catalog
 from server.engine.loading import load_bag, load_members
 from server.engine.recipes import Formed, recipe_of
 from server.errors import ModelError

@@ -10,8 +10,8 @@ import torch
 
 from server.config import Config
 from server.engine import reporting
-from server.engine.catalog import find
 from server.engine.engine import Engine, start_song
+from server.engine.library.catalog import find
 from server.engine.models import Separator
 from server.engine.reporting import Reporter
 from server.work.messages import Options, Report

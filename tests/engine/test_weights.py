@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from server.config import Config, load
-from server.engine import catalog, choice
+from server.engine.library import catalog, choice
 from server.engine.loading import load_members
 from server.engine.models import Separator
 from server.errors import ModelError

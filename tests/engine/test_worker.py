@@ -17,8 +17,8 @@ from msgspec import structs
 
 from server.config import Config, load
 from server.engine import worker as worker_module
-from server.engine.catalog import find
 from server.engine.chains import Chain
+from server.engine.library.catalog import find
 from server.engine.models import Separator
 from server.engine.worker import Job, SeparationWorker, beating
 from server.work.channel import HEADER, Channel, ChannelClosed, pack

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from server.config import load
-from server.engine import catalog
+from server.engine.library import catalog
 from server.errors import IdempotencyConflict, InvalidRequest, ModelError, NotEnoughCredits
 from server.jobs.idempotency import Idempotency, meaning
 from server.jobs.orders import Order

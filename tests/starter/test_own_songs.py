@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 
 from server.config import Config, load
-from server.engine import choice
+from server.engine.library import choice
 from server.errors import StemboxError
 from server.starter.measuring.own_songs import find_songs, read_stems, score, wanted_of
 from server.starter.measuring.report import Leak, Score

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from server.engine.catalog import whole
+from server.engine.library.catalog import whole
 from server.engine.loading import load_bag, load_members
 from server.starter import quality
 from server.starter.measuring.report import Leak, Report, Score

@@ -1,12 +1,12 @@
 """The families of models that the engine runs: one module each, and their list."""
 
-from server.engine.configuration import Configuration
 from server.engine.families.demucs import DemucsFamily
 from server.engine.families.family import Family
 from server.engine.families.mdx23c import MDX23CFamily
 from server.engine.families.roformer import BSRoFormerFamily, MelBandRoFormerFamily
 from server.engine.families.scnet import SCNetFamily
 from server.engine.families.starter import StarterFamily
+from server.engine.library.configuration import Configuration
 
 FAMILIES: tuple[Family, ...] = (
     DemucsFamily(), StarterFamily(), BSRoFormerFamily(), MelBandRoFormerFamily(), SCNetFamily(),

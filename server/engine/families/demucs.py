@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from server.engine.configuration import Configuration
 from server.engine.families.family import Blueprint, Family
+from server.engine.library.configuration import Configuration
 
 CLASSES = {
     "demucs": "demucs.demucs.Demucs", "hdemucs": "demucs.hdemucs.HDemucs",

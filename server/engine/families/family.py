@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, ClassVar, NamedTuple
 
-from server.engine.configuration import Configuration
-from server.engine.segments import Cuts, fades, triangles
+from server.engine.library.configuration import Configuration
+from server.engine.songs.segments import Cuts, fades, triangles
 from server.errors import ModelError
 
 

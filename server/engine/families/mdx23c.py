@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from server.engine.configuration import Configuration
 from server.engine.families.family import Blueprint, ChunkedFamily
+from server.engine.library.configuration import Configuration
 
 
 class MDX23CFamily(ChunkedFamily):

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from server.engine.configuration import Configuration
 from server.engine.families.family import Blueprint, ChunkedFamily
+from server.engine.library.configuration import Configuration
 
 # Keys of `model` that change nothing, or nothing once a network is trained.
 IGNORED = ("use_torch_checkpoint", "sage_attention")

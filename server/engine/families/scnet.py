@@ -1,7 +1,7 @@
 """SCNet (Tong et al., 2024), with the modules of msst."""
 
-from server.engine.configuration import Configuration
 from server.engine.families.family import Blueprint, ChunkedFamily
+from server.engine.library.configuration import Configuration
 
 
 class SCNetFamily(ChunkedFamily):

@@ -11,10 +11,10 @@ import msgspec
 import yaml
 from safetensors.torch import save_file
 
-from server.engine import configuration, pins
-from server.engine.catalog import WEIGHTS
 from server.engine.families import family_of
-from server.engine.pins import Pins
+from server.engine.library import configuration, pins
+from server.engine.library.catalog import WEIGHTS
+from server.engine.library.pins import Pins
 from server.engine.pulling.downloading import download
 from server.engine.pulling.registry import Address, Entry
 from server.engine.weights import build, load_state

@@ -12,9 +12,9 @@ import msgspec
 import yaml
 from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name
 
-from server.engine import pins
-from server.engine.catalog import signatures
-from server.engine.pins import Pins
+from server.engine.library import pins
+from server.engine.library.catalog import signatures
+from server.engine.library.pins import Pins
 from server.errors import ModelError
 
 NAME = re.compile(r"([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9._-]{1,64}))?")

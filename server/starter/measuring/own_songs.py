@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile as sf
 
-from server.engine.choice import Choice
+from server.engine.library.choice import Choice
 from server.errors import StemboxError
 from server.offline import Offline
 from server.offline import Report as Progress

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from server.engine.catalog import whole
 from server.engine.cpu import prepare_cpu
+from server.engine.library.catalog import whole
 from server.engine.loading import load_members
 from server.engine.maskbag import MaskBag
 from server.starter.store import save_bag

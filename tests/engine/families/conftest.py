@@ -10,8 +10,8 @@ import yaml
 from torch import nn
 
 from server.config import Config, load
-from server.engine import catalog, configuration
 from server.engine.families import family_of
+from server.engine.library import catalog, configuration
 from server.engine.weights import imported
 
 CHUNK = 22016  # samples: 43 hops of 512

@@ -14,18 +14,18 @@ import yaml
 from safetensors.torch import save_file
 
 from server.config import Config, load
-from server.engine import catalog, choice
-from server.engine.configuration import understood
 from server.engine.families import FAMILIES, family_named, family_of
 from server.engine.families import family as family_module
-from server.engine.fast import FastHTDemucs
+from server.engine.forwards.fast import FastHTDemucs
+from server.engine.library import catalog, choice
+from server.engine.library.configuration import understood
 from server.engine.loading import load_members
 from server.engine.models import Separator
 from server.errors import InvalidRequest, ModelError
 from tests.engine.conftest import STEMS, tiny
 from tests.engine.families.conftest import MODELS, content
 from tests.engine.families.parity import separated
-from tests.engine.test_separation import CPU, noise
+from tests.engine.songs.test_separation import CPU, noise
 
 DEMUCS: dict[str, Any] = {
     "audio": {"chunk_size": 44100}, "model": "htdemucs",
@@ -240,7 +240,7 @@ def test_nothing_of_torch_is_needed_to_choose_a_model() -> None:
     import subprocess
     import sys
 
-    code = ("import sys, server.engine.choice, server.engine.families as f\n"
+    code = ("import sys, server.engine.library.choice, server.engine.families as f\n"
             "assert 'torch' not in sys.modules and len(f.FAMILIES) == 6")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

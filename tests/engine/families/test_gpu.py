@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from server.engine.acceleration import LEAST_SNR
 from server.engine.card import prepare_card
+from server.engine.forwards.acceleration import LEAST_SNR
 from server.engine.models import Separator
 from server.errors import ModelError
 from tests.engine.families.conftest import CHUNK, MODELS, content, network
 from tests.engine.families.parity import separated
-from tests.engine.test_separation import CPU, noise
+from tests.engine.songs.test_separation import CPU, noise
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from server.engine import acceleration
-from server.engine.acceleration import LEAST_SNR
 from server.engine.engine import Engine
+from server.engine.forwards import acceleration
+from server.engine.forwards.acceleration import LEAST_SNR
+from server.engine.forwards.packed import PackedLinear
+from server.engine.forwards.rotary import FeedForward, RotaryAttention
 from server.engine.models import Separator
-from server.engine.packed import PackedLinear
-from server.engine.rotary import FeedForward, RotaryAttention
 from server.starter.songs import synthesise
 from tests.engine.families.conftest import CHUNK, content, network
 from tests.engine.families.parity import separated
-from tests.engine.test_separation import CPU, noise, run, song, stems_of
+from tests.engine.songs.test_separation import CPU, noise, run, song, stems_of
 
 KINDS = ("bs_roformer", "mel_band_roformer")
 for package in KINDS:

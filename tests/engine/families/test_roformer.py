@@ -11,12 +11,13 @@ import torch
 from msgspec import structs
 
 from server.config import Config
-from server.engine import catalog, chains, choice
-from server.engine.acceleration import accelerate
-from server.engine.attend import Rotation, UnitNorm, quicken, undo
+from server.engine import chains
 from server.engine.engine import Engine
+from server.engine.forwards.acceleration import accelerate
+from server.engine.forwards.attend import Rotation, UnitNorm, quicken, undo
+from server.engine.forwards.rotary import FeedForward, RotaryAttention
+from server.engine.library import catalog, choice
 from server.engine.models import Separator
-from server.engine.rotary import FeedForward, RotaryAttention
 from server.presets import Preset, Step
 from server.work.messages import Options, Task
 from server.work.scratch import FrameReader, FrameWriter
@@ -24,7 +25,7 @@ from tests.engine.conftest import tiny
 from tests.engine.families.conftest import CHUNK, content, network
 from tests.engine.families.parity import check_batches, check_demix, check_forward, separated
 from tests.engine.families.test_families import DEMUCS
-from tests.engine.test_separation import CPU, noise
+from tests.engine.songs.test_separation import CPU, noise
 
 KINDS = ("bs_roformer", "mel_band_roformer")
 for package in KINDS:
@@ -142,9 +143,9 @@ def test_reduced_precision_that_does_not_work_is_left(
     kind: str, monkeypatch: pytest.MonkeyPatch, config: Config
 ) -> None:
     """On a CPU there are no complex numbers in bfloat16."""
-    from server.engine import acceleration
-    from server.engine.chunked import Chunked
-    from server.engine.fast import Precision
+    from server.engine.forwards import acceleration
+    from server.engine.forwards.chunked import Chunked
+    from server.engine.forwards.fast import Precision
 
     half = Precision(torch.bfloat16, torch.bfloat16)
     monkeypatch.setattr(acceleration, "precision_on", lambda *_: half)
@@ -162,7 +163,7 @@ def test_reduced_precision_that_does_not_work_is_left(
 def test_faster_parts_are_left_out_where_they_change_the_answer(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from server.engine.chunked import Chunked
+    from server.engine.forwards.chunked import Chunked
 
     made = network(content(kind))
     mix = torch.randn(1, 2, CHUNK)

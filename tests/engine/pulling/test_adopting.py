@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from server.config import Config, load
-from server.engine import catalog
 from server.engine.families import FAMILIES
+from server.engine.library import catalog
 from server.engine.loading import load_members
 from server.engine.pulling import registry
 from server.engine.pulling.adopting import describe, pull_address, pull_entry, pull_folder

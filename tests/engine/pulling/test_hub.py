@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.config import load
-from server.engine import catalog
+from server.engine.library import catalog
 from server.engine.loading import load_members
 from server.errors import ModelError
 from server.starter.store import save_bag, save_hub_model

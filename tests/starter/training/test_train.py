@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from server.engine.catalog import ModelFiles
+from server.engine.library.catalog import ModelFiles
 from server.engine.loading import load_bag
 from server.starter.songs import STEMS, synthesise
 from server.starter.training import train as command

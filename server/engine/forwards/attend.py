@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from kernels.planes import Planes
 from kernels.spans import Spans
-from server.engine.fast import Precision
-from server.engine.packed import packed
-from server.engine.rotary import (
+from server.engine.forwards.fast import Precision
+from server.engine.forwards.packed import packed
+from server.engine.forwards.rotary import (
     FeedForward,
     Layers,
     RotaryAttention,

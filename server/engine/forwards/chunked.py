@@ -7,7 +7,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from server.engine.fast import FULL
+from server.engine.forwards.fast import FULL
 
 SAMPLE_RATE = 44100
 

@@ -16,9 +16,9 @@ import yaml
 from msgspec import Struct, structs
 
 from server.config import Config, Quality
-from server.engine import configuration
-from server.engine.configuration import Configuration
 from server.engine.families import family_named, family_of
+from server.engine.library import configuration
+from server.engine.library.configuration import Configuration
 from server.errors import ModelError
 from server.presets import NAME
 
@@ -32,7 +32,7 @@ MALFORMED = (OSError, ValueError, TypeError, ArithmeticError, LookupError, Attri
 HUB_LICENCE = "none stated; for scientific purposes only, says their author"
 HEADER_BYTES = 8
 MOST_HEADER_BYTES = 1 << 24
-STARTER = Path(__file__).resolve().parent.parent / "starter" / "weights"
+STARTER = Path(__file__).resolve().parents[2] / "starter" / "weights"
 
 
 class ModelFiles(Struct, frozen=True):

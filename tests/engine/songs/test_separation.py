@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.config import Config
-from server.engine import acceleration, catalog
-from server.engine.edges import read_segment
 from server.engine.engine import Engine, Song, start_song
+from server.engine.forwards import acceleration
+from server.engine.library import catalog
 from server.engine.loading import load_bag
 from server.engine.models import Separator
-from server.engine.overlap_add import OverlapAdd
-from server.engine.segments import fades, triangles
+from server.engine.songs.edges import read_segment
+from server.engine.songs.overlap_add import OverlapAdd
+from server.engine.songs.segments import fades, triangles
 from server.errors import ModelError, StageFailed
 from server.stems import OUTPUTS, SIX
 from server.work.messages import Options
@@ -220,7 +221,7 @@ def test_a_song_that_finds_no_room_on_the_card_leaves_nothing(
         raise torch.OutOfMemoryError("out of memory")
 
     model = Separator(catalog.find("single", config), CPU)
-    monkeypatch.setattr("server.engine.separation.OverlapAdd", full)
+    monkeypatch.setattr("server.engine.songs.separation.OverlapAdd", full)
     with pytest.raises(torch.OutOfMemoryError):
         song(tmp_path / "a", noise(1.0), model)
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["mix.f32"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kernels.spans import Spans
 from kernels.tokens import Tokens
-from server.engine.packed import PackedLinear
+from server.engine.forwards.packed import PackedLinear
 
 TILE = 1024  # rows whose widened channels stay in a cache
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from server.engine.segments import Cuts
+from server.engine.songs.segments import Cuts
 
 
 class OverlapAdd:

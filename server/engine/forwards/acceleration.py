@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from server.config import PrecisionSetting
-from server.engine.attend import Autocast, quicken, undo
-from server.engine.chunked import Chunked
 from server.engine.cpu import multiplies_bfloat16, multiplies_int8
-from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
-from server.engine.fastmask import FastMaskBag
-from server.engine.graphs import Graphed, Memory
+from server.engine.forwards.attend import Autocast, quicken, undo
+from server.engine.forwards.chunked import Chunked
+from server.engine.forwards.fast import FULL, FastHTDemucs, Precision, has_fast_forward
+from server.engine.forwards.fastmask import FastMaskBag
+from server.engine.forwards.graphs import Graphed, Memory
+from server.engine.forwards.passes import CompiledPasses, TorchPasses
 from server.engine.maskbag import MaskBag
 from server.engine.masknet import MaskNet
-from server.engine.passes import CompiledPasses, TorchPasses
 
 log = structlog.get_logger()
 PARTS = 8  # of a chunk, one of which proves other parts of a network

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from server.engine.segments import Cuts
+from server.engine.songs.segments import Cuts
 from server.work.scratch import FrameReader
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from server.engine import acceleration
-from server.engine.acceleration import accelerate, snr_db
-from server.engine.fast import FULL, Precision
-from server.engine.fastmask import FastMaskBag
+from server.engine.forwards import acceleration
+from server.engine.forwards.acceleration import accelerate, snr_db
+from server.engine.forwards.fast import FULL, Precision
+from server.engine.forwards.fastmask import FastMaskBag
 from server.engine.maskbag import MaskBag
 from server.engine.masknet import MaskNet
 from tests.engine.conftest import tiny_masks

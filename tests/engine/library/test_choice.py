@@ -10,13 +10,13 @@ from msgspec import structs
 
 from server.commands.models import list_models
 from server.config import Config, load
-from server.engine import choice
 from server.engine.families import family as family_module
+from server.engine.library import choice
 from server.errors import ConfigError, InvalidRequest, ModelError
 from server.starter.store import save_bag, save_hub_model
 from tests.engine.conftest import tiny
 from tests.engine.families.conftest import content
-from tests.engine.test_catalog import by_convention
+from tests.engine.library.test_catalog import by_convention
 
 VOICES = """steps = [{ model = ["mine", "starter"], stems = ["vocals", "instrumental"] },
                      { input = "vocals", model = "mine", stems = { lead = "vocals" } }]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from server.engine.catalog import ModelFiles
+from server.engine.library.catalog import ModelFiles
 from server.errors import ModelError
 
 

@@ -15,11 +15,11 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 
-from server.engine.edges import read_segment
-from server.engine.overlap_add import OverlapAdd
-from server.engine.segments import Planner, triangles
-from server.engine.silence import share_of_sound
-from server.engine.targets import Target
+from server.engine.songs.edges import read_segment
+from server.engine.songs.overlap_add import OverlapAdd
+from server.engine.songs.segments import Planner, triangles
+from server.engine.songs.silence import share_of_sound
+from server.engine.songs.targets import Target
 from server.errors import NotFinite, StageFailed
 from server.work.scratch import FrameReader, FrameWriter
 

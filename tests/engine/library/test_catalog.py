@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from server.config import Config, load
-from server.engine import catalog, choice
 from server.engine.devices import count_gpus, devices
+from server.engine.library import catalog, choice
 from server.engine.loading import load_bag
 from server.engine.models import Separator
 from server.engine.pulling.hub import pull
@@ -223,7 +223,7 @@ def test_aliases_do_not_become_a_long_text(key: str, tmp_path: Path) -> None:
     script = f"""if True:
         import resource
         from server.config import load
-        from server.engine import catalog
+        from server.engine.library import catalog
         config = load(environ={{}}, flags={{"server.data_dir": {str(tmp_path)!r}}})
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28),) * 2)

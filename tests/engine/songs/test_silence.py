@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.config import Config
-from server.engine import catalog, separation
 from server.engine.engine import Engine
+from server.engine.library import catalog
 from server.engine.models import Separator
-from server.engine.silence import BLOCK, STRETCH, share_of_sound
+from server.engine.songs import separation
+from server.engine.songs.silence import BLOCK, STRETCH, share_of_sound
 from server.starter.songs import synthesise
 from server.work.scratch import FrameReader, FrameWriter
-from tests.engine.test_separation import run, song, stems_of
+from tests.engine.songs.test_separation import run, song, stems_of
 
 RATE = 44100
 LEAST = (STRETCH + 1) * BLOCK  # frames in which a whole stretch lies wherever they begin

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from server.config import Config, Quality
-from server.engine import catalog
-from server.engine.catalog import ModelFiles
+from server.engine.library import catalog
+from server.engine.library.catalog import ModelFiles
 from server.errors import ConfigError, InvalidRequest, ModelError, StemboxError
 from server.presets import NAME, Layout, lay_out
 from server.presets.inferences import Inference, inferences_of

@@ -13,14 +13,15 @@ from torch import nn
 
 from loadtests.compare import snr_db as sdr
 from server.config import Config
-from server.engine import acceleration, catalog
-from server.engine.acceleration import accelerate, precision_on, snr_db
-from server.engine.fast import FULL, FastHTDemucs, Precision, has_fast_forward
-from server.engine.fastmask import FastMaskBag
-from server.engine.linears import Int8Linear
+from server.engine.forwards import acceleration
+from server.engine.forwards.acceleration import accelerate, precision_on, snr_db
+from server.engine.forwards.fast import FULL, FastHTDemucs, Precision, has_fast_forward
+from server.engine.forwards.fastmask import FastMaskBag
+from server.engine.forwards.linears import Int8Linear
+from server.engine.forwards.passes import CompiledPasses, Passes, TorchPasses, normed
+from server.engine.library import catalog
 from server.engine.loading import load_members
 from server.engine.models import Separator
-from server.engine.passes import CompiledPasses, Passes, TorchPasses, normed
 from server.starter.songs import synthesise
 from tests.engine.conftest import STEMS, tiny
 
@@ -134,7 +135,7 @@ def test_reduced_precision_keeps_40_db(precision: Precision) -> None:
 @pytest.fixture(scope="module")
 def trained() -> HTDemucs:
     """An HTDemucs whose weights have been learnt."""
-    files = catalog.whole("trained", Path(__file__).parent / "weights")
+    files = catalog.whole("trained", Path(__file__).parents[1] / "weights")
     assert files is not None
     (network,) = load_members(files).networks
     return network

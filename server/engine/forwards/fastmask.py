@@ -18,10 +18,10 @@ from kernels.sharing import Sharing
 from kernels.spans import Spans
 from kernels.wiener import Wiener
 from server.engine.bands import BINS, N_FFT, spread, summed
-from server.engine.fast import Precision
+from server.engine.forwards.fast import Precision
+from server.engine.forwards.packed import PackedLinear
 from server.engine.maskbag import MaskBag
 from server.engine.masknet import OVERLAP
-from server.engine.packed import PackedLinear
 from server.engine.wiener import RIDGE
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from server.engine import configuration
-from server.engine.configuration import stem_name, understood
+from server.engine.library import configuration
+from server.engine.library.configuration import stem_name, understood
 
 PLAIN: dict[str, Any] = {
     "audio": {"chunk_size": 352800, "num_channels": 2, "sample_rate": 44100},

@@ -16,10 +16,10 @@ from demucs.hdemucs import HDecLayer, HEncLayer
 from demucs.htdemucs import HTDemucs
 from torch import Tensor, nn
 
-from server.engine import attention
-from server.engine.linears import FloatBackend, Int8Backend, LinearBackend
-from server.engine.passes import Passes
-from server.engine.spectra import Spectra
+from server.engine.forwards import attention
+from server.engine.forwards.linears import FloatBackend, Int8Backend, LinearBackend
+from server.engine.forwards.passes import Passes
+from server.engine.forwards.spectra import Spectra
 
 DCONV = [nn.Conv1d, nn.GroupNorm, nn.GELU, nn.Conv1d, nn.GroupNorm, nn.GLU]
 

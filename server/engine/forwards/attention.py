@@ -11,8 +11,8 @@ from demucs.transformer import (
 )
 from torch import Tensor, nn
 
-from server.engine.linears import LinearBackend
-from server.engine.passes import normed
+from server.engine.forwards.linears import LinearBackend
+from server.engine.forwards.passes import normed
 
 
 def plain(transformer: Any) -> bool:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from server.engine.graphs import SIZES, Graphed
+from server.engine.forwards.graphs import SIZES, Graphed
 
 
 class Doubling(nn.Module):

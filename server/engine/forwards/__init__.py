@@ -1,0 +1,1 @@
+"""Faster forwards of networks: the same weights, by the best means of a device."""
