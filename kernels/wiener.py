@@ -39,108 +39,102 @@ class Wiener:
             for place in range(first, last):
                 segment, block = divmod(place, blocks)
                 a, b = count * block // blocks, count * (block + 1) // blocks
-                _refine(mix[segment, ..., 2 * a : 2 * b], stems[segment, ..., 2 * a : 2 * b],
-                        shares, self._ridge)  # fmt: skip
+                _refine(mix[segment], stems[segment], a, b, shares, self._ridge)
 
         self._spans.split(len(z) * blocks, work)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _refine(mix, stems, shares, ridge):  # type: ignore[no-untyped-def]
-    """mix: (2, frames, numbers), stems: (stems, 2, frames, numbers); two numbers are a bin."""
-    places = _places(stems, ridge)
-    bins = mix.shape[2] // 2
+def _refine(mix, stems, first, last, shares, ridge):  # type: ignore[no-untyped-def]
+    """mix: (2, frames, numbers), stems: (stems, 2, frames, numbers); two numbers are a bin, of
+    which those from the first to before the last are filtered."""
+    places = _places(stems, first, last, ridge)
+    bins, start, end = last - first, 2 * first, 2 * last
     level = np.empty((len(stems), bins), f32)
-    # of the mix: its covariance, then its inverse times the mix
-    a, b, c, d = np.empty((4, bins), f32)
-    x, y, u, v = np.empty((4, bins), f32)  # what the stems leave of the mix
+    # Few arrays of several rows in place of many rows: a compiler gives up on what may overlap
+    # where there is too much of it.
+    within = np.empty((4, bins), f32)  # the mix's covariance, then its inverse times the mix
+    missing = np.empty((4, bins), f32)  # what the stems leave of the mix
     gains = shares / shares.sum()
     for t in range(mix.shape[1]):
-        a[:], b[:], c[:], d[:] = TINY, f32(0), f32(0), TINY
+        within[:] = f32(0)
         for stem in range(len(stems)):
-            left, right, loud = stems[stem, 0, t], stems[stem, 1, t], level[stem]
-            of_left, of_right, real, imag = places[stem]
+            left, right = stems[stem, 0, t, start:end], stems[stem, 1, t, start:end]
             for i in range(bins):
                 j = 2 * i
-                loud[i] = np.sqrt(f32(0.5) * (
+                loud = np.sqrt(f32(0.5) * (
                     left[j] * left[j] + left[j + 1] * left[j + 1]
                     + right[j] * right[j] + right[j + 1] * right[j + 1]
                 ))  # fmt: skip
-                a[i] += loud[i] * of_left[i]
-                b[i] += loud[i] * real[i]
-                c[i] += loud[i] * imag[i]
-                d[i] += loud[i] * of_right[i]
-        left, right = mix[0, t], mix[1, t]
+                level[stem, i] = loud
+                within[0, i] += loud * places[stem, 0, i]
+                within[1, i] += loud * places[stem, 1, i]
+                within[2, i] += loud * places[stem, 2, i]
+                within[3, i] += loud * places[stem, 3, i]
+        left, right = mix[0, t, start:end], mix[1, t, start:end]
         for i in range(bins):
             j = 2 * i
-            x[i], y[i], u[i], v[i] = left[j], left[j + 1], right[j], right[j + 1]
-            over = f32(1) / max(a[i] * d[i] - b[i] * b[i] - c[i] * c[i], TINY)
-            a[i], b[i], c[i], d[i] = (
-                over * (d[i] * x[i] - b[i] * u[i] + c[i] * v[i]),
-                over * (d[i] * y[i] - b[i] * v[i] - c[i] * u[i]),
-                over * (a[i] * u[i] - b[i] * x[i] - c[i] * y[i]),
-                over * (a[i] * v[i] - b[i] * y[i] + c[i] * x[i]),
-            )
+            x, y, u, v = left[j], left[j + 1], right[j], right[j + 1]
+            a, d, b, c = within[0, i], within[1, i], within[2, i], within[3, i]
+            over = f32(1) / max(a * d - b * b - c * c, TINY)
+            missing[0, i], missing[1, i], missing[2, i], missing[3, i] = x, y, u, v
+            within[0, i] = over * (d * x - b * u + c * v)
+            within[1, i] = over * (d * y - b * v - c * u)
+            within[2, i] = over * (a * u - b * x - c * y)
+            within[3, i] = over * (a * v - b * y + c * x)
         for stem in range(len(stems)):
-            left, right, loud = stems[stem, 0, t], stems[stem, 1, t], level[stem]
-            of_left, of_right, real, imag = places[stem]
-            share = shares[stem]
-            if share != 0:
-                for i in range(bins):
-                    j, w = 2 * i, share * loud[i]
-                    left[j] += w * (
-                        of_left[i] * a[i] + real[i] * c[i] - imag[i] * d[i]
-                    ) - share * left[j]  # fmt: skip
-                    left[j + 1] += w * (
-                        of_left[i] * b[i] + real[i] * d[i] + imag[i] * c[i]
-                    ) - share * left[j + 1]  # fmt: skip
-                    right[j] += w * (
-                        of_right[i] * c[i] + real[i] * a[i] + imag[i] * b[i]
-                    ) - share * right[j]  # fmt: skip
-                    right[j + 1] += w * (
-                        of_right[i] * d[i] + real[i] * b[i] - imag[i] * a[i]
-                    ) - share * right[j + 1]  # fmt: skip
+            left, right = stems[stem, 0, t, start:end], stems[stem, 1, t, start:end]
+            share, kept = shares[stem], f32(1) - shares[stem]
+            for i in range(bins):
+                j, w = 2 * i, share * level[stem, i]
+                of_left, of_right = places[stem, 0, i], places[stem, 1, i]
+                real, imag = places[stem, 2, i], places[stem, 3, i]
+                a, b, c, d = within[0, i], within[1, i], within[2, i], within[3, i]
+                x = kept * left[j] + w * (of_left * a + real * c - imag * d)
+                y = kept * left[j + 1] + w * (of_left * b + real * d + imag * c)
+                u = kept * right[j] + w * (of_right * c + real * a + imag * b)
+                v = kept * right[j + 1] + w * (of_right * d + real * b - imag * a)
+                left[j], left[j + 1], right[j], right[j + 1] = x, y, u, v
+                missing[0, i] -= x
+                missing[1, i] -= y
+                missing[2, i] -= u
+                missing[3, i] -= v
+        for stem in range(len(stems)):
+            left, right = stems[stem, 0, t, start:end], stems[stem, 1, t, start:end]
+            gain = gains[stem]
             for i in range(bins):
                 j = 2 * i
-                x[i] -= left[j]
-                y[i] -= left[j + 1]
-                u[i] -= right[j]
-                v[i] -= right[j + 1]
-        for stem in range(len(stems)):
-            left, right, gain = stems[stem, 0, t], stems[stem, 1, t], gains[stem]
-            if gain != 0:
-                for i in range(bins):
-                    j = 2 * i
-                    left[j] += gain * x[i]
-                    left[j + 1] += gain * y[i]
-                    right[j] += gain * u[i]
-                    right[j + 1] += gain * v[i]
+                left[j] += gain * missing[0, i]
+                left[j + 1] += gain * missing[1, i]
+                right[j] += gain * missing[2, i]
+                right[j + 1] += gain * missing[3, i]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _places(stems, ridge):  # type: ignore[no-untyped-def]
+def _places(stems, first, last, ridge):  # type: ignore[no-untyped-def]
     """Each stem's covariance between the channels, over its level: (stems, 4, bins), of the left,
     of the right, and real and imaginary part of left times right's conjugate."""
-    bins = stems.shape[3] // 2
+    bins, start, end = last - first, 2 * first, 2 * last
     places = np.zeros((len(stems), 4, bins), f32)
     inside = np.empty(bins, f32)
     for stem in range(len(stems)):
-        of_left, of_right, real, imag = places[stem]
         inside[:] = TINY
         for t in range(stems.shape[2]):
-            left, right = stems[stem, 0, t], stems[stem, 1, t]
+            left, right = stems[stem, 0, t, start:end], stems[stem, 1, t, start:end]
             for i in range(bins):
                 j = 2 * i
                 x, y, u, v = left[j], left[j + 1], right[j], right[j + 1]
                 power, other = x * x + y * y, u * u + v * v
                 inside[i] += np.sqrt(f32(0.5) * (power + other))
-                of_left[i] += power
-                of_right[i] += other
-                real[i] += x * u + y * v
-                imag[i] += y * u - x * v
+                places[stem, 0, i] += power
+                places[stem, 1, i] += other
+                places[stem, 2, i] += x * u + y * v
+                places[stem, 3, i] += y * u - x * v
         for i in range(bins):
             over = f32(1) / inside[i]
-            spread = f32(0.5) * ridge * (of_left[i] + of_right[i])
-            of_left[i], of_right[i] = over * (of_left[i] + spread), over * (of_right[i] + spread)
-            real[i], imag[i] = over * real[i], over * imag[i]
+            spread = f32(0.5) * ridge * (places[stem, 0, i] + places[stem, 1, i])
+            places[stem, 0, i] = over * (places[stem, 0, i] + spread)
+            places[stem, 1, i] = over * (places[stem, 1, i] + spread)
+            places[stem, 2, i] *= over
+            places[stem, 3, i] *= over
     return places
