@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from server.engine.masknet import MaskNet, shared
-from server.engine.wiener import refined
+from server.engine.wiener import refine
 from server.stems import Recipe, own_sources
 
 
@@ -130,13 +130,15 @@ class MaskBag(nn.Module):
         for place, stem in enumerate(stems):
             if self._alone[stem]:
                 pair = torch.stack((made[:, place], z - made[:, place]), 1)
-                made[:, place] = self.refined(z, pair, self.pairs[stem])[:, 0]
-        whole = len(stems) == len(self.sources)
-        return self.refined(z, made, self.shares) if whole and self._among else made
+                self.refine(z, pair, self.pairs[stem])
+                made[:, place] = pair[:, 0]
+        if self._among and len(stems) == len(self.sources):
+            self.refine(z, made, self.shares)
+        return made
 
-    def refined(self, z: Tensor, made: Tensor, shares: Tensor) -> Tensor:
-        """As `wiener.refined`; may reuse `made`."""
-        return refined(z, made, shares)
+    def refine(self, z: Tensor, made: Tensor, shares: Tensor) -> None:
+        """As `wiener.refine`."""
+        refine(z, made, shares)
 
     def waves(self, made: Tensor, samples: int) -> Tensor:
         """The sounds of spectra."""

@@ -6,6 +6,8 @@ there. The filter is the one of Duong, Vincent and Gribonval (2010), in one step
 and Vincent, 2016), with magnitudes in place of powers: those favour what is loud anyway.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -13,8 +15,10 @@ RIDGE = 1e-3  # of a stem's mean power: as much of it comes from everywhere
 TINY = 1e-30  # keeps quotients of silence finite
 
 
-def refined(z: Tensor, made: Tensor, shares: Tensor) -> Tensor:
-    """The stems that the filter makes of others, which add up to the mix.
+def refine(z: Tensor, made: Tensor, shares: Tensor) -> None:
+    """Filters stems in place; they then add up to the mix.
+
+    Stem by stem, which takes little memory beside them.
 
     Args:
         z: complex (segments, 2, frames, bins), the mix.
@@ -22,24 +26,46 @@ def refined(z: Tensor, made: Tensor, shares: Tensor) -> Tensor:
         shares: (stems,) from 0 to 1, not all 0: how much of the filter's answer goes into each; a
             stem whose share is 0 stays as it is.
     """
-    left, right = made.unbind(2)
-    level = (0.5 * (_power(left) + _power(right))).sqrt()  # segments, stems, frames, bins
-    inside = level.sum(2) + TINY
-    of_left, of_right = _power(left).sum(2) / inside, _power(right).sum(2) / inside
-    both = (left * right.conj()).sum(2) / inside  # segments, stems, bins
-    spread = 0.5 * RIDGE * (of_left + of_right)
-    of_left, of_right = of_left + spread, of_right + spread
-    a, d = (torch.einsum("bstf,bsf->btf", level, part) for part in (of_left, of_right))
-    b = torch.einsum("bstf,bsf->btf", level.to(both.dtype), both)
-    determinant = (a * d - _power(b)).clamp_min(TINY)
+    stems = made.unbind(1)
+    places = [_place(stem) for stem in stems]
+    a, d, b = (torch.zeros_like(part) for part in (z[:, 0].real, z[:, 0].real, z[:, 0]))
+    for place in places:
+        a += place.level * place.left
+        d += place.level * place.right
+        b += place.level * place.both
+    over = 1 / (a * d - _power(b)).clamp_min(TINY)
     x, y = z.unbind(1)
-    x, y = (d * x - b * y) / determinant, (a * y - b.conj() * x) / determinant
-    x, y, both = x[:, None], y[:, None], both[:, :, None]
-    found = torch.stack((level * (of_left[:, :, None] * x + both * y),
-                         level * (both.conj() * x + of_right[:, :, None] * y)), 2)  # fmt: skip
-    made = made + shares[:, None, None, None] * (found - made)
-    missing = (z - made.sum(1))[:, None]
-    return made + (shares / shares.sum())[:, None, None, None] * missing
+    x, y = over * (d * x - b * y), over * (a * y - b.conj() * x)
+    missing = z.clone()
+    for stem, place, share in zip(stems, places, shares, strict=True):
+        found = torch.stack((place.left * x + place.both * y,
+                             place.both.conj() * x + place.right * y), 1)  # fmt: skip
+        stem += share * (place.level[:, None] * found - stem)
+        missing -= stem
+    for stem, gain in zip(stems, shares / shares.sum(), strict=True):
+        stem += gain * missing
+
+
+class _Place(NamedTuple):
+    """A stem's level in every bin, (segments, frames, bins), and over it its covariance between
+    the channels, (segments, 1, bins): of the left, of the right, left by right's conjugate."""
+
+    level: Tensor
+    left: Tensor
+    right: Tensor
+    both: Tensor
+
+
+def _place(stem: Tensor) -> _Place:
+    """Of (segments, 2, frames, bins)."""
+    left, right = stem.unbind(1)
+    of_left, of_right = _power(left), _power(right)
+    level = (0.5 * (of_left + of_right)).sqrt()
+    over = 1 / (level.sum(1, keepdim=True) + TINY)
+    mean_left, mean_right = (over * part.sum(1, keepdim=True) for part in (of_left, of_right))
+    spread = 0.5 * RIDGE * (mean_left + mean_right)
+    both = over * (left * right.conj()).sum(1, keepdim=True)
+    return _Place(level, mean_left + spread, mean_right + spread, both)
 
 
 def _power(z: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from server.engine.loading import load_bag
 from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
 from server.errors import Cancelled
+from server.stems import OUTPUTS
 from tests.engine.conftest import tiny_masks
 from tests.engine.forwards.test_fast import SHAPES, shaken
 from tests.engine.songs.test_separation import noise, run, song, stems_of
@@ -46,7 +47,7 @@ def least_snr(made: np.ndarray, truth: np.ndarray) -> float:
     return min(sdr(*pair) for pair in zip(truth, made, strict=True))
 
 
-@pytest.mark.parametrize("name", ["single", "weighted", "hybrid", "masks", "mixture"])
+@pytest.mark.parametrize("name", ["single", "weighted", "hybrid", "masks", "mixture", "shared"])
 @pytest.mark.parametrize("batch", [1, 4, 16])
 def test_float32_equals_apply_model(
     name: str, batch: int, config: Config, tmp_path: Path
@@ -73,6 +74,18 @@ def test_auto_keeps_40_db_of_apply_model(
     assert run(engine) == {"song": None}
     made = stems_of(tmp_path / "a", model)
     assert least_snr(made, expected_of(files, frames)) >= LEAST_SNR
+
+
+def test_a_specialist_makes_the_same_alone(config: Config, tmp_path: Path) -> None:
+    model, frames = Separator(catalog.find("starter", config), CARD), noise(9.0)
+    engine = Engine(4, CARD)
+    for output in ("VOCALS", "SIX_STEMS"):
+        stems = OUTPUTS[output]
+        engine.add(song(tmp_path / output, frames, model, name=output, stems=stems))
+    assert run(engine) == {"VOCALS": None, "SIX_STEMS": None}
+    alone = stems_of(tmp_path / "VOCALS", model, OUTPUTS["VOCALS"])[0]
+    among = stems_of(tmp_path / "SIX_STEMS", model, OUTPUTS["SIX_STEMS"])[3]
+    np.testing.assert_allclose(alone, among, atol=2e-4)
 
 
 def test_songs_share_batches_and_stay_themselves(config: Config, tmp_path: Path) -> None:

@@ -48,10 +48,9 @@ class FastMaskBag(MaskBag):
         self._sharing.share(z.numpy(), masks.numpy(), self._value, made.numpy())
         return made
 
-    def refined(self, z: Tensor, made: Tensor, shares: Tensor) -> Tensor:
-        """As the bag's, in `made`."""
+    def refine(self, z: Tensor, made: Tensor, shares: Tensor) -> None:
+        """As the bag's, in two passes over memory."""
         self._wiener.refine(z.numpy(), made.numpy(), shares.numpy())
-        return made
 
     def waves(self, made: Tensor, samples: int) -> Tensor:
         """As the bag's, added up in one pass over memory."""
