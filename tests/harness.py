@@ -36,11 +36,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def die_with_runner() -> None:
-    """For a new process: the kernel kills it when the thread that made it ends, however it ends.
-
-    So a test run that is killed leaves no server behind.
+def on_its_own() -> None:
+    """For a new process: the kernel kills it when the thread that made it ends, however it ends, so
+    that a test run that is killed leaves no server behind; and it does not ignore what a run under
+    `nohup` ignores.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -73,7 +74,7 @@ class Server:
                 [*self.command, *self.stembox, "serve",
                  "--port", str(self.port), "--data-dir", str(self.data)],
                 env=environ | self.environ, cwd=self.cwd, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=die_with_runner,
+                start_new_session=True, preexec_fn=on_its_own,
             )
         if ready:
             wait_for(self.healthy)

@@ -92,9 +92,12 @@ class Worker:
     def lost(self) -> None:
         """The connection has ended: so have all tasks. Those that lay still had no part in it, nor
         had those that were on their way to it while others were there."""
-        running = self._started & self.calls.keys() or set(self.calls)
-        if self.hello.in_turns and running:
-            running = {min(running, key=lambda task_id: self.calls[task_id].due)}
+        started = self._started & self.calls.keys()
+        running = started or set(self.calls)
+        if self.hello.in_turns and started:
+            running = {min(started, key=lambda task_id: self.calls[task_id].due)}
+        elif self.hello.in_turns and self.calls:  # whatever was sent first has come first
+            running = {next(iter(self.calls))}
         for task_id, call in self.calls.items():
             if call.future.done():
                 continue

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 from ray.cluster_utils import Cluster
 
-from tests.harness import die_with_runner, wait_for
+from tests.harness import on_its_own, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 # The overlap makes work of short songs, so that what dies dies in the middle of them.
@@ -69,7 +69,7 @@ class Command:
                 [sys.executable, "-m", module, "catalogue", "--data-dir", str(data),
                  *map(str, arguments)],
                 env=os.environ | environ | {"PYTHONPATH": str(ROOT)}, stderr=opened,
-                stdout=opened, cwd=ROOT, preexec_fn=die_with_runner, start_new_session=True,
+                stdout=opened, cwd=ROOT, preexec_fn=on_its_own, start_new_session=True,
             )
 
     def wait(self, patience: float = PATIENCE) -> int:

@@ -74,7 +74,7 @@ def test_the_partners(box: Server, songs: dict[str, Path]) -> None:
     assert whole.status_code == 201, whole.text
     assert set(caller.end_of(whole.json()["id"])["outputs"]) == set(models["drumsep"]["stems"])
     for body, said in (({"stems": ["kazoo"]}, "No model here makes kazoo"),
-                       ({"stems": []}, "length"), ({"stems": ["Kick!"]}, "matching"),
+                       ({"stems": []}, "must not be empty"), ({"stems": ["Kick!"]}, "must match"),
                        ({"stems": ["main"]}, "no name of a stem"),
                        ({"model": "drumsep", "outputType": "BOTH"},
                         "drumsep makes no vocals, instrumental")):

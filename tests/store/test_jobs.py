@@ -193,8 +193,8 @@ def test_expiry(open_store) -> None:
             for end in (10.0, 99.0):
                 stage = (await jobs.stages.claim("audio", f"b/{end}", 3.0)).stage
                 await jobs.stages.finish(stage, {}, {"x": Track("x.wav")}, end)
-            assert await jobs.due(50.0) == ["old"]
-            for job_id in await jobs.due(50.0):
+            assert await jobs.due(50.0) == [("old", False)]
+            for job_id, _ in await jobs.due(50.0):
                 await jobs.expire(job_id, 60.0)
             assert await jobs.due(50.0) == []
             assert (await jobs.get("old")).state == "expired"

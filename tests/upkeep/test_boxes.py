@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import write_song
-from tests.harness import Server, die_with_runner, free_port, wait_for
+from tests.harness import Server, free_port, on_its_own, wait_for
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 CONFIG = Path(__file__).resolve().parents[2] / "server" / "upkeep" / "boxes.nginx.conf"
@@ -48,7 +48,7 @@ class Boxes:
         (self._folder / "nginx.conf").write_text(self._config())
         self._proxy = subprocess.Popen(
             [str(NGINX), "-p", str(self._folder), "-c", "nginx.conf", "-e", "error.log",
-             "-g", "daemon off; pid nginx.pid;"], preexec_fn=die_with_runner,
+             "-g", "daemon off; pid nginx.pid;"], preexec_fn=on_its_own,
         )  # fmt: skip
         wait_for(self._answers)
 

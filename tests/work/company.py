@@ -123,7 +123,11 @@ if sys.argv[2] == "busy":
     time.sleep(1)
     os.kill(os.getpid(), 9)
 if sys.argv[2] == "die":
-    channel.receive()
+    for begun in (first, channel.receive()):
+        channel.send(Started(begun.id))
+    os.kill(os.getpid(), 9)
+if sys.argv[2] == "die at once":
+    time.sleep(1)
     os.kill(os.getpid(), 9)
 time.sleep(600)
 """

@@ -44,6 +44,23 @@ def test_what_was_on_its_way_had_no_part_in_a_workers_death() -> None:
     in_company(main)
 
 
+def test_what_came_first_is_blamed_where_a_worker_died_before_it_said_anything() -> None:
+    """The other is due first, and may not even have been read."""
+
+    async def main(workers: Workers, path: Path) -> None:
+        process = victim(path, "die at once", in_turns=True)
+        slots = [await workers.reserve("victim") for _ in range(2)]
+        ends = await asyncio.gather(
+            *(slot.run(task(f"x{due}", due)) for slot, due in zip(slots, (2, 1), strict=True)),
+            return_exceptions=True,
+        )
+        assert [type(end) for end in ends] == [errors.WorkerLost, errors.WorkerGone]
+        assert ends[0].alone
+        process.wait()
+
+    in_company(main)
+
+
 def test_the_task_that_is_due_first_goes_ahead() -> None:
     """Several lie still meanwhile, and go on one by one."""
 
