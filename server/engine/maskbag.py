@@ -56,7 +56,8 @@ class MaskBag(nn.Module):
         self.samplerate, self.audio_channels = 44100, 2
         self.segment = networks[0].segment
         self._widths = [*(len(network.sources) for network in networks), 1]
-        self._makers = [_makers(row.split(self._widths)) for row in _rows(recipe)]
+        rows = torch.tensor(list(recipe.values()))
+        self._makers = [_makers(row.split(self._widths)) for row in rows]
         whole = set(range(len(networks)))
         self.choices = [*{(*sorted(makers),) for makers in self._makers if makers < whole},
                         (*whole,)]  # fmt: skip
@@ -65,13 +66,13 @@ class MaskBag(nn.Module):
         self._alone = (alone & (found > 0)).tolist()
         self._among = bool((found * ~alone).any())
         self.gains: Tensor
-        self.register_buffer("gains", _rows(recipe))
+        self.register_buffer("gains", rows)
         self.mixed: Tensor  # the masks of the mix itself
         self.register_buffer("mixed", torch.tensor([1.0, 1.0, 0.0])[:, None, None, None])
         self.shares: Tensor  # among all
         self.register_buffer("shares", found * ~alone)
         self.pairs: Tensor  # against the rest
-        self.register_buffer("pairs", found[:, None].expand(-1, 2))
+        self.register_buffer("pairs", found[:, None].repeat(1, 2))
 
     @classmethod
     def of(cls, network: MaskNet) -> "MaskBag":
@@ -148,10 +149,6 @@ class MaskBag(nn.Module):
     def first(self) -> Any:
         """The network that transforms for all."""
         return self.networks[0]
-
-
-def _rows(recipe: Recipe) -> Tensor:
-    return torch.tensor(list(recipe.values()))
 
 
 def _makers(parts: Sequence[Tensor]) -> set[int]:

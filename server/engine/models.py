@@ -58,8 +58,8 @@ class Separator:
             fast = accelerate(model, device, precision, memory)
             self.models.append((fast, weight[None, :, None, None]))
         # of mask networks that are one model, who runs is asked of them all
-        self._bag = next((made for made in (self.models[0][0], members[0])
-                          if isinstance(made, MaskBag)), None)  # fmt: skip
+        alone = (self.models[0][0], members[0]) if len(members) == 1 else ()
+        self._bag = next((made for made in alone if isinstance(made, MaskBag)), None)
         kinds = {getattr(fast, "precision", FULL) for fast, _ in self.models}
         self.reduced = kinds != {FULL}
         self.precision = "+".join(sorted(kind.label for kind in kinds))

@@ -137,3 +137,24 @@ def test_vocals_are_the_same_in_every_order(config: Config, tmp_path: Path) -> N
         stems_of(tmp_path / output, model, OUTPUTS[output]) for output in ("BOTH", "FOUR_STEMS")
     )
     np.testing.assert_allclose(both[0], four[3], atol=1e-5)
+
+
+@pytest.mark.parametrize("listed", [
+    {}, {"weights": [[1, 0, 0.5, 2], [0, 1, 0.5, 1]]},
+    {"gains": {stem: (*row[:4], 0, 0, row[6]) for stem, row in GAINS.items()}},
+], ids=["mean", "weighted", "beside another kind"])  # fmt: skip
+def test_mask_networks_in_a_bag_of_several_all_run(listed: dict, tmp_path: Path) -> None:
+    others = [tiny_masks(2)] if "gains" not in listed else [tiny(1, sources=STEMS[:2])]
+    for name, network in zip("ab", [tiny_masks(1), *others], strict=True):
+        save_hub_model(network, tmp_path, name)
+    save_bag(tmp_path, "m", ["a", "b"], **listed)
+    files = catalog.whole("m", tmp_path)
+    model, mix = Separator(files, CPU, "float32"), 0.1 * torch.randn(1, 2, 44100)
+    wanted, made = (load_bag(files).models, model(mix))
+    if "gains" in listed:
+        assert made.shape[1] == 6 and made[:, 4:].any(), "the other kind's sources"
+        return
+    weights = torch.tensor(listed.get("weights", [[1.0] * 4] * 2))[:, None, :, None, None]
+    with torch.inference_mode():
+        mean = sum(w * n(mix) for w, n in zip(weights, wanted, strict=True)) / weights.sum(0)
+    torch.testing.assert_close(made, mean, atol=1e-4, rtol=0)

@@ -7,58 +7,47 @@ from pathlib import Path
 import pytest
 
 from server import errors
+from server.errors import WorkerGone, WorkerLost
 from server.work.steps import Steps, finish, share
 from server.work.workers import Workers
 from tests.work.company import in_company, task, victim
 
 
-def test_what_lay_still_had_no_part_in_a_workers_death() -> None:
+def deaths(what: str) -> list[WorkerGone | WorkerLost]:
+    """How two tasks end whose worker dies: the one that came first, and one that is due first."""
+    found: list[WorkerGone | WorkerLost] = []
+
     async def main(workers: Workers, path: Path) -> None:
-        process = victim(path, "die", in_turns=True)
+        process = victim(path, what, in_turns=True)
         slots = [await workers.reserve("victim") for _ in range(2)]
-        ends = await asyncio.gather(
+        found.extend(await asyncio.gather(
             *(slot.run(task(f"x{due}", due)) for slot, due in zip(slots, (2, 1), strict=True)),
             return_exceptions=True,
-        )
-        assert [type(end) for end in ends] == [errors.WorkerGone, errors.WorkerLost]
-        assert ends[1].alone
+        ))  # fmt: skip
         process.wait()
 
     in_company(main)
+    return found
+
+
+def test_what_lay_still_had_no_part_in_a_workers_death() -> None:
+    ends = deaths("die")
+    assert [type(end) for end in ends] == [WorkerGone, WorkerLost]
+    assert ends[1].alone
 
 
 def test_what_was_on_its_way_had_no_part_in_a_workers_death() -> None:
     """It is due first, but the worker was at another task and had not even read of it."""
-
-    async def main(workers: Workers, path: Path) -> None:
-        process = victim(path, "busy", in_turns=True)
-        slots = [await workers.reserve("victim") for _ in range(2)]
-        ends = await asyncio.gather(
-            *(slot.run(task(f"x{due}", due)) for slot, due in zip(slots, (2, 1), strict=True)),
-            return_exceptions=True,
-        )
-        assert [type(end) for end in ends] == [errors.WorkerLost, errors.WorkerGone]
-        assert ends[0].alone
-        process.wait()
-
-    in_company(main)
+    ends = deaths("busy")
+    assert [type(end) for end in ends] == [WorkerLost, WorkerGone]
+    assert ends[0].alone
 
 
 def test_what_came_first_is_blamed_where_a_worker_died_before_it_said_anything() -> None:
     """The other is due first, and may not even have been read."""
-
-    async def main(workers: Workers, path: Path) -> None:
-        process = victim(path, "die at once", in_turns=True)
-        slots = [await workers.reserve("victim") for _ in range(2)]
-        ends = await asyncio.gather(
-            *(slot.run(task(f"x{due}", due)) for slot, due in zip(slots, (2, 1), strict=True)),
-            return_exceptions=True,
-        )
-        assert [type(end) for end in ends] == [errors.WorkerLost, errors.WorkerGone]
-        assert ends[0].alone
-        process.wait()
-
-    in_company(main)
+    ends = deaths("die at once")
+    assert [type(end) for end in ends] == [WorkerLost, WorkerGone]
+    assert ends[0].alone
 
 
 def test_the_task_that_is_due_first_goes_ahead() -> None:
