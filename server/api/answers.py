@@ -42,6 +42,10 @@ class DownloadCut(Exception):
     """The file of a running download was removed: the body ends short, and nothing can be said."""
 
 
+class FileChanged(StemboxError):
+    """The file is not the one that a condition of the request names."""
+
+
 class RangeNotSatisfiable(StemboxError):
     """A byte range that begins behind the end of a file of `size` bytes."""
 
@@ -63,6 +67,7 @@ STATUSES: Final[Mapping[type, int]] = MappingProxyType(
         TrackNotFound: 404,
         UploadStalled: 408,
         JobNotCompleted: 409,
+        FileChanged: 412,
         FileTooLarge: 413,
         RangeNotSatisfiable: 416,
         RateLimited: 429,

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from server.api import ranges
-from server.api.answers import DownloadCut
+from server.api.answers import DownloadCut, FileChanged
 from server.api.file_names import attachment
 from server.api.ports import TrackFile
 from server.api.zips import Member, headers_of
@@ -108,6 +108,8 @@ async def _answer(request: Request, make: Callable[[], Source]) -> Response:
         raise TrackNotFound("Track not found") from None
     modified = formatdate(source.modified, usegmt=True)
     headers = {"ETag": source.etag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
+    if ranges.changed(request.headers, source.etag, modified):
+        raise FileChanged("The file is another by now")
     if ranges.unchanged(request.headers, source.etag, modified):
         return Response(status_code=304, headers=headers)
     # A range is for GET alone (RFC 9110, 14.2).

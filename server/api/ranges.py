@@ -39,19 +39,29 @@ def select(headers: Headers, size: int, etag: str, modified: str) -> range | Non
     return range(start, stop)
 
 
+def changed(headers: Headers, etag: str, modified: str) -> bool:
+    """Whether the file is not the one that the request is for: by `If-Match`, or where that is not
+    sent, by `If-Unmodified-Since`."""
+    tags = headers.get("if-match")
+    if tags is not None:
+        return not {"*", etag} & {tag.strip() for tag in tags.split(",")}
+    return _is_later(modified, headers.get("if-unmodified-since", "")) is True
+
+
 def unchanged(headers: Headers, etag: str, modified: str) -> bool:
     """Whether the client's copy is still this file: by `If-None-Match`, or where that is not sent,
     by `If-Modified-Since`."""
     tags = headers.get("if-none-match")
     if tags is None:
-        return _no_later(modified, headers.get("if-modified-since", ""))
+        return _is_later(modified, headers.get("if-modified-since", "")) is False
     known = [tag.strip().removeprefix("W/") for tag in tags.split(",")]
     return etag in known or known == ["*"]
 
 
-def _no_later(modified: str, since: str) -> bool:
+def _is_later(modified: str, since: str) -> bool | None:
+    """None where `since` is no date, one that no clock shows, or one without its zone: as if it
+    had not been sent."""
     try:
-        return parsedate_to_datetime(modified) <= parsedate_to_datetime(since)
-    # No date, one that no clock shows, or one without its zone: as if it had not been sent.
+        return parsedate_to_datetime(modified) > parsedate_to_datetime(since)
     except (ValueError, TypeError, OverflowError):
-        return False
+        return None

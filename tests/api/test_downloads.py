@@ -123,6 +123,17 @@ def test_a_download_taken_up_again_is_the_same_file(client: httpx.Client, url: s
     assert (rest.status_code, whole.content[:123456] + rest.content) == (206, whole.content)
 
 
+def test_a_part_of_a_file_that_is_another_by_now_is_not_sent(
+    client: httpx.Client, url: str
+) -> None:
+    tag = client.get(url).headers["etag"]
+    part = {"Range": "bytes=5-9"}
+    assert client.get(url, headers={"If-Match": tag, **part}).status_code == 206
+    answer = client.get(url, headers={"If-Match": '"older"', **part})
+    assert (answer.status_code, answer.json()) == (412, {"detail": "The file is another by now"})
+    assert answer.headers["content-type"] == "application/json"
+
+
 def test_tags_follow_the_files(
     client: httpx.Client, url: str, view: JobView, jobs: FakeJobs
 ) -> None:
@@ -140,9 +151,7 @@ def test_tags_follow_the_files(
     assert client.get(url, headers=old).status_code == 200
 
 
-def test_the_zip_is_the_same_when_its_files_were_moved(
-    client: httpx.Client, view: JobView
-) -> None:
+def test_the_zip_is_the_same_when_its_files_were_moved(client: httpx.Client, view: JobView) -> None:
     before = client.get(f"/download/{view.id}/all")
     for file in view.tracks.values():
         os.utime(file.path, (1, 1))

@@ -89,3 +89,22 @@ def test_a_copy_by_its_date(since: str, same: bool) -> None:
     assert ranges.unchanged(Headers({"if-modified-since": since}), '"tag"', DATE) is same
     both = Headers({"if-modified-since": since, "if-none-match": '"other"'})
     assert not ranges.unchanged(both, '"tag"', DATE), "the tag says more"
+
+
+@pytest.mark.parametrize(("header", "another"), [
+    ('"tag"', False), ('"other", "tag"', False), ("*", False), ('"other"', True), ("", True),
+    ('W/"tag"', True),  # a weak tag promises too little to go on with a file
+])  # fmt: skip
+def test_if_match(header: str, another: bool) -> None:
+    assert ranges.changed(Headers({"if-match": header}), '"tag"', DATE) is another
+
+
+@pytest.mark.parametrize(("since", "another"), [
+    (DATE, False), ("Tue, 14 Jan 2025 10:30:45 GMT", False),
+    ("Mon, 15 Jan 2024 10:30:44 GMT", True), ("", False), ("yesterday", False),
+    ("Mon, 15 Jan 2000 10:30:45", False),
+])  # fmt: skip
+def test_if_unmodified_since(since: str, another: bool) -> None:
+    assert ranges.changed(Headers({"if-unmodified-since": since}), '"tag"', DATE) is another
+    both = Headers({"if-unmodified-since": since, "if-match": '"tag"'})
+    assert not ranges.changed(both, '"tag"', DATE), "the tag says more"

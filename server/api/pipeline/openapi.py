@@ -30,6 +30,7 @@ ERRORS: Final = (
     (404, "Job or track not found"),
     (408, "The upload stalled"),
     (409, "Job not completed"),
+    (412, "The file is not the one that `If-Match` or `If-Unmodified-Since` names"),
     (413, "File too large"),
     (416, "Range not satisfiable"),
     (429, "Rate limit exceeded: try again after `Retry-After` seconds"),
@@ -93,14 +94,16 @@ def _paths() -> dict[str, Any]:
         "/job/{job_id}": {
             "get": _operation("job", _json("The job", _ref("JobDetails")), _errors(404, *STORED)),
             "delete": _operation(
-                "delete", _json("It is stopped and removed", _ref("DeletedAnswer")),
+                "delete",
+                _json("It is stopped and removed", _ref("DeletedAnswer")),
                 _errors(404, *STORED),
             ),
             **ids,
         },
         "/job/{job_id}/window": {
             "get": {
-                "operationId": "window", **listening_document.window(_errors(400, 404, *STORED))
+                "operationId": "window",
+                **listening_document.window(_errors(400, 404, *STORED)),
             },
             **ids,
         },
@@ -122,21 +125,21 @@ def _paths() -> dict[str, Any]:
             **ids,
         },
         "/job/{job_id}/mix": {
-            "get": _download("mix", MIX_FORMATS.values(), 400, 404, 409, 416, 500, 503, 507)
+            "get": _download("mix", MIX_FORMATS.values(), 400, 404, 409, 412, 416, 500, 503, 507)
             | listening_document.mix([*TRACKS, MIX]),
             **ids,
         },
         "/download/{job_id}/stems.stem.m4a": {
-            "get": _download("stem_file", ["audio/mp4"], 404, 409, 416, 500, 503, 507)
+            "get": _download("stem_file", ["audio/mp4"], 404, 409, 412, 416, 500, 503, 507)
             | {"description": "The mix and the four stems as Native Instruments' Stems (ALAC)"},
             **ids,
         },
         "/download/{job_id}/all": {
-            "get": _download("download_all", ["application/zip"], 404, 409, 416, 500, *STORED),
+            "get": _download("download_all", ["application/zip"], 404, 409, 412, 416, 500, *STORED),
             **ids,
         },
         "/download/{job_id}/{track_name}": {
-            "get": _download("download", ["audio/wav"], 404, 416, 500, *STORED),
+            "get": _download("download", ["audio/wav"], 404, 412, 416, 500, *STORED),
             **track,
         },
         PATH: {"get": _operation("openapi", _json("This document", {"type": "object"}))},

@@ -23,6 +23,7 @@ SENTENCES: Final = {
     405: "Method not allowed: `Allow` names those that are",
     408: "The body came too slowly",
     409: "Another request was first, and asked for or sent something else",
+    412: "The file is not the one that `If-Match` or `If-Unmodified-Since` names",
     416: "The range begins behind the end of the file",
     429: "Rate limit exceeded: `Retry-After` says when to come back",
     500: "Something went wrong on the server's side",
@@ -41,9 +42,7 @@ def files(kinds: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def operation(
-    name: str, tag: str, answers: dict[int, str], *failures: int
-) -> dict[str, Any]:
+def operation(name: str, tag: str, answers: dict[int, str], *failures: int) -> dict[str, Any]:
     """An operation that asks for a key: its good answers by status, and its errors."""
     good = {
         str(status): json("Done", ref(schema)) | {"headers": _limit_headers()}

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from server import errors as tree
 from server.api.answers import (
     DISK_RETRY,
+    FileChanged,
     Json,
     RangeNotSatisfiable,
     UploadStalled,
@@ -50,6 +51,7 @@ CODES: Final[Mapping[type[Exception], tuple[int, str]]] = MappingProxyType(
         tree.IdempotencyConflict: (409, "IDEMPOTENCY_CONFLICT"),
         tree.AlreadyDelivered: (409, "ALREADY_DELIVERED"),
         tree.UploadTaken: (409, "UPLOAD_ALREADY_USED"),
+        FileChanged: (412, "PRECONDITION_FAILED"),
         RangeNotSatisfiable: (416, "RANGE_NOT_SATISFIABLE"),
         tree.TooManyUploads: (429, "RATE_LIMIT_EXCEEDED"),
         tree.ServerBusy: (503, "SERVER_BUSY"),

@@ -121,7 +121,7 @@ def _paths() -> dict[str, Any]:
 def _listening() -> dict[str, Any]:
     """What is heard of a job, and rendered from it, by the URLs of its `studio`."""
     told = errors(400, 403, 404, 500, 503)
-    rendered = errors(400, 403, 404, 409, 416, 500, 503)
+    rendered = errors(400, 403, 404, 409, 412, 416, 500, 503)
     mix = [*dict.fromkeys(track for tracks in OUTPUTS.values() for track in tracks), MIX]
     operations: dict[str, dict[str, Any]] = {
         "window": listening_document.window(told),
@@ -147,9 +147,7 @@ def _create_job() -> dict[str, Any]:
     key = idempotency_key(
         "the same meaning of the body (whatever its key order, white space, escapes and defaults)"
     )
-    created = operation(
-        "createJob", "Jobs", {201: "JobCreatedResponse"}, 400, 402, 408, 409, 503
-    )
+    created = operation("createJob", "Jobs", {201: "JobCreatedResponse"}, 400, 402, 408, 409, 503)
     created["description"] = (
         "A `sourceUrl` is fetched through at most ten redirects, as long as it is not silent for "
         "too long; what takes more than five seconds comes in the background, and has zero "
@@ -196,7 +194,7 @@ def _download() -> dict[str, Any]:
         "spelling do not matter, nor do parameters of others.",
         "responses": {
             **files(sorted(set(wire.MEDIA_TYPES.values()))),
-            **errors(403, 404, 416, 500, 503),
+            **errors(403, 404, 412, 416, 500, 503),
         },
     }
 
