@@ -138,7 +138,7 @@ def sections(
         yield f"<h2>{html.escape(songs.name)}</h2>\n<p>{html.escape(str(missing))}</p>"
         return
     numbers = range(songs.first_seed, songs.first_seed + count)
-    for number in tqdm(numbers, desc=songs.name, unit="song", disable=None):
+    for number in tqdm(numbers, desc=songs.name, unit="song", mininterval=2.0):
         mix, parts = excerpts(play(number, 4.0 * seconds), model, seconds)
         yield write_song(folder, songs.name, number, mix, parts)
 

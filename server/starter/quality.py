@@ -149,7 +149,7 @@ def measure_set(
         play = songs.open()
     except FileNotFoundError as missing:
         return SetResult(songs.name, songs.about, seconds, seeds, [], [], [], str(missing))
-    rows = [row for seed in tqdm(seeds, desc=songs.name, unit="song", disable=None)
+    rows = [row for seed in tqdm(seeds, desc=songs.name, unit="song", mininterval=2.0)
             for row in score_song(seed, play(seed, seconds), methods)]  # fmt: skip
     targets = list(dict.fromkeys(row.target for row in rows if row.method == "model"))
     scores = [row for row in rows if isinstance(row, Score)]
