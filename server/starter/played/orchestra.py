@@ -6,7 +6,7 @@ Knows which instruments are for training and which are kept unheard; not how the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ import numpy as np
 
 from server.starter.played import fonts
 from server.starter.played.fonts import Manner, Preset
-from server.starter.played.grand import Grand, play_grand, recorded_grand
 from server.starter.played.kits import Kit, recorded_kits, strike
 from server.starter.played.programs import (
     CHOIRS,
@@ -26,6 +25,7 @@ from server.starter.played.programs import (
     PROGRAMS,
     TIM_KITS,
 )
+from server.starter.played.sampled import Sampled, play_sampled, recorded_instruments
 from server.starter.recorded import places
 from server.starter.synthesis.score import Note
 
@@ -36,6 +36,7 @@ SF2 = "usr/share/sounds/sf2"
 # SoundFonts: a package and the file in it
 FLUID = ("fluid-soundfont-gm", f"{SF2}/FluidR3_GM.sf2")
 MUSESCORE = ("musescore-general-soundfont", "usr/share/sounds/sf3/MuseScore_General_Full.sf3")
+OPL3 = ("opl3-soundfont", f"{SF2}/OPL-3_FM_128M.sf2")  # an FM chip
 PEARL = ("avldrums.lv2-soundfont", f"{SF2}/Black_Pearl_4_LV2.sf2")
 TIM = ("timgm6mb-soundfont", f"{SF2}/TimGM6mb.sf2")
 ZEPPELIN = ("avldrums.lv2-soundfont", f"{SF2}/Red_Zeppelin_4_LV2.sf2")
@@ -46,7 +47,7 @@ VIBRATO = MappingProxyType({"strings": 22.0, "brass": 14.0, "winds": 22.0, "lead
 FOUR_PIECE = MappingProxyType({35: 36, 47: 45, 48: 45, 50: 45, 43: 41, 70: 54, 69: 54, 82: 54})
 SILENCE = 1e-5  # a reverb without input still gives some 1e-8
 CHOIR_SHARE = 0.06
-GRAND_SHARE = 0.35
+SAMPLED_SHARE = 0.4
 KICKS, SNARES = frozenset((35, 36)), frozenset((37, 38, 39, 40))
 
 
@@ -56,14 +57,15 @@ class Orchestra:
 
     `share` is the chance that a part is played by it rather than by the project's own synthesis.
     `kits` are recorded drums, which play about half of the drum parts where there are any, and
-    `grand` is a recorded piano, which plays GRAND_SHARE of the piano parts.
+    `sampled` are instruments recorded note by note, by role, which play SAMPLED_SHARE of the parts
+    of theirs.
     """
 
     share: float
     presets: Mapping[str, tuple[Preset, ...]]
     voices: tuple[Voice, ...]
     kits: tuple[Kit, ...] = ()
-    grand: Grand | None = None
+    sampled: Mapping[str, tuple[Sampled, ...]] = field(default_factory=dict)
 
     def play(
         self, role: str, notes: list[Note], rng: np.random.Generator, n: int, sr: int
@@ -78,8 +80,9 @@ class Orchestra:
             x = self.sing(notes, rng, n, sr)
         elif role == "drums":
             x = self.drum(notes, rng, n, sr)
-        elif role == "piano" and self.grand and rng.random() < GRAND_SHARE:
-            x = play_grand(self.grand, notes, n, sr)
+        elif role in self.sampled and rng.random() < SAMPLED_SHARE:
+            played = strummed(notes, rng) if role == "guitar" else notes
+            x = play_sampled(draw(self.sampled[role], rng), played, n, sr)
         else:
             preset = draw(self.presets[role], rng)
             played = strummed(notes, rng) if role == "guitar" else notes
@@ -140,9 +143,13 @@ def training_orchestra() -> Orchestra:
             presets[role] += gm_presets(musescore, programs)
         presets["drums"] += kits(musescore, MUSESCORE_KITS)
         add(presets, musescore, MUSESCORE_VARIATIONS)
+    if (chip := places.find(*OPL3)) is not None:
+        for role, programs in PROGRAMS.items():
+            presets[role] += gm_presets(chip, tuple(sorted(set(programs))))
+        presets["drums"] += kits(chip, (0, 0))
     kits_at_hand = recorded_kits(heard=True)
     return Orchestra(0.7, MappingProxyType(presets), voices(heard=True), kits_at_hand,
-                     recorded_grand())  # fmt: skip
+                     recorded_instruments())  # fmt: skip
 
 
 def unheard_orchestra() -> Orchestra:
