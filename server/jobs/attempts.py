@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
 
 import msgspec
 import structlog
@@ -23,6 +22,7 @@ from server.errors import (
     WorkerGone,
     WorkerLost,
 )
+from server.jobs.booking import book
 from server.jobs.disk.folders import PEAKS_FOLDER, Folders, free_percent, full_disk_is_said
 from server.jobs.disk.places import FILES, ScratchPlaces
 from server.jobs.disk.room import DiskRoom, files_of
@@ -34,8 +34,6 @@ from server.work.workers import Slot
 from store import Claim, LeaseLost, StageRepository, Track
 
 log = structlog.get_logger()
-T = TypeVar("T")
-BOOKING_PAUSE = 2.0  # seconds between attempts to write to a database that refuses
 DISK_PAUSE = 10.0  # seconds until a stage that found the disk full is tried again
 RETRY_PAUSE = 0.3  # seconds: what failed may need a moment to be in order again
 
@@ -98,7 +96,7 @@ class Attempts:
         except Exception:  # of what follows an end: the disk, as a rule
             log.exception("stage not ended: back in the queue")
             with suppress(LeaseLost):
-                await self._book(lambda: self._stages.release(stage, None, charge=False))
+                await book(lambda: self._stages.release(stage, None, charge=False))
 
     def forget_progress(self, job_id: str) -> None:
         """None of the job's stages runs any more."""
@@ -118,7 +116,7 @@ class Attempts:
         except (AudioError, Cancelled) as error:
             await self._fail(claim, error.message)
         except WorkerGone:
-            await self._book(lambda: self._stages.release(claim.stage, None, charge=False))
+            await book(lambda: self._stages.release(claim.stage, None, charge=False))
         except WorkerLost as error:
             await self._lost(claim, error)
         except DiskFull as error:
@@ -159,17 +157,6 @@ class Attempts:
         watched = self._progress.setdefault(job.id, ProgressLog(self._stages))
         return lambda done: watched.tell(job, name, done)
 
-    async def _book(self, change: Callable[[], Awaitable[T]]) -> T:
-        """Writes an end into the database, however long that takes: a full disk passes."""
-        while True:
-            try:
-                return await change()
-            except LeaseLost:
-                raise
-            except Exception:
-                log.exception("booking failed: trying again")
-                await asyncio.sleep(BOOKING_PAUSE)
-
     def _task(self, claim: Claim) -> Task:
         job_id = claim.job.id
         assert claim.stage.lease is not None
@@ -188,7 +175,7 @@ class Attempts:
 
     async def _finish(self, claim: Claim, result: Result, seconds: float) -> None:
         tracks = {name: Track(*structs.astuple(file)) for name, file in result.tracks.items()}
-        ended = await self._book(
+        ended = await book(
             lambda: self._stages.finish(claim.stage, result.facts, tracks, time.time())
         )
         if claim.stage.pool == "separation":
@@ -210,7 +197,7 @@ class Attempts:
         log.warning("worker died under several songs: not charged, runs alone next")
         self.suspects.add(claim.job.id)  # before it can be claimed again
         try:
-            await self._book(lambda: self._stages.release(claim.stage, error.message, charge=False))
+            await book(lambda: self._stages.release(claim.stage, error.message, charge=False))
         except LeaseLost:
             self.suspects.discard(claim.job.id)
             raise
@@ -232,13 +219,13 @@ class Attempts:
                     await asyncio.to_thread(self._places.to_disk, job_id)
         elif not first and await self._give_way(claim):
             return
-        await self._book(lambda: self._stages.release(claim.stage, reason, charge=False))
+        await book(lambda: self._stages.release(claim.stage, reason, charge=False))
 
     async def _give_way(self, claim: Claim) -> bool:
         """Gives up what was made of a job's input, if another that is due earlier holds room too:
         where all wait for room, one gets it."""
         async with self._held(claim.job.id):
-            if not await self._book(lambda: self._rooms.give_way(claim.stage)):
+            if not await book(lambda: self._rooms.give_way(claim.stage)):
                 return False
             log.warning("the job gives its room to one that is due earlier")
             await self._stop(claim.job.id)
@@ -265,12 +252,12 @@ class Attempts:
             return
         log.warning("stage will be tried again", reason=reason)
         await asyncio.sleep(RETRY_PAUSE)
-        await self._book(lambda: self._stages.release(claim.stage, reason, charge=True))
+        await book(lambda: self._stages.release(claim.stage, reason, charge=True))
 
     async def _fail(self, claim: Claim, sentence: str) -> None:
         job_id = claim.job.id
         self.suspects.discard(job_id)
-        over = await self._book(lambda: self._stages.fail(claim.stage, sentence, time.time()))
+        over = await book(lambda: self._stages.fail(claim.stage, sentence, time.time()))
         if claim.stage.late:
             log.warning("late stage failed: the job goes without", error=sentence)
             self._ended()

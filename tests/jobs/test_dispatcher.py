@@ -13,7 +13,7 @@ import pytest
 
 from server import errors
 from server.audio.tracks import track_path
-from server.jobs import attempts
+from server.jobs import attempts, booking
 from server.jobs import dispatcher as dispatcher_module
 from server.jobs.disk.folders import Folders
 from server.jobs.disk.room import DiskRoom, with_room
@@ -273,7 +273,7 @@ def test_a_stop_puts_running_stages_back_uncharged() -> None:
 
 
 def test_a_database_that_refuses_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "BOOKING_PAUSE", 0.01)
+    monkeypatch.setattr(booking, "BOOKING_PAUSE", 0.01)
     monkeypatch.setattr(dispatcher_module, "CLAIM_PAUSE", 0.01)
     refusals = iter(range(6))
 

@@ -24,6 +24,7 @@ from server.errors import (
     ServerBusy,
     Unreachable,
 )
+from server.jobs.booking import book
 from server.jobs.disk.folders import Folders
 from server.jobs.orders import Request, with_length
 from server.jobs.outcomes import UNREADABLE
@@ -152,7 +153,7 @@ class Fetcher:
         log.warning("the source waits", reason=reason)
         await asyncio.sleep(PAUSE)
         with suppress(LeaseLost):
-            await self._stages.release(claim.stage, None, charge)
+            await book(lambda: self._stages.release(claim.stage, None, charge))
 
     async def _run(self, claim: Claim) -> None:
         request = msgspec.json.decode(claim.job.request, type=Request)
@@ -164,7 +165,8 @@ class Fetcher:
         else:
             await self._intake.rooms.check()
             fetched = await self._sources.fetch(claim.job.id, request, folder)
-            await self._stages.set_request(claim.job.id, msgspec.json.encode(fetched).decode())
+            said = msgspec.json.encode(fetched).decode()
+            await book(lambda: self._stages.set_request(claim.job.id, said))
         self._fetched(claim.job.id)
         options = msgspec.structs.replace(options, file_name=fetched.file_name)
         account = claim.job.account_id or ""
@@ -173,9 +175,8 @@ class Fetcher:
         credits = None if known.test else math.ceil(known.seconds)
         await self._intake.keep_room(claim.job, options, known.seconds)
         try:
-            await self._stages.settle(
-                claim.stage, msgspec.json.encode(known).decode(), credits, time.time()
-            )
+            said = msgspec.json.encode(known).decode()
+            await book(lambda: self._stages.settle(claim.stage, said, credits, time.time()))
         except InsufficientCredits:
             raise NotEnoughCredits(math.ceil(known.seconds)) from None
         log.info("source fetched", bytes=known.size_bytes, seconds=round(known.seconds, 1))
@@ -185,14 +186,14 @@ class Fetcher:
         """What comes before a test job's own work. It is not in anybody's way."""
         self._fetched(claim.job.id)
         await simulate(msgspec.json.decode(claim.job.request, type=Request))
-        await self._stages.finish(claim.stage, {}, {}, time.time())
+        await book(lambda: self._stages.finish(claim.stage, {}, {}, time.time()))
         self._tell()
 
     async def _fail(self, claim: Claim, sentence: str) -> None:
         """A source that cannot be had fails its job: the sentence says why."""
         log.warning("job failed", error=sentence)
         with suppress(LeaseLost):
-            await self._stages.fail(claim.stage, sentence, time.time())
+            await book(lambda: self._stages.fail(claim.stage, sentence, time.time()))
         folders: Folders = self._intake.folders
         await asyncio.to_thread(folders.remove, folders.scratch, claim.job.id)
         self._tell()

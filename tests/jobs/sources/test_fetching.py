@@ -1,12 +1,15 @@
 """Sources that come from elsewhere, at once or in the background."""
 
 import asyncio
+import errno
 from typing import Any
 
 import pytest
 
-from server.errors import AddressForbidden, FileTooLarge, Unreachable
+from server.errors import AddressForbidden, DiskFull, FileTooLarge, Unreachable
+from server.jobs import booking
 from server.jobs.sources import fetching
+from store import StageRepository
 from tests.jobs.ordering import ENDLESS, SECONDS, SONG, World, is_true, plain, slowly
 from tests.jobs.ordering import play as play
 from tests.net.places import Call, drips, ok
@@ -61,6 +64,72 @@ def test_a_slow_source_that_turns_out_bad_fails_its_job(play, end: bytes, senten
         assert (await world.credits.balance(world.account))[0] == 100
 
     play(test, slowly(go, end=end), now_s=0.2)
+
+
+@pytest.mark.parametrize(("writes", "broken"), [
+    (("set_request", "settle"), False), (("settle",), False), (("fail",), True),
+])  # fmt: skip
+def test_a_database_that_refuses_for_a_while_strands_no_source(
+    play, monkeypatch, writes: tuple[str, ...], broken: bool
+) -> None:
+    monkeypatch.setattr(booking, "BOOKING_PAUSE", 0.01)
+    refused: list[str] = []
+    for name in writes:
+        monkeypatch.setattr(StageRepository, name, refusing(name, refused))
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        world.broken = broken
+        made = await world.create()
+        go.set()
+        await world.settled(made["id"])
+        job = await world.job(made["id"])
+        assert (job.state == "failed") is broken
+        assert refused == [name for name in writes for _ in range(3)]
+        assert len(world.server.calls) == 1, "what is fetched is not fetched again"
+
+    play(test, slowly(go), now_s=0.2, told="booking failed: trying again")
+
+
+def test_what_goes_back_into_the_queue_does_so_in_the_end(play, monkeypatch) -> None:
+    """Where the disk is full for the source, it is so for the database."""
+    monkeypatch.setattr(booking, "BOOKING_PAUSE", 0.01)
+    monkeypatch.setattr(fetching, "PAUSE", 0.01)
+    refused: list[str] = []
+    monkeypatch.setattr(StageRepository, "release", refusing("release", refused))
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        made = await world.create()
+        full = iter((DiskFull("The server's disk is full"),))
+        look = world.intake.look
+
+        async def look_later(*arguments: Any) -> dict[str, Any]:
+            for error in full:
+                raise error
+            return await look(*arguments)
+
+        world.intake.look = look_later  # type: ignore[method-assign]
+        go.set()
+        assert (await world.settled(made["id"])).seconds == SECONDS
+        assert refused == ["release"] * 3
+
+    play(test, slowly(go), now_s=0.2, told="booking failed: trying again")
+
+
+def refusing(name: str, refused: list[str], times: int = 3) -> Any:
+    """A repository's method that fails a few times, as on a full disk."""
+    original = getattr(StageRepository, name)
+
+    async def method(self: StageRepository, *arguments: Any, **named: Any) -> Any:
+        if refused.count(name) < times:
+            refused.append(name)
+            raise OSError(errno.ENOSPC, "the database: disk full")
+        return await original(self, *arguments, **named)
+
+    return method
 
 
 def test_a_slow_source_that_costs_too_much_names_what_it_needs(play) -> None:
