@@ -87,10 +87,13 @@ WHERE j.state = 'processing'
    OR d.event <> iif(j.error IS NULL, 'job.completed', 'job.failed');
 
 -- name: callbacks_have_their_event
--- What was told more than a week ago is forgotten.
+-- What was told is forgotten after a day at the earliest, the oldest first: who ended after one that
+-- is still known must be known, too.
 SELECT 'job ' || id AS subject, 'ended, and its callback was not put into the outbox' AS detail
 FROM jobs
-WHERE state <> 'processing' AND callback_url IS NOT NULL AND completed_at > :now - 6 * 86400
+WHERE state <> 'processing' AND callback_url IS NOT NULL AND completed_at > min(
+    :now - 86400,
+    coalesce((SELECT min(created_at) FROM deliveries WHERE state <> 'waiting'), :now))
   AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND webhook_id IS NULL);
 
 -- name: waiting_deliveries_will_go
@@ -113,7 +116,8 @@ SELECT id FROM jobs WHERE state = 'processing' AND NOT EXISTS (
     SELECT 1 FROM stages WHERE job_id = jobs.id AND name = 'fetch' AND state <> 'completed');
 
 -- name: select_kept_uploads
-SELECT key, size, sha256 FROM uploads WHERE size IS NOT NULL AND expires_at > :now;
+-- The oldest that were used make room for new ones, while their URLs still hold.
+SELECT key, size, sha256 FROM uploads WHERE size IS NOT NULL AND NOT gone AND expires_at > :now;
 
 -- name: select_upload_keys
 SELECT key FROM uploads;

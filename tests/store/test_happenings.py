@@ -154,7 +154,10 @@ def test_only_stages_that_could_begin_are_waiting(open_store) -> None:
             standing = await happenings.standing()
             assert (standing.waiting, standing.running) == ({"fetch": 3}, {})
             assert standing.oldest == 3.0
-            await work(jobs, FETCH, 6.0, 7.0)
+            fetching = await jobs.stages.claim(FETCH, "b/8", 6.0)
+            assert (await happenings.standing()).oldest == 4.0, "b waits for its source, not for us"
+            await jobs.stages.finish(fetching.stage, {}, {}, 7.0)
+            assert (await happenings.standing()).oldest == 3.0
             claim = await jobs.stages.claim("audio", "b/9", 8.0)
             standing = await happenings.standing()
             assert (standing.waiting, standing.running) == ({"fetch": 2}, {"decode": 1})

@@ -168,3 +168,40 @@ def test_an_older_schema_is_audited_as_it_is(tmp_path: Path) -> None:
     assert look(data) == []
     assert db.execute("PRAGMA user_version").fetchone() == (2,)
     db.close()
+
+
+def broken(root: Path) -> list[str]:
+    """What is, besides the triggers that a change by hand puts away."""
+    return [line for line in look(root) if not line.startswith("schema_is_ours")]
+
+
+def told_before(name: str, days: float) -> tuple[str, ...]:
+    """A job and what was told of it, so long ago."""
+    return (
+        f"UPDATE jobs SET completed_at = completed_at - {days * 86400} WHERE id = '{name}'",
+        f"UPDATE deliveries SET state = 'delivered', created_at = created_at - {days * 86400}"
+        f" WHERE job_id = '{name}'",
+    )
+
+
+def test_what_is_forgotten_in_time_is_not_missed(tmp_path: Path) -> None:
+    """`jobs.deliveries_days` may be as little as one."""
+    data = make(tmp_path / "data")
+    change(data, *told_before("told", 1.5), *told_before("done", 3.0))
+    forget = "DELETE FROM deliveries WHERE job_id = '{}'"
+    change(data, forget.format("done"), forget.format("told"))
+    assert broken(data) == []
+
+
+def test_what_ended_after_one_that_is_still_known_is_missed(tmp_path: Path) -> None:
+    data = make(tmp_path / "data")
+    change(data, *told_before("told", 1.5), *told_before("done", 3.0))
+    change(data, "DELETE FROM deliveries WHERE job_id = 'told'")
+    assert broken(data) == ["callbacks_have_their_event job told"]
+
+
+def test_an_upload_that_made_room_for_newer_ones_is_not_missed(tmp_path: Path) -> None:
+    data = make(tmp_path / "data")
+    change(data, "UPDATE uploads SET used_at = 1.0, gone = 1")
+    (data / "uploads/random").unlink()
+    assert broken(data) == []
