@@ -76,12 +76,14 @@ class Window:
         self._tracks = [track for track in tracks if track is not None]
         self._threads = threads
         self._closed = closed
+        self._reading: asyncio.Future[bytes] | None = None
 
     async def read(self, start: int, count: int, samples: str) -> bytes:
         """Frames from the window's own frame `start` on: for each frame, for each track, left
         and right; little-endian floats (`f32`) or 16-bit integers (`s16`)."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._read, start, count, samples)
+        self._reading = loop.run_in_executor(self._threads, self._read, start, count, samples)
+        return await asyncio.shield(self._reading)  # a thread goes on, whoever waits for it no more
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """Start and length of the blocks to read it in, each of a good size."""
@@ -90,7 +92,13 @@ class Window:
             yield start, min(step, self.frames - start)
 
     def close(self) -> None:
-        """Lets go of the files; may be called again."""
+        """Lets go of the files, once no thread reads them any more; may be called again."""
+        if self._reading is not None and not self._reading.done():
+            self._reading.add_done_callback(lambda _: self._let_go())
+        else:
+            self._let_go()
+
+    def _let_go(self) -> None:
         tracks, self._tracks = self._tracks, []
         for track in tracks:
             track.sound.close()
