@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +13,9 @@ import structlog
 
 from server.config import Config
 from server.engine.library import choice
-from server.errors import JobNotFound, NotEnoughCredits, ServerBusy
+from server.errors import JobNotFound, NotEnoughCredits
 from server.jobs.accounts import Accounts
+from server.jobs.bounds import Bounds
 from server.jobs.disk.room import with_room
 from server.jobs.disk.track_files import TrackFile
 from server.jobs.dispatcher import Dispatcher
@@ -41,8 +42,7 @@ from store import (
 
 log = structlog.get_logger()
 AT_ONCE = 2  # sources of one account that are brought in at the same time
-MOST_FETCHING = 20  # jobs of one account that wait for their sources
-MOST_TESTS = 5  # unfinished test jobs of one account: they cost it nothing
+TURN_SECONDS = 5.0  # that a source from elsewhere waits for its turn; then it comes later
 FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has told
 UNNAMED = "input"  # a file that nobody has named
 
@@ -61,6 +61,7 @@ class SplitService:
         self._uploads = uploads
         self._fetcher = fetcher
         self._dispatcher = dispatcher
+        self._bounds = Bounds(jobs)
         self._locks: KeyedSemaphore[tuple[str, str]] = KeyedSemaphore(1)
         self._turns: KeyedSemaphore[str] = KeyedSemaphore(AT_ONCE)
 
@@ -160,15 +161,20 @@ class SplitService:
         self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None
     ) -> bytes:
         check_simulation(order)
-        await self._check_account(order)
+        async with self._bounds.within(order):
+            await self._check_balance(order)
+            return await self._take(order, render, once)
+
+    async def _take(
+        self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None
+    ) -> bytes:
         fetched = 0 if order.source_url is None else self._config.limits.max_upload_mb << 20
         job_id, folder = await self._intake.reserve(fetched)
         try:
             await self._intake.enter(job_id)
             order = await asyncio.to_thread(self._told, order)  # it looks at files, as the next
             request = await asyncio.to_thread(self._request, order)
-            async with self._turns.enter(order.account_id):
-                found = await self._bring_in(order, request, job_id, folder)
+            found = await self._bring_in(order, request, job_id, folder)
             options = await asyncio.to_thread(self._options, order, found or request)
             if found is not None:
                 account = order.account_id
@@ -180,19 +186,12 @@ class SplitService:
             await self._intake.discard(job_id)
             raise
 
-    async def _check_account(self, order: Order) -> None:
-        """Before any work: does the account hoard? And where a source is asked for: can it pay for
-        any?
+    async def _check_balance(self, order: Order) -> None:
+        """Before any work: where a source is asked for, can the account pay for any?
 
         An upload is here, and its length is found out: what it needs can be told to the second.
         """
-        if order.test and await self._jobs.count_tests(order.account_id) >= MOST_TESTS:
-            raise ServerBusy("Too many of your test jobs are under way")
-        if order.source_url is None:
-            return
-        if await self._jobs.count_fetching(order.account_id) >= MOST_FETCHING:
-            raise ServerBusy("Too many of your sources are still being fetched")
-        if order.test:
+        if order.source_url is None or order.test:
             return
         least = max(1, math.ceil(self._config.limits.min_audio_seconds))
         if (await self._accounts.balance(order.account_id))[0] < least:
@@ -201,13 +200,21 @@ class SplitService:
     async def _bring_in(
         self, order: Order, request: Request, job_id: str, folder: Path
     ) -> Request | None:
-        """Puts the source's bytes at `folder/input`; None where fetching takes too long."""
-        if order.upload_key is not None:
+        """Puts the source's bytes at `folder/input`; None where that takes too long: then it is
+        fetched in the background."""
+        async with AsyncExitStack() as stack:
+            turn = self._turns.enter(order.account_id)
+            try:
+                async with asyncio.timeout(TURN_SECONDS if order.source_url else None):
+                    await stack.enter_async_context(turn)
+            except TimeoutError:
+                return None
+            if order.upload_key is None:
+                return await self._fetcher.try_now(job_id, request, folder)
             ticket = await self._uploads.take(order.account_id, order.upload_key, folder)
             return msgspec.structs.replace(
                 request, file_name=order.file_name or ticket.file_name, size_bytes=ticket.size or 0
             )
-        return await self._fetcher.try_now(job_id, request, folder)
 
     async def _accept(
         self, order: Order, job_id: str, request: Request, options: Options,

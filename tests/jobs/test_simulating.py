@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from server.errors import InvalidRequest, ServerBusy
-from server.jobs import split
+from server.jobs import bounds
 from server.jobs.idempotency import meaning
 from server.jobs.sources import fetching
 from server.jobs.webhooks.sending import SHARES
@@ -87,7 +87,7 @@ def test_a_test_job_is_slow_when_it_is_told_to_and_in_nobodys_way(play, monkeypa
 
 
 def test_what_costs_nothing_is_not_to_be_had_without_end(play, monkeypatch) -> None:
-    monkeypatch.setattr(split, "MOST_TESTS", 2)
+    monkeypatch.setattr(bounds, "MOST_TESTS", 2)
 
     async def test(world: World) -> None:
         await world.grant(100)
@@ -99,6 +99,32 @@ def test_what_costs_nothing_is_not_to_be_had_without_end(play, monkeypatch) -> N
         await world.create(test=True)
 
     play(test, plain())
+
+
+@pytest.mark.parametrize(("fields", "most", "sentence"), [
+    ({"test": True}, "MOST_TESTS", "test jobs"), ({}, "MOST_FETCHING", "sources"),
+])  # fmt: skip
+def test_nor_by_coming_all_at_once(
+    play, monkeypatch, fields: dict[str, bool], most: str, sentence: str
+) -> None:
+    """An order counts from its first moment, not from when it is in the database."""
+    monkeypatch.setattr(bounds, most, 3)
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(1000)
+        coming = [asyncio.create_task(world.create(**fields)) for _ in range(8)]
+        await asyncio.wait(coming, return_when=asyncio.FIRST_EXCEPTION)
+        go.set()
+        ended = await asyncio.gather(*coming, return_exceptions=True)
+        refused = [one for one in ended if isinstance(one, ServerBusy)]
+        assert len(refused) == 5 and all(sentence in one.message for one in refused)
+        for made in ended:
+            if isinstance(made, dict):
+                await world.split.delete(world.account, made["id"])
+        assert (await world.create(**fields))["id"], "their places are free again"
+
+    play(test, slowly(go), now_s=0.05)
 
 
 async def claimed(world: World) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from server.errors import AddressForbidden, DiskFull, FileTooLarge, Unreachable
-from server.jobs import booking
+from server.jobs import booking, split
 from server.jobs.sources import fetching
 from store import StageRepository
 from tests.jobs.ordering import ENDLESS, SECONDS, SONG, World, is_true, plain, slowly
@@ -144,6 +144,25 @@ def test_a_slow_source_that_costs_too_much_names_what_it_needs(play) -> None:
         assert error == "Not enough credits for this job: it needs 57 seconds."
 
     play(test, slowly(go), now_s=0.2)
+
+
+def test_many_slow_sources_at_once_are_answered_in_time(play, monkeypatch) -> None:
+    """Two of an account are tried at a time; who gets no turn soon comes in the background."""
+    monkeypatch.setattr(split, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(split, "AT_ONCE", 2)
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(1000)
+        coming = [asyncio.create_task(world.create()) for _ in range(6)]
+        await world.until(lambda: is_true(sum(one.done() for one in coming) == 4))
+        assert not go.is_set(), "and nobody's source is here"
+        go.set()
+        for made in await asyncio.gather(*coming):
+            assert (await world.settled(made["id"])).seconds == SECONDS
+        assert len(world.server.calls) == 6, "each is asked once"
+
+    play(test, slowly(go), now_s=30.0)
 
 
 def test_a_job_that_is_cancelled_stops_its_download(play) -> None:
