@@ -136,7 +136,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._known:
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))  # RFC 9110, 5.5: no part of it
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():  # else its body is still to come

@@ -114,6 +114,14 @@ def test_headers_that_just_fit(bounded: int) -> None:
     assert not talk(bounded, asked + b"\r\n\r\n").startswith(b"HTTP/1.1 431")
 
 
+@pytest.mark.parametrize("blanks", [b"", b" ", b"\t  \t"])
+def test_blanks_around_a_value_are_no_part_of_it(bounded: int, blanks: bytes) -> None:
+    asked = (b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id:" + blanks
+             + b"my-id" + blanks + b"\r\n\r\n")  # fmt: skip
+    head = talk(bounded, asked).partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
+    assert b"x-request-id: my-id" in head
+
+
 @pytest.mark.parametrize("path", [b"/api/v1/jobs", b"/api/v1?x=1", b"/api/v1"])
 def test_the_other_api_is_refused_in_its_own_form(bounded: int, path: bytes) -> None:
     answer = talk(bounded, b"POST " + path + b" HTTP/1.1\r\nContent-Length: abc\r\n\r\n")

@@ -3,8 +3,10 @@
 from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
+from starlette.requests import Request
 
 from server.api.signing import BASE
+from server.api.v1 import routes
 from tests.api.putting import World, code
 from tests.api.putting import play as play
 
@@ -121,3 +123,24 @@ def test_long_names_are_shortened(play, name: str) -> None:
         assert ticket["uploadKey"].endswith("/input.flac")
 
     play(test)
+
+
+@pytest.mark.parametrize(("host", "start"), [
+    ("stem_box:8000", "http://stem_box:8000/"),  # a usual name of a container
+    ("songs.example.org", "http://songs.example.org/"), ("[::1]:8000", "http://[::1]:8000/"),
+    ("evil.example/x?", "http://test:"), ("a b", "http://test:"), ("", "http://test:"),
+])  # fmt: skip
+def test_urls_are_of_the_host_that_was_asked(play, host: str, start: str) -> None:
+    async def test(world: World) -> None:
+        answer = await world.http.post(
+            f"{BASE}/upload", json={"filename": "a.mp3"}, headers={"Host": host}
+        )
+        assert answer.json()["uploadUrl"].startswith(start)
+
+    play(test)
+
+
+def test_an_address_of_ipv6_is_written_as_one() -> None:
+    """Where the client says nothing that is a host, and has come that way."""
+    scope = {"type": "http", "headers": [], "server": ("::1", 8000)}
+    assert routes._host(Request(scope)) == "[::1]:8000"

@@ -24,7 +24,7 @@ from server.errors import InvalidRequest, TrackNotFound
 from server.names import clean_name
 from server.stems import checked_stems
 
-HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?").fullmatch
+HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?").fullmatch
 MOST_DEPTH: Final = 32  # of a job's metadata
 MOST_METADATA: Final = 16 << 10  # bytes of a job's metadata
 
@@ -219,7 +219,7 @@ def _host(request: Request) -> str:
     if HOST(host):
         return host
     address, port = request.scope["server"]
-    return f"{address}:{port}"
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _file_name(raw: str) -> str:
