@@ -21,12 +21,18 @@ SAMPLE_RATE = 44100
 MOST_TEXT = 200  # characters
 
 
+# YAML 1.1 wants a point and a signed exponent: without them, `1e-3` would be a text. In YAML 1.2 it
+# is a number, and whoever trained a model wrote it as one.
+EXPONENT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+\Z")
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML's plain values; the convention's tuples are lists."""
 
 
 _Loader.add_constructor("tag:yaml.org,2002:python/tuple",
                         lambda loader, node: loader.construct_sequence(node, deep=True))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+.0123456789"))
 
 
 class Configuration(Struct, frozen=True):

@@ -89,6 +89,19 @@ def test_tuples_are_lists_and_other_tags_are_refused(tmp_path: Path) -> None:
     assert not trace.exists()
 
 
+@pytest.mark.parametrize(("said", "value"), [
+    ("1e-3", 1e-3), ("1E5", 1e5), ("-2e+3", -2000.0), ("5e-05", 5e-5), ("1.5e3", 1500.0),
+    ("+.5e1", 5.0), ("3.e2", 300.0), ("9.0e-05", 9e-5), (".inf", float("inf")), ("12", 12),
+    ("'1e-3'", "1e-3"), ("1e", "1e"), ("e3", "e3"), ("1e3x", "1e3x"), ("1e-3.5", "1e-3.5"),
+    ("0x1e3", 0x1E3), ("1e3 # a comment", 1000.0),
+])  # fmt: skip
+def test_numbers_with_an_exponent_are_numbers(said: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"x: {said}\n")
+    found = configuration.read_yaml(path)["x"]
+    assert (found, type(found)) == (value, type(value))
+
+
 def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(PLAIN))
