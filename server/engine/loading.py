@@ -80,7 +80,10 @@ def _by_convention(files: ModelFiles, config: Configuration) -> Members:
 
 
 def load_bag(files: ModelFiles) -> BagOfModels:
-    """A model from its folder as demucs's `apply_model` runs it. Raises ModelError."""
+    """A model from its folder as demucs's `apply_model` runs it. Raises ModelError, also where
+    that would not be how the model is to be run."""
+    if files.config is not None and files.config.levelled:
+        raise ModelError(f"model {files.name} wants whole songs at one level (normalize: true)")
     networks, recipe, weights, _ = load_members(files)
     if list(recipe.values()) == list(own_sources(list(recipe)).values()):
         return BagOfModels(networks, weights.tolist()).eval()

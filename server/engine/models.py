@@ -43,6 +43,7 @@ class Separator:
         self.name = files.name
         self.device = device
         self._files = files
+        self._levelled = files.config is not None and files.config.levelled
         self._full: Separator | None = None
         self.sources: tuple[str, ...] = tuple(self.recipe)
         self.segment = lengths.pop()
@@ -73,7 +74,7 @@ class Separator:
 
     def cut(self, overlap: float) -> Cut:
         """How a song is cut up for it, where neighbours share the part `overlap` of a segment."""
-        return Cut(self.segment, overlap, self.family.plan)
+        return Cut(self.segment, overlap, self.family.plan, self._levelled)
 
     def padded_length(self, frames: int) -> int:
         """Samples that the models want for a segment of `frames` samples."""

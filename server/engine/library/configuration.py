@@ -44,6 +44,7 @@ class Configuration(Struct, frozen=True):
         target: the only one of them that it makes, if so.
         segment: samples of the chunks that it is applied to.
         overlap: the part of a chunk that neighbours share, by whoever published the model.
+        levelled: whether it hears whole songs without their mean, and with a deviation of 1.
         family: its kind of network, where the file says it.
         licence: of its weights, where the file says it.
     """
@@ -53,6 +54,7 @@ class Configuration(Struct, frozen=True):
     target: str | None
     segment: int
     overlap: float
+    levelled: bool = False
     family: str | None = None
     licence: str | None = None
 
@@ -133,6 +135,7 @@ def understood(content: Any) -> Configuration:
     count = inference.get("num_overlap", 2)
     return Configuration(content, instruments, wanted, _count(segment, "chunk_size"),
                          1 - 1 / _count(count, "num_overlap"),
+                         _said(inference.get("normalize"), "normalize"),
                          None if family is None else scalar(family, "family"),
                          None if licence is None else scalar(licence, "licence"))
 
@@ -160,6 +163,12 @@ def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{name} is a section")
     return found
+
+
+def _said(value: object, name: str) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError(f"{name} is true or false")
+    return bool(value)
 
 
 def _count(value: object, name: str) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from server.engine.songs.edges import read_segment
+from server.engine.songs.level import Level, LevelledReader, level_of
 from server.engine.songs.overlap_add import OverlapAdd
 from server.engine.songs.segments import Planner, triangles
 from server.engine.songs.silence import share_of_sound
@@ -26,11 +27,12 @@ from server.work.scratch import FrameReader, FrameWriter
 
 class Cut(NamedTuple):
     """How a song is cut up for a model: samples of a segment, the part that neighbours share, and
-    what its family makes of them."""
+    what its family makes of them. levelled: whether it hears all songs at one level."""
 
     segment: int
     overlap: float
     planner: Planner = triangles
+    levelled: bool = False
 
 
 class Piece(NamedTuple):
@@ -71,7 +73,7 @@ class Separation:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._reader = stack.enter_context(FrameReader(self._mix))
+            self._heard = self._reader = stack.enter_context(FrameReader(self._mix))
             self._writers = [
                 stack.enter_context(FrameWriter(target.path)) for target in self._targets
             ]
@@ -80,6 +82,11 @@ class Separation:
             cut = self._cut
             self.cuts = cut.planner(self._reader.frames, cut.segment, cut.overlap)
             gains = torch.from_numpy(self._gains).to(self._device)
+            self._level: Level | None = None
+            if cut.levelled:
+                self._level = level_of(self._reader)
+                self._heard = stack.enter_context(LevelledReader(self._mix, self._level))
+                self._means = self._level.mean * gains.sum(1)[:, None, None]
             self._of_sources, self._of_mix = gains[:, :-1], gains[:, -1:, None]
             self._needs_mix = bool(self._gains[:, -1].any())
             self._overlap_add = OverlapAdd(self.cuts, len(self._targets), self._device)
@@ -123,7 +130,7 @@ class Separation:
         """The next segment as the model wants it, into `out`: float32 (padded, 2)."""
         index = self._read
         self._read += 1
-        read_segment(self._reader, self.cuts, index, out)
+        read_segment(self._heard, self.cuts, index, out)
 
     def add(self, part: torch.Tensor, mix: torch.Tensor, sound: torch.Tensor) -> Piece:
         """Takes back the model's answer to the oldest segment that was read.
@@ -140,6 +147,8 @@ class Separation:
         made = torch.tensordot(self._of_sources, part[..., inside], 1)
         if self._needs_mix:
             made += self._of_mix * mix[:, inside]
+        if self._level is not None:
+            made = made * self._level.deviation + self._means
         final = self._overlap_add.add(index, made)
         highest = final.abs().amax() if final.numel() else final.new_zeros(())
         peak = torch.where(sound, highest, -1.0)

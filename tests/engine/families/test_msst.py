@@ -111,6 +111,23 @@ def test_overlap_add(
     check_demix(tmp_path, model, seconds, 1 - 1 / overlaps, demix)
 
 
+def test_songs_at_one_level(kind: str, install: Callable, tmp_path: Path) -> None:
+    from msst.utils.audio_utils import denormalize_audio, normalize_audio
+
+    said = written(kind)
+    said["inference"]["normalize"] = True
+    made = network(said)
+    model = Separator(install("model", said, made), CPU, "float32")
+    demix = own_demix(kind, said, made, 2)
+
+    def levelled(mix: torch.Tensor) -> dict[str, np.ndarray]:
+        heard, level = normalize_audio(mix.numpy())
+        stems = demix(torch.from_numpy(heard))
+        return {stem: denormalize_audio(made, level) for stem, made in stems.items()}
+
+    check_demix(tmp_path, model, 1.9, 0.5, levelled)
+
+
 def test_a_batch_over_two_jobs(kind: str, install: Callable, tmp_path: Path) -> None:
     said = written(kind)
     check_batches(tmp_path, Separator(install("model", said, network(said)), CPU, "float32"))

@@ -24,6 +24,8 @@ def test_what_it_says() -> None:
     config = understood(PLAIN)
     assert config.instruments == ("lead_vocals", "other")
     assert (config.segment, config.overlap, config.target) == (352800, 0.75, None)
+    assert not config.levelled and not understood(changed(training={"normalize": True})).levelled
+    assert understood(changed(inference={"normalize": True})).levelled
     chunk = understood(changed(inference={"chunk_size": 1000}))
     assert chunk.segment == 1000, "of inference before that of audio, as in the packages"
 
@@ -63,7 +65,7 @@ def test_names_that_are_none(name: object) -> None:
     {"audio": {"num_channels": 1}}, {"training": {"channels": 1}},
     {"audio": {"chunk_size": 0}}, {"audio": {"chunk_size": True}}, {"audio": {"chunk_size": 1.5}},
     {"audio": {"chunk_size": 1 << 40}}, {"inference": {"num_overlap": 0}},
-    {"inference": {"chunk_size": None}},
+    {"inference": {"chunk_size": None}}, {"inference": {"normalize": "no"}},
 ])  # fmt: skip
 def test_what_makes_no_sense(sections: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
