@@ -22,7 +22,26 @@ from server.engine.families import NETWORKS
 from server.engine.families.family import Blueprint
 from server.errors import ModelError
 
-WRAPPERS = ("state", "state_dict", "model_state_dict")  # what checkpoints call their weights
+WRAPPERS = ("state", "state_dict", "model_state_dict", "model")  # what they call their weights
+PREFIXES = ("module.", "_orig_mod.")  # of every name, where a network was trained on many cards
+
+
+class _LeftOut:
+    """What stands in for numpy's numbers, which training keeps beside the weights: it has nothing
+    of them, so that numpy's own unpickling, which trusts its file, is not run either."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+LEFT_OUT: list[Any] = [(_LeftOut, name) for name in (
+    "numpy.dtype", "numpy.ndarray", "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar", "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+)]  # fmt: skip
 
 
 def load_network(path: Path, allow_pickle: bool = False) -> Any:
@@ -78,25 +97,38 @@ def build(plan: Blueprint, path: Path) -> Any:
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
-    """The weights in a `.safetensors` file, or the numbers in a checkpoint: what else it brings
-    is not run, but refused.
+    """The weights in a `.safetensors` file, or in a checkpoint, of which numbers alone are read:
+    what else it brings is not run, but refused.
 
     Raises:
         ValueError: a checkpoint that needs more than numbers, or holds no weights.
         RuntimeError, OSError: the file is damaged.
     """
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    try:
-        state = torch.load(path, "cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ValueError(f"{path.name} holds more than numbers, which is not run") from None
-    for name in WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(name), dict):
-            state = state[name]
+    state = load_file(path) if path.suffix == ".safetensors" else _unwrapped(_checkpoint(path))
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path.name} holds no weights")
-    return {str(name): value for name, value in state.items()}
+    weights = {str(name): value for name, value in state.items()}
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return weights
+
+
+def _checkpoint(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals(LEFT_OUT):
+            return torch.load(path, "cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError(f"{path.name} holds more than numbers, which is not run") from None
+
+
+def _unwrapped(state: Any) -> Any:
+    """What lies in a checkpoint's wrappers, one in another: no more than there are, since one may
+    lie in itself."""
+    for _ in WRAPPERS:
+        inner = state if isinstance(state, dict) else {}
+        state = next((inner[name] for name in WRAPPERS if isinstance(inner.get(name), dict)), state)
+    return state
 
 
 def imported(name: str) -> Any:

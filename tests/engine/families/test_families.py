@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -193,7 +194,7 @@ def test_demucs_as_its_training_writes_it(config: Config) -> None:
     assert (model.sources, model.segment) == (("kick", "snare"), 44100)
 
 
-@pytest.mark.parametrize("wrap", [None, "state", "state_dict", "model_state_dict"])
+@pytest.mark.parametrize("wrap", [None, "state", "state_dict", "model_state_dict", "model"])
 @pytest.mark.parametrize("format", ["ckpt", "safetensors", "older"])
 def test_formats_of_weights(format: str, wrap: str | None, install: Callable) -> None:
     made = drums()
@@ -207,6 +208,41 @@ def test_formats_of_weights(format: str, wrap: str | None, install: Callable) ->
 
     if format == "safetensors" and wrap:
         pytest.skip("a safetensors file holds weights alone")
+    (network,) = load_members(install("drumsep", DEMUCS, made, save)).networks
+    for name, value in made.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], value)
+
+
+def as_trained(state: dict[str, torch.Tensor], path: Path) -> None:
+    """As the convention's own training saves it: with numpy's numbers beside the weights."""
+    loss = np.array([0.5, 0.25], np.float32)
+    torch.save({
+        "epoch": 3, "optimizer_name": "Adam", "optimizer_state_dict": {"state": {}, "lr": 1e-4},
+        "scheduler_state_dict": {"best": np.float64(9.1), "patience": np.int64(2)},
+        "best_metric": loss.mean(), "all_metrics": [{"sdr": {"kick": [np.float64(9.1)]}}],
+        "all_losses": loss, "ended": np.bool_(False), "model_state_dict": state,
+    }, path)  # fmt: skip
+
+
+def as_trained_with_older_numpy(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Protocol 2 names modules in lines of their own, so that names may be of any length."""
+    as_trained(state, path)
+    files = {}
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            files[entry.filename] = archive.read(entry).replace(b"numpy._core.", b"numpy.core.")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def on_many_cards(state: dict[str, torch.Tensor], path: Path) -> None:
+    as_trained({f"module._orig_mod.{name}": value for name, value in state.items()}, path)
+
+
+@pytest.mark.parametrize("save", [as_trained, as_trained_with_older_numpy, on_many_cards])
+def test_a_checkpoint_of_a_training(save: Callable, install: Callable) -> None:
+    made = drums()
     (network,) = load_members(install("drumsep", DEMUCS, made, save)).networks
     for name, value in made.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], value)
@@ -258,7 +294,13 @@ def bare_pickle(_: object, path: Path) -> None:
     path.write_bytes(pickle.dumps({"a": 1}))
 
 
-@pytest.mark.parametrize("save", [lacking, garbage, numbers, bare_pickle])
+def itself(_: object, path: Path) -> None:
+    within: dict[str, Any] = {}
+    within["model"] = within
+    torch.save(within, path)
+
+
+@pytest.mark.parametrize("save", [lacking, garbage, numbers, bare_pickle, itself])
 def test_weights_that_do_not_fit(save: Callable, install: Callable) -> None:
     with pytest.raises(ModelError, match="model drumsep cannot be loaded"):
         Separator(install("drumsep", DEMUCS, drums(), save), CPU)
