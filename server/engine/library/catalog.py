@@ -30,6 +30,7 @@ MALFORMED = (OSError, ValueError, TypeError, ArithmeticError, LookupError, Attri
              RecursionError, yaml.YAMLError)  # fmt: skip
 # Their author's word: https://github.com/facebookresearch/demucs/issues/327. demucs itself is MIT.
 HUB_LICENCE = "none stated; for scientific purposes only, says their author"
+MOST_REASON = 300  # characters
 HEADER_BYTES = 8
 MOST_HEADER_BYTES = 1 << 24
 STARTER = Path(__file__).resolve().parents[2] / "starter" / "weights"
@@ -43,18 +44,22 @@ class ModelFiles(Struct, frozen=True):
     files: tuple[Path, ...]  # one per model of the bag
     allow_pickle: bool = False  # whether they may run code when they are loaded
     config: Configuration | None = None  # of a model by the convention
+    problem: str | None = None  # of a model by the convention whose configuration is not understood
     size: int = 0  # bytes of its weights
 
     @property
     def pickled(self) -> bool:
         """Whether loading runs what the files say. Of a `.ckpt` only numbers are read."""
-        return self.config is None and any(path.suffix != ".safetensors" for path in self.files)
+        return self._of_hub and any(path.suffix != ".safetensors" for path in self.files)
 
     @property
     def listing(self) -> Path:
         """The file that says what the model is."""
-        name = f"{self.name}.yaml" if self.config is None else configuration.NAME
-        return self.folder / name
+        return self.folder / (f"{self.name}.yaml" if self._of_hub else configuration.NAME)
+
+    @property
+    def _of_hub(self) -> bool:
+        return self.config is None and self.problem is None
 
 
 def search_path(config: Config) -> list[Path]:
@@ -82,6 +87,8 @@ def why_not(name: str, config: Config) -> str:
 
 def obstacle(copy: ModelFiles, believed: bool) -> str | None:
     """Why a whole model cannot be loaded here, None if it can. `believed`: pickled ones may be."""
+    if copy.problem is not None:
+        return copy.problem
     if copy.pickled:
         return None if believed else REFUSED
     if copy.config is None:
@@ -93,8 +100,15 @@ def obstacle(copy: ModelFiles, believed: bool) -> str | None:
     except ModelError as error:
         return error.message
     except MALFORMED as error:
-        return f"{configuration.NAME}: {error}"
+        return _told(error)
     return None
+
+
+def _told(error: Exception) -> str:
+    """What is wrong with a configuration, in one line: it quotes what a stranger wrote."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in
+                   " ".join(str(error).split()))  # fmt: skip
+    return f"{configuration.NAME}: {text[:MOST_REASON]}"
 
 
 def family(files: ModelFiles) -> str | None:
@@ -150,7 +164,8 @@ def _copies(name: str, config: Config) -> Iterator[ModelFiles]:
 
 
 def whole(name: str, folder: Path) -> ModelFiles | None:
-    """The model `name` in a folder, if its listing and all its weights are there."""
+    """The model `name` in a folder, if its listing and all its weights are there. What a
+    `config.yaml` says need not be understood: its `obstacle` tells."""
     return _by_hub(name, folder) or _by_convention(name, folder)
 
 
@@ -158,11 +173,18 @@ def _by_convention(name: str, folder: Path) -> ModelFiles | None:
     if folder.name != name:
         return None
     try:
-        config = configuration.read(folder / configuration.NAME)
-        weights = next(folder / file for file in WEIGHTS if (folder / file).is_file())
-        return ModelFiles(name, folder, (weights,), config=config, size=weights.stat().st_size)
-    except (OSError, yaml.YAMLError, ValueError, StopIteration):
+        known = (folder / configuration.NAME).is_file()
+        weights = next((folder / file for file in WEIGHTS if (folder / file).is_file()), None)
+        if not known or weights is None:
+            return None
+        size = weights.stat().st_size
+    except OSError:
         return None
+    found = ModelFiles(name, folder, (weights,), size=size)
+    try:
+        return structs.replace(found, config=configuration.read(folder / configuration.NAME))
+    except MALFORMED as error:
+        return structs.replace(found, problem=_told(error))
 
 
 def _by_hub(name: str, folder: Path) -> ModelFiles | None:

@@ -121,7 +121,7 @@ def understood(content: Any) -> Configuration:
     if len(set(instruments)) != len(instruments):
         raise ValueError("training.instruments has a name twice")
     target = training.get("target_instrument")
-    wanted = None if target is None else stem_name(target)
+    wanted = stem_name(target) if target else None
     if wanted is not None and wanted not in instruments:
         raise ValueError("training.target_instrument is none of training.instruments")
     for section, key in ((audio, "sample_rate"), (training, "samplerate")):
@@ -172,6 +172,8 @@ def _said(value: object, name: str) -> bool:
 
 
 def _count(value: object, name: str) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31:
         raise ValueError(f"{name} is a whole number above 0")
     return value

@@ -16,6 +16,7 @@ from server.engine.models import Separator
 from server.engine.pulling.hub import pull
 from server.errors import ConfigError, InvalidRequest, ModelError
 from server.starter.store import save_bag, save_hub_model
+from server.starting import banner
 from tests.engine.conftest import tiny
 
 
@@ -160,7 +161,36 @@ def test_a_listing_that_makes_no_sense_is_no_model(
     by_convention(models / "sound")
     assert names(config) == {"sound"}
     assert choice.making(["kick"], "BEST", config).name == "sound"
-    assert catalog.refused(config) == [] and choice.serving("BEST", config).name == "starter"
+    assert choice.serving("BEST", config).name == "starter"
+    reasons = [reason for _, reason in catalog.refused(config)]
+    assert len(reasons) == (place == "odd/config.yaml"), "no other file is a model's for certain"
+    assert all(reason.startswith("config.yaml: ") and reason.isprintable() for reason in reasons)
+
+
+@pytest.mark.parametrize(("said", "reason"), [
+    ({"audio": {"chunk_size": 44100, "sample_rate": 48000}}, "sample_rate: want 44100"),
+    ({"training": {"instruments": ["Vocals", "vocals"]}}, "has a name twice"),
+    ({"inference": {"num_overlap": 2.5}}, "num_overlap is a whole number"),
+    ("# Stück".encode("latin-1"), "can't decode byte 0xfc"),
+    (b"audio: !chunks {}", "could not determine a constructor for the tag '!chunks'"),
+])  # fmt: skip
+@pytest.mark.parametrize("weights", ["model.safetensors", "model.ckpt"])
+def test_a_configuration_that_is_not_understood_is_told_of(
+    said: dict[str, object] | bytes, reason: str, weights: str, config: Config
+) -> None:
+    plain = said if isinstance(said, dict) else {}
+    folder = by_convention(config.data_dir / "models" / "odd", **plain)
+    if isinstance(said, bytes):
+        (folder / "config.yaml").write_bytes(said)
+    (folder / "model.safetensors").rename(folder / weights)
+    assert names(config) == set() and not choice.find("odd", config)
+    ((copy, found),) = catalog.refused(config)
+    assert (copy.name, copy.folder) == ("odd", folder)
+    assert found.startswith("config.yaml: ") and reason in found and found.isprintable()
+    assert catalog.why_not("odd", config) == f"model odd is not used: {found}"
+    assert f"  odd        not used: {found}" in banner(config, []).splitlines()
+    (folder / weights).unlink()
+    assert catalog.refused(config) == [], "without weights it is no model"
 
 
 BANDS = {"freqs_per_bands": [2], "stereo": True}

@@ -30,6 +30,12 @@ def test_what_it_says() -> None:
     assert chunk.segment == 1000, "of inference before that of audio, as in the packages"
 
 
+def test_whole_numbers_and_nothing_may_be_written_otherwise() -> None:
+    config = understood(changed(inference={"num_overlap": 2.0}, audio={"chunk_size": 352800.0}))
+    assert (config.overlap, config.segment, type(config.segment)) == (0.5, 352800, int)
+    assert understood(changed(training={"target_instrument": ""})).target is None
+
+
 def test_stems() -> None:
     both = understood(PLAIN)
     assert both.recipe(2) == {"lead_vocals": (1, 0, 0), "other": (0, 1, 0)}
@@ -66,6 +72,8 @@ def test_names_that_are_none(name: object) -> None:
     {"audio": {"chunk_size": 0}}, {"audio": {"chunk_size": True}}, {"audio": {"chunk_size": 1.5}},
     {"audio": {"chunk_size": 1 << 40}}, {"inference": {"num_overlap": 0}},
     {"inference": {"chunk_size": None}}, {"inference": {"normalize": "no"}},
+    {"inference": {"num_overlap": 2.5}}, {"inference": {"num_overlap": float("inf")}},
+    {"inference": {"num_overlap": float("nan")}}, {"inference": {"num_overlap": 1e300}},
 ])  # fmt: skip
 def test_what_makes_no_sense(sections: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
