@@ -15,7 +15,7 @@ from server.engine.families import family_of
 from server.engine.library import configuration, pins
 from server.engine.library.catalog import WEIGHTS
 from server.engine.library.pins import Pins
-from server.engine.pulling.downloading import download
+from server.engine.pulling.downloading import NotThere, download
 from server.engine.pulling.registry import Address, Entry
 from server.engine.weights import build, load_state
 from server.errors import ModelError
@@ -74,7 +74,7 @@ def pull_address(url: str, models: Path, any_licence: bool) -> Path:
         try:
             weights = fresh / SAFE
             found = download(Address(f"{base}/{SAFE}"), weights)
-        except ModelError:
+        except NotThere:
             weights = fresh / CHECKPOINT
             found = download(Address(f"{base}/{CHECKPOINT}"), weights)
     except ModelError as error:

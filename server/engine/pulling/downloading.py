@@ -5,6 +5,7 @@ import http.client
 import shutil
 import urllib.error
 import urllib.request
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,11 @@ from server.errors import ModelError
 BLOCK = 1 << 20
 SILENCE_S = 60.0
 ATTEMPTS = 5  # in a row that bring nothing
-PARTIAL, NOTHING_LEFT = 206, 416
+PARTIAL, NOT_FOUND, NOTHING_LEFT = 206, 404, 416
+
+
+class NotThere(ModelError):
+    """There is no such file."""
 
 
 def download(address: Address, target: Path) -> str:
@@ -24,7 +29,8 @@ def download(address: Address, target: Path) -> str:
     What has come of it stays beside it until it is whole.
 
     Raises:
-        ModelError: it cannot be reached, is not there, or is not what the address says.
+        NotThere: the server has no such file.
+        ModelError: it cannot be reached, or is not what the address says.
     """
     host, part = urlsplit(address.url).hostname, target.with_name(f"{target.name}.part")
     _check_room(address, part)
@@ -35,7 +41,8 @@ def download(address: Address, target: Path) -> str:
             _go_on(address, part)
             break
         except urllib.error.HTTPError as error:
-            raise ModelError(f"{host} answers {error.code} for {target.name}") from None
+            kind = NotThere if error.code == NOT_FOUND else ModelError
+            raise kind(f"{host} answers {error.code} for {target.name}") from None
         except (OSError, http.client.HTTPException) as error:
             came = part.exists() and part.stat().st_size > before
             idle = 0 if came else idle + 1
@@ -44,6 +51,7 @@ def download(address: Address, target: Path) -> str:
                 raise ModelError(f"{host} cannot be reached: {reason}") from None
     found = _checked(address, part)
     part.replace(target)
+    _mark(part, None)
     return found
 
 
@@ -56,27 +64,31 @@ def _check_room(address: Address, part: Path) -> None:
 
 
 def _go_on(address: Address, part: Path) -> None:
-    """Adds to `part` what it lacks. Raises OSError, HTTPException where it is cut off."""
+    """Adds to `part` what it lacks; all of it where that may be of another file than what came
+    before. Raises OSError, HTTPException where it is cut off."""
     from tqdm import tqdm
 
-    here = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "stembox", "Accept-Encoding": "identity"}
-    if here:
-        headers["Range"] = f"bytes={here}-"
-    request = urllib.request.Request(address.url, headers=headers)
+    here, known = _kept(address, part)
     try:
-        answer: Any = urllib.request.urlopen(request, timeout=SILENCE_S)
+        answer = _asked(address, here, known)
     except urllib.error.HTTPError as error:
-        if error.code == NOTHING_LEFT and here:
-            return  # whether it is all of it, its sum tells
-        raise
+        if error.code != NOTHING_LEFT or not here:
+            raise
+        if address.sha256 is not None or error.headers.get("Content-Range") == f"bytes */{here}":
+            return  # where its sum is known, that tells whether it is all of it
+        answer = _asked(address, 0, None)
+    if answer.status == PARTIAL and not _goes_on(answer.headers, here, known):
+        answer.close()
+        answer = _asked(address, 0, None)
     with answer, part.open("ab") as file:
-        if here and answer.status != PARTIAL:
+        if answer.status != PARTIAL:
             file.truncate(here := 0)
+            _mark(part, _validator(answer.headers))
         length = answer.headers.get("Content-Length")
         total = address.bytes or (None if length is None else here + int(length))
-        with tqdm(desc=part.stem, total=total, initial=here, unit="B", unit_scale=True,
-                  leave=False) as bar:
+        with tqdm(
+            desc=part.stem, total=total, initial=here, unit="B", unit_scale=True, leave=False
+        ) as bar:
             left = None if length is None else int(length)
             while block := answer.read(BLOCK):
                 file.write(block)
@@ -86,12 +98,60 @@ def _go_on(address: Address, part: Path) -> None:
             raise http.client.IncompleteRead(b"", left)
 
 
+def _asked(address: Address, here: int, known: str | None) -> Any:
+    """The answer, open: from `here` on, if the server still has the file that is known."""
+    headers = {"User-Agent": "stembox", "Accept-Encoding": "identity"}
+    if here:
+        headers["Range"] = f"bytes={here}-"
+        headers |= {} if known is None else {"If-Range": known}
+    request = urllib.request.Request(address.url, headers=headers)
+    return urllib.request.urlopen(request, timeout=SILENCE_S)
+
+
+def _goes_on(headers: Message, here: int, known: str | None) -> bool:
+    """Whether a part of a file is what is lacking of ours: not every server heeds `If-Range`."""
+    same = known is None or _validator(headers) in (None, known)
+    return same and headers.get("Content-Range", "").startswith(f"bytes {here}-")
+
+
+def _validator(headers: Message) -> str | None:
+    """What tells a file from others at its address (RFC 9110, 13.1.5): no weak tag does."""
+    tag = headers.get("ETag", "W/")
+    found = headers.get("Last-Modified", "") if tag.startswith("W/") else tag
+    return found if found and found.isascii() and found.isprintable() else None
+
+
+def _mark_of(part: Path) -> Path:
+    """Where the validator lies of the file that a part is of."""
+    return part.with_name(f"{part.name}.mark")
+
+
+def _mark(part: Path, validator: str | None) -> None:
+    if validator is None:
+        _mark_of(part).unlink(missing_ok=True)
+    else:
+        _mark_of(part).write_text(validator, encoding="ascii")
+
+
+def _kept(address: Address, part: Path) -> tuple[int, str | None]:
+    """How many bytes are here to go on from, and the validator of their file. None are where
+    nothing would tell whether it is still the same file."""
+    mark = _mark_of(part)
+    known = mark.read_text(encoding="ascii") if mark.exists() else None
+    if not part.exists() or (known is None and address.sha256 is None):
+        return 0, None
+    return part.stat().st_size, known
+
+
 def _checked(address: Address, part: Path) -> str:
     size = part.stat().st_size
     with part.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if address.sha256 not in (None, found) or address.bytes not in (None, size):
         part.unlink()
-        raise ModelError(f"{part.stem} is not what was published: {size} bytes with the SHA-256 "
-                         f"{found}; nothing was kept of it")
+        _mark(part, None)
+        raise ModelError(
+            f"{part.stem} is not what was published: {size} bytes with the SHA-256 "
+            f"{found}; nothing was kept of it"
+        )
     return found

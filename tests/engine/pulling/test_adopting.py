@@ -1,8 +1,6 @@
 """Models of the registry, of addresses and of folders: shown, fetched, verified, converted."""
 
-import hashlib
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,50 +18,9 @@ from server.engine.pulling.adopting import describe, pull_address, pull_entry, p
 from server.engine.pulling.registry import Address, Entry
 from server.errors import ModelError
 from server.presets import NAME
-from tests.engine.conftest import answering, tiny
+from tests.engine.conftest import tiny
 from tests.engine.families.test_families import DEMUCS, Trap, drums
-
-
-class Shelf:
-    """Files at an address. `cut`: bytes after which an answer ends; `asked`: ranges asked for."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.cut: int | None = None
-        self.ranges = True
-        self.asked: list[tuple[str, str | None]] = []
-        self.url = ""
-
-    def sum(self, name: str) -> str:
-        return hashlib.sha256(self.files[name]).hexdigest()
-
-
-@pytest.fixture
-def shelf() -> Iterator[Shelf]:
-    there = Shelf()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name, wanted = self.path.rpartition("/")[2], self.headers.get("Range")
-            there.asked.append((name, wanted))
-            body = there.files.get(name)
-            if body is None:
-                self.send_error(404)
-                return
-            start = int(wanted[6:-1]) if wanted and there.ranges else 0
-            if start and start >= len(body):
-                self.send_error(416)
-                return
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(body) - start))
-            self.end_headers()
-            self.wfile.write(body[start:][: there.cut])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with answering(Handler) as there.url:
-        yield there
+from tests.engine.pulling.conftest import Shelf
 
 
 def publish(shelf: Shelf, tmp_path: Path, network: torch.nn.Module, **more: Any) -> None:
@@ -226,6 +183,24 @@ def test_an_address_of_ones_own(shelf: Shelf, config: Config, tmp_path: Path) ->
     for url, said in ((f"{shelf.url}/a%20b", "no name of a model"), (shelf.url, "no name")):
         with pytest.raises(ModelError, match=said):
             pull_address(url, models, True)
+
+
+@pytest.mark.parametrize(("status", "said"), [
+    (404, None), (403, "answers 403 for model.safetensors"), (500, "answers 500 for model.safe"),
+])  # fmt: skip
+def test_a_checkpoint_is_taken_only_where_there_are_no_other_weights(
+    status: int, said: str | None, shelf: Shelf, config: Config, tmp_path: Path
+) -> None:
+    made, models = drums(), config.data_dir / "models"
+    publish(shelf, tmp_path, made)
+    shelf.statuses["model.safetensors"] = status
+    if said is None:
+        pull_address(f"{shelf.url}/drumsep", models, True)
+        check_installed(config, made)
+        return
+    with pytest.raises(ModelError, match=said):
+        pull_address(f"{shelf.url}/drumsep", models, True)
+    assert "model.ckpt" not in [name for name, _ in shelf.asked]
 
 
 def test_a_folder_of_ones_own(shelf: Shelf, config: Config, tmp_path: Path) -> None:
