@@ -12,8 +12,9 @@ import torch
 
 from server.config import Config
 from server.engine.engine import Engine
+from server.engine.library import pins
 from server.engine.library.catalog import ModelFiles, find
-from server.engine.models import Separator
+from server.engine.models import Separator, usable_members
 from server.engine.residents import Residents
 from server.errors import ModelError
 from server.work.messages import LoadedModel
@@ -44,6 +45,7 @@ class LoadedModels:
         self._models: dict[str, Separator] = {}
         self._load_s: dict[str, float] = {}
         self._marks: dict[str, Marks] = {}  # of their files, as they were loaded
+        self._unfit: dict[str, Marks] = {}  # of files that were to follow, and cannot be loaded
         self._costs: dict[str, float] = {}
         settings = config.separation
         self._residents = Residents(settings.max_models, settings.model_idle_seconds, stay)
@@ -73,11 +75,11 @@ class LoadedModels:
 
     def is_current(self, name: str) -> bool:
         """Whether a model is here, and no other has taken its name meanwhile. One whose files are
-        gone goes on."""
+        gone, or are others now that cannot be loaded, goes on."""
         if name not in self._models or name in self._fixed:
             return name in self._models
         files = find(name, self._config)
-        return files is None or _marks(files) == self._marks[name]
+        return files is None or _marks(files) in (self._marks[name], self._unfit.get(name))
 
     def check(self, names: Sequence[str]) -> None:
         """Raises ModelError: one of them is neither here nor on this machine."""
@@ -91,15 +93,18 @@ class LoadedModels:
         return self._models[name]
 
     def prepare(self, name: str) -> None:
-        """Loads a model, in place of one that had its name, and warms it up. One that fails is
-        forgotten, so that whoever asks next does not get it cold.
+        """Loads a model and warms it up. One that fails is forgotten, so that whoever asks next
+        does not get it cold. One that had its name goes, as soon as the files of the next are
+        known to be whole: somebody may be copying them.
 
         Raises:
             ModelError: it is not here, or cannot be loaded.
             torch.OutOfMemoryError: it has no room, although all idle ones have left.
         """
-        if name in self._models:  # songs that go through that one keep it
-            self.forget([name])
+        if name in self._models:
+            if not self._can_follow(name):
+                return
+            self.forget([name])  # songs that go through that one keep it
         model = self._loaded(name)
         try:
             batch, seconds = self._warm_up(model)
@@ -126,6 +131,7 @@ class LoadedModels:
         before = self._allocated()
         for name in names:
             del self._models[name], self._load_s[name], self._marks[name]
+            self._unfit.pop(name, None)
             self._engine.bounds.pop(name, None)
             self._residents.leave(name)
         gc.collect()
@@ -170,6 +176,22 @@ class LoadedModels:
                      allocated_mb=self._allocated() >> 20)
         return self._models[name]
 
+    def _can_follow(self, name: str) -> bool:
+        """Whether the files that have a model's name now can be loaded; tried on the CPU."""
+        try:
+            files = self._files(name)
+            marks = _marks(files)
+        except ModelError:  # they are gone again
+            return False
+        try:
+            usable_members(files)
+        except ModelError as error:
+            self._unfit[name] = marks  # until they change
+            log.warning("new files of a model cannot be loaded: the one that is here goes on",
+                        model=name, error=error.message)  # fmt: skip
+            return False
+        return True
+
     def _files(self, name: str) -> ModelFiles:
         files = find(name, self._config)
         if files is None:
@@ -203,9 +225,12 @@ class LoadedModels:
 
 
 def _marks(files: ModelFiles) -> Marks:
-    """What tells a model's files from others of their names. Raises ModelError: they are gone."""
+    """What tells a model's files from others of their names, and what they are to be by the pins,
+    which come last. Raises ModelError: they are gone."""
+    pinned = pins.path_of(files.folder, files.name)
     try:
-        told = [(path, path.stat()) for path in (files.listing, *files.files)]
+        own = (files.listing, *files.files, *([pinned] if pinned.exists() else ()))
+        told = [(path, path.stat()) for path in own]
     except OSError as error:
         raise ModelError(f"model {files.name} cannot be read: {error.strerror}") from None
     return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in told)

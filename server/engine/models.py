@@ -12,10 +12,26 @@ from server.config import PrecisionSetting
 from server.engine.forwards.acceleration import accelerate
 from server.engine.forwards.fast import FULL
 from server.engine.library.catalog import ModelFiles
-from server.engine.loading import load_members
+from server.engine.loading import Members, load_members
 from server.engine.maskbag import MaskBag
 from server.engine.songs.separation import Cut
 from server.errors import ModelError
+
+
+def usable_members(files: ModelFiles) -> Members:
+    """What makes up a model, on the CPU. Raises ModelError: it cannot be loaded, or not be run."""
+    members = load_members(files)
+    rates = {(int(model.samplerate), model.audio_channels) for model in members.networks}
+    if rates != {(44100, 2)} or len({_samples(model) for model in members.networks}) != 1:
+        raise ModelError(f"{files.name}: want stereo, 44100 Hz and one segment length")
+    if bool((members.weights.sum(0) == 0).any()):
+        raise ModelError(f"{files.name}: a source has no model")
+    return members
+
+
+def _samples(network: Any) -> int:
+    """Of a segment."""
+    return int(network.samplerate * network.segment)
 
 
 class Separator:
@@ -35,24 +51,18 @@ class Separator:
     def __init__(
         self, files: ModelFiles, device: torch.device, precision: PrecisionSetting = "auto"
     ) -> None:
-        members, self.recipe, weights, self.family = load_members(files)
-        rates = {(int(model.samplerate), model.audio_channels) for model in members}
-        lengths = {int(model.samplerate * model.segment) for model in members}
-        if rates != {(44100, 2)} or len(lengths) != 1:
-            raise ModelError(f"{files.name}: want stereo, 44100 Hz and one segment length")
+        members, self.recipe, weights, self.family = usable_members(files)
         self.name = files.name
         self.device = device
         self._files = files
         self._levelled = files.config is not None and files.config.levelled
         self._full: Separator | None = None
         self.sources: tuple[str, ...] = tuple(self.recipe)
-        self.segment = lengths.pop()
+        self.segment = _samples(members[0])
         self._first = [int(row.nonzero()[0]) for row in weights]  # of a member's outputs
         self._gives = (weights != 0).tolist()  # of every member, which outputs count
         weights = weights.to(device)
         totals = weights.sum(0)
-        if bool((totals == 0).any()):
-            raise ModelError(f"{files.name}: a source has no model")
         self.models: list[tuple[nn.Module, torch.Tensor]] = []
         memory = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         for model, weight in zip(members, weights, strict=True):
