@@ -14,6 +14,7 @@ from msgspec import Struct
 from server.audio.stages import STAGES, encode_track
 from server.config import Config, Quality
 from server.engine import chains
+from server.engine.card import prepare_card
 from server.engine.chains import Chain
 from server.engine.cpu import prepare_cpu
 from server.engine.devices import devices
@@ -56,11 +57,13 @@ class Offline:
     ) -> None:  # fmt: skip
         self._config = config
         device = devices(config.separation.device)[0]
-        if device == "cpu":
+        self.device = torch.device(device)
+        if self.device.type == "cpu":
             prepare_cpu(config.separation.cpu_threads)
+        if self.device.type == "cuda":
+            prepare_card(self.device)
         found = found or choice.serving(quality, config, stems)
         self.name = found.name
-        self.device = torch.device(device)
         self._work = choice.work(found, stems, quality, config)
         self._models = {files.name: self._loaded(files) for files in self._needed(found)}
         if found.layout is None:

@@ -37,6 +37,8 @@ def load_members(files: ModelFiles) -> Members:
         ModelError: a file is damaged or holds something else, or a package is not installed.
     """
     try:
+        if files.problem is not None:
+            raise ValueError(files.problem)
         pins.check(files)
         return _by_hub(files) if files.config is None else _by_convention(files, files.config)
     except Exception as error:

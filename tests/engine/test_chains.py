@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 from msgspec import structs
 
 from server import offline as offline_module
@@ -14,10 +15,12 @@ from server.config import Config
 from server.engine import worker as worker_module
 from server.engine.engine import Engine
 from server.engine.library import catalog, choice
+from server.engine.library.catalog import ModelFiles
 from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
 from server.offline import Offline
 from server.presets.inferences import is_between
+from server.stems import own_sources
 from server.work.messages import Hello, Progress, Result
 from server.work.scratch import FrameReader, parts_of
 from tests.engine.chaining import NAMES, Desk, made, separated, task
@@ -242,6 +245,25 @@ def test_a_preset_of_the_pipeline_stays_warm(config: Config, tmp_path: Path) -> 
     Desk(worker, task(tmp_path / "job", home, "hybrid", ["drums"], noise(1.0))).serve()
     Desk(worker, task(tmp_path / "two", home, "bag", ["drums"], noise(1.0))).serve()
     assert set(worker._models) == {"single", "masks", "bag"}
+
+
+def test_a_card_is_prepared_before_anything_is_on_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Graphs are captured on the current device, and float32 there is float32."""
+    done: list[str] = []
+
+    class Loaded:
+        def __init__(self, files: ModelFiles, device: torch.device, _: str) -> None:
+            done.append(f"{files.name} on {device}")
+            self.recipe = own_sources(["vocals", "drums", "bass", "other"])
+
+    monkeypatch.setattr(offline_module, "devices", lambda _: ("cuda:1",))
+    monkeypatch.setattr(offline_module, "prepare_cpu", lambda _: done.append("cpu"))
+    monkeypatch.setattr(offline_module, "prepare_card", lambda card: done.append(f"card {card}"))
+    monkeypatch.setattr(offline_module, "Separator", Loaded)
+    Offline(config, "BALANCED", found=choice.resolve("single", config))
+    assert done == ["card cuda:1", "single on cuda:1"]
 
 
 def test_without_a_server(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
