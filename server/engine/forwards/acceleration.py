@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from server.config import PrecisionSetting
 from server.engine.cpu import multiplies_bfloat16, multiplies_int8
-from server.engine.forwards.attend import Autocast, quicken, undo
+from server.engine.forwards.attend import Autocast, allow_all_kernels, quicken, undo
 from server.engine.forwards.chunked import Chunked
 from server.engine.forwards.fast import FULL, FastHTDemucs, Precision, has_fast_forward
 from server.engine.forwards.fastmask import FastMaskBag
@@ -70,6 +70,7 @@ def accelerate(
 
 def _chunked(model: Chunked, precision: Precision) -> nn.Module:
     """A network that is not ours: with faster parts, and in reduced precision where it holds."""
+    allow_all_kernels(model)
     model.precision = Precision(tokens=_quickened(model, precision.tokens))
     if precision.convolutions == torch.float32:
         return model

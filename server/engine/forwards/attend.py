@@ -114,6 +114,17 @@ def quicken(network: nn.Module, products: torch.dtype | None = None) -> list[Swa
     return swap(network, faster)
 
 
+def allow_all_kernels(network: nn.Module) -> None:
+    """Lets RoFormers' own attention take whatever kernel torch has. On some cards their packages
+    allow none but flash kernels, which have no float32."""
+    part: Any
+    for part in network.modules():
+        allowed: Any = getattr(part, "cuda_config", None)
+        if type(part).__name__ == "Attend" and isinstance(allowed, tuple):
+            kind: Any = type(allowed)  # a named tuple of what is allowed
+            part.cuda_config = kind(*[True] * len(allowed))
+
+
 def _faster(name: str, part: Any, rotations: dict[int, Rotation]) -> nn.Module | None:
     kind = type(part).__name__
     if name == "attend" and kind == "Attend":
