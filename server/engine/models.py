@@ -11,6 +11,7 @@ from torch import nn
 from server.config import PrecisionSetting
 from server.engine.forwards.acceleration import accelerate
 from server.engine.forwards.fast import FULL
+from server.engine.forwards.graphs import Memory
 from server.engine.library.catalog import ModelFiles
 from server.engine.loading import Members, load_members
 from server.engine.maskbag import MaskBag
@@ -64,7 +65,7 @@ class Separator:
         weights = weights.to(device)
         totals = weights.sum(0)
         self.models: list[tuple[nn.Module, torch.Tensor]] = []
-        memory = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        memory = Memory.on(device) if device.type == "cuda" else None
         for model, weight in zip(members, weights, strict=True):
             fast = accelerate(model, device, precision, memory)
             self.models.append((fast, weight[None, :, None, None]))

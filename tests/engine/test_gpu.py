@@ -12,7 +12,7 @@ from server.config import Config, load
 from server.engine.card import prepare_card
 from server.engine.engine import Engine
 from server.engine.forwards.acceleration import LEAST_SNR, accelerate, snr_db
-from server.engine.forwards.graphs import Graphed
+from server.engine.forwards.graphs import Graphed, Memory
 from server.engine.library import catalog
 from server.engine.loading import load_bag
 from server.engine.models import Separator
@@ -165,7 +165,7 @@ def test_a_mask_networks_graphs_answer_as_it_does() -> None:
 
 @torch.inference_mode()
 def test_networks_that_share_memory_keep_their_answers() -> None:
-    memory = torch.cuda.graph_pool_handle()
+    memory = Memory.on(CARD)
     models = [accelerate(shaken().to(CARD), CARD, "float32", memory),
               accelerate(tiny_masks(4).to(CARD), CARD, "float32", memory)]
     mixes = [0.2 * torch.randn(size, 2, 44100, device=CARD) for size in (1, 8, 3, 1)]

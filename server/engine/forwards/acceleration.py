@@ -141,7 +141,7 @@ def _graphed(model: Any, device: torch.device, memory: Memory | None) -> nn.Modu
     """On a card, its forward as CUDA graphs; for models whose segments have but one length."""
     if device.type != "cuda":
         return model  # type: ignore[no-any-return]
-    return Graphed(model, model.valid_length(0), memory or torch.cuda.graph_pool_handle())
+    return Graphed(model, model.valid_length(0), memory or Memory.on(device))
 
 
 @torch.inference_mode()

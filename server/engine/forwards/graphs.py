@@ -1,6 +1,6 @@
 """Replays a model's forward as one CUDA graph for each of a few batch sizes."""
 
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import structlog
 import torch
@@ -9,8 +9,21 @@ from torch import Tensor, nn
 log = structlog.get_logger()
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 Kind = tuple[int, tuple[tuple[int, ...], ...]]  # a batch's size, and who of its networks runs
-Memory = Any  # what torch.cuda.graph_pool_handle() returns
 REHEARSALS = 3  # forwards before a capture: libraries choose their algorithms in them
+
+
+class Memory(NamedTuple):
+    """What graphs share that never run at the same time: a pool, and the stream that they are all
+    captured on. What one frees, the allocator gives to that stream alone; libraries keep memory
+    for each stream, too."""
+
+    pool: Any  # what torch.cuda.graph_pool_handle() returns
+    stream: torch.cuda.Stream
+
+    @classmethod
+    def on(cls, device: torch.device) -> Self:
+        """Of a card."""
+        return cls(torch.cuda.graph_pool_handle(), torch.cuda.Stream(device))
 
 
 class Graphed(nn.Module):
@@ -27,7 +40,6 @@ class Graphed(nn.Module):
         self._samples = samples
         self._graphs: dict[Kind, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
         self._memory = memory
-        self._aside: torch.cuda.Stream | None = None  # one for all: libraries keep memory for each
         self._works = True
 
     def forward(self, mix: Tensor, *members: tuple[int, ...]) -> Tensor:
@@ -58,7 +70,7 @@ class Graphed(nn.Module):
     def _capture(
         self, given: Tensor, *members: tuple[int, ...]
     ) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
-        aside = self._aside = self._aside or torch.cuda.Stream(given.device)
+        aside = self._memory.stream
         aside.wait_stream(torch.cuda.current_stream(given.device))
         with torch.cuda.stream(aside):
             for _ in range(REHEARSALS):
@@ -67,7 +79,7 @@ class Graphed(nn.Module):
         graph = torch.cuda.CUDAGraph()
         # Other threads may call CUDA meanwhile: only this one's calls belong to the graph.
         with torch.cuda.graph(
-            graph, pool=self._memory, stream=aside, capture_error_mode="thread_local"
+            graph, pool=self._memory.pool, stream=aside, capture_error_mode="thread_local"
         ):
             made = self.model(given, *members)
         log.info("CUDA graph captured", segments=len(given))

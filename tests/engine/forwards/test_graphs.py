@@ -1,10 +1,14 @@
 """Which graph a batch goes through, with captures that need no card."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from server.engine.forwards.graphs import SIZES, Graphed
+from server.engine.forwards.graphs import SIZES, Graphed, Memory
 
 
 class Doubling(nn.Module):
@@ -84,3 +88,34 @@ def test_each_choice_of_networks_has_a_graph_of_its_own() -> None:
     for members in ((0,), (0, 1), (0,)):
         torch.testing.assert_close(graphed(mix, members), Chosen()(mix, members))
     assert set(graphed._graphs) == {(2, ((0,),)), (2, ((0, 1),))}
+
+
+class Stream:
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def wait_stream(self, _: object) -> None:
+        pass
+
+
+def test_graphs_that_share_memory_are_captured_on_one_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a graph has freed goes to its stream alone."""
+    captures: list[tuple[Any, Any]] = []
+
+    @contextmanager
+    def graph(_: object, pool: Any, stream: Any, **__: object) -> Iterator[None]:
+        captures.append((pool, stream))
+        yield
+
+    for name, pretended in {
+        "Stream": Stream, "current_stream": Stream, "CUDAGraph": object, "graph": graph,
+        "stream": nullcontext, "graph_pool_handle": object,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, pretended)
+    memory = Memory.on(torch.device("cuda"))
+    for network in (Graphed(Doubling(), 8, memory), Graphed(Doubling(), 8, memory)):
+        for size in (1, 2):
+            network._capture(torch.zeros(size, 2, 8))
+    assert captures == [(memory.pool, memory.stream)] * 4
