@@ -1,6 +1,6 @@
 /** The StemSplit API as the page calls it: everything that is asked for with an account's key. */
 
-import { ApiError, carried, jsonOf } from "./api";
+import { ApiError, carried, jsonOf, waitOf } from "./api";
 
 export type JobStatus = "PENDING" | "PROCESSING" | "COMPLETED" | "FAILED" | "EXPIRED";
 export const STATUSES: JobStatus[] = ["PENDING", "PROCESSING", "COMPLETED", "FAILED", "EXPIRED"];
@@ -83,7 +83,8 @@ export class AccountError extends ApiError {
 }
 
 export const PAGE = 10;
-const AGAIN = 1500; // milliseconds until a request whose answer was lost is sent once more
+const AGAIN = [1.5, 3, 6]; // seconds until a request whose answer was lost is sent once more
+const LONGEST_WAIT = 60; // seconds; whom the server tells to wait for longer hears of it
 const BASE = "api/v1/";
 
 export class AccountApi {
@@ -127,17 +128,22 @@ export class AccountApi {
     return this.post<Delivery>(`deliveries/${encodeURIComponent(delivery)}/resend`);
   }
 
-  /** Does something once, even if its answer is lost and it is asked for a second time. */
-  async post<T>(path: string, body?: unknown): Promise<T> {
-    const init: RequestInit = { method: "POST", headers: { "idempotency-key": random() } };
+  /**
+   * Does something once, even if its answer is lost and it is asked for again. Whoever asks anew
+   * for the same thing gives the same `once`.
+   */
+  async post<T>(path: string, body?: unknown, once = random()): Promise<T> {
+    const init: RequestInit = { method: "POST", headers: { "idempotency-key": once } };
     if (body !== undefined) init.body = JSON.stringify(body);
-    try {
-      return await this.json<T>(path, init);
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 0) throw error;
-      await new Promise((resolve) => setTimeout(resolve, AGAIN));
-      return this.json<T>(path, init);
+    for (const pause of AGAIN) {
+      try {
+        return await this.json<T>(path, init);
+      } catch (error) {
+        if (!(error instanceof ApiError) || !lost(error)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 1000 * Math.max(pause, error.wait)));
+      }
     }
+    return this.json<T>(path, init);
   }
 
   async json<T>(path: string, init: RequestInit = {}): Promise<T> {
@@ -167,7 +173,13 @@ export async function fetched(path: string, init: RequestInit = {}): Promise<Res
     throw new ApiError(0, "The server does not answer.");
   }
   if (answer.ok) return answer;
-  throw errorOf(answer.status, await answer.text(), Number(answer.headers.get("retry-after") ?? 0));
+  throw errorOf(answer.status, await answer.text(), waitOf(answer.headers.get("retry-after")));
+}
+
+/** Whether nobody knows what became of a request, or the server wants it again soon. */
+function lost({ status, wait }: ApiError): boolean {
+  if (wait > LONGEST_WAIT) return false;
+  return status === 0 || status === 502 || status === 504 || (status === 503 && wait > 0);
 }
 
 export function errorOf(status: number, body: string, wait = 0): AccountError {
@@ -186,7 +198,7 @@ function page(offset: number): URLSearchParams {
 }
 
 /** 128 random bits; `crypto.randomUUID` is missing on plain HTTP. */
-function random(): string {
+export function random(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))]
     .map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -108,8 +108,8 @@ export class Api {
     const form = new FormData();
     form.append("file", file);
     const headers: Record<string, string> = this.key ? { "x-api-key": carried(this.key) } : {};
-    const { status, body } = await send("POST", "process", form, headers, file.size, sent, signal);
-    if (status !== 200) throw new ApiError(status, sentence(body, status));
+    const { status, body, wait } = await send("POST", "process", form, headers, file.size, sent, signal);
+    if (status !== 200) throw new ApiError(status, sentence(body, status), wait);
     return parsed<Job>(body);
   }
 
@@ -147,7 +147,7 @@ export class Api {
       throw new ApiError(0, "The server does not answer.");
     }
     if (answer.ok) return answer;
-    const wait = Number(answer.headers.get("retry-after") ?? 0);
+    const wait = waitOf(answer.headers.get("retry-after"));
     throw new ApiError(answer.status, sentence(await answer.text(), answer.status), wait);
   }
 }
@@ -188,6 +188,11 @@ export function mixQuery(mix: Mix, format: MixFormat): URLSearchParams {
 export function carried(key: string): string {
   if (/^[\x21-\x7e]*$/.test(key)) return key;
   throw new ApiError(401, "This is not a key: it has a character that no key has.");
+}
+
+/** Seconds that an answer tells to wait; 0 where it tells none, or a date. */
+export function waitOf(retryAfter: string | null): number {
+  return Number(retryAfter) || 0;
 }
 
 /** What an answer says. Throws ApiError of status 0 where it was cut off, or is not the server's. */

@@ -59,7 +59,7 @@ export class JobEvents {
     } catch (error) {
       if (!(error instanceof ApiError)) return; // cut in the middle: the poll tells why
       if (error.status === 0) throw error;
-      this.streams = false; // no such route, or a proxy that knows none
+      if (error.status !== 429) this.streams = false; // no such route, or a proxy that knows none
     }
   }
 

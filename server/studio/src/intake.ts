@@ -33,7 +33,11 @@ export class Intake {
     this.uploads = new Uploads(api, {
       progress: (key, sent, since) => {
         const upload = library.find(key)?.upload;
-        if (upload) library.change(key, { upload: { ...upload, sent, since } });
+        if (upload) library.change(key, { upload: { sent, total: upload.total, since } });
+      },
+      waits: (key, until) => {
+        const upload = library.find(key)?.upload;
+        if (upload) library.change(key, { upload: { ...upload, until } });
       },
       accepted: (key, job) => this.accept(key, job),
       refused: (key, error) => this.refuse(key, error),

@@ -1,10 +1,12 @@
 /** Sends a body and tells of each piece; `fetch` tells nothing of what has been sent. */
 
-import { ApiError } from "./api";
+import { ApiError, waitOf } from "./api";
 
 export interface Sent {
   status: number;
   body: string;
+  /** Seconds that the answer tells to wait. */
+  wait: number;
 }
 
 /** `most`: of the bytes that are told of. `signal` takes it back. */
@@ -20,7 +22,8 @@ export function send(
     const cancelled = (): void => reject(new DOMException("cancelled", "AbortError"));
     if (signal.aborted) return cancelled();
     signal.addEventListener("abort", () => request.abort());
-    request.onload = () => resolve({ status: request.status, body: request.responseText });
+    request.onload = () => resolve({ status: request.status, body: request.responseText,
+      wait: waitOf(request.getResponseHeader("retry-after")) });
     request.onerror = () => reject(new ApiError(0, "The connection was lost while sending."));
     request.onabort = cancelled;
     request.send(body);

@@ -3,14 +3,14 @@
  * the server tells. To the rest of the page they are songs like the others.
  */
 
-import { AccountError, errorOf, fetched, own, type AccountApi, type JobItem, type JobStatus } from "./account-api";
+import { AccountError, errorOf, fetched, own, random, type AccountApi, type JobItem, type JobStatus } from "./account-api";
 import {
   ApiError, eventData, jsonOf, mixQuery, windowOf, windowQuery, type Job, type MixFormat, type PeaksAnswer,
 } from "./api";
 import { span } from "./format";
 import type { Mix } from "./mix";
 import { send } from "./sending";
-import { madeOf, type Choice } from "./split-choice";
+import { madeOf, tracksOf, type Choice } from "./split-choice";
 import { inOrder } from "./tracks";
 import type { Window } from "./window-feed";
 
@@ -38,6 +38,12 @@ interface Ticket {
   maxFileSizeBytes: number;
 }
 
+/** What makes a job of a file that the server has; asked for a second time, it is the same job. */
+interface Order {
+  uploadKey: string;
+  once: string;
+}
+
 /** Milliseconds in which what the server signed is used: it holds for half an hour at the least. The
  * clocks of the two need not agree. */
 const GOOD = 25 * 60_000;
@@ -48,6 +54,8 @@ const STAGE = { PENDING: "pending", PROCESSING: "processing", COMPLETED: "comple
 
 export class SplitSongs {
   private readonly known = new Map<string, { job: SplitJob | null; at: number }>();
+  /** Those of which nobody knows yet whether a job was made. */
+  private readonly orders = new WeakMap<File, Order>();
 
   constructor(private readonly account: AccountApi) {}
 
@@ -128,10 +136,28 @@ export class SplitSongs {
     return own(old.href);
   }
 
-  /** Sends a song and makes a job of it, by the API's own three steps. */
+  /** Sends a song and makes a job of it, by the API's own three steps; of one file, one job. */
   async upload(
     file: File, choice: Choice, sent: (bytes: number) => void, signal: AbortSignal,
   ): Promise<Job> {
+    const before = this.orders.get(file);
+    const order = before ?? await this.send(file, sent, signal);
+    this.orders.set(file, order);
+    signal.throwIfAborted();
+    sent(file.size);
+    try {
+      const { id } = await this.create({ uploadKey: order.uploadKey, ...choice }, order.once);
+      this.orders.delete(file);
+      return await this.begun(id, file, choice);
+    } catch (error) {
+      if (!(error instanceof AccountError) || error.code !== "UPLOAD_NOT_FOUND") throw error;
+      this.orders.delete(file); // it lay there for too long
+      if (before === undefined) throw error;
+      return this.upload(file, choice, sent, signal);
+    }
+  }
+
+  private async send(file: File, sent: (bytes: number) => void, signal: AbortSignal): Promise<Order> {
     const ticket = await this.account.post<Ticket>("upload", { filename: file.name });
     if (file.size > ticket.maxFileSizeBytes) {
       const most = Math.floor(ticket.maxFileSizeBytes / 1_048_576);
@@ -140,16 +166,25 @@ export class SplitSongs {
     // The bytes say what they are; a browser's guess at it might be refused.
     const headers = { "content-type": "application/octet-stream" };
     const answer = await send("PUT", own(ticket.uploadUrl), file, headers, file.size, sent, signal);
-    if (answer.status !== 200) throw errorOf(answer.status, answer.body);
-    signal.throwIfAborted();
-    const { id } = await this.create({ uploadKey: ticket.uploadKey, ...choice });
-    this.adopt(id);
-    return this.ask(id);
+    if (answer.status !== 200) throw errorOf(answer.status, answer.body, answer.wait);
+    return { uploadKey: ticket.uploadKey, once: random() };
   }
 
-  private async create(body: object): Promise<{ id: string }> {
+  /** A job that was just made. It is there and paid, whatever is answered when it is asked for. */
+  private async begun(id: string, file: File, choice: Choice): Promise<Job> {
+    this.adopt(id);
     try {
-      return await this.account.post<{ id: string }>("jobs", body);
+      return await this.ask(id);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      return { job_id: id, status: "processing", created_at: new Date().toISOString(), stages: [],
+        outputs: {}, input: { file_name: file.name }, tracks: tracksOf(choice.outputType), made: madeOf(choice) };
+    }
+  }
+
+  private async create(body: object, once: string): Promise<{ id: string }> {
+    try {
+      return await this.account.post<{ id: string }>("jobs", body, once);
     } catch (error) {
       if (!(error instanceof AccountError) || error.code !== "INSUFFICIENT_CREDITS") throw error;
       const there = (await this.account.balance()).balanceSeconds;

@@ -9,6 +9,8 @@ export interface Upload {
   total: number;
   /** Unix milliseconds of its first byte; 0 while it waits for its turn. */
   since: number;
+  /** Unix milliseconds until which the server takes no more. */
+  until?: number;
 }
 
 export interface Song {

@@ -1,7 +1,7 @@
 /** What a song's state is called: one sentence, and how far it is. Pure. */
 
 import type { ApiError } from "./api";
-import { frames, left, megabytes, time } from "./format";
+import { frames, left, megabytes, span, time } from "./format";
 import { SAMPLE_RATE } from "./mixer";
 import { heardOf } from "./mix";
 import { finalsOf, phaseOf, type Song } from "./state";
@@ -78,7 +78,8 @@ export function lengthOf(song: Song): string {
 }
 
 function uploading(song: Song, now: number): string {
-  const { sent, total, since } = song.upload!;
+  const { sent, total, since, until } = song.upload!;
+  if (until !== undefined) return `too many at once, goes on in ${span(Math.max(1, Math.ceil((until - now) / 1000)))}`;
   if (since === 0) return "waiting to be sent";
   if (sent >= total) return "sent, the server reads it";
   const spent = (now - since) / 1000;

@@ -4,6 +4,8 @@ import { ApiError, type Api, type Job } from "./api";
 
 export interface UploadListener {
   progress(key: string, sent: number, since: number): void;
+  /** The server takes no more until then, in Unix milliseconds. */
+  waits(key: string, until: number): void;
   accepted(key: string, job: Job): void;
   refused(key: string, error: ApiError): void;
 }
@@ -33,11 +35,8 @@ export class Uploads {
     for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) {
       const { key, file } = next;
       this.current = { key, abort: new AbortController() };
-      const since = Date.now();
-      const sent = (bytes: number): void => this.listener.progress(key, bytes, since);
-      sent(0);
       try {
-        this.listener.accepted(key, await this.api.upload(file, sent, this.current.abort.signal));
+        this.listener.accepted(key, await this.send(key, file, this.current.abort.signal));
       } catch (error) {
         if (error instanceof ApiError) this.listener.refused(key, await explained(error, file));
         else if (!(error instanceof DOMException)) throw error;
@@ -45,6 +44,32 @@ export class Uploads {
     }
     this.current = null;
   }
+
+  /** Too many requests are no refusal: those that come behind would only be refused as well. */
+  private async send(key: string, file: File, signal: AbortSignal): Promise<Job> {
+    for (;;) {
+      const since = Date.now();
+      const sent = (bytes: number): void => this.listener.progress(key, bytes, since);
+      sent(0);
+      try {
+        return await this.api.upload(file, sent, signal);
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.status !== 429 || error.wait === 0) throw error;
+        this.listener.waits(key, Date.now() + 1000 * error.wait);
+        await pause(1000 * error.wait, signal);
+      }
+    }
+  }
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(new DOMException("cancelled", "AbortError"));
+    });
+  });
 }
 
 /** A file that cannot be read looks to a browser like a connection that was lost. */
