@@ -78,6 +78,31 @@ def test_solo_mute_gain_and_original_as_they_sound(page: Any, playing: Any) -> N
     hears(page, ALL_STEMS - 4096 + 32)
 
 
+PRESSED = """(init) => document.body.dispatchEvent(
+    new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...init }))"""
+
+
+def test_the_browsers_own_keys_are_left_to_it(page: Any, playing: Any) -> None:
+    keys = [("0", "Digit0"), ("0", "Numpad0"), ("1", "Digit1"), ("9", "Digit9"), (" ", "Space"),
+            ("ArrowLeft", "ArrowLeft"), ("Home", "Home"), ("+", "NumpadAdd"), ("-", "Minus"),
+            (",", "Comma"), ("?", "Slash"),
+            *((key, f"Key{key.upper()}") for key in "lonmjkg")]  # fmt: skip
+    state = "[...document.querySelectorAll('[aria-pressed]')].map((one) => one.ariaPressed).join()"
+    page.keyboard.press("2")
+    hears(page, 1024)
+    before = page.evaluate(state)
+    for modifier in ("ctrlKey", "metaKey", "altKey"):
+        for key, code in keys:
+            init = {"key": key, "code": code, modifier: True}
+            assert page.evaluate(PRESSED, init), "not taken"
+    assert page.evaluate(PRESSED, {"key": " ", "code": "Space", "shiftKey": True}), "scrolls back"
+    hears(page, 1024)
+    assert page.evaluate(state) == before
+    assert page.get_by_role("dialog").count() == 0
+    page.keyboard.press("Control+Shift+Digit3")
+    hears(page, 1024 + 2048)
+
+
 def test_the_keyboard(page: Any, playing: Any) -> None:
     def reaches(low: float, high: float) -> None:
         until(page, lambda: low * RATE <= clock(page) < high * RATE)

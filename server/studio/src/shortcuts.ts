@@ -9,7 +9,7 @@ import { kindOf } from "./tracks";
 
 const LISTED = [
   ["Space", "play, pause"], ["← →", "5 s back, forward; with Shift 1 s"], ["Home", "to the start"],
-  ["L", "loop: start, end, clear"], ["1 – 9", "solo a track; with Ctrl beside others"],
+  ["L", "loop: start, end, clear"], ["1 – 9", "solo a track; with Ctrl and Shift beside others"],
   ["Shift 1 – 9", "mute a track"], ["0", "all as at the start"], ["O", "original"],
   [", .", "slower, faster; with Shift lower, higher"], ["N", "tempo and key as recorded"],
   ["M", "set a marker; at one, delete it"], ["J K", "to the marker before, behind"],
@@ -39,16 +39,16 @@ export class Shortcuts {
     if (this.act(event)) event.preventDefault();
   }
 
-  /** Whether the key meant something. */
+  /** Whether the key meant something. With Ctrl it is the browser's: another tab, another size. */
   private act(event: KeyboardEvent): boolean {
     const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
     const body = this.player();
+    if (event.ctrlKey && !(event.shiftKey && digit !== undefined && digit !== "0")) return false;
     if (event.key === "?") this.show();
-    else if (event.key === " " && !event.ctrlKey && (body !== null || this.studio.deck.player.playing)) {
+    else if (event.key === " " && !event.shiftKey && (body !== null || this.studio.deck.player.playing)) {
       void this.studio.toggle(this.studio.store.value.open!);
     } else if (body === null) return false;
     else if (digit !== undefined) return this.track(Number(digit), event);
-    else if (event.ctrlKey) return false;
     else if (event.key === "ArrowLeft") body.seekBy(event.shiftKey ? -1 : -5);
     else if (event.key === "ArrowRight") body.seekBy(event.shiftKey ? 1 : 5);
     else if (event.key === "Home") this.studio.deck.player.seek(0);
@@ -70,7 +70,7 @@ export class Shortcuts {
     if (digit > 0 && track === undefined) return false;
     this.studio.deck.setMix(song.key, (mix) => {
       if (digit === 0) return reset(mix);
-      return event.shiftKey ? withMute(mix, track!) : withSolo(mix, track!, event.ctrlKey);
+      return event.shiftKey && !event.ctrlKey ? withMute(mix, track!) : withSolo(mix, track!, event.ctrlKey);
     });
     return true;
   }
