@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from server.api.file_names import attachment
 from server.studio import routes as studio_routes
 
 RATE = 44_100
@@ -121,6 +122,8 @@ class FakeServer:
         self.refusal: tuple[int, str] | None = None
         self.away = False
         self.silent = False  # event streams that are open say nothing more, and stay open
+        self.held = False  # files that are asked for meanwhile come to their half, and wait
+        self.cut = False  # and no further
         self.lost = "-"  # no answer for addresses that begin so
         self.key = ""
         self.requests: list[str] = []
@@ -230,7 +233,18 @@ class FakeServer:
         return self._file(f"{request.path_params['name']}.wav")
 
     def _file(self, name: str) -> Response:
-        return Response(b"RIFF", headers={"Content-Disposition": f'attachment; filename="{name}"'})
+        headers = {"Content-Disposition": attachment(name)}
+        if not self.held:
+            return Response(b"RIFF", headers=headers)
+        return StreamingResponse(self._halves(), headers=headers | {"Content-Length": "12000000"})
+
+    async def _halves(self) -> AsyncIterator[bytes]:
+        yield bytes(6_000_000)
+        while self.held:
+            await asyncio.sleep(0.02)
+        if self.cut:
+            raise ConnectionError("the line is dropped")
+        yield bytes(6_000_000)
 
     def _find(self, request: Request) -> FakeJob | None:
         job = self.jobs.get(request.path_params["id"])

@@ -233,6 +233,52 @@ def test_a_download_that_is_refused_says_so(
     page.get_by_label("This server wants a key").wait_for()
 
 
+@pytest.fixture
+def finished(page: Any, server: FakeServer, job: FakeJob, song: Path) -> Any:
+    """The card of a finished song on a server that wants a key, and has it."""
+    server.key = "sk_live_good"
+    page.evaluate("sessionStorage.setItem('stembox.key', 'sk_live_good')")
+    page.reload()
+    job.complete()
+    card = choose(page, server, job, song)
+    card.get_by_text("ready", exact=True).wait_for()
+    return card
+
+
+def test_a_download_with_a_key_says_how_far_it_is(
+    page: Any, server: FakeServer, finished: Any
+) -> None:
+    link = finished.locator('[data-track="vocals"] [data-action="download"]')
+    server.held = True
+    link.focus()
+    page.keyboard.press("Enter")
+    fetching = page.get_by_text("Fetching 12.0 MB: 50 %.")
+    fetching.wait_for()
+    assert link.get_attribute("aria-disabled") == "true"
+    page.keyboard.press("Enter")
+    with page.expect_download() as download:
+        server.held = False
+    assert download.value.suggested_filename == "vocals.wav"
+    assert Path(download.value.path()).stat().st_size == 12_000_000
+    fetching.wait_for(state="hidden")
+    assert link.get_attribute("aria-disabled") is None
+    assert sum("/download/" in request for request in server.requests) == 1
+
+
+def test_a_download_with_a_key_that_is_cut_off(
+    page: Any, server: FakeServer, finished: Any
+) -> None:
+    page.expected.append(FAILED)
+    link = finished.locator('[data-track="vocals"] [data-action="download"]')
+    server.held = server.cut = True
+    link.click()
+    page.get_by_text("Fetching 12.0 MB: 50 %.").wait_for()
+    server.held = False
+    page.get_by_text("The file could not be downloaded. It was cut off after 6.0 MB.").wait_for()
+    with page.expect_download():
+        link.click()
+
+
 def test_a_file_that_is_not_there_any_more(
     page: Any, server: FakeServer, song: Path
 ) -> None:

@@ -1,6 +1,6 @@
 /** Both kinds of songs behind one API: what is asked of a job goes to where it was made. */
 
-import { Api, type Job, type MixFormat, type PeaksAnswer } from "./api";
+import { Api, type FileHere, type Job, type MixFormat, type PeaksAnswer } from "./api";
 import type { Mix } from "./mix";
 import type { SplitSongs } from "./split";
 import { tracksOf, type Choice } from "./split-choice";
@@ -70,7 +70,7 @@ export class AllSongs extends Api {
     return this.split.stale(url) || (!/\/api\/v1\//.test(url) && super.indirect(url));
   }
 
-  override fileUrl(url: string): Promise<string> {
-    return this.split.stale(url) ? this.split.renew(url) : super.fileUrl(url);
+  override async file(url: string, got: (bytes: number, total: number) => void): Promise<FileHere> {
+    return this.split.stale(url) ? { href: await this.split.renew(url), name: "" } : super.file(url, got);
   }
 }

@@ -1,6 +1,7 @@
 /** The server, as the page calls it. Every address is relative, so that a proxy may add a path. */
 
 import { ByteSource } from "./byte-source";
+import { megabytes } from "./format";
 import { SAMPLE_RATE } from "./mixer";
 import { decibelsOf, heardOf, type Mix } from "./mix";
 import { send } from "./sending";
@@ -49,6 +50,12 @@ export interface PeakData {
 export interface PeaksAnswer {
   total_frames: number;
   tracks: Record<string, { final_frames: number; zooms: PeakData[] }>;
+}
+
+/** A file that can be saved: its address, and its name, "" where the server says it then. */
+export interface FileHere {
+  href: string;
+  name: string;
 }
 
 export type MixFormat = "wav" | "flac" | "mp3";
@@ -127,9 +134,25 @@ export class Api {
     return this.key !== "";
   }
 
-  /** A file with the key that a link cannot carry, as an address of this tab. */
-  async fileUrl(url: string): Promise<string> {
-    return URL.createObjectURL(await (await this.ask(url)).blob());
+  /** A file with the key that a link cannot carry; `got` hears of each piece, with 0 for a size
+   * that is not told. */
+  async file(url: string, got: (bytes: number, total: number) => void): Promise<FileHere> {
+    const { body, headers } = await this.ask(url);
+    const total = Number(headers.get("content-length") ?? 0);
+    let bytes = 0;
+    const counted = body!.pipeThrough(new TransformStream<Uint8Array, Uint8Array>({
+      transform(piece, onward) {
+        got(bytes += piece.byteLength, total);
+        onward.enqueue(piece);
+      },
+    }));
+    try {
+      const type = headers.get("content-type") ?? "";
+      const blob = await new Response(counted, { headers: { "content-type": type } }).blob();
+      return { href: URL.createObjectURL(blob), name: nameIn(headers.get("content-disposition") ?? "") };
+    } catch {
+      throw new ApiError(0, `It was cut off after ${megabytes(bytes)}.`);
+    }
   }
 
   private async json<T>(path: string, init: RequestInit = {}): Promise<T> {
@@ -188,6 +211,17 @@ export function mixQuery(mix: Mix, format: MixFormat): URLSearchParams {
 export function carried(key: string): string {
   if (/^[\x21-\x7e]*$/.test(key)) return key;
   throw new ApiError(401, "This is not a key: it has a character that no key has.");
+}
+
+/** The file name of a Content-Disposition, as this server writes it. */
+function nameIn(disposition: string): string {
+  const coded = /filename\*=UTF-8''([^;]+)/.exec(disposition)?.[1];
+  try {
+    if (coded !== undefined) return decodeURIComponent(coded);
+  } catch {
+    // not as it is meant: the plain one
+  }
+  return /filename="([^"]*)"/.exec(disposition)?.[1] ?? "";
 }
 
 /** Seconds that an answer tells to wait; 0 where it tells none, or a date. */

@@ -7,6 +7,7 @@ import { AllSongs } from "./all-songs";
 import { Announcer } from "./announcer";
 import { Card } from "./card";
 import { h, icon, say } from "./dom";
+import { Downloads } from "./downloads";
 import { DropZone } from "./drop-zone";
 import { clock } from "./format";
 import { Places } from "./places";
@@ -27,6 +28,7 @@ class Page {
   private readonly accountApi = new AccountApi();
   private readonly api = new AllSongs(new SplitSongs(this.accountApi));
   private readonly studio = new Studio(this.api, () => this.dirty());
+  private readonly downloads = new Downloads(this.studio);
   private readonly drop = new DropZone({
     files: (files) => this.take([...files]),
     demo: () => void this.studio.demo(),
@@ -171,22 +173,7 @@ class Page {
     root.addEventListener("mousedown", (event) => {
       if ((event.target as HTMLElement).closest("button")) event.preventDefault();
     });
-    root.addEventListener("click", (event) => {
-      const link = (event.target as HTMLElement).closest("a[download]");
-      if (!(link instanceof HTMLAnchorElement) || link.href.startsWith("blob:")) return;
-      if (!this.studio.indirect(link.href)) return;
-      event.preventDefault();
-      void this.save(link.href);
-    });
-  }
-
-  /** Downloads with the key, which a link cannot carry. */
-  private async save(url: string): Promise<void> {
-    const href = await this.studio.download(url);
-    if (href === null) return;
-    const link = h("a", { download: true, href });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    root.addEventListener("click", (event) => this.downloads.click(event));
   }
 }
 

@@ -5,8 +5,9 @@
 
 import { Address } from "./address";
 import type { AllSongs } from "./all-songs";
-import { ApiError, type Job, type MixFormat } from "./api";
+import { ApiError, type FileHere, type Job, type MixFormat } from "./api";
 import { Deck } from "./deck";
+import { Fetching } from "./fetching";
 import { quoted } from "./format";
 import { Host } from "./host";
 import { Intake } from "./intake";
@@ -24,6 +25,7 @@ export class Studio {
   readonly intake: Intake;
   readonly deck: Deck;
   private readonly host: Host;
+  private readonly fetching: Fetching;
   private readonly jobs: Jobs;
   private readonly address: Address;
 
@@ -31,6 +33,7 @@ export class Studio {
   constructor(private readonly api: AllSongs, moved: () => void) {
     const { store } = this;
     this.host = new Host(api, store);
+    this.fetching = new Fetching(api, store, this.host);
     this.library = new Library(store, {
       added: (song) => this.welcomed(song),
       forgotten: (song) => this.left(song),
@@ -130,15 +133,9 @@ export class Studio {
     return this.api.mixUrl(song.id, song.mix, format);
   }
 
-  /** The address to really use: with a key, a link alone is not let in. Null: the page says why. */
-  async download(url: string): Promise<string | null> {
-    try {
-      return this.api.indirect(url) ? await this.api.fileUrl(url) : url;
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      this.host.complain(error, `The file could not be downloaded. ${error.message}`);
-      return null;
-    }
+  /** The file of a link that alone is not let in. Null where it cannot be had: the page says why. */
+  download(url: string, part: (part: number) => void): Promise<FileHere | null> {
+    return this.fetching.file(url, part);
   }
 
   indirect(url: string): boolean {
