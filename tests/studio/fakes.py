@@ -125,6 +125,7 @@ class FakeServer:
         self.held = False  # files that are asked for meanwhile come to their half, and wait
         self.cut = False  # and no further
         self.lost = "-"  # no answer for addresses that begin so
+        self.dropped = "-"  # there is nothing at addresses that begin so
         self.key = ""
         self.requests: list[str] = []
         self.lock = threading.Lock()
@@ -147,6 +148,9 @@ class FakeServer:
             self.requests.append(f"{scope['method']} {scope['path']}?{query}")
             if self.away or scope["path"].startswith(self.lost):
                 raise ConnectionError("the server is away")
+            if scope["path"].startswith(self.dropped):
+                await JSONResponse({"detail": "Not found"}, 404)(scope, receive, send)
+                return
             if not self._lets_in(scope):
                 await JSONResponse({"detail": "Missing API key"}, 401)(scope, receive, send)
                 return

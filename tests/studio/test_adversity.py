@@ -320,6 +320,39 @@ def test_a_stream_that_has_died_without_a_word(
     card.get_by_text("ready", exact=True).wait_for()
 
 
+@pytest.mark.parametrize(("script", "host"), [
+    ("mixer", "127.0.0.1"), ("stretch", "127.0.0.1"), ("stretch", "stembox.test"),
+])  # fmt: skip
+def test_a_page_that_is_older_than_the_server(
+    page: Any, server: FakeServer, job: FakeJob, song: Path, url: str, script: str, host: str
+) -> None:
+    """Left open over an upgrade; the second host's page has no worklet."""
+    page.expected.append(FAILED)
+    page.goto(url.replace("127.0.0.1", host))
+    server.dropped = f"/studio/{script}-"
+    job.complete()
+    card = choose(page, server, job, song)
+    page.keyboard.press(".")
+    card.locator('[data-action="play"]:enabled').click()
+    page.get_by_text("The server was updated: reload this page.").wait_for()
+    assert page.get_by_text("The server has not answered").count() == 0
+
+
+def test_a_script_that_was_lost_on_its_way(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    page.expected.append(FAILED)
+    server.lost = "/studio/mixer-"
+    job.complete()
+    card = choose(page, server, job, song)
+    play = card.locator('[data-action="play"]:enabled')
+    play.click()
+    page.get_by_text("The server has not answered since").wait_for()
+    server.lost = "-"
+    play.click()
+    until(page, lambda: clock(page) > 0)
+
+
 def test_a_server_that_restarts_behind_a_proxy_is_found_again(page: Any) -> None:
     """The proxy answers meanwhile; no job runs whose answers would tell."""
     page.expected.append(FAILED)

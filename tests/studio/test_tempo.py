@@ -41,7 +41,7 @@ def pace(page: Any, seconds: float = 1.5) -> float:
 
 
 def asked(server: FakeServer) -> int:
-    return sum("/studio/stretch-" in line for line in server.requests)
+    return sum(line.startswith("GET /studio/stretch-") for line in server.requests)
 
 
 @pytest.fixture

@@ -6,11 +6,14 @@ import type { Library } from "./library";
 import { gainsOf, type Mix } from "./mix";
 import { OtherTabs } from "./other-tabs";
 import { PeakFeed } from "./peak-feed";
+import { Outdated } from "./outlet";
 import { Player } from "./player";
 import { finalsOf, phaseOf, type Song, type State } from "./state";
 import type { Store } from "./store";
 import { kindOf } from "./tracks";
 import type { FetchWindow } from "./window-feed";
+
+const UPDATED = "The server was updated: reload this page.";
 
 export interface DeckListener {
   /** The player has moved: some forty times a second while it plays. */
@@ -35,7 +38,7 @@ export class Deck {
     this.player = new Player({
       moved: () => listener.moved(),
       failed: (error) => this.miss(error),
-      unbent: () => this.straighten(),
+      unbent: (error) => this.straighten(error),
     });
   }
 
@@ -132,6 +135,7 @@ export class Deck {
 
   /** A window, or the audio thread's script, could not be had. */
   private miss(error: unknown): void {
+    if (error instanceof Outdated) return this.store.update({ notice: UPDATED });
     const status = error instanceof ApiError ? error.status : 0; // no answer, or cut in the middle
     const { song } = this;
     if (status === 0) this.listener.away();
@@ -141,10 +145,11 @@ export class Deck {
   }
 
   /** What could not be had is not shown as if it were. */
-  private straighten(): void {
+  private straighten(error: unknown): void {
     const { open } = this.store.value;
     if (open !== null) this.setMix(open, (mix) => ({ ...mix, bend: STRAIGHT }));
-    this.store.update({ notice: "Tempo and key cannot be changed now: try again in a moment." });
+    const now = "Tempo and key cannot be changed now: try again in a moment.";
+    this.store.update({ notice: error instanceof Outdated ? UPDATED : now });
   }
 
   private id(key: string): string {

@@ -23,6 +23,9 @@ export interface Outlet {
   close(): void;
 }
 
+/** The server has no such script any more: it is another version's than this page. */
+export class Outdated extends Error {}
+
 export type Listener = (message: Message) => void;
 
 export async function openOutlet(
@@ -31,12 +34,23 @@ export async function openOutlet(
   listener: Listener,
 ): Promise<Outlet> {
   if (context.audioWorklet === undefined) return new ChainedOutlet(context, tracks, listener);
-  await context.audioWorklet.addModule(new URL(MIXER_FILE, import.meta.url).href);
+  const url = new URL(MIXER_FILE, import.meta.url).href;
+  await had(url, context.audioWorklet.addModule(url));
   return new WorkletOutlet(context, tracks, listener);
 }
 
 function stretcher(attempt: number): string {
   return new URL(STRETCH_FILE + (attempt > 0 ? `?${attempt}` : ""), import.meta.url).href;
+}
+
+/** A script that is being loaded. A browser does not say why one could not be had: the server does. */
+async function had(url: string, loading: Promise<unknown>): Promise<void> {
+  try {
+    await loading;
+  } catch (error) {
+    const answer = await fetch(url, { method: "HEAD", cache: "no-store" }).catch(() => null);
+    throw answer?.status === 404 ? new Outdated() : error;
+  }
 }
 
 class WorkletOutlet implements Outlet {
@@ -54,7 +68,8 @@ class WorkletOutlet implements Outlet {
   }
 
   learn(attempt: number): Promise<void> {
-    return this.context.audioWorklet.addModule(stretcher(attempt));
+    const url = stretcher(attempt);
+    return had(url, this.context.audioWorklet.addModule(url));
   }
 
   send(order: Order): void {
@@ -86,7 +101,8 @@ class ChainedOutlet implements Outlet {
   }
 
   async learn(attempt: number): Promise<void> {
-    await import(stretcher(attempt));
+    const url = stretcher(attempt);
+    await had(url, import(url));
   }
 
   send(order: Order): void {

@@ -18,7 +18,7 @@ export interface PlayerListener {
   /** A window could not be had; the feed tries again by itself. */
   failed(error: unknown): void;
   /** Tempo and pitch cannot be changed, or not now. */
-  unbent(): void;
+  unbent(error?: unknown): void;
 }
 
 export class Player {
@@ -181,9 +181,9 @@ export class Player {
   private async tune(outlet: Outlet): Promise<void> {
     try {
       if (!straight(this.bend)) await outlet.learn(this.misses);
-    } catch {
+    } catch (error) {
       this.misses++;
-      return this.listener.unbent();
+      return this.listener.unbent(error);
     }
     if (outlet === this.outlet) outlet.send({ kind: "bend", bend: this.bend });
   }
