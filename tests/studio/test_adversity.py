@@ -86,13 +86,31 @@ def test_a_key_that_no_header_can_carry(
     key = page.get_by_label("This server wants a key")
     key.fill("“sk_live_good”")
     page.get_by_text("Use it").click()
-    page.locator('[data-action="retry"]').click()
-    page.locator(".advice").get_by_text("This is not a key").wait_for()
+    page.get_by_text("This key is not let in. This is not a key").wait_for()
     key.fill("sk_live_good")
     page.get_by_text("Use it").click()
     server.songs.append(job)
     page.locator('[data-action="retry"]').click()
     page.locator(f'[data-job="{job.id}"]').wait_for()
+
+
+def test_a_wrong_key_is_said_to_be_wrong(page: Any, server: FakeServer, song: Path) -> None:
+    page.expected.append(FAILED)
+    server.key = "sk_live_good"
+    page.set_input_files("input[type=file]", song)
+    key = page.get_by_label("This server wants a key")
+    kept = "sessionStorage.getItem('stembox.key')"
+    key.fill("sk_live_wrong")
+    page.get_by_text("Use it").click()
+    said = page.get_by_text("This key is not let in. Missing API key")
+    said.wait_for()
+    assert key.is_visible()
+    assert page.evaluate(kept) is None
+    key.fill("sk_live_good")
+    page.get_by_text("Use it").click()
+    key.wait_for(state="hidden")
+    said.wait_for(state="hidden")
+    until(page, lambda: page.evaluate(kept) == "sk_live_good")
 
 
 def test_the_songs_keys_do_nothing_where_the_song_is_not_seen(

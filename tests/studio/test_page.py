@@ -244,7 +244,7 @@ def test_without_an_audio_worklet(
 def test_a_key_where_the_server_wants_one(
     page: Any, server: FakeServer, job: FakeJob, song: Path
 ) -> None:
-    page.expected.append("Failed to load resource: the server responded with a status of 401")
+    page.expected.append("Failed to load resource")
     server.key = "sk_live_good"
     page.set_input_files("input[type=file]", song)
     page.get_by_label("This server wants a key").fill("sk_live_good")

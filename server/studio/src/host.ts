@@ -6,6 +6,7 @@ import type { State } from "./state";
 import type { Store } from "./store";
 
 const RETRY = 2500; // milliseconds between two looks for a server that is away
+const NONE = "none"; // a job that there is not
 
 export class Host {
   constructor(private readonly api: Api, private readonly store: Store<State>) {}
@@ -30,6 +31,17 @@ export class Host {
       this.found(); // it answers, whatever it says
     }
     return true;
+  }
+
+  /** Why the server does not let the key in; null where it does, or does not say. */
+  async refusal(): Promise<string | null> {
+    try {
+      await this.api.job(NONE);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 401 || error.status === 403) return error.message;
+    }
+    return null;
   }
 
   /** It did not answer: asks until it does. */

@@ -47,7 +47,7 @@ class Page {
       "data-action": "theme" }, icon("theme"));
     const region = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
     this.announcer = new Announcer(region);
-    this.lock = keyForm((key) => this.unlock(key));
+    this.lock = keyForm((key) => void this.unlock(key));
     root.replaceChildren(
       h("header", { class: "top" }, h("h1", {}, "stembox"),
         this.places.links, theme),
@@ -135,10 +135,10 @@ class Page {
     this.choice.update(key !== "");
     if (key !== "") {
       this.studio.welcome();
-      if (this.studio.store.value.locked) this.unlock(key);
+      if (this.studio.store.value.locked) void this.unlock(key);
     } else {
       this.studio.farewell();
-      if (this.api.key === before) this.unlock("");
+      if (this.api.key === before) void this.unlock("");
     }
   }
 
@@ -158,14 +158,9 @@ class Page {
     this.body?.repaint();
   }
 
-  private unlock(key: string): void {
-    try {
-      if (key === "") sessionStorage.removeItem(KEY_PLACE);
-      else sessionStorage.setItem(KEY_PLACE, key);
-    } catch {
-      // it holds for this page
-    }
-    this.studio.unlock(key);
+  private async unlock(key: string): Promise<void> {
+    keep(""); // until it is known to be one
+    if (await this.studio.unlock(key)) keep(key);
   }
 
   private listen(root: HTMLElement): void {
@@ -192,6 +187,15 @@ function kept(): string {
     return sessionStorage.getItem(KEY_PLACE) ?? "";
   } catch {
     return "";
+  }
+}
+
+function keep(key: string): void {
+  try {
+    if (key === "") sessionStorage.removeItem(KEY_PLACE);
+    else sessionStorage.setItem(KEY_PLACE, key);
+  } catch {
+    // it holds for this page
   }
 }
 

@@ -106,12 +106,20 @@ export class Studio {
     for (const song of this.library.songs) if (phaseOf(song) === "expired") this.library.forget(song.key);
   }
 
-  /** Takes a key for a server that wants one, and begins anew with it. */
-  unlock(key: string): void {
+  /** Takes a key for a server that wants one, and begins anew with it; returns whether it is let in. */
+  async unlock(key: string): Promise<boolean> {
     this.api.key = key;
-    this.store.update({ locked: false });
+    const refusal = key === "" ? null : await this.host.refusal();
+    if (this.api.key !== key) return false; // another one has come
+    if (refusal !== null) {
+      this.api.key = "";
+      this.store.update({ locked: true, notice: `This key is not let in. ${refusal}` });
+      return false;
+    }
+    this.store.update({ locked: false, notice: "" });
     for (const song of this.library.songs) this.jobs.follow(song);
     void this.host.ask();
+    return true;
   }
 
   /** Looks again at the songs of the account that has just signed in. */
