@@ -128,6 +128,7 @@ class FakeServer:
         self.dropped = "-"  # there is nothing at addresses that begin so
         self.key = ""
         self.requests: list[str] = []
+        self.streams: list[str] = []  # jobs whose events are being told
         self.lock = threading.Lock()
         self.app = Starlette(routes=[
             Route("/config", self.config),
@@ -198,14 +199,18 @@ class FakeServer:
 
     async def _events(self, job: FakeJob) -> AsyncIterator[str]:
         told = ""
-        while not self.away:
-            text = json.dumps(job.answer() | {"created_at": ""})
-            if text != told and not (told and self.silent):
-                told = text
-                yield f"event: job\ndata: {json.dumps(job.answer())}\n\n"
-            if (job.state != "processing" or job.gone) and not self.silent:
-                return
-            await asyncio.sleep(0.1)
+        self.streams.append(job.id)
+        try:
+            while not self.away:
+                text = json.dumps(job.answer() | {"created_at": ""})
+                if text != told and not (told and self.silent):
+                    told = text
+                    yield f"event: job\ndata: {json.dumps(job.answer())}\n\n"
+                if (job.state != "processing" or job.gone) and not self.silent:
+                    return
+                await asyncio.sleep(0.1)
+        finally:
+            self.streams.remove(job.id)
 
     async def window(self, request: Request) -> Response:
         job, query = self._find(request), request.query_params

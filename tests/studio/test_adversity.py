@@ -371,6 +371,20 @@ def test_a_script_that_was_lost_on_its_way(
     until(page, lambda: clock(page) > 0)
 
 
+def test_songs_that_wait_hold_one_connection_together(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    """A browser has six for a server that speaks HTTP/1.1."""
+    jobs = [FakeJob(music(2, seed)) for seed in range(7)]
+    for job in jobs:
+        card = choose(page, server, job, song)
+        until(page, lambda job=job: server.streams == [job.id])
+    jobs[0].complete()
+    page.locator(f'[data-job="{jobs[0].id}"]').get_by_text("ready", exact=True).wait_for()
+    jobs[6].complete()
+    card.get_by_text("ready", exact=True).wait_for()
+
+
 def test_a_server_that_restarts_behind_a_proxy_is_found_again(page: Any) -> None:
     """The proxy answers meanwhile; no job runs whose answers would tell."""
     page.expected.append(FAILED)

@@ -15,6 +15,7 @@ export interface JobListener {
 export class JobEvents {
   private readonly abort = new AbortController();
   private streams = true;
+  private streaming: AbortController | null = null;
 
   /** `live` says whether this job may hold a connection: a browser has six for a server. */
   constructor(
@@ -47,17 +48,24 @@ export class JobEvents {
 
   close(): void {
     this.abort.abort();
+    this.streaming?.abort();
+  }
+
+  /** Lets its connection go, if another job may hold one now; from here on it polls. */
+  yield(): void {
+    if (!this.live()) this.streaming?.abort();
   }
 
   /** Returns at the stream's end; whoever called asks for the job once more. */
   private async stream(): Promise<void> {
+    this.streaming = new AbortController();
     try {
-      for await (const job of this.api.events(this.id, this.abort.signal)) {
+      for await (const job of this.api.events(this.id, this.streaming.signal)) {
         this.listener.job(job);
-        if (job.status !== "processing" || !this.live()) return;
+        if (job.status !== "processing") return;
       }
     } catch (error) {
-      if (!(error instanceof ApiError)) return; // cut in the middle: the poll tells why
+      if (!(error instanceof ApiError)) return; // cut in the middle, or let go: the poll tells more
       if (error.status === 0) throw error;
       if (error.status !== 429) this.streams = false; // no such route, or a proxy that knows none
     }

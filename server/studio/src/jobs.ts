@@ -47,6 +47,11 @@ export class Jobs {
     void events.run();
   }
 
+  /** Another song may hold a connection now. */
+  yield(): void {
+    for (const events of this.followed.values()) events.yield();
+  }
+
   leave(key: string): void {
     this.followed.get(key)?.close();
     this.followed.delete(key);

@@ -73,6 +73,7 @@ export class Studio {
   open(key: string | null): void {
     if (key === this.store.value.open) return;
     this.deck.open(key);
+    this.jobs.yield();
     this.address.name(this.deck.song);
   }
 
