@@ -1,9 +1,11 @@
 """The page in a browser: songs, cards, keys and tabs."""
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.studio.hearing import (
@@ -20,6 +22,7 @@ from tests.studio.hearing import (
 )
 from tests.studio.hearing import playing as playing
 
+from .conftest import ARGUMENTS, CHROMIUM
 from .fakes import RATE, FakeJob, FakeServer, music
 
 
@@ -289,3 +292,35 @@ def test_everything_has_a_name(page: Any, server: FakeServer, job: FakeJob, song
         for element in page.get_by_role(role).all():
             tree = element.aria_snapshot()
             assert re.search(r'- \w+ "[^"]+"', tree), tree
+
+
+PIXELS = """async (png) => {
+  const image = new Image();
+  image.src = `data:image/png;base64,${png}`;
+  await image.decode();
+  const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: 1 });
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  return [...context.getImageData(0, 0, image.width, 1).data];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_dialog_leaves_no_stripe_beside_the_page(browser: Any, url: str, scheme: str) -> None:
+    """Where scrollbars take room of their own, it stays free while there is nothing to scroll."""
+    other = browser.browser_type.launch(
+        executable_path=CHROMIUM, args=ARGUMENTS, ignore_default_args=["--hide-scrollbars"]
+    )
+    page = other.new_page(viewport={"width": 1000, "height": 700}, color_scheme=scheme)
+    page.goto(url)
+    page.locator('[data-action="demo"]').wait_for()
+    width = page.evaluate("document.body.clientWidth")
+    assert width < 1000
+    assert page.evaluate("document.documentElement.scrollHeight") == 700, "nothing to scroll"
+    page.keyboard.press("?")
+    page.get_by_role("dialog").wait_for()
+    clip = {"x": width - 4, "y": 690, "width": 1004 - width, "height": 1}
+    pixels = page.evaluate(PIXELS, base64.b64encode(page.screenshot(clip=clip)).decode())
+    other.close()
+    for channel in range(3):
+        assert np.ptp(pixels[channel::4]) <= 2
