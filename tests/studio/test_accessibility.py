@@ -92,6 +92,15 @@ class Stage:
         self.page.set_input_files("input[type=file]", self.song)
         self.page.get_by_label("This server wants a key").wait_for()
 
+    def fetching(self) -> None:
+        self.server.key = "sk_live_good"
+        self.page.evaluate("sessionStorage.setItem('stembox.key', 'sk_live_good')")
+        self.page.reload()
+        card = self.done()
+        self.server.held = True
+        card.locator('[data-action="download-all"]').click()
+        self.page.get_by_text("Fetching 12.0 MB: 50 %.").wait_for()
+
     def keyboard(self) -> None:
         self.done()
         self.page.keyboard.press("?")
@@ -105,7 +114,7 @@ class Stage:
 STATES: list[Callable[[Stage], None]] = [
     Stage.empty, Stage.dragging, Stage.uploading, Stage.queued, Stage.separating, Stage.several,
     Stage.tools, Stage.failed, Stage.refused, Stage.expired, Stage.away, Stage.locked,
-    Stage.keyboard, Stage.removing,
+    Stage.fetching, Stage.keyboard, Stage.removing,
 ]  # fmt: skip
 
 
