@@ -13,6 +13,7 @@ from typing import Any
 
 from server import __version__
 from server.commands import accounts, models, songs, upkeep
+from server.commands.quiet import quiet
 from server.config import SPIN_COUNT, Config, load
 from server.errors import StemboxError
 from server.stems import OUTPUTS
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "server.data_dir": getattr(parsed, "data_dir", None),
         })
         set_environment(config)
+        quiet(config)
         return command(parsed, config)
     except StemboxError as error:
         print(f"stembox: {error.message}", file=sys.stderr)

@@ -207,3 +207,18 @@ def test_a_card_that_is_not_there(tmp_path: Path) -> None:
                    CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     assert "separation.device = cuda:7: 0 CUDA card(s)" in done.stderr
+
+
+def test_standard_output_is_for_what_a_command_says(tmp_path: Path) -> None:
+    """Programs read it: what is logged meanwhile goes elsewhere."""
+    code = (
+        "import structlog; from server import cli; said = cli.main(['models', 'list']);"
+        "log = structlog.get_logger(); log.warning('a warning'); log.error('an error')"
+    )
+    environ = os.environ | {"STEMBOX_SERVER__DATA_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True
+    )
+    assert "starter" in done.stdout
+    assert "warning" not in done.stdout + done.stderr
+    assert "error" not in done.stdout and "an error" in done.stderr

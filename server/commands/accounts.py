@@ -11,7 +11,6 @@ from server.admin.messages import (
     ShowCredits,
     ShowSecret,
 )
-from server.commands.quiet import quiet
 from server.config import Config
 
 
@@ -53,6 +52,5 @@ def carry_out(command: Command, config: Config) -> int:
     """Has a command on accounts carried out, and prints what it says."""
     from server.admin import asking
 
-    quiet(config)
     print(asking.carry_out(command, config.data_dir))
     return 0

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from server.commands.bar import Bar
-from server.commands.quiet import quiet
 from server.config import Config
 from server.errors import StemboxError
 from server.stems import FOUR, OUTPUTS, checked_stems
@@ -66,7 +65,6 @@ def catalogue(arguments: argparse.Namespace, config: Config) -> int:
         from server.catalogue.command import run
     except ModuleNotFoundError as error:
         raise StemboxError(f"{error.name} is missing: pip install 'stembox[catalogue]'") from None
-    quiet(config)
     return run(arguments, config, *_wanted(arguments, config))
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from server.commands.bar import Bar
-from server.commands.quiet import quiet
 from server.config import Config
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ def backup(arguments: argparse.Namespace, config: Config) -> int:
     from server.admin.asking import snapshot
     from server.upkeep.backup import back_up
 
-    quiet(config)
     with Bar("backup") as bar, snapshot(config.data_dir) as copy:
         manifest = back_up(config.data_dir, copy, arguments.file, arguments.outputs, bar)
     size = sum(stored.size for stored in manifest.files.values())
@@ -31,7 +29,6 @@ def restore(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox restore FILE`."""
     from server.upkeep.restore import restore as unpack_backup
 
-    quiet(config)
     with Bar("restore") as bar:
         restored = unpack_backup(arguments.file, config.data_dir, bar)
     print(told(restored, config.data_dir))
@@ -42,7 +39,6 @@ def audit(_: argparse.Namespace, config: Config) -> int:
     """`stembox audit`: exits with 1 where a promise is broken."""
     from server.upkeep.looking import findings
 
-    quiet(config)
     with Bar("audit") as bar:
         found = findings(config.data_dir, bar)
     for finding in found:

@@ -21,7 +21,6 @@ log = structlog.get_logger()
 PARTS = 8  # of a chunk, one of which proves other parts of a network
 LEAST_FULL_SNR = 80.0  # dB of all sources, of other operations in float32
 LEAST_SNR = 40.0  # dB of the worst source, against demucs's own forward in float32
-LEAST_SNR_MASKS = 45.0  # the same of a mask network, whose convolutions alone are reduced
 
 
 def precision_on(
@@ -95,7 +94,7 @@ def _masking(model: MaskBag, precision: Precision) -> nn.Module:
     mix = _noises(model, model.valid_length(1) // PARTS)
     truth = model(mix)
     for kind in dict.fromkeys((precision.tokens, torch.float32)):
-        least = LEAST_FULL_SNR if kind == torch.float32 else LEAST_SNR_MASKS
+        least = LEAST_FULL_SNR if kind == torch.float32 else LEAST_SNR
         fast = FastMaskBag(model, kind).eval()
         if (found := _worst(truth, fast(mix))) >= least:  # may be NaN
             return fast
