@@ -26,6 +26,7 @@ from server.catalogue.recipes import recipe_of
 from server.catalogue.separator import Post
 from server.catalogue.shapes import Shape, stations
 from server.catalogue.station import Station
+from server.catalogue.stopping import stoppable
 from server.config import Config, cores
 from server.engine.library.choice import Choice
 from server.errors import StemboxError
@@ -104,8 +105,13 @@ def separate(arguments: argparse.Namespace, config: Config, songs: Songs, meter:
           file=sys.stderr)
     with closing(driver):
         try:
-            with shown(meter) as report:
-                driver.run(report)
+            with stoppable() as check, shown(meter) as report:
+
+                def look_up() -> None:
+                    check()
+                    report()
+
+                driver.run(look_up)
         finally:
             parts.flush()
             manifest.complete(songs.output)
