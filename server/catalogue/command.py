@@ -4,13 +4,12 @@ import argparse
 import hashlib
 import logging
 import os
-import signal
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import ray
@@ -55,8 +54,8 @@ def run(
                   time.monotonic())  # fmt: skip
     if songs.entries:
         storage.check(output)
-        with cluster(arguments.address):
-            separate(arguments, config, songs, meter)
+        with cluster(arguments.address), stoppable() as check:
+            separate(arguments, config, songs, meter, check)
     else:
         manifest.complete(output)
     print(f"{meter.line(time.monotonic())} · "
@@ -82,8 +81,12 @@ class Songs:
             self.entries.append(entry)
 
 
-def separate(arguments: argparse.Namespace, config: Config, songs: Songs, meter: Meter) -> None:
-    """Runs `songs` on the cluster that this process is connected to.
+def separate(
+    arguments: argparse.Namespace, config: Config, songs: Songs, meter: Meter,
+    check: Callable[[], None],
+) -> None:  # fmt: skip
+    """Runs `songs` on the cluster that this process is connected to. `check` raises where the run
+    is to stop.
 
     Raises:
         StemboxError: as `Driver.run`, or the cluster has no room for a station.
@@ -105,7 +108,7 @@ def separate(arguments: argparse.Namespace, config: Config, songs: Songs, meter:
           file=sys.stderr)
     with closing(driver):
         try:
-            with stoppable() as check, shown(meter) as report:
+            with shown(meter) as report:
 
                 def look_up() -> None:
                     check()
@@ -149,12 +152,9 @@ def cluster(address: str | None) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise StemboxError(f"Ray cannot be reached at {address}: {reason}") from None
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         yield
     finally:
-        with suppress(ValueError):
-            signal.signal(signal.SIGTERM, before)
         ray.shutdown()
 
 

@@ -218,25 +218,6 @@ def test_models_leave_for_others_and_come_back(
     assert isinstance(hello, Hello) and names(hello) == {"htdemucs", "single"}
 
 
-def test_a_model_that_is_replaced_is_loaded_anew(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quick(monkeypatch)
-    worker, channel = SeparationWorker(config, "cpu"), cast(Channel, Spoken())
-    found = find("htdemucs", config)
-    assert found is not None
-    old = worker._song(chain(tmp_path / "a", "htdemucs"), channel)
-    worker._engine.add(old)
-    assert worker._song(chain(tmp_path / "b", "htdemucs"), channel).model is old.model
-    os.utime(found.listing, (0, 0))
-    new = worker._song(chain(tmp_path / "c", "htdemucs"), channel)
-    assert new.model is not old.model, "also the one that stays"
-    assert worker._song(chain(tmp_path / "d", "htdemucs"), channel).model is new.model
-    found.listing.unlink()
-    assert worker._song(chain(tmp_path / "e", "htdemucs"), channel).model is new.model
-    while not worker._engine.idle:
-        assert [error for _, error in worker._engine.step()] == [None], "who began goes on"
-
 
 def test_a_model_that_whoever_started_the_worker_has_hashed_stays_as_it_was(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

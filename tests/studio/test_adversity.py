@@ -235,22 +235,6 @@ def test_a_key_that_ends_while_a_finished_song_plays(
     until(page, lambda: clock(page) > before + 44_100)
 
 
-def test_a_download_that_is_refused_says_so(
-    page: Any, server: FakeServer, job: FakeJob, song: Path
-) -> None:
-    page.expected.append(FAILED)
-    server.key = "sk_live_good"
-    page.evaluate("sessionStorage.setItem('stembox.key', 'sk_live_good')")
-    page.reload()
-    job.complete()
-    card = choose(page, server, job, song)
-    card.get_by_text("ready", exact=True).wait_for()
-    server.key = "sk_live_new"
-    card.locator('[data-track="vocals"] [data-action="download"]').click()
-    page.get_by_text("The file could not be downloaded. Missing API key").wait_for()
-    page.get_by_label("This server wants a key").wait_for()
-
-
 @pytest.fixture
 def finished(page: Any, server: FakeServer, job: FakeJob, song: Path) -> Any:
     """The card of a finished song on a server that wants a key, and has it."""
@@ -261,6 +245,14 @@ def finished(page: Any, server: FakeServer, job: FakeJob, song: Path) -> Any:
     card = choose(page, server, job, song)
     card.get_by_text("ready", exact=True).wait_for()
     return card
+
+
+def test_a_download_that_is_refused_says_so(page: Any, server: FakeServer, finished: Any) -> None:
+    page.expected.append(FAILED)
+    server.key = "sk_live_new"
+    finished.locator('[data-track="vocals"] [data-action="download"]').click()
+    page.get_by_text("The file could not be downloaded. Missing API key").wait_for()
+    page.get_by_label("This server wants a key").wait_for()
 
 
 def test_a_download_with_a_key_says_how_far_it_is(
