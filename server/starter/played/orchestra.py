@@ -20,6 +20,7 @@ from server.starter.played.programs import (
     CHOIRS,
     FLUID_KITS,
     FLUID_VARIATIONS,
+    GENERALUSER_VARIATIONS,
     MUSESCORE_KITS,
     MUSESCORE_VARIATIONS,
     PROGRAMS,
@@ -37,6 +38,7 @@ SF2 = "usr/share/sounds/sf2"
 FLUID = ("fluid-soundfont-gm", f"{SF2}/FluidR3_GM.sf2")
 MUSESCORE = ("musescore-general-soundfont", "usr/share/sounds/sf3/MuseScore_General_Full.sf3")
 OPL3 = ("opl3-soundfont", f"{SF2}/OPL-3_FM_128M.sf2")  # an FM chip
+GENERALUSER = ("minuet-data", "usr/share/minuet/soundfonts/GeneralUser-v1.47.sf2")
 PEARL = ("avldrums.lv2-soundfont", f"{SF2}/Black_Pearl_4_LV2.sf2")
 TIM = ("timgm6mb-soundfont", f"{SF2}/TimGM6mb.sf2")
 ZEPPELIN = ("avldrums.lv2-soundfont", f"{SF2}/Red_Zeppelin_4_LV2.sf2")
@@ -147,6 +149,11 @@ def training_orchestra() -> Orchestra:
         for role, programs in PROGRAMS.items():
             presets[role] += gm_presets(chip, tuple(sorted(set(programs))))
         presets["drums"] += kits(chip, (0, 0))
+    if (general := places.find(*GENERALUSER)) is not None:
+        # twice: FluidR3 and MuseScore General are akin, so that they have two votes between them
+        for role, variations in GENERALUSER_VARIATIONS.items():
+            presets[role] += gm_presets(general, 2 * PROGRAMS[role])
+            add(presets, general, {role: 2 * variations})
     kits_at_hand = recorded_kits(heard=True)
     return Orchestra(0.7, MappingProxyType(presets), voices(heard=True), kits_at_hand,
                      recorded_instruments())  # fmt: skip

@@ -36,5 +36,12 @@ MUSESCORE_VARIATIONS = MappingProxyType({
     "strings": ((20, 45), (20, 48), (20, 49), (25, 48), (30, 48), (40, 48), (40, 49)),
     "brass": ((8, 61),),
 })  # fmt: skip
+# and GeneralUser, in the roles that play nothing of TimGM6mb's: that one is kept unheard, and they
+# share a tuba, choirs and bells
+GENERALUSER_VARIATIONS = MappingProxyType({
+    "bass": ((1, 38), (8, 38), (8, 39), (11, 38), (11, 39), (12, 38)),
+    "guitar": ((8, 24), (8, 25), (8, 26), (8, 27), (8, 28), (8, 28), (8, 30), (12, 27), (16, 25)),
+    "piano": ((8, 4), (8, 5), (11, 4), (12, 0), (12, 4)),
+})  # fmt: skip
 MUSESCORE_KITS = (0, 0, 1, 2, 3, 8, 9, 16, 17, 24, 25, 32, 33, 40, 41)
 TIM_KITS = (0, 8, 16, 24, 25, 32, 40)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from server.starter.played import patches
 from server.starter.played.kits import tuned
 from server.starter.recorded import places
 from server.starter.recorded.sound import Recording, read
@@ -45,6 +46,8 @@ def recorded_instruments() -> dict[str, tuple[Sampled, ...]]:
     found = {role: [sampled(f"node_modules/tonejs-instrument-{name}-mp3", "") for name in names]
              for role, names in BY_ROLE.items()}  # fmt: skip
     found["piano"].append(sampled(*GRAND))
+    for role, programs in patches.PATCHES.items():
+        found[role] += [sampled(patches.NOTES, str(program)) for program in programs]
     having = {role: tuple(filter(None, instruments)) for role, instruments in found.items()}
     return {role: instruments for role, instruments in having.items() if instruments}
 
