@@ -4,6 +4,7 @@ Exit codes: 0; 1 for a failure, said in one line on standard error; 2 for wrong 
 """
 
 import argparse
+import io
 import math
 import os
 import sys
@@ -24,6 +25,8 @@ Actions = Mapping[str, tuple[Command, str, list[tuple[str, dict[str, Any]]]]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files are what the disk says
+        sys.stdout.reconfigure(errors="surrogateescape")
     parser = build_parser()
     parsed = parser.parse_args(arguments)
     command: Command = parsed.command

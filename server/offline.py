@@ -72,7 +72,7 @@ class Offline:
         self._batch = config.separation.batch_on(device)
 
     def separate(self, source: Path, target: Target, report: Report) -> list[Path]:
-        """Separates one file into `<folder>/<file's name>/<track>.<format>`.
+        """Separates one file into `<folder>/<folder_name>/<track>.<format>`.
 
         Raises:
             AudioError: the file cannot be read.
@@ -80,7 +80,7 @@ class Offline:
         config, wanted = self._config.stemsplit, self._stems
         formats: dict[Format, str] = {"WAV": config.wav_format, "FLAC": config.flac_format}
         samples = formats.get(target.format, "PCM_16")
-        folder = target.folder / source.stem
+        folder = target.folder / folder_name(source)
         with _kept_if_filled(folder), _scratch(folder) as scratch:
             task = self._task(source, scratch, Target(folder, target.format), samples)
             self._stage("decode", task, report)
@@ -154,6 +154,11 @@ class Offline:
 
     def _loaded(self, files: ModelFiles) -> Separator:
         return Separator(files, self.device, self._config.separation.precision)
+
+
+def folder_name(source: Path) -> str:
+    """What the folder of a file's stems is called: as the file, without its suffix."""
+    return source.stem if source.stem.strip(".") else "song"  # never `.` or `..`
 
 
 def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:

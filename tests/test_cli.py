@@ -1,6 +1,7 @@
 """The command line as scripts see it: what it prints, and how it exits."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -115,6 +116,30 @@ def test_separate_goes_on_after_a_bad_file(song: Path, tmp_path: Path) -> None:
     assert [folder.name for folder in (tmp_path / "out").iterdir()] == [song.stem]
     assert len(done.stdout.splitlines()) == 4
     assert "Traceback" not in done.stderr
+
+
+def test_separate_goes_on_after_a_file_that_cannot_be_opened(song: Path, tmp_path: Path) -> None:
+    """And writes names as the disk has them, also those that are no UTF-8."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    shutil.copy(song, odd)
+    shutil.copy(song, tmp_path / "...wav")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "taken").write_text("")
+    taken, long = tmp_path / "taken.wav", tmp_path / f"{300 * 'a'}.wav"
+    shutil.copy(song, taken)
+    done = subprocess.run(
+        [sys.executable, "-m", "server.cli", "separate", taken, long, odd, tmp_path / "...wav",
+         "--out", tmp_path / "out", "--data-dir", tmp_path / "data", "--stems", "vocals"],
+        capture_output=True, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}, timeout=240,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert b"taken.wav: " in done.stderr and b"File exists" in done.stderr
+    assert b"a.wav: File name too long" in done.stderr and b"Traceback" not in done.stderr
+    made = [os.fsencode(tmp_path / "out") + place for place in
+            (b"/caf\xe9/vocals.wav", b"/song/vocals.wav")]  # fmt: skip
+    assert done.stdout.splitlines() == made and all(map(os.path.exists, made))
+    assert not (tmp_path / "vocals.wav").exists()
 
 
 def test_six_stems_without_a_download(song: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from server.admin.messages import (
-    LONGEST,
+    LONGEST_ANSWER,
     PATIENCE_S,
     Asked,
     Command,
@@ -106,7 +106,7 @@ async def _here(command: Command, data_dir: Path) -> str:
 async def _ask(asked: Asked, path: Path) -> str:
     """Raises OSError: nobody was asked."""
     command = asked.command
-    reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST)
+    reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_ANSWER)
     try:
         async with asyncio.timeout(2 * patience_for(command)):
             writer.write(msgspec.json.encode(asked) + b"\n")

@@ -6,7 +6,8 @@ import hmac
 from msgspec import Struct
 
 BOTH_APIS = ("pipeline", "stemsplit")
-LONGEST = 1 << 20  # bytes of a command or an answer
+LONGEST = 1 << 20  # bytes of a command
+LONGEST_ANSWER = 1 << 28  # a million keys
 PATIENCE_S = 30.0
 SNAPSHOT_S = 1800.0  # a large database on a slow disk
 

@@ -2,7 +2,7 @@
 
 The format is Native Instruments' Stems: an MP4 of five stereo tracks, first the mix, which is the
 only one that ordinary players play, then the stems; and an atom `moov/udta/stem` with JSON that
-names and colours them. Tracks are ALAC: nothing is lost, and every sample keeps its place.
+names and colours them. Tracks are ALAC of 16 bits: every sample keeps its place.
 """
 
 import json

@@ -46,8 +46,8 @@ def run(
 
     Returns 0 if every song has its stems, 1 if some have failed.
     """
-    listing = read_listing(arguments.input, arguments.column)
     output = locations.resolve(arguments.out, os.getcwd())
+    listing = read_listing(arguments.input, arguments.column, output)
     recipe = recipe_of(config, arguments.quality, stems, arguments.format, found)
     songs = Songs(listing, output, recipe)
     meter = Meter(len(listing.entries), len(listing.entries) - len(songs.entries),

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct, structs
 
+from server.audio.sources.sniffing import SUPPORTED_FORMATS
 from server.catalogue import locations, storage
 from server.catalogue.rows import kept_name, text_of
 from server.errors import StemboxError
@@ -23,8 +24,9 @@ from server.errors import StemboxError
 COLUMNS = ("path", "url", "uri", "location", "file", "input")  # that name files, best first
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 SUFFIXES = frozenset({  # of files below a folder; a manifest may name any
-    ".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif",
-    ".aiff", ".aifc", ".webm", ".wma", ".ac3", ".mka", ".caf", ".au", ".w64", ".rf64", ".bwf",
+    *(f".{name}" for name in SUPPORTED_FORMATS),
+    ".wave", ".w64", ".rf64", ".bwf", ".oga", ".aif", ".aifc", ".snd", ".m4b", ".m4v", ".mka",
+    ".asf", ".wmv", ".mpeg", ".vob", ".m2ts", ".mts", ".3g2", ".mp2", ".mpga", ".ec3", ".awb",
 })  # fmt: skip
 OF_JSON: tuple[tuple[type, pa.DataType], ...] = (
     (bool, pa.bool_()), (int, pa.int64()), (float, pa.float64()), (str, pa.string()),
@@ -55,13 +57,14 @@ class Table(Struct, frozen=True):
     lines: Iterator[tuple[Any, ...]]
 
 
-def read_listing(source: str, column: str = "") -> Listing:
+def read_listing(source: str, column: str = "", output: str = "") -> Listing:
     """The songs that INPUT names.
 
     Args:
         source: a manifest by its suffix, else a folder or prefix; a path or a URL.
         column: the manifest's column of paths or URLs; empty: the first of COLUMNS that it has,
             or its only one.
+        output: the location that stems go to; what lies below it is no song of a folder's.
 
     Raises:
         StemboxError: there is nothing, or it does not say which files are meant.
@@ -69,7 +72,7 @@ def read_listing(source: str, column: str = "") -> Listing:
     location = locations.resolve(source, os.getcwd())
     suffix = Path(locations.name_of(location)).suffix.lower()
     if suffix not in (".parquet", ".csv", *JSON_LINES):
-        return _of_prefix(location)
+        return _of_prefix(location, output)
     with tempfile.TemporaryDirectory(prefix="stembox-manifest-") as folder:
         file = Path(folder) / f"manifest{suffix}"
         try:
@@ -215,9 +218,18 @@ def _column(names: Sequence[str], wanted: str) -> str:
                      "--column says which")
 
 
-def _of_prefix(location: str) -> Listing:
+def _is_song(name: str) -> bool:
+    """By its suffix; names that begin with a dot are other systems' notes."""
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+
+
+def _of_prefix(location: str, output: str) -> Listing:
+    if output.rstrip("/") == location.rstrip("/"):
+        raise StemboxError(f"{location}: stems cannot go where the songs are; name a folder below")
+    ours = locations.is_below(output, location)
     found = sorted(one for one in storage.under(location)
-                   if Path(one.location).suffix.lower() in SUFFIXES)  # fmt: skip
+                   if _is_song(locations.name_of(one.location))
+                   and not (ours and locations.is_below(one.location, output)))  # fmt: skip
     if not found:
         raise StemboxError(f"{location}: no audio file is below it")
     return Listing([Entry(one.location, version=one.version) for one in found], pa.schema([]))

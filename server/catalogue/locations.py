@@ -101,6 +101,11 @@ def _normal(path: str) -> str:
     return os.path.normpath(f"/{path.lstrip('/')}")  # POSIX keeps two slashes in front
 
 
+def is_below(location: str, prefix: str) -> bool:
+    """Whether a location lies in a folder or prefix, or in one of its folders."""
+    return location.startswith(f"{prefix.rstrip('/')}/")
+
+
 def parent(location: str) -> str:
     """The folder or prefix that a location lies in."""
     root, key = split(_without_query(location))

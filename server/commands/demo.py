@@ -20,7 +20,7 @@ def run(offline: Offline, folder: Path, seconds: float, report: Report) -> str:
     """Makes the song, separates it into nine tracks below `folder`; returns a table."""
     folder.mkdir(parents=True, exist_ok=True)
     stems = synthesise(SEED, seconds)
-    song = folder / "song.wav"
+    song = folder / "demo.wav"
     mix = np.sum(np.stack(list(stems.values())), axis=0)
     stems["other"] = stems["other"] + stems.pop("guitar") + stems.pop("piano")
     sf.write(song, mix.T, SAMPLE_RATE, subtype="FLOAT")

@@ -1,25 +1,29 @@
 """`stembox separate`, `catalogue` and `demo`: stems without a server."""
 
 import argparse
+import errno
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from server.commands.bar import Bar
 from server.config import Config
-from server.errors import StemboxError
+from server.errors import AudioTooLong, StemboxError
 from server.stems import FOUR, OUTPUTS, checked_stems
 
 if TYPE_CHECKING:
     from server.engine.library.choice import Choice
+
+FOR_ALL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))  # no other file would fare better
 
 
 def separate(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox separate`: goes on after a file that fails, and then exits with 1."""
     from server.offline import Offline, Target
 
-    if len({file.stem for file in arguments.files}) < len(arguments.files):
-        raise StemboxError("two files of one name would overwrite each other's stems")
+    _refuse_one_folder_for_two(arguments.files)
     target = Target(arguments.out, arguments.format)
     offline = Offline(config, arguments.quality, *_wanted(arguments, config))
     print(f"model {offline.name} on {offline.device}", file=sys.stderr)
@@ -30,11 +34,29 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
                 raise StemboxError("this is a folder" if file.is_dir() else "no such file")
             with Bar(file.name) as bar:
                 paths = offline.separate(file, target, bar)
-            print(*paths, sep="\n")
         except StemboxError as error:
-            print(f"stembox: {file}: {error.message}", file=sys.stderr)
+            longer = "; limits.max_audio_seconds allows more" * isinstance(error, AudioTooLong)
+            print(f"stembox: {file}: {error.message}{longer}", file=sys.stderr)
             failed += 1
+        except OSError as error:
+            if error.errno in FOR_ALL:
+                raise
+            place = f"{error.filename}: " if error.filename not in (None, str(file)) else ""
+            print(f"stembox: {file}: {place}{error.strerror or error}", file=sys.stderr)
+            failed += 1
+        else:
+            print(*paths, sep="\n")
     return 1 if failed else 0
+
+
+def _refuse_one_folder_for_two(files: Sequence[Path]) -> None:
+    from server.offline import folder_name
+
+    named: dict[str, Path] = {}
+    for file in files:
+        if (other := named.setdefault(folder_name(file), file)) is not file:
+            raise StemboxError(f"{other} and {file} would overwrite each other's stems: "
+                               "separate them into folders of their own")
 
 
 def _wanted(

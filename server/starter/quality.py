@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -180,7 +181,7 @@ def write(report: Report, folder: Path) -> None:
     try:
         picture.draw(report, folder / "quality.png")
     except ImportError:
-        print("no picture: matplotlib is missing (make setup-dev installs it)")
+        print("no picture: matplotlib is missing (make setup-dev installs it)", file=sys.stderr)
 
 
 def main() -> None:

@@ -137,6 +137,26 @@ def test_a_running_server_is_asked_through_its_socket(data: Path) -> None:
     assert revoked == [1]
 
 
+def test_an_answer_may_be_long(data: Path) -> None:
+    """As that of a server with very many keys."""
+    carry_out(CreateKey("ann", 0), data)
+    text = "line\n" * (1 << 19)
+
+    async def main() -> str:
+        async with Database(data / "stembox.db") as database:
+            server = AdminServer(database, server_secret(data), lambda: None)
+
+            async def run(command: Command) -> str:
+                return text
+
+            server.run = run  # type: ignore[method-assign]
+            path = socket_path(data, "admin.sock")
+            async with server.open(path):
+                return await asking._ask(Asked(proof_of(server_secret(data)), ListKeys()), path)
+
+    assert asyncio.run(main()) == text
+
+
 def balance(data: Path, account: str = "ann") -> int:
     return int(carry_out(ShowCredits(account), data).split()[1])
 

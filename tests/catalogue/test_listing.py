@@ -10,6 +10,8 @@ pytest.importorskip("obstore")
 
 import pyarrow.parquet as pq  # noqa: E402
 
+from server.audio.sources.sniffing import SUPPORTED_FORMATS  # noqa: E402
+from server.catalogue import locations  # noqa: E402
 from server.catalogue.listing import Listing, read_listing  # noqa: E402
 from server.catalogue.rows import table  # noqa: E402
 from server.errors import StemboxError  # noqa: E402
@@ -95,7 +97,7 @@ def test_parquet_keeps_types_and_a_column_may_have_the_name_of_one_of_ours(tmp_p
 
 
 def test_a_folder_lists_its_audio_in_order_with_versions(tmp_path: Path) -> None:
-    for name in ("b.WAV", "a/x #1.flac", "cover.jpg", "a/.mp3", "z.mp3"):
+    for name in ("b.WAV", "a/x #1.flac", "cover.jpg", "a/.mp3", "a/._x #1.flac", "z.mp3"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
     listing = read_listing(str(tmp_path))
@@ -103,6 +105,27 @@ def test_a_folder_lists_its_audio_in_order_with_versions(tmp_path: Path) -> None
     before = listing.entries[2].version
     (tmp_path / "z.mp3").write_bytes(b"other bytes")
     assert before and read_listing(str(tmp_path)).entries[2].version != before
+
+
+@pytest.mark.parametrize("out", ["stems", "stems/", "../songs/./stems"])
+def test_stems_below_their_songs_are_no_songs(out: str, tmp_path: Path) -> None:
+    for name in ("a.wav", "stems more/b.wav", "stems/songs/ab/key/1/vocals.flac"):
+        file = tmp_path / "songs" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    output = locations.resolve(out, str(tmp_path / "songs"))
+    listing = read_listing(str(tmp_path / "songs"), output=output)
+    assert inputs(listing) == [str(tmp_path / "songs" / n) for n in ("a.wav", "stems more/b.wav")]
+    below = read_listing(str(tmp_path / "songs" / "stems more"), output=str(tmp_path / "songs"))
+    assert len(below.entries) == 1
+    with pytest.raises(StemboxError, match="stems cannot go where the songs are"):
+        read_listing(str(tmp_path / "songs"), output=str(tmp_path / "songs"))
+
+
+def test_every_format_that_is_read_is_found_by_its_name(tmp_path: Path) -> None:
+    for name in SUPPORTED_FORMATS:
+        (tmp_path / f"song.{name}").touch()
+    assert len(read_listing(str(tmp_path)).entries) == len(SUPPORTED_FORMATS)
 
 
 @pytest.mark.parametrize(("name", "text", "why"), [

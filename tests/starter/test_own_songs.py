@@ -48,6 +48,16 @@ def test_songs_are_found_by_their_stems(tmp_path: Path) -> None:
             find_songs(nothing)
 
 
+def test_what_is_the_sum_of_others_is_no_stem(tmp_path: Path) -> None:
+    sounds = {name: noise(0.1, 1) for name in ("Vocals", "drums", "Mix", "instrumental")}
+    write_song(tmp_path / "a", sounds)
+    (tmp_path / "a" / "Vocals.wav").rename(tmp_path / "a" / "Vocals.WAV")
+    (tmp_path / "a" / "._drums.wav").write_bytes(b"\0\5\x16\7")
+    write_song(tmp_path / "b", {name: noise(0.1, 1) for name in ("vocals", "instrumental")})
+    assert [set(song.stems) for song in find_songs(tmp_path)] == [
+        {"vocals", "drums"}, {"vocals", "instrumental"}]  # fmt: skip
+
+
 def test_what_can_be_compared(tmp_path: Path, config: Config) -> None:
     write_song(tmp_path / "a", {"vocals": noise(0.1, 1), "kazoo": noise(0.1, 2)})
     songs = find_songs(tmp_path)

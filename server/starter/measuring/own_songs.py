@@ -1,5 +1,6 @@
 """Measures an installed model on songs whose stems are known, in MUSDB18-HQ's layout: a folder a
-song, in it a file a stem, and perhaps the mixture, which is taken to be their sum.
+song, in it a file a stem, and perhaps the mixture, which is taken to be the stems' sum, and the
+instrumental beside its parts.
 
 Owns which files are songs and what is compared; how a model is run is the engine's business.
 """
@@ -21,10 +22,10 @@ from server.offline import Report as Progress
 from server.starter.measuring.baselines import ideal_ratio_mask, split_by_hpss
 from server.starter.measuring.measures import is_silent, level_db, measure
 from server.starter.measuring.report import Leak, Score, SetResult
-from server.stems import PARTS_OF_OTHER, REST_OF_MIX, can_make
+from server.stems import MIX, PARTS_OF_OTHER, REST_OF_MIX, can_make
 
 SR = 44100
-MIXTURE = "mixture"
+MIXES = frozenset(("mixture", MIX))  # of all stems
 KINDS = (".wav", ".flac")
 
 
@@ -41,16 +42,22 @@ def find_songs(folder: Path) -> list[OwnSong]:
     Raises StemboxError: there is none.
     """
     songs = []
-    for place in sorted({path.parent for kind in KINDS for path in folder.rglob(f"*{kind}")}):
-        files = {path.stem.lower(): path for path in sorted(place.iterdir())
-                 if path.suffix.lower() in KINDS}  # fmt: skip
-        known = {name: path for name, path in files.items() if name != MIXTURE}
-        if len(known) > 1:
-            songs.append(OwnSong(place, known))
+    for place in sorted({path.parent for path in folder.rglob("*") if is_sound(path)}):
+        files = {path.stem.lower(): path for path in sorted(place.iterdir()) if is_sound(path)}
+        stems = {name: path for name, path in files.items() if name not in MIXES}
+        if len(stems) > 2 and "vocals" in stems:
+            stems.pop(REST_OF_MIX, None)  # what the others are together
+        if len(stems) > 1:
+            songs.append(OwnSong(place, stems))
     if not songs:
         raise StemboxError(f"{folder}: no folder with a file for each of two stems or more "
                            "(vocals.wav, drums.wav, …)")
     return songs
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a file may be a stem; those that begin with a dot are other systems' notes."""
+    return path.suffix.lower() in KINDS and not path.name.startswith(".")
 
 
 def wanted_of(songs: Sequence[OwnSong], model: Choice) -> tuple[str, ...]:

@@ -37,7 +37,6 @@ ONSETS = "b br ch d dr f fl g gl h j k kr l m n p pl r s sh sk st t tr v w y z  
 NUCLEI = "a e i o u a o ai au ee oo ea"
 CODAS = "l m n r s t nd ng st            "
 FESTIVAL = Path("/usr/share/festival/voices")
-SYNTHESISED = frozenset(("espeak", "flite", "festival"))
 
 
 class Voice(NamedTuple):
