@@ -155,7 +155,7 @@ def training_orchestra() -> Orchestra:
             presets[role] += gm_presets(general, 2 * PROGRAMS[role])
             add(presets, general, {role: 2 * variations})
     kits_at_hand = recorded_kits(heard=True)
-    return Orchestra(0.7, MappingProxyType(presets), voices(heard=True), kits_at_hand,
+    return Orchestra(0.9, MappingProxyType(presets), voices(heard=True), kits_at_hand,
                      recorded_instruments())  # fmt: skip
 
 
