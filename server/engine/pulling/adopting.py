@@ -16,6 +16,7 @@ from server.engine.library import configuration, pins
 from server.engine.library.catalog import WEIGHTS
 from server.engine.library.pins import Pins
 from server.engine.pulling.downloading import NotThere, download
+from server.engine.pulling.place import move, place
 from server.engine.pulling.registry import Address, Entry
 from server.engine.weights import build, load_state
 from server.errors import ModelError
@@ -49,15 +50,17 @@ def pull_entry(name: str, entry: Entry, models: Path, any_licence: bool) -> Path
     """
     if entry.licence is None and not any_licence:
         raise ModelError(f"model {name}: {UNLICENSED}")
-    fresh = _fresh(models, name)
-    suffix = ".safetensors" if entry.weights.url.endswith(".safetensors") else ".ckpt"
-    weights = fresh / f"fetched{suffix}"
-    try:
-        download(entry.config, fresh / configuration.NAME)
-        found = download(entry.weights, weights)
-    except ModelError as error:
-        raise ModelError(f"model {name} cannot be fetched: {error.message}") from None
-    return _adopt(name, fresh, weights, models, Pins(found, {}, entry.licence, entry.weights.url))
+    with place(name, models, entry.weights.url) as before:
+        fresh = _fresh(models, name)
+        suffix = ".safetensors" if entry.weights.url.endswith(".safetensors") else ".ckpt"
+        weights = fresh / f"fetched{suffix}"
+        try:
+            download(entry.config, fresh / configuration.NAME)
+            found = download(entry.weights, weights)
+        except ModelError as error:
+            raise ModelError(f"model {name} cannot be fetched: {error.message}") from None
+        pinned = Pins(found, {}, entry.licence, entry.weights.url)
+        return _adopt(name, fresh, weights, models, before, pinned)
 
 
 def pull_address(url: str, models: Path, any_licence: bool) -> Path:
@@ -67,19 +70,20 @@ def pull_address(url: str, models: Path, any_licence: bool) -> Path:
     """
     base = url.rstrip("/")
     name = _named(urlsplit(base).path.rpartition("/")[2])
-    fresh = _fresh(models, name)
-    try:
-        download(Address(f"{base}/{configuration.NAME}"), fresh / configuration.NAME)
-        licence = _licensed(name, fresh, any_licence)
+    with place(name, models, base) as before:
+        fresh = _fresh(models, name)
         try:
-            weights = fresh / SAFE
-            found = download(Address(f"{base}/{SAFE}"), weights)
-        except NotThere:
-            weights = fresh / CHECKPOINT
-            found = download(Address(f"{base}/{CHECKPOINT}"), weights)
-    except ModelError as error:
-        raise ModelError(f"model {name} cannot be fetched: {error.message}") from None
-    return _adopt(name, fresh, weights, models, Pins(found, {}, licence, base))
+            download(Address(f"{base}/{configuration.NAME}"), fresh / configuration.NAME)
+            licence = _licensed(name, fresh, any_licence)
+            try:
+                weights = fresh / SAFE
+                found = download(Address(f"{base}/{SAFE}"), weights)
+            except NotThere:
+                weights = fresh / CHECKPOINT
+                found = download(Address(f"{base}/{CHECKPOINT}"), weights)
+        except ModelError as error:
+            raise ModelError(f"model {name} cannot be fetched: {error.message}") from None
+        return _adopt(name, fresh, weights, models, before, Pins(found, {}, licence, base))
 
 
 def pull_folder(folder: Path, models: Path, any_licence: bool) -> Path:
@@ -90,11 +94,13 @@ def pull_folder(folder: Path, models: Path, any_licence: bool) -> Path:
         raise ModelError(f"{folder} has no {configuration.NAME} with {' or '.join(WEIGHTS)}")
     if folder.resolve() == (models / name).resolve():
         raise ModelError(f"{folder} is where models are kept: it is there already")
-    fresh = _fresh(models, name)
-    shutil.copyfile(folder / configuration.NAME, fresh / configuration.NAME)
-    licence = _licensed(name, fresh, any_licence)
-    pinned = Pins(pins.digest(found), {}, licence, str(folder.resolve()))
-    return _adopt(name, fresh, found, models, pinned)
+    source = str(folder.resolve())
+    with place(name, models, source) as before:
+        fresh = _fresh(models, name)
+        shutil.copyfile(folder / configuration.NAME, fresh / configuration.NAME)
+        licence = _licensed(name, fresh, any_licence)
+        pinned = Pins(pins.digest(found), {}, licence, source)
+        return _adopt(name, fresh, found, models, before, pinned)
 
 
 def _named(name: str) -> str:
@@ -104,8 +110,8 @@ def _named(name: str) -> str:
 
 
 def _fresh(models: Path, name: str) -> Path:
-    fresh = models / f".{_named(name)}.part"
-    fresh.mkdir(parents=True, exist_ok=True)
+    fresh = models / f".{name}.part"
+    fresh.mkdir(exist_ok=True)
     return fresh
 
 
@@ -120,30 +126,24 @@ def _licensed(name: str, fresh: Path, any_licence: bool) -> str | None:
     return licence
 
 
-def _adopt(name: str, fresh: Path, weights: Path, models: Path, pinned: Pins) -> Path:
+def _adopt(
+    name: str, fresh: Path, weights: Path, models: Path, before: Pins | None, pinned: Pins
+) -> Path:
     """The folder, once the model is known to be one. Nothing is changed where it is not, or where
     the same address gives other files than before."""
     target = models / name
     try:
-        before = pins.read(target, name)
         _convert(fresh, weights)
         sums = {file: pins.digest(fresh / file) for file in (configuration.NAME, SAFE)}
         if before is not None and before.source == pinned.source and (
-            before.revision, before.sha256[configuration.NAME]
+            before.revision, before.sha256.get(configuration.NAME)
         ) != (pinned.revision, sums[configuration.NAME]):
             raise ValueError("the same address gives other files than before")
     except Exception as error:
         shutil.rmtree(fresh, ignore_errors=True)
         reason = " ".join(str(error).split())[:MOST_REASON]
         raise ModelError(f"model {name} was not taken in: {reason}") from error
-    target.mkdir(parents=True, exist_ok=True)
-    for file in sums:
-        os.replace(fresh / file, target / file)
-    pinned = msgspec.structs.replace(pinned, sha256=sums)
-    (fresh / "pins").write_bytes(msgspec.json.format(msgspec.json.encode(pinned)))
-    os.replace(fresh / "pins", pins.path_of(target, name))
-    shutil.rmtree(fresh, ignore_errors=True)
-    return target
+    return move(fresh, target, name, msgspec.structs.replace(pinned, sha256=sums))
 
 
 def _convert(fresh: Path, weights: Path) -> None:

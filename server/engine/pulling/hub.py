@@ -2,19 +2,18 @@
 bytes, until its operator names another revision.
 """
 
-import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import yaml
 from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name
 
 from server.engine.library import pins
 from server.engine.library.catalog import signatures
 from server.engine.library.pins import Pins
+from server.engine.pulling.place import move, place
 from server.errors import ModelError
 
 NAME = re.compile(r"([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9._-]{1,64}))?")
@@ -33,8 +32,12 @@ def pull(wanted: str, folder: Path) -> Path:
     if match is None:
         raise ModelError(f"{wanted!r} is no model name")
     name, revision = match.groups()
+    with place(name, folder, None) as known:
+        return _pull(name, revision, folder, known)
+
+
+def _pull(name: str, revision: str | None, folder: Path, known: Pins | None) -> Path:
     target, fresh = folder / name, folder / f".{name}.part"
-    known = pins.read(target, name)
     if known is not None and revision in (None, known.revision):
         revision = known.revision
     else:
@@ -42,13 +45,12 @@ def pull(wanted: str, folder: Path) -> Path:
     try:
         got = _download(name, revision, fresh)
         _compare(known, got)
-        _move(fresh, target, name, got)
+        return move(fresh, target, name, got)
     except ModelError:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     except Exception as error:  # what has come so far stays: the next attempt goes on from there
         raise ModelError(f"model {name} cannot be fetched: {error}") from error
-    return target
 
 
 def _download(name: str, revision: str | None, fresh: Path) -> Pins:
@@ -88,15 +90,3 @@ def _compare(known: Pins | None, got: Pins) -> None:
                          if known.sha256.get(file) != found)
         raise ModelError(f"the hub gives other files for revision {known.revision} than before: "
                          f"{', '.join(changed) or got.revision}; nothing was changed")
-
-
-def _move(fresh: Path, target: Path, name: str, got: Pins) -> None:
-    """The files, and then what they are. Until then they are not what the older pins say, and are
-    not loaded."""
-    target.mkdir(parents=True, exist_ok=True)
-    for file in got.sha256:
-        os.replace(fresh / file, target / file)
-    part = fresh / "pins"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(got)))
-    os.replace(part, pins.path_of(target, name))
-    shutil.rmtree(fresh, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Models of the registry, of addresses and of folders: shown, fetched, verified, converted."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from server.config import Config, load
 from server.engine.families import FAMILIES
 from server.engine.library import catalog
 from server.engine.loading import load_members
-from server.engine.pulling import registry
+from server.engine.pulling import hub, registry
 from server.engine.pulling.adopting import describe, pull_address, pull_entry, pull_folder
+from server.engine.pulling.place import place
 from server.engine.pulling.registry import Address, Entry
 from server.errors import ModelError
 from server.presets import NAME
@@ -55,7 +57,7 @@ def check_installed(config: Config, network: torch.nn.Module, name: str = "drums
     (made,) = load_members(files).networks
     for key, value in network.state_dict().items():
         torch.testing.assert_close(made.state_dict()[key], value)
-    assert [path.name for path in files.folder.parent.iterdir()] == [name]
+    assert {path.name for path in files.folder.parent.iterdir()} == {name, f".{name}.lock"}
 
 
 def test_the_registry_makes_sense() -> None:
@@ -239,7 +241,7 @@ def test_what_is_no_model_is_not_taken_in(
     with pytest.raises(ModelError, match=f"drumsep was not taken in: .*{said}"):
         pull_entry("drumsep", entry(shelf), config.data_dir / "models", False)
     assert not (tmp_path / "trace").exists()
-    assert list((config.data_dir / "models").iterdir()) == []
+    assert [path.name for path in (config.data_dir / "models").iterdir()] == [".drumsep.lock"]
 
 
 def test_without_a_network(config: Config) -> None:
@@ -270,3 +272,71 @@ def test_a_configuration_that_makes_no_sense_is_not_taken_in(text: str, tmp_path
     (folder / "model.ckpt").write_bytes(b"")
     with pytest.raises(ModelError, match=r"^config\.yaml: "):
         pull_folder(folder, models, any_licence=True)
+
+
+def own(folder: Path, network: torch.nn.Module) -> Path:
+    """A model's folder of one's own."""
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(DEMUCS))
+    torch.save(network.state_dict(), folder / "model.ckpt")
+    return folder
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_another_model_is_not_replaced(
+    by_hand: bool, shelf: Shelf, config: Config, tmp_path: Path
+) -> None:
+    made, models = drums(), config.data_dir / "models"
+    publish(shelf, tmp_path, tiny(9, sources=["kick", "snare"]))
+    if by_hand:
+        own(models / "drumsep", made)
+        before = "put there by hand"
+    else:
+        before = f"from {own(tmp_path / 'own' / 'drumsep', made)}"
+        pull_folder(tmp_path / "own" / "drumsep", models, True)
+    there = {path.name: path.read_bytes() for path in (models / "drumsep").iterdir()}
+    elsewhere = own(tmp_path / "more" / "drumsep", made)
+    for pull in (lambda: pull_address(f"{shelf.url}/other/drumsep", models, True),
+                 lambda: pull_entry("drumsep", entry(shelf), models, True),
+                 lambda: pull_folder(elsewhere, models, True),
+                 lambda: hub.pull("drumsep", models)):  # fmt: skip
+        with pytest.raises(ModelError, match=f"drumsep is here already, {before}: remove"):
+            pull()
+    assert not shelf.asked and {
+        path.name: path.read_bytes() for path in (models / "drumsep").iterdir()} == there
+
+
+def test_what_was_cut_off_while_it_was_put_there_is_ones_own(
+    shelf: Shelf, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, models = drums(), config.data_dir / "models"
+    publish(shelf, tmp_path, made)
+    real = os.replace
+
+    def cut_off(source: Path, target: Path) -> None:
+        if Path(target) == models / "drumsep" / "model.safetensors":
+            raise KeyboardInterrupt
+        real(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "replace", cut_off)
+        pull_entry("drumsep", entry(shelf), models, False)
+    pull_entry("drumsep", entry(shelf), models, False)
+    check_installed(config, made)
+
+
+def test_two_pulls_of_one_model_do_not_meet(shelf: Shelf, config: Config, tmp_path: Path) -> None:
+    made, models = drums(), config.data_dir / "models"
+    publish(shelf, tmp_path, made)
+    elsewhere = own(tmp_path / "own" / "drumsep", made)
+    with place("drumsep", models, None):
+        for pull in (lambda: pull_address(f"{shelf.url}/drumsep", models, True),
+                     lambda: pull_entry("drumsep", entry(shelf), models, True),
+                     lambda: pull_folder(elsewhere, models, True),
+                     lambda: hub.pull("drumsep", models)):  # fmt: skip
+            with pytest.raises(ModelError, match="drumsep is being pulled by another process"):
+                pull()
+    assert not shelf.asked
+    assert catalog.names(config) == ["starter", "starter_fast"], "a lock is no model"
+    pull_entry("drumsep", entry(shelf), models, False)
+    check_installed(config, made)

@@ -117,7 +117,7 @@ def test_a_pulled_model_is_pinned(hub: Hub, tmp_path: Path) -> None:
     pinned = json.loads((folder / "htdemucs.pins.json").read_text())
     assert pinned == {"revision": FIRST, "sha256": {
         name: hashlib.sha256(content).hexdigest() for name, content in first.items()}}
-    assert sorted(path.name for path in (data / "models").iterdir()) == ["htdemucs"]
+    assert {path.name for path in (data / "models").iterdir()} == {"htdemucs", ".htdemucs.lock"}
     assert load_members(found(data)).networks
 
     hub.publish(SECOND, second)  # a newer revision changes nothing, until it is named
