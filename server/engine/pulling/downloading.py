@@ -16,11 +16,12 @@ from server.errors import ModelError
 BLOCK = 1 << 20
 SILENCE_S = 60.0
 ATTEMPTS = 5  # in a row that bring nothing
-PARTIAL, NOT_FOUND, NOTHING_LEFT = 206, 404, 416
+PARTIAL, NOTHING_LEFT = 206, 416
+NOT_FOUND = (403, 404, 410)  # object stores forbid keys that are not there, where none are listed
 
 
 class NotThere(ModelError):
-    """There is no such file."""
+    """There is no such file, as far as anybody may know."""
 
 
 def download(address: Address, target: Path) -> str:
@@ -41,7 +42,7 @@ def download(address: Address, target: Path) -> str:
             _go_on(address, part)
             break
         except urllib.error.HTTPError as error:
-            kind = NotThere if error.code == NOT_FOUND else ModelError
+            kind = NotThere if error.code in NOT_FOUND else ModelError
             raise kind(f"{host} answers {error.code} for {target.name}") from None
         except (OSError, http.client.HTTPException) as error:
             came = part.exists() and part.stat().st_size > before

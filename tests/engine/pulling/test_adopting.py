@@ -188,7 +188,7 @@ def test_an_address_of_ones_own(shelf: Shelf, config: Config, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("status", "said"), [
-    (404, None), (403, "answers 403 for model.safetensors"), (500, "answers 500 for model.safe"),
+    (404, None), (403, None), (500, "answers 500 for model.safetensors"),
 ])  # fmt: skip
 def test_a_checkpoint_is_taken_only_where_there_are_no_other_weights(
     status: int, said: str | None, shelf: Shelf, config: Config, tmp_path: Path
@@ -203,6 +203,15 @@ def test_a_checkpoint_is_taken_only_where_there_are_no_other_weights(
     with pytest.raises(ModelError, match=said):
         pull_address(f"{shelf.url}/drumsep", models, True)
     assert "model.ckpt" not in [name for name, _ in shelf.asked]
+
+
+def test_of_two_that_are_not_there_the_last_is_told(
+    shelf: Shelf, config: Config, tmp_path: Path
+) -> None:
+    publish(shelf, tmp_path, drums())
+    shelf.statuses = {"model.safetensors": 403, "model.ckpt": 410}
+    with pytest.raises(ModelError, match=r"answers 410 for model\.ckpt"):
+        pull_address(f"{shelf.url}/drumsep", config.data_dir / "models", True)
 
 
 def test_a_folder_of_ones_own(shelf: Shelf, config: Config, tmp_path: Path) -> None:
