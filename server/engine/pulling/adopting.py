@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from server.engine.families import family_of
@@ -140,7 +141,8 @@ def _adopt(
         ) != (pinned.revision, sums[configuration.NAME]):
             raise ValueError("the same address gives other files than before")
     except Exception as error:
-        shutil.rmtree(fresh, ignore_errors=True)
+        if not isinstance(error, OSError | MemoryError):  # with room for it, it goes on from here
+            shutil.rmtree(fresh, ignore_errors=True)
         reason = " ".join(str(error).split())[:MOST_REASON]
         raise ModelError(f"model {name} was not taken in: {reason}") from error
     return move(fresh, target, name, msgspec.structs.replace(pinned, sha256=sums))
@@ -154,7 +156,10 @@ def _convert(fresh: Path, weights: Path) -> None:
     state = {name: value.detach().clone().contiguous()
              for name, value in load_state(weights).items()}  # fmt: skip
     part = fresh / f"{SAFE}.converted"
-    save_file(state, str(part))
+    try:
+        save_file(state, str(part))
+    except SafetensorError as error:  # numbers can be written, where there is room for them
+        raise OSError(f"{part.name}: {error}") from None
     part.chmod(0o644)  # safetensors makes its files readable by their owner alone
     del state
     os.replace(part, fresh / SAFE)

@@ -1,15 +1,18 @@
 """Fetches one large file: goes on where an earlier attempt was cut off, and checks what came."""
 
-import hashlib
 import http.client
 import shutil
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import Message
+from io import FileIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from server.engine.library.pins import digest
 from server.engine.pulling.registry import Address
 from server.errors import ModelError
 
@@ -31,8 +34,10 @@ def download(address: Address, target: Path) -> str:
 
     Raises:
         NotThere: the server has no such file.
-        ModelError: it cannot be reached, or is not what the address says.
+        ModelError: it cannot be reached, or is not what the address says, or cannot be written.
     """
+    if address.sha256 is not None and target.exists() and digest(target) == address.sha256:
+        return address.sha256  # whoever fetched it had no time to do more
     host, part = urlsplit(address.url).hostname, target.with_name(f"{target.name}.part")
     _check_room(address, part)
     idle = 0
@@ -81,10 +86,11 @@ def _go_on(address: Address, part: Path) -> None:
     if answer.status == PARTIAL and not _goes_on(answer.headers, here, known):
         answer.close()
         answer = _asked(address, 0, None)
-    with answer, part.open("ab") as file:
+    with answer, _opened(part) as file:
         if answer.status != PARTIAL:
-            file.truncate(here := 0)
-            _mark(part, _validator(answer.headers))
+            with _disk(part):
+                file.truncate(here := 0)
+                _mark(part, _validator(answer.headers))
         length = answer.headers.get("Content-Length")
         total = address.bytes or (None if length is None else here + int(length))
         with tqdm(
@@ -92,11 +98,34 @@ def _go_on(address: Address, part: Path) -> None:
         ) as bar:
             left = None if length is None else int(length)
             while block := answer.read(BLOCK):
-                file.write(block)
+                with _disk(part):
+                    _write(file, block)
                 bar.update(len(block))
                 left = None if left is None else left - len(block)
         if left:
             raise http.client.IncompleteRead(b"", left)
+
+
+@contextmanager
+def _disk(part: Path) -> Iterator[None]:
+    """What goes wrong on the disk is not taken for the network's: no other attempt would mend it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"{part} cannot be written: {error.strerror or error}") from None
+
+
+def _opened(part: Path) -> FileIO:
+    """Without a buffer, of which closing it might have to write what is left."""
+    with _disk(part):
+        return part.open("ab", buffering=0)
+
+
+def _write(file: FileIO, block: bytes) -> None:
+    left = memoryview(block)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _asked(address: Address, here: int, known: str | None) -> Any:
@@ -145,9 +174,7 @@ def _kept(address: Address, part: Path) -> tuple[int, str | None]:
 
 
 def _checked(address: Address, part: Path) -> str:
-    size = part.stat().st_size
-    with part.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    size, found = part.stat().st_size, digest(part)
     if address.sha256 not in (None, found) or address.bytes not in (None, size):
         part.unlink()
         _mark(part, None)

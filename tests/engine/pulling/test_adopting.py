@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import torch
 import yaml
+from safetensors import SafetensorError
 
 from server.config import Config, load
 from server.engine.families import FAMILIES
@@ -270,6 +271,29 @@ def test_a_full_disk(shelf: Shelf, config: Config, tmp_path: Path) -> None:
     huge = Address(f"{shelf.url}/x/model.ckpt", None, 1 << 60)
     with pytest.raises(ModelError, match="MB are free"):
         pull_entry("drumsep", entry(shelf, weights=huge), config.data_dir / "models", False)
+
+
+@pytest.mark.parametrize("error", [
+    SafetensorError("I/O error: No space left on device"), OSError(28, "No space left on device"),
+    MemoryError("out of memory"),
+])  # fmt: skip
+def test_a_disk_that_is_full_after_the_download_costs_no_second_one(
+    error: Exception, shelf: Shelf, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, models = drums(), config.data_dir / "models"
+    publish(shelf, tmp_path, made)
+
+    def full(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("server.engine.pulling.adopting.save_file", full)
+        with pytest.raises(ModelError, match="not taken in: .*(No space left|out of memory)"):
+            pull_entry("drumsep", entry(shelf), models, False)
+    asked = list(shelf.asked)
+    pull_entry("drumsep", entry(shelf), models, False)
+    assert shelf.asked == asked
+    check_installed(config, made)
 
 
 @pytest.mark.parametrize("text", ["x: !!bool q", 'x: !!int ""', "licence: [[a]]"])

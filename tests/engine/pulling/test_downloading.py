@@ -1,6 +1,8 @@
 """A download that goes on where it was cut off never joins two files."""
 
 import hashlib
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,41 @@ def test_a_file_that_is_not_there(
     with pytest.raises(ModelError, match=f"answers {status} for x") as refused:
         download(Address(f"{shelf.url}/x"), tmp_path / "x")
     assert isinstance(refused.value, NotThere) != there
+
+
+@pytest.fixture
+def little_room() -> Iterator[int]:
+    """No file may grow over so many bytes."""
+    before, room = resource.getrlimit(resource.RLIMIT_FSIZE), 100_000
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    yield room
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_not_the_networks_fault(
+    little_room: int, shelf: Shelf, tmp_path: Path
+) -> None:
+    """Nor is the network asked again; what there was room for stays."""
+    shelf.files, shelf.tags = {"x": bytes(little_room + 1)}, {"x": ETAG}
+    with pytest.raises(ModelError, match=r"x\.part cannot be written: File too large"):
+        download(Address(f"{shelf.url}/x"), tmp_path / "x")
+    assert len(shelf.asked) == 1
+    assert (tmp_path / "x.part").stat().st_size == little_room
+
+
+def test_a_place_that_is_not_ours(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.files = {"x": OLD}
+    (tmp_path / "x.part").symlink_to("/proc/none")
+    with pytest.raises(ModelError, match=r"x\.part cannot be written: No such file"):
+        download(Address(f"{shelf.url}/x"), tmp_path / "x")
+
+
+def test_what_is_whole_is_not_fetched_again(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.files, target = {"x": OLD}, tmp_path / "x"
+    known = Address(f"{shelf.url}/x", hashlib.sha256(OLD).hexdigest(), len(OLD))
+    target.write_bytes(OLD)
+    check(download(known, target), target, OLD)
+    assert not shelf.asked
+    target.write_bytes(NEW)
+    check(download(known, target), target, OLD)
+    assert shelf.asked == [("x", None)]
