@@ -17,7 +17,7 @@ from server.engine.library import configuration, pins
 from server.engine.library.catalog import WEIGHTS
 from server.engine.library.pins import Pins
 from server.engine.pulling.downloading import NotThere, download
-from server.engine.pulling.place import move, place
+from server.engine.pulling.place import here, is_sound, move, place
 from server.engine.pulling.registry import Address, Entry
 from server.engine.weights import build, load_state
 from server.errors import ModelError
@@ -52,6 +52,8 @@ def pull_entry(name: str, entry: Entry, models: Path, any_licence: bool) -> Path
     if entry.licence is None and not any_licence:
         raise ModelError(f"model {name}: {UNLICENSED}")
     with place(name, models, entry.weights.url) as before:
+        if _is_here(before, entry) and is_sound(name, models):
+            return here(name, models)
         fresh = _fresh(models, name)
         suffix = ".safetensors" if entry.weights.url.endswith(".safetensors") else ".ckpt"
         weights = fresh / f"fetched{suffix}"
@@ -108,6 +110,15 @@ def _named(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ModelError(f"{name!r:.80} is no name of a model: letters, digits, - and _")
     return name
+
+
+def _is_here(before: Pins | None, entry: Entry) -> bool:
+    """Whether what was pulled before is what the registry names."""
+    return (
+        before is not None
+        and before.revision == entry.weights.sha256
+        and entry.config.sha256 in (None, before.sha256.get(configuration.NAME))
+    )
 
 
 def _fresh(models: Path, name: str) -> Path:

@@ -13,7 +13,7 @@ from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name
 from server.engine.library import pins
 from server.engine.library.catalog import signatures
 from server.engine.library.pins import Pins
-from server.engine.pulling.place import move, place
+from server.engine.pulling.place import here, is_sound, move, place
 from server.errors import ModelError
 
 NAME = re.compile(r"([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9._-]{1,64}))?")
@@ -39,6 +39,8 @@ def pull(wanted: str, folder: Path) -> Path:
 def _pull(name: str, revision: str | None, folder: Path, known: Pins | None) -> Path:
     target, fresh = folder / name, folder / f".{name}.part"
     if known is not None and revision in (None, known.revision):
+        if is_sound(name, folder):
+            return here(name, folder)
         revision = known.revision
     else:
         known = None

@@ -358,6 +358,21 @@ def test_what_was_cut_off_while_it_was_put_there_is_ones_own(
     check_installed(config, made)
 
 
+def test_what_is_here_is_not_fetched_again(
+    shelf: Shelf, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, models = drums(), config.data_dir / "models"
+    publish(shelf, tmp_path, made)
+    wanted = entry(shelf)
+    pull_entry("drumsep", wanted, models, False)
+    shelf.asked.clear()
+    assert pull_entry("drumsep", wanted, models, False) == models / "drumsep"
+    assert not shelf.asked and capsys.readouterr().err.endswith("drumsep is here already\n")
+    (models / "drumsep" / "model.safetensors").write_bytes(b"lost")
+    pull_entry("drumsep", wanted, models, False)
+    check_installed(config, made)
+
+
 def test_two_pulls_of_one_model_do_not_meet(shelf: Shelf, config: Config, tmp_path: Path) -> None:
     made, models = drums(), config.data_dir / "models"
     publish(shelf, tmp_path, made)

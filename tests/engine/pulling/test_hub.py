@@ -121,13 +121,18 @@ def test_a_pulled_model_is_pinned(hub: Hub, tmp_path: Path) -> None:
     assert load_members(found(data)).networks
 
     hub.publish(SECOND, second)  # a newer revision changes nothing, until it is named
-    assert pull(hub, data).returncode == 0
+    answer = pull(hub, data)
+    assert answer.returncode == 0 and "htdemucs is here already" in answer.stderr
     assert (folder / "abcd.safetensors").read_bytes() == first["abcd.safetensors"]
     assert pull(hub, data, f"htdemucs@{SECOND}").returncode == 0
     assert (folder / "abcd.safetensors").read_bytes() == second["abcd.safetensors"]
     assert json.loads((folder / "htdemucs.pins.json").read_text())["revision"] == SECOND
     assert load_members(found(data)).networks
 
+    (folder / "htdemucs.yaml").write_bytes(b"lost")
+    assert pull(hub, data).returncode == 0, "it is fetched again"
+    assert (folder / "htdemucs.yaml").read_bytes() == second["htdemucs.yaml"]
+    (folder / "htdemucs.yaml").write_bytes(b"lost")
     hub.revisions[SECOND] = first | {"htdemucs.yaml": second["htdemucs.yaml"]}
     answer = pull(hub, data)  # the same revision with other bytes: somebody lies
     assert answer.returncode == 1
