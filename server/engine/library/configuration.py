@@ -19,6 +19,7 @@ NAME = "config.yaml"
 MOST_BYTES = 1 << 20
 SAMPLE_RATE = 44100
 MOST_TEXT = 200  # characters
+MOST_OVERLAP = 100  # times that every sample is computed
 
 
 # YAML 1.1 wants a point and a signed exponent: without them, `1e-3` would be a text. In YAML 1.2 it
@@ -125,16 +126,18 @@ def understood(content: Any) -> Configuration:
     if wanted is not None and wanted not in instruments:
         raise ValueError("training.target_instrument is none of training.instruments")
     for section, key in ((audio, "sample_rate"), (training, "samplerate")):
-        if section.get(key, SAMPLE_RATE) != SAMPLE_RATE:
+        if _given(section, key, SAMPLE_RATE) != SAMPLE_RATE:
             raise ValueError(f"{key}: want {SAMPLE_RATE}")
     for section, key in ((audio, "num_channels"), (training, "channels")):
-        if section.get(key, 2) != 2:
+        if _given(section, key, 2) != 2:
             raise ValueError(f"{key}: want stereo")
     family, licence = content.get("family"), content.get("licence", content.get("license"))
-    segment = inference.get("chunk_size", audio.get("chunk_size"))
-    count = inference.get("num_overlap", 2)
+    segment = _given(inference, "chunk_size", audio.get("chunk_size"))
+    count = _count(_given(inference, "num_overlap", 2), "num_overlap")
+    if count > MOST_OVERLAP:
+        raise ValueError(f"num_overlap: want at most {MOST_OVERLAP}")
     return Configuration(content, instruments, wanted, _count(segment, "chunk_size"),
-                         1 - 1 / _count(count, "num_overlap"),
+                         1 - 1 / count,
                          _said(inference.get("normalize"), "normalize"),
                          None if family is None else scalar(family, "family"),
                          None if licence is None else scalar(licence, "licence"))
@@ -158,8 +161,14 @@ def stem_name(name: object) -> str:
     return f"{plain}_stem" if plain in RESERVED else plain
 
 
+def _given(section: Mapping[str, Any], key: str, usual: Any) -> Any:
+    """What a section says; whoever leaves a value empty says as little as who leaves it out."""
+    found = section.get(key)
+    return usual if found is None else found
+
+
 def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = content.get(name, {})
+    found = _given(content, name, {})
     if not isinstance(found, dict):
         raise ValueError(f"{name} is a section")
     return found

@@ -36,6 +36,23 @@ def test_whole_numbers_and_nothing_may_be_written_otherwise() -> None:
     assert understood(changed(training={"target_instrument": ""})).target is None
 
 
+def test_what_is_left_empty_is_as_usual() -> None:
+    for inference in (None, {}, {"chunk_size": None, "num_overlap": None, "normalize": None}):
+        config = understood(PLAIN | {"inference": inference})
+        assert (config.segment, config.overlap, config.levelled) == (352800, 0.5, False)
+    empty = {"chunk_size": 352800, "num_channels": None, "sample_rate": None}
+    assert understood(PLAIN | {"audio": empty}).segment == 352800
+
+
+@pytest.mark.parametrize(("inference", "said"), [
+    ({"num_overlap": 101}, "num_overlap: want at most 100"), ({"num_overlap": 0}, "whole number"),
+    ({"chunk_size": 0}, "whole number"), ({"num_overlap": False}, "whole number"),
+])  # fmt: skip
+def test_numbers_out_of_reason(inference: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        understood(changed(inference=inference))
+
+
 def test_stems() -> None:
     both = understood(PLAIN)
     assert both.recipe(2) == {"lead_vocals": (1, 0, 0), "other": (0, 1, 0)}
@@ -71,7 +88,7 @@ def test_names_that_are_none(name: object) -> None:
     {"audio": {"num_channels": 1}}, {"training": {"channels": 1}},
     {"audio": {"chunk_size": 0}}, {"audio": {"chunk_size": True}}, {"audio": {"chunk_size": 1.5}},
     {"audio": {"chunk_size": 1 << 40}}, {"inference": {"num_overlap": 0}},
-    {"inference": {"chunk_size": None}}, {"inference": {"normalize": "no"}},
+    {"audio": {"chunk_size": None}}, {"inference": {"normalize": "no"}},
     {"inference": {"num_overlap": 2.5}}, {"inference": {"num_overlap": float("inf")}},
     {"inference": {"num_overlap": float("nan")}}, {"inference": {"num_overlap": 1e300}},
 ])  # fmt: skip
