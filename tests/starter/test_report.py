@@ -67,3 +67,8 @@ def test_the_picture_has_a_row_for_each_measured_set(measured, tmp_path):
         heights.append(pixels.shape[0])
         assert np.ptp(pixels[..., :3]) > 0.9
     assert heights[1] == 2 * heights[0]
+
+
+def test_without_figures_there_is_no_picture(tmp_path):
+    picture.draw(Report("m", "00", [], 0.0, []), tmp_path / "q.png")
+    assert not (tmp_path / "q.png").exists()

@@ -20,11 +20,14 @@ WIDTH = 0.24  # of a box, where targets are 1 apart
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write a PNG with a row for each measured set. Raises ImportError without matplotlib."""
+    """Write a PNG with a row for each measured set, where there is one. Raises ImportError without
+    matplotlib."""
     from matplotlib.figure import Figure
 
     sets = [result for result in report.sets if result.scores]
-    figure = Figure(figsize=(10.0, 4.0 * max(1, len(sets))), layout="constrained")
+    if not sets:
+        return
+    figure = Figure(figsize=(10.0, 4.0 * len(sets)), layout="constrained")
     for axes, result in zip(figure.subplots(len(sets), squeeze=False)[:, 0], sets, strict=True):
         draw_set(axes, result)
     figure.savefig(path, dpi=110)
