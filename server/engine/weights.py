@@ -23,6 +23,7 @@ from server.engine.families.family import Blueprint
 from server.errors import ModelError
 
 WRAPPERS = ("state", "state_dict", "model_state_dict", "model")  # what they call their weights
+BEGINNINGS = (b"PK", b"\x80")  # of a checkpoint: a zip archive, or older, a pickle
 PREFIXES = ("module.", "_orig_mod.")  # of every name, where a network was trained on many cards
 
 
@@ -115,6 +116,9 @@ def load_state(path: Path) -> dict[str, Tensor]:
 
 
 def _checkpoint(path: Path) -> Any:
+    with path.open("rb") as file:
+        if not file.read(max(map(len, BEGINNINGS))).startswith(BEGINNINGS):
+            raise ValueError(f"{path.name} is no checkpoint (a Git LFS pointer, or a page?)")
     try:
         with torch.serialization.safe_globals(LEFT_OUT):
             return torch.load(path, "cpu", weights_only=True)

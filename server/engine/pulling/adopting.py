@@ -72,7 +72,13 @@ def pull_address(url: str, models: Path, any_licence: bool) -> Path:
     Raises ModelError, as `pull_entry`.
     """
     base = url.rstrip("/")
-    name = _named(urlsplit(base).path.rpartition("/")[2])
+    try:
+        name = urlsplit(base).path.rpartition("/")[2]
+        base.encode("ascii")
+    except ValueError:
+        raise ModelError(f"{url!r:.200} is no address: [ ] are for IPv6, and what is not ASCII is "
+                         "written with percent signs") from None
+    _named(name)
     with place(name, models, base) as before:
         fresh = _fresh(models, name)
         try:

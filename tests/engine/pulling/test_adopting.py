@@ -188,6 +188,22 @@ def test_an_address_of_ones_own(shelf: Shelf, config: Config, tmp_path: Path) ->
             pull_address(url, models, True)
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/модель/x", "http://[::1/x", "http://я/x"])
+def test_what_is_no_address(url: str, config: Config) -> None:
+    with pytest.raises(ModelError, match="is no address"):
+        pull_address(url, config.data_dir / "models", True)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize("content", [POINTER, b"<!doctype html>", b""])
+def test_what_is_no_checkpoint(content: bytes, config: Config, tmp_path: Path) -> None:
+    (own(tmp_path / "mine", drums()) / "model.ckpt").write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.ckpt is no checkpoint \(a Git LFS pointer"):
+        pull_folder(tmp_path / "mine", config.data_dir / "models", True)
+
+
 @pytest.mark.parametrize(("status", "said"), [
     (404, None), (403, None), (500, "answers 500 for model.safetensors"),
 ])  # fmt: skip
