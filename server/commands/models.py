@@ -50,12 +50,14 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
 
 
 def quality(arguments: argparse.Namespace, config: Config) -> int:
-    """`stembox quality`: a model on songs of one's own."""
+    """`stembox quality`: a model on songs of one's own. Goes on after a song that cannot be
+    measured, and then exits with 1."""
     from server.commands.bar import Bar
     from server.engine.library import choice
     from server.offline import Offline
-    from server.starter.measuring.own_songs import find_songs, measure_songs, wanted_of
+    from server.starter.measuring.own_songs import measure_songs, wanted_of
     from server.starter.measuring.report import Report, markdown
+    from server.starter.measuring.song_folders import check_songs, find_songs
     from server.starter.quality import digest, write
 
     songs, tier = find_songs(arguments.folder)[: arguments.songs], arguments.quality
@@ -63,9 +65,10 @@ def quality(arguments: argparse.Namespace, config: Config) -> int:
     choice.check(config)
     found = choice.serving(tier, config) if name is None else choice.resolve(name, config)
     wanted = wanted_of(songs, found)
+    check_songs(songs)
     with Bar(found.name) as bar:
         result = measure_songs(songs, Offline(config, tier, wanted, found), arguments.seconds, bar)
     report = Report(found.name, digest(*found.models), list(wanted), None, [result])
     print(markdown(report))
     write(report, arguments.out)
-    return 0
+    return 0 if len(result.songs) == len(songs) else 1

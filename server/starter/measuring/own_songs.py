@@ -1,16 +1,14 @@
-"""Measures an installed model on songs whose stems are known, in MUSDB18-HQ's layout: a folder a
-song, in it a file a stem, and perhaps the mixture, which is taken to be the stems' sum, and the
-instrumental beside its parts.
+"""Measures an installed model on songs whose stems are known.
 
-Owns which files are songs and what is compared; how a model is run is the engine's business.
+Owns what is compared; how a model is run is the engine's business.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import soundfile as sf
@@ -22,46 +20,13 @@ from server.offline import Report as Progress
 from server.starter.measuring.baselines import ideal_ratio_mask, split_by_hpss
 from server.starter.measuring.measures import is_silent, level_db, measure
 from server.starter.measuring.report import Leak, Score, SetResult
-from server.stems import MIX, PARTS_OF_OTHER, REST_OF_MIX, can_make
-
-SR = 44100
-MIXES = frozenset(("mixture", MIX))  # of all stems
-KINDS = (".wav", ".flac")
-
-
-class OwnSong(NamedTuple):
-    """A song's folder, and the file of each of its stems."""
-
-    folder: Path
-    stems: Mapping[str, Path]
-
-
-def find_songs(folder: Path) -> list[OwnSong]:
-    """The songs in a folder, or in its folders (MUSDB has `train` and `test`), by name.
-
-    Raises StemboxError: there is none.
-    """
-    songs = []
-    for place in sorted({path.parent for path in folder.rglob("*") if is_sound(path)}):
-        files = {path.stem.lower(): path for path in sorted(place.iterdir()) if is_sound(path)}
-        stems = {name: path for name, path in files.items() if name not in MIXES}
-        if len(stems) > 2 and "vocals" in stems:
-            stems.pop(REST_OF_MIX, None)  # what the others are together
-        if len(stems) > 1:
-            songs.append(OwnSong(place, stems))
-    if not songs:
-        raise StemboxError(f"{folder}: no folder with a file for each of two stems or more "
-                           "(vocals.wav, drums.wav, …)")
-    return songs
-
-
-def is_sound(path: Path) -> bool:
-    """Whether a file may be a stem; those that begin with a dot are other systems' notes."""
-    return path.suffix.lower() in KINDS and not path.name.startswith(".")
+from server.starter.measuring.song_folders import SR, OwnSong, Sounds, is_voice, read_song
+from server.stems import REST_OF_MIX, can_make
 
 
 def wanted_of(songs: Sequence[OwnSong], model: Choice) -> tuple[str, ...]:
-    """What can be compared: the songs' stems that the model makes, and the instrumental.
+    """What can be compared: the songs' stems that the model makes, and the instrumental. With
+    `other` all that the model makes, since `other` is what it leaves.
 
     Raises StemboxError: nothing can.
     """
@@ -69,6 +34,8 @@ def wanted_of(songs: Sequence[OwnSong], model: Choice) -> tuple[str, ...]:
     wanted = [name for name in known if can_make([name], model.stems)]
     if "vocals" in wanted:
         wanted.append(REST_OF_MIX)
+    if "other" in wanted:
+        wanted += model.stems or ()
     if not wanted:
         raise StemboxError(f"model {model.name} makes none of {', '.join(known)}")
     return tuple(dict.fromkeys(wanted))
@@ -77,51 +44,38 @@ def wanted_of(songs: Sequence[OwnSong], model: Choice) -> tuple[str, ...]:
 def measure_songs(
     songs: Sequence[OwnSong], offline: Offline, seconds: float | None, report: Progress
 ) -> SetResult:
-    """Every score of the model, of HPSS, of the oracle and of the mix itself.
+    """Every score of the model, of HPSS, of the oracle and of the mix itself. A song that cannot be
+    measured is told on standard error, and is not among those of the result.
 
     offline: makes what `wanted_of` says; seconds: of each song, from its start; None: all of it.
-    Raises StemboxError, AudioError: a file cannot be used.
+    Raises StemboxError: no song can be measured.
     """
     rows: list[Score | Leak] = []
-    lengths = []
-    for number, song in enumerate(songs):
-        parts = read_stems(song, seconds)
-        lengths.append(next(iter(parts.values())).shape[1] / SR)
+    lengths, names = [], []
+    for place, song in enumerate(songs):
 
-        def told(stage: str, done: float, number: int = number) -> None:
-            report(f"{song.folder.name}: {stage}", (number + done) / len(songs))  # noqa: B023
+        def told(stage: str, done: float, place: int = place, name: str = song.folder.name) -> None:
+            report(f"{name}: {stage}", (place + done) / len(songs))
 
-        mix = np.sum(list(parts.values()), axis=0)
-        rows += score(number, parts, mix, separated(offline, mix, told))
+        try:
+            sounds = read_song(song, seconds)
+            made = separated(offline, sounds.mix, told)
+        except StemboxError as error:
+            named = "" if str(song.folder) in error.message else f"{song.folder}: "
+            print(f"stembox: {named}{error.message}", file=sys.stderr)
+            continue
+        rows += score(len(names), sounds, made)
+        lengths.append(sounds.mix.shape[1] / SR)
+        names.append(song.folder.name)
+    if not names:
+        raise StemboxError("no song could be measured")
     targets = list(dict.fromkeys(row.target for row in rows if row.method == "model"))
-    names = [song.folder.name for song in songs]
     return SetResult(
-        "own songs", f"{len(songs)} with known stems, by {offline.name}",
-        round(sum(lengths) / len(lengths), 1), list(range(len(songs))), targets,
+        "own songs", f"{len(names)} with known stems, by {offline.name}",
+        round(sum(lengths) / len(lengths), 1), list(range(len(names))), targets,
         [row for row in rows if isinstance(row, Score)],
         [row for row in rows if isinstance(row, Leak)], titles=tuple(names),
     )  # fmt: skip
-
-
-def read_stems(song: OwnSong, seconds: float | None) -> dict[str, np.ndarray]:
-    """The stems as (2, samples), all of one length: that of the longest. Raises StemboxError."""
-    most = -1 if seconds is None else round(seconds * SR)
-    parts = {}
-    for name, path in song.stems.items():
-        try:
-            frames, rate = sf.read(path, frames=most, dtype="float32", always_2d=True)
-        except sf.SoundFileError as error:
-            raise StemboxError(f"{path}: {error}") from None
-        if rate != SR:
-            raise StemboxError(f"{path}: want {SR} Hz, it has {rate}")
-        if not 0 < frames.shape[1] < 3:
-            raise StemboxError(f"{path}: want one or two channels, it has {frames.shape[1]}")
-        parts[name] = np.repeat(frames.T, 3 - frames.shape[1], 0)[:2]
-    longest = max(part.shape[1] for part in parts.values())
-    if longest == 0:
-        raise StemboxError(f"{song.folder}: no sound")
-    return {name: np.pad(part, ((0, 0), (0, longest - part.shape[1])))
-            for name, part in parts.items()}  # fmt: skip
 
 
 def separated(offline: Offline, mix: np.ndarray, report: Progress) -> dict[str, np.ndarray]:
@@ -132,28 +86,44 @@ def separated(offline: Offline, mix: np.ndarray, report: Progress) -> dict[str, 
         return offline.tracks(path, report)
 
 
-def score(
-    number: int, parts: Mapping[str, np.ndarray], mix: np.ndarray, made: Mapping[str, np.ndarray]
-) -> Iterator[Score | Leak]:
+def score(number: int, sounds: Sounds, made: Mapping[str, np.ndarray]) -> Iterator[Score | Leak]:
     """The figures of one song; what is silent in it has no score, but a leak."""
-    truths = dict(parts)
-    if "vocals" in parts:
-        truths[REST_OF_MIX] = mix - parts["vocals"]
-    oracle = ideal_ratio_mask(dict(parts))
+    stems, mix, counted = sounds
+    truths, guesses = dict(stems), dict(made)
+    oracle = ideal_ratio_mask({name: stems[name] for name in counted})
+    if "vocals" in stems:
+        truths[REST_OF_MIX] = mix - stems["vocals"]
     if "vocals" in oracle:
         oracle[REST_OF_MIX] = mix - oracle["vocals"]
     hpss = split_by_hpss(mix)
-    hpss["other"] = hpss["other"] + sum(hpss[part] for part in PARTS_OF_OTHER if part not in parts)
-    for target, guess in made.items():
+    if "other" in made:
+        apart = made.keys() & stems.keys()
+        _add(hpss, [name for name in hpss if name not in apart])
+        _add(guesses, [name for name in made if name not in stems and name != REST_OF_MIX
+                       and not (is_voice(name) and any(map(is_voice, stems)))])  # fmt: skip
+        beside = [name for name in counted if name not in made
+                  and not (is_voice(name) and "vocals" in made)]  # fmt: skip
+        _add(truths, beside)
+        _add(oracle, beside)
+        if "other" not in counted:  # what is beside it in the mix is in no file
+            truths.pop("other", None)
+    for target, guess in guesses.items():
         if target not in truths:
             continue
         truth = truths[target]
-        guesses = {"model": guess, "hpss": hpss.get(target), "oracle": oracle.get(target),
+        methods = {"model": guess, "hpss": hpss.get(target), "oracle": oracle.get(target),
                    "mix": mix}  # fmt: skip
-        for method, found in guesses.items():
+        for method, found in methods.items():
             if found is None:
                 continue
             if is_silent(truth):
                 yield Leak(number, target, method, level_db(found, mix))
             else:
                 yield Score(number, target, method, *measure(truth, found))
+
+
+def _add(sounds: dict[str, np.ndarray], names: Sequence[str]) -> None:
+    """Lets `other` be the same rest on both sides: adds what a song has apart and the model does
+    not, or the model and not the song."""
+    if "other" in sounds:
+        sounds["other"] = np.sum([sounds[name] for name in {"other", *names}], axis=0)

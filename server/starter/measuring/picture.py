@@ -22,11 +22,11 @@ WIDTH = 0.24  # of a box, where targets are 1 apart
 def draw(report: Report, path: Path) -> None:
     """Write a PNG with a row for each measured set, where there is one. Raises ImportError without
     matplotlib."""
-    from matplotlib.figure import Figure
-
     sets = [result for result in report.sets if result.scores]
     if not sets:
         return
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10.0, 4.0 * len(sets)), layout="constrained")
     for axes, result in zip(figure.subplots(len(sets), squeeze=False)[:, 0], sets, strict=True):
         draw_set(axes, result)
