@@ -30,9 +30,8 @@ def list_models(arguments: argparse.Namespace, config: Config) -> int:
 
 def pull_models(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox models pull`: by name, from an address, or from a folder."""
-    from server.engine.library import catalog
-    from server.engine.pulling import adopting, registry
-    from server.engine.pulling.hub import pull
+    from server.engine.library import catalog, configuration
+    from server.engine.pulling import adopting, hub, registry
 
     known, models = registry.read(), config.data_dir / "models"
     for wanted in arguments.names:
@@ -43,9 +42,12 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
         elif (entry := known.get(wanted)) is not None:
             print(adopting.describe(wanted, entry), flush=True)
             print(adopting.pull_entry(wanted, entry, models, arguments.any_licence))
+        elif (Path(wanted) / configuration.NAME).is_file():
+            print(adopting.pull_folder(Path(wanted), models, arguments.any_licence))
         else:
-            print(f"{wanted}: from demucs's hub, licence {catalog.HUB_LICENCE}", flush=True)
-            print(pull(wanted, models))
+            if hub.NAME.fullmatch(wanted):
+                print(f"{wanted}: from demucs's hub, licence {catalog.HUB_LICENCE}", flush=True)
+            print(hub.pull(wanted, models))
     return 0
 
 

@@ -260,7 +260,28 @@ def refused(config: Config) -> list[tuple[ModelFiles, str]]:
     misnamed = [(copy, MISNAMED) for name in sorted(_listed(config))
                 if name.isprintable() and not NAME.fullmatch(name)
                 for copy in _copies(name, config)]  # fmt: skip
-    return unusable + misnamed
+    return unusable + misnamed + list(_with_other_names(config))
+
+
+def _with_other_names(config: Config) -> Iterator[tuple[ModelFiles, str]]:
+    """Folders with a configuration by the convention and weights, but not as it calls its files."""
+    roots = search_path(config)
+    folders = [*roots, *(path.parent for root in roots for path in root.glob("*/*.yaml"))]
+    for folder in dict.fromkeys(folder for folder in folders if not folder.name.startswith(".")):
+        files = [name for path in sorted(folder.glob("*")) for name in WEIGHTS
+                 if path.suffix == Path(name).suffix and path.is_file()]  # fmt: skip
+        if files and whole(folder.name, folder) is None and \
+                any(map(_is_configuration, folder.glob("*.yaml"))):  # fmt: skip
+            yield (ModelFiles(folder.name, folder, ()),
+                   f"rename its files to {configuration.NAME} and {files[0]}")
+
+
+def _is_configuration(path: Path) -> bool:
+    try:
+        configuration.read(path)
+    except MALFORMED:
+        return False
+    return True
 
 
 def names(config: Config) -> list[str]:

@@ -75,6 +75,8 @@ def _download(name: str, revision: str | None, fresh: Path) -> Pins:
     sums = {listing: fetch(listing)}
     bag = yaml.safe_load((fresh / listing).read_text(encoding="utf-8"))
     files = [f"{signature}.safetensors" for signature in signatures(bag)]
+    size = sum(one.size or 0 for one in info.siblings or () if one.rfilename in files)
+    print(f"  size     {size / 1e6:.0f} MB" if size else "  size     not known", flush=True)
     return Pins(info.sha, sums | {file: fetch(file) for file in files})
 
 

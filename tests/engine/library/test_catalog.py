@@ -193,6 +193,24 @@ def test_a_configuration_that_is_not_understood_is_told_of(
     assert catalog.refused(config) == [], "without weights it is no model"
 
 
+@pytest.mark.parametrize(("listing", "weights", "wanted"), [
+    ("odd.yaml", "odd.ckpt", "model.ckpt"), ("config_odd.yaml", "model.ckpt", "model.ckpt"),
+    ("config.yaml", "odd_v2.safetensors", "model.safetensors"),
+])  # fmt: skip
+def test_files_of_other_names_are_told(
+    listing: str, weights: str, wanted: str, config: Config
+) -> None:
+    folder = by_convention(config.data_dir / "models" / "odd")
+    (folder / "config.yaml").rename(folder / listing)
+    (folder / "model.safetensors").rename(folder / weights)
+    ((copy, reason),) = catalog.refused(config)
+    assert (copy.name, copy.folder) == ("odd", folder)
+    assert reason == f"rename its files to config.yaml and {wanted}"
+    assert names(config) == set()
+    (folder / weights).unlink()
+    assert catalog.refused(config) == [], "without weights it is no model"
+
+
 BANDS = {"freqs_per_bands": [2], "stereo": True}
 
 

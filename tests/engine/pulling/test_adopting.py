@@ -11,6 +11,7 @@ import torch
 import yaml
 from safetensors import SafetensorError
 
+from server.cli import main
 from server.config import Config, load
 from server.engine.families import FAMILIES
 from server.engine.library import catalog
@@ -404,3 +405,17 @@ def test_two_pulls_of_one_model_do_not_meet(shelf: Shelf, config: Config, tmp_pa
     assert catalog.names(config) == ["starter", "starter_fast"], "a lock is no model"
     pull_entry("drumsep", entry(shelf), models, False)
     check_installed(config, made)
+
+
+def test_a_name_that_is_a_folder_here(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    own(tmp_path / "dereverb", made := drums())
+    monkeypatch.chdir(tmp_path)
+    assert main(["models", "pull", "dereverb", "--any-licence", "--data-dir", str(tmp_path)]) == 0
+    check_installed(config, made, "dereverb")
+    capsys.readouterr()
+    assert main(["models", "pull", "no name", "--data-dir", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert told.out == "" and "'no name' is no model name" in told.err

@@ -111,6 +111,8 @@ def test_a_pulled_model_is_pinned(hub: Hub, tmp_path: Path) -> None:
     answer = pull(hub, data)
     assert answer.returncode == 0, answer.stderr
     assert "scientific purposes only" in answer.stdout, "what its author says of the weights"
+    size = len(first["abcd.safetensors"]) / 1e6
+    assert f"  size     {size:.0f} MB\n" in answer.stdout
     assert catalog.licence(found(data)) == catalog.HUB_LICENCE
     folder = data / "models" / "htdemucs"
     assert {name: (folder / name).read_bytes() for name in first} == first
