@@ -23,6 +23,7 @@ from server.engine.library import choice
 from server.engine.library.catalog import ModelFiles
 from server.engine.library.choice import Choice
 from server.engine.models import Separator
+from server.errors import StageFailed
 from server.stems import FOUR, stem_gains
 from server.work.messages import FinishedTrack, Options, Task
 from server.work.scratch import FrameReader
@@ -30,6 +31,7 @@ from server.work.steps import finish
 
 Report = Callable[[str, float], None]  # is told a stage's name and the share of it that is done
 Format = Literal["WAV", "FLAC", "MP3"]
+MOST_REASON = 300  # characters
 
 
 class Target(Struct, frozen=True):
@@ -44,7 +46,8 @@ class Offline:
 
     found: what was chosen for them, if it is not the tier's.
 
-    Raises ModelError: no model of the tier is on this machine, or it does not make these stems.
+    Raises ModelError: no model of the tier is on this machine, or it does not make these stems;
+    StageFailed: the device has no room for it.
 
     Attributes:
         name: of the model or the preset.
@@ -76,6 +79,7 @@ class Offline:
 
         Raises:
             AudioError: the file cannot be read.
+            StageFailed: the model fails, or there is too little memory.
         """
         config, wanted = self._config.stemsplit, self._stems
         formats: dict[Format, str] = {"WAV": config.wav_format, "FLAC": config.flac_format}
@@ -96,7 +100,7 @@ class Offline:
     def tracks(self, source: Path, report: Report) -> dict[str, np.ndarray]:
         """The stems of one file as float32 (2, samples), at the level of the mix: all in memory.
 
-        Raises AudioError.
+        Raises AudioError, StageFailed.
         """
         made = {}
         with tempfile.TemporaryDirectory() as scratch:
@@ -144,8 +148,9 @@ class Offline:
     def _separate(self, task: Task, report: Report) -> float:
         """Returns the highest sample of all stems."""
         chain = Chain(task)
-        chains.run(chain, Engine(self._batch, self.device), self._models.__getitem__,
-                   lambda done: report("separate", done))
+        with _named(self.name):
+            chains.run(chain, Engine(self._batch, self.device), self._models.__getitem__,
+                       lambda done: report("separate", done))
         return chain.peak
 
     def _needed(self, found: Choice) -> list[ModelFiles]:
@@ -153,7 +158,19 @@ class Offline:
         return [files for files in found.models if files.name in run or not run]
 
     def _loaded(self, files: ModelFiles) -> Separator:
-        return Separator(files, self.device, self._config.separation.precision)
+        with _named(files.name):
+            return Separator(files, self.device, self._config.separation.precision)
+
+
+@contextmanager
+def _named(model: str) -> Iterator[None]:
+    """What torch raises is the failure of one song by one model, in a line; the next may fare
+    better."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:MOST_REASON] or "out of memory"
+        raise StageFailed(f"model {model} failed: {reason}") from error
 
 
 def folder_name(source: Path) -> str:

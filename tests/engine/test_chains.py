@@ -18,6 +18,7 @@ from server.engine.library import catalog, choice
 from server.engine.library.catalog import ModelFiles
 from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
+from server.errors import StageFailed
 from server.offline import Offline
 from server.presets.inferences import is_between
 from server.stems import own_sources
@@ -281,3 +282,27 @@ def test_without_a_server(config: Config, tmp_path: Path, monkeypatch: pytest.Mo
     expected = made(tmp_path / "job")
     for stem, samples in tracks.items():
         np.testing.assert_allclose(samples, expected[stem], atol=1e-6)
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (torch.OutOfMemoryError("CUDA out of memory.\nTried"), "CUDA out of memory. Tried"),
+    (RuntimeError("shapes"), "shapes"), (MemoryError(), "out of memory"),
+])  # fmt: skip
+def test_without_a_server_what_torch_raises_fails_one_song(
+    error: Exception, said: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offline_module, "prepare_cpu", lambda threads: None)
+    sf.write(tmp_path / "song.wav", noise(1.0), 44100, subtype="FLOAT")
+    offline = Offline(config, "BALANCED", found=choice.resolve("single", config))
+
+    def failing(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(offline_module.Separator, "__call__", failing)
+        with pytest.raises(StageFailed, match=f"^model single failed: {said}$"):
+            offline.tracks(tmp_path / "song.wav", lambda *_: None)
+        patched.setattr(offline_module, "Separator", failing)
+        with pytest.raises(StageFailed, match=f"^model single failed: {said}$"):
+            Offline(config, "BALANCED", found=choice.resolve("single", config))
+    assert offline.tracks(tmp_path / "song.wav", lambda *_: None), "the next one fares better"
