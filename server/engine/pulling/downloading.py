@@ -108,8 +108,7 @@ def _go_on(address: Address, part: Path) -> None:
 
 @contextmanager
 def _disk(part: Path) -> Iterator[None]:
-    """What goes wrong on the disk is not taken for the network's: no other attempt would mend it.
-    """
+    """What goes wrong on the disk is not taken for the network's: no other attempt mends it."""
     try:
         yield
     except OSError as error:

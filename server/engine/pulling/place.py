@@ -1,4 +1,4 @@
-"""Where a pulled model comes to lie: one process at a time puts it there, and over no other model."""
+"""Where a pulled model comes to lie: one process at a time puts it there, over no other model."""
 
 import fcntl
 import os
@@ -36,8 +36,7 @@ def place(name: str, models: Path, source: str | None) -> Iterator[Pins | None]:
             raise ModelError(f"{name} is being pulled by another process") from None
         before = pins.read(models / name, name)
         if whole(name, models / name) is not None and (before is None or before.source != source):
-            where = "put there by hand" if before is None else \
-                f"from {before.source or HUB}"
+            where = "put there by hand" if before is None else f"from {before.source or HUB}"
             raise ModelError(f"{name} is here already, {where}: remove {models / name} first")
         yield before
 

@@ -51,7 +51,8 @@ def measure_songs(
     Raises StemboxError: no song can be measured.
     """
     rows: list[Score | Leak] = []
-    lengths, names = [], []
+    lengths: list[float] = []
+    names: list[str] = []
     for place, song in enumerate(songs):
 
         def told(stage: str, done: float, place: int = place, name: str = song.folder.name) -> None:

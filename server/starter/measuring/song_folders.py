@@ -59,8 +59,10 @@ def find_songs(folder: Path) -> list[OwnSong]:
             mixture = next((files[name] for name in MIXES if name in files), None)
             songs.append(OwnSong(place, stems, mixture))
     if not songs:
-        raise StemboxError(f"{folder}: no folder with a file for each of two stems or more "
-                           "(vocals.wav, drums.wav, …)")
+        raise StemboxError(
+            f"{folder}: no folder with a file for each of two stems or more "
+            "(vocals.wav, drums.wav, …)"
+        )
     return sorted(songs, key=lambda song: song.folder)
 
 
@@ -118,9 +120,11 @@ def read_song(song: OwnSong, seconds: float | None) -> Sounds:
     counted = _counted(song, parts)
     mix = np.sum([parts[name] for name in counted], axis=0)
     if mixture is not None and song.mixture is not None and not _near(mix, mixture):
-        raise StemboxError(f"{song.folder}: {song.mixture.name} is not the sum of "
-                           f"{', '.join(counted)}: "
-                           f"{level_db(mixture - mix, mixture):.0f} dB of it differ")
+        raise StemboxError(
+            f"{song.folder}: {song.mixture.name} is not the sum of "
+            f"{', '.join(counted)}: "
+            f"{level_db(mixture - mix, mixture):.0f} dB of it differ"
+        )
     return Sounds(parts, mix, counted)
 
 
@@ -172,8 +176,10 @@ def _check_within(
     """Raises StemboxError where a sound has more power without one that should be in it."""
     for name in sorted(names):
         if energy(parts[whole] - parts[name]) > (1 + NEAR) * energy(parts[whole]):
-            raise StemboxError(f"{song.folder}: {song.stems[name].name} is not heard in "
-                               f"{song.stems[whole].name}: what the mix is cannot be told")
+            raise StemboxError(
+                f"{song.folder}: {song.stems[name].name} is not heard in "
+                f"{song.stems[whole].name}: what the mix is cannot be told"
+            )
 
 
 def _near(guess: np.ndarray, sound: np.ndarray) -> bool:

@@ -305,7 +305,7 @@ def test_a_disk_that_is_full_after_the_download_costs_no_second_one(
 
     with monkeypatch.context() as patched:
         patched.setattr("server.engine.pulling.adopting.save_file", full)
-        with pytest.raises(ModelError, match="not taken in: .*(No space left|out of memory)"):
+        with pytest.raises(ModelError, match=r"not taken in: .*(No space left|out of memory)"):
             pull_entry("drumsep", entry(shelf), models, False)
     asked = list(shelf.asked)
     pull_entry("drumsep", entry(shelf), models, False)
@@ -368,9 +368,10 @@ def test_what_was_cut_off_while_it_was_put_there_is_ones_own(
             raise KeyboardInterrupt
         real(source, target)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(os, "replace", cut_off)
-        pull_entry("drumsep", entry(shelf), models, False)
+        with pytest.raises(KeyboardInterrupt):
+            pull_entry("drumsep", entry(shelf), models, False)
     pull_entry("drumsep", entry(shelf), models, False)
     check_installed(config, made)
 

@@ -94,9 +94,7 @@ def test_a_part_from_elsewhere_in_the_file_is_not_joined(
 
 @pytest.mark.parametrize(("status", "there"), [(404, False), (403, False), (410, False),
                                                (401, True), (500, True)])  # fmt: skip
-def test_a_file_that_is_not_there(
-    status: int, there: bool, shelf: Shelf, tmp_path: Path
-) -> None:
+def test_a_file_that_is_not_there(status: int, there: bool, shelf: Shelf, tmp_path: Path) -> None:
     shelf.statuses["x"] = status
     with pytest.raises(ModelError, match=f"answers {status} for x") as refused:
         download(Address(f"{shelf.url}/x"), tmp_path / "x")
