@@ -11,7 +11,6 @@ from typing import Final
 from server.jobs.disk.folders import SECRET_BYTES, Folders
 from server.upkeep.backup import SECRETS
 from server.upkeep.reporting import Meter, Report
-from server.work.scratch import PART
 from store import Track
 from store.audit import Expected, Finding, KeptUpload
 from store.restoring import Missing
@@ -105,7 +104,7 @@ def _check_strays(folders: Folders, expected: Expected) -> Iterator[Finding]:
         for name in sorted(names - owners):
             yield Finding("files_belong_to_somebody", f"{folder.name}/{name}", "of nobody")
     for job_id in sorted(expected.live - expected.unfinished):
-        for part in sorted((folders.outputs / job_id).rglob(f"*{PART}")):
+        for part in sorted(folders.parts(job_id)):
             path = str(part.relative_to(folders.data_dir))
             yield Finding("files_belong_to_somebody", path, "half-written, and given up")
 

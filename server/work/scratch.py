@@ -24,6 +24,11 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}{PART}")
 
 
+def whole_of(part: Path) -> Path:
+    """The file that `part_of` was asked about; any other path is what it was."""
+    return part.with_suffix("").with_suffix("") if part.suffix == PART else part
+
+
 def parts_of(path: Path) -> list[Path]:
     """What attempts have written so far of the scratch file `path`, those that died included."""
     return list(path.parent.glob(f"{path.name}.*{PART}"))

@@ -101,6 +101,13 @@ def test_what_is_broken_on_disk(
     assert len(look(root)) == 1, "and nothing else"
 
 
+def test_a_render_that_runs_is_no_finding(tmp_path: Path) -> None:
+    data = make(tmp_path / "data")
+    (data / "outputs/done/mixes").mkdir()
+    (data / "outputs/done/mixes/a.wav.77.part").write_bytes(b"half")
+    assert look(data) == []
+
+
 def test_one_changed_byte_of_a_track(tmp_path: Path) -> None:
     data = make(tmp_path / "data")
     track = data / "outputs/done/vocals.mp3"

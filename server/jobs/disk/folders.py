@@ -17,6 +17,7 @@ from server.work.scratch import PART
 
 SECRET_BYTES = 32
 PEAKS_FOLDER = "peaks"  # below a job's outputs: a file for each finished track
+RENDERS_FOLDER = "mixes"  # below them, too: what is rendered when somebody asks, at any time
 RESTORING = ".restoring"  # below a data directory that is only half restored
 SOCKET_PATH_MAX = 100  # the kernel's limit for a unix socket's path is 108
 
@@ -89,9 +90,16 @@ class Folders:
         for name in os.listdir(folder):
             self.remove(folder, name)
 
+    def parts(self, job_id: str) -> list[Path]:
+        """What attempts at its stages have half-written among a job's outputs. Renders come and
+        go: their parts are their own."""
+        outputs = self.outputs / job_id
+        renders = outputs / RENDERS_FOLDER
+        return [part for part in outputs.rglob(f"*{PART}") if part.parent != renders]
+
     def remove_parts(self, job_id: str) -> None:
         """Removes what attempts that died have left half-written among a job's outputs."""
-        for part in (self.outputs / job_id).rglob(f"*{PART}"):
+        for part in self.parts(job_id):
             part.unlink(missing_ok=True)
 
     def leftovers(self, folder: Path) -> set[str]:

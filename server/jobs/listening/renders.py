@@ -18,17 +18,16 @@ from msgspec import structs
 
 from server.config import Config
 from server.errors import JobNotFound, ServerBusy, StageFailed, WorkerGone, WorkerLost
-from server.jobs.disk.folders import Folders
+from server.jobs.disk.folders import RENDERS_FOLDER, Folders
 from server.jobs.disk.room import DiskRoom
 from server.jobs.listening.mixing import COLORS, MixOrder, Term, sheet, stem_sheets
 from server.jobs.listening.track_places import total_frames
 from server.work.messages import Options, Task
-from server.work.scratch import FRAME_BYTES
+from server.work.scratch import FRAME_BYTES, PART, whole_of
 from server.work.workers import Workers
 from store import Job, JobRepository
 
 log = structlog.get_logger()
-FOLDER = "mixes"  # below a job's outputs
 KEPT = 4  # mixes of a job; the oldest goes first
 AT_ONCE = 2  # more would only share the same workers
 MOST_WAITING = 16
@@ -104,7 +103,7 @@ class Renders:
     ) -> Path:
         """The file, rendered unless it is there. Who asks for the same waits for the same; it is
         brought to its end even if they go."""
-        path = self._outputs / job.id / FOLDER / name
+        path = self._outputs / job.id / RENDERS_FOLDER / name
         if await asyncio.to_thread(path.exists):
             return path
         running = self._running.get(path)
@@ -114,7 +113,7 @@ class Renders:
             task = Task(
                 id=f"{stage}/{uuid.uuid4()}", job=job.id, stage=stage, due=time.time(), source="",
                 scratch="", outputs=str(self._outputs / job.id), options=options,
-                facts=facts | {"target": f"{FOLDER}/{name}"},
+                facts=facts | {"target": f"{RENDERS_FOLDER}/{name}"},
             )  # fmt: skip
             running = self._running[path] = asyncio.create_task(self._render(task, path))
             running.add_done_callback(partial(self._forget, path))
@@ -130,6 +129,7 @@ class Renders:
             if await asyncio.to_thread(path.exists):  # it was made while that was looked up
                 return path
             began = time.monotonic()
+            await asyncio.to_thread(self._sweep, path)
             await self._rooms.promise(task.id, task.facts["count"] * FRAME_BYTES)
             try:
                 await self._run(task)
@@ -139,6 +139,13 @@ class Renders:
                      seconds=round(time.monotonic() - began, 3))  # fmt: skip
         await asyncio.to_thread(_forget_oldest, path)
         return path
+
+    def _sweep(self, path: Path) -> None:
+        """Removes what renders that died have left half-written, before `path` is begun."""
+        for part in path.parent.glob(f"*{PART}"):
+            whole = whole_of(part)
+            if whole == path or whole not in self._running:
+                part.unlink(missing_ok=True)
 
     async def _run(self, task: Task) -> None:
         """A worker that dies may have been another task's victim: it is tried once again."""

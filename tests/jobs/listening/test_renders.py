@@ -214,6 +214,39 @@ def test_the_last_mixes_are_kept(play) -> None:
     play(test)
 
 
+def test_what_died_half_written_goes_and_what_is_being_written_stays(play) -> None:
+    async def test(world: World) -> None:
+        await complete(world)
+        crew = Crew()
+        crew.gate = asyncio.Event()
+        renders = renders_of(world, crew)
+        first = asyncio.create_task(renders.mix("j", PLAIN))
+        while not crew.tasks:
+            await asyncio.sleep(0.001)
+        outputs = world.folders.outputs / "j"
+        running = outputs / f"{crew.tasks[0].facts['target']}.77.part"
+        dead = running.with_name("other.wav.78.part")
+        stage = outputs / "vocals.wav.79.part"
+        running.parent.mkdir()
+        for part in (running, dead, stage):
+            part.touch()
+        world.folders.remove_parts("j")
+        assert (running.exists(), dead.exists(), stage.exists()) == (True, True, False)
+        second = asyncio.create_task(renders.mix("j", order(start=1.0)))
+        while len(crew.tasks) < 2:
+            await asyncio.sleep(0.001)
+        assert running.exists() and not dead.exists()
+        second_dead = outputs / f"{crew.tasks[1].facts['target']}.77.part"
+        second_dead.touch()
+        crew.gate.set()
+        (await second).unlink()
+        assert (await first).exists()
+        await renders.mix("j", order(start=1.0))
+        assert not second_dead.exists(), "of the same mix, too"
+
+    play(test)
+
+
 def test_a_full_disk_is_said_before(play) -> None:
     async def test(world: World) -> None:
         await complete(world)
