@@ -33,7 +33,7 @@ from server.jobs.simulating import Simulated, simulate
 from server.jobs.sources.downloads import Client, Sources, stop_tasks
 from server.jobs.sources.intake import Intake
 from server.work.messages import Options
-from store import FETCH, Claim, InsufficientCredits, LeaseLost, StageRepository
+from store import FETCH, Claim, InsufficientCredits, Job, LeaseLost, StageRepository
 
 log = structlog.get_logger()
 AT_ONCE = 128  # sources that are fetched in the background at the same time
@@ -163,8 +163,7 @@ class Fetcher:
             size = (folder / "input").stat().st_size
             fetched = msgspec.structs.replace(request, size_bytes=size, source_url=None)
         else:
-            await self._intake.rooms.check()
-            fetched = await self._sources.fetch(claim.job.id, request, folder)
+            fetched = await self._fetch(claim.job.id, request, folder)
             said = msgspec.json.encode(fetched).decode()
             await book(lambda: self._stages.set_request(claim.job.id, said))
         self._fetched(claim.job.id)
@@ -173,7 +172,7 @@ class Fetcher:
         facts = await self._intake.measure(account, claim.job.id, folder, options)
         known = with_length(fetched, facts["frames"], self._config)
         credits = None if known.test else math.ceil(known.seconds)
-        await self._intake.keep_room(claim.job, options, known.seconds)
+        await self._keep_room(claim.job, options, known.seconds)
         try:
             said = msgspec.json.encode(known).decode()
             await book(lambda: self._stages.settle(claim.stage, said, credits, time.time()))
@@ -181,6 +180,24 @@ class Fetcher:
             raise NotEnoughCredits(math.ceil(known.seconds)) from None
         log.info("source fetched", bytes=known.size_bytes, seconds=round(known.seconds, 1))
         self._tell()
+
+    async def _fetch(self, job_id: str, request: Request, folder: Path) -> Request:
+        """The source comes where there is room for the largest. Raises as `Sources.fetch`."""
+        rooms, promised = self._intake.rooms, f"{FETCH}/{job_id}"
+        await rooms.promise(promised, self._config.limits.max_upload_mb << 20)
+        try:
+            return await self._sources.fetch(job_id, request, folder)
+        finally:
+            rooms.forget(promised)
+
+    async def _keep_room(self, job: Job, options: Options, seconds: float) -> None:
+        """What was measured waits for its room; measured anew it would be no shorter."""
+        while True:
+            try:
+                return await self._intake.keep_room(job, options, seconds)
+            except DiskFull as error:
+                log.warning("the source waits", reason=error.message)
+                await asyncio.sleep(PAUSE)
 
     async def _simulate(self, claim: Claim) -> None:
         """What comes before a test job's own work. It is not in anybody's way."""

@@ -119,6 +119,45 @@ def test_what_goes_back_into_the_queue_does_so_in_the_end(play, monkeypatch) -> 
     play(test, slowly(go), now_s=0.2, told="booking failed: trying again")
 
 
+def test_what_is_on_its_way_has_its_room_on_the_disk(play) -> None:
+    """The largest that may come; no longer than it takes."""
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        made = await world.create()
+        promises = world.intake.rooms._promises
+        await world.until(lambda: is_true(list(promises.values()) == [100 << 20]))
+        go.set()
+        await world.settled(made["id"])
+        assert promises == {}
+
+    play(test, slowly(go), now_s=0.2)
+
+
+def test_what_is_measured_and_finds_no_room_is_not_measured_again(play, monkeypatch) -> None:
+    monkeypatch.setattr(fetching, "PAUSE", 0.01)
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        made = await world.create()
+        keep, full = world.intake.keep_room, iter([True] * 3)
+
+        async def keep_later(*arguments: Any) -> None:
+            if next(full, False):
+                raise DiskFull("The server's disk is full")
+            await keep(*arguments)
+
+        world.intake.keep_room = keep_later  # type: ignore[method-assign]
+        go.set()
+        assert (await world.settled(made["id"])).seconds == SECONDS
+        assert not next(full, False), "room was found at the fourth look"
+        assert len(world.looked) == 1
+
+    play(test, slowly(go), now_s=0.2)
+
+
 def refusing(name: str, refused: list[str], times: int = 3) -> Any:
     """A repository's method that fails a few times, as on a full disk."""
     original = getattr(StageRepository, name)
