@@ -7,13 +7,13 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from server.errors import ConfigError, DiskFull
 from server.work.durable import sync_folder, sync_names
-from server.work.scratch import PART
+from server.work.scratch import PART, whole_of
 
 SECRET_BYTES = 32
 PEAKS_FOLDER = "peaks"  # below a job's outputs: a file for each finished track
@@ -105,6 +105,18 @@ class Folders:
     def leftovers(self, folder: Path) -> set[str]:
         """Names of what lies below a folder."""
         return set(os.listdir(folder))
+
+
+def written(files: Iterable[Path]) -> int:
+    """Bytes of the work that lies in files: of a file and its parts only the longest counts, since
+    the others are of attempts that died."""
+    sizes: dict[Path, int] = {}
+    for file in files:
+        with suppress(OSError):  # gone at this very moment
+            if file.is_file():
+                whole = whole_of(file)
+                sizes[whole] = max(sizes.get(whole, 0), file.stat().st_size)
+    return sum(sizes.values())
 
 
 def free_percent(folder: Path) -> float:

@@ -10,7 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
-from server.jobs.disk.folders import Folders
+from server.jobs.disk.folders import Folders, written
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 
 FILES = 7  # as a rule: the mix and six stems; or the mix, four stems and both parts of it
@@ -116,7 +116,7 @@ def _book(folder: Path, frames: int) -> None:
 def _missing(folder: Path) -> int:
     """Bytes that a job may still write."""
     try:
-        written = sum(file.stat().st_size for file in folder.iterdir() if file.name != ROOM)
-        return max(0, (folder / ROOM).stat().st_size - written)
+        done = written(file for file in folder.iterdir() if file.name != ROOM)
+        return max(0, (folder / ROOM).stat().st_size - done)
     except FileNotFoundError:  # a job that has just ended
         return 0

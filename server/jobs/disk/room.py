@@ -10,8 +10,6 @@ import asyncio
 import math
 import shutil
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
@@ -21,7 +19,7 @@ from msgspec import structs
 from server.audio.peaks import FINE
 from server.audio.tracks import tracks_of
 from server.errors import DiskFull
-from server.jobs.disk.folders import Folders
+from server.jobs.disk.folders import Folders, written
 from server.presets.inferences import files_between
 from server.work.messages import Options
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
@@ -160,15 +158,5 @@ class DiskRoom:
 
     def _written(self, job_id: str) -> tuple[int, int]:
         """Bytes of a job's scratch files and of its tracks that are on the disk."""
-        scratch = _size((self._folders.scratch / job_id).glob("*.f32*"))
-        return scratch, _size((self._folders.outputs / job_id).rglob("*"))
-
-
-def _size(files: Iterator[Path]) -> int:
-    total = 0
-    for file in files:
-        try:
-            total += file.stat().st_size if file.is_file() else 0
-        except OSError:  # gone at this very moment
-            continue
-    return total
+        scratch = written((self._folders.scratch / job_id).glob("*.f32*"))
+        return scratch, written((self._folders.outputs / job_id).rglob("*"))

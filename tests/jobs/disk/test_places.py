@@ -100,6 +100,19 @@ def test_what_is_written_is_not_counted_twice(make) -> None:
     assert fast(places, "b")
 
 
+def test_what_dead_attempts_wrote_is_not_counted_beside_the_next(make) -> None:
+    """Else the room that is still to be written to would be given away."""
+    places = make(1.5)
+    places.open("a", 59.0)
+    for attempt in (7, 8):
+        with open(places.of("a") / f"vocals.f32.{attempt}.part", "wb") as part:
+            part.truncate(MINUTE_BYTES // 4)
+    places.open("b", 46.0)
+    assert not fast(places, "b"), "a quarter is done, and not half of it"
+    places.open("b", 44.0)
+    assert fast(places, "b")
+
+
 def test_a_job_of_many_files_has_room_for_all_of_them(make) -> None:
     places = make(1.5)
     places.open("a", 59.0, 2 * FILES)

@@ -258,6 +258,21 @@ def test_what_accepted_jobs_will_write_is_not_given_away_again(play) -> None:
     play(2.5, test)
 
 
+def test_what_dead_attempts_wrote_is_still_to_be_written(play) -> None:
+    async def test(world: World, disk: Disk) -> None:
+        await world.add(1)
+        await world.jobs.stages.claim("audio", "b/1", 1.0)
+        before = (await world.rooms._left()).now
+        disk.write(world.folders.scratch / "j00/vocals.f32", 1000)
+        disk.write(world.folders.outputs / "j00/vocals.wav.8.part", 100)
+        assert (await world.rooms._left()).now == before, "what is written as was booked"
+        disk.write(world.folders.scratch / "j00/vocals.f32.7.part", 900)
+        disk.write(world.folders.outputs / "j00/vocals.wav.7.part", 90)
+        assert (await world.rooms._left()).now == before - 990
+
+    play(2, test)
+
+
 def test_promises_count_until_they_are_kept_or_forgotten(play) -> None:
     async def test(world: World, disk: Disk) -> None:
         half = disk.size // 2
