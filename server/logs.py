@@ -7,6 +7,7 @@ Every line passes the redaction.
 import logging
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -103,12 +104,14 @@ class JsonHandler(Handler):
     context: Mapping[str, Any] = MappingProxyType({})
 
     def write(self, line: dict[str, Any]) -> None:
-        """One line."""
+        """One line. A log that cannot be written (a full disk, nobody at the pipe's other end)
+        is nobody else's affair."""
         text = self.redact(_encode(line)) + "\n"
         self.acquire()
         try:
-            self.stream.write(text)
-            self.flush()
+            with suppress(OSError, ValueError):
+                self.stream.write(text)
+                self.flush()
         finally:
             self.release()
 

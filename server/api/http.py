@@ -108,13 +108,13 @@ class Requests:
             # Without the query, which may sign; decoded, a path may hold line breaks.
             path = quote(scope["path"][:LONGEST_PATH])
             client = (scope.get("client") or ("",))[0]
-            self._write(level, "request", method=scope["method"], path=path, client=client,
-                        **answer.figures())  # fmt: skip
             if self._figures is not None:
                 self._figures.answered(
                     route_of(scope), scope["method"], answer.status or CLIENT_GONE,
                     answer.seconds, answer.received, answer.bytes,
                 )  # fmt: skip
+            self._write(level, "request", method=scope["method"], path=path, client=client,
+                        **answer.figures())  # fmt: skip
 
 
 class _Answer:
