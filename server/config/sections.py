@@ -18,6 +18,7 @@ MOST_SECONDS = 1e9
 MOST = 1_000_000_000
 MOST_DAYS = 36_500  # a hundred years
 Origin = Annotated[str, Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^\s/?#]+)$")]
+Named = Annotated[str, Meta(min_length=1)]  # as a path "" is wherever the server was started
 Seconds = Annotated[float, Meta(gt=0, le=MOST_SECONDS)]
 Count = Annotated[int, Meta(ge=1, le=MOST)]
 CountOrAuto = Annotated[int, Meta(ge=1, le=1024)] | Literal["auto"]
@@ -33,7 +34,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Server(Section, frozen=True):
     host: LITSERVE_HOSTS
     port: Annotated[int, Meta(ge=1024, le=65535)]
-    data_dir: str
+    data_dir: Named
     scratch_dir: str
     box: Annotated[str, Meta(pattern=r"^([0-9a-f]{2})?$")]
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#/]+(/[^\s?#]*)?)?$")]
@@ -103,7 +104,7 @@ class Models(Section, frozen=True):
     overlap_fast: Overlap
     overlap_balanced: Overlap
     overlap_best: Overlap
-    folders: list[str]
+    folders: list[Named]
     allow_pickle: bool
 
     def tier(self, quality: Quality) -> tuple[list[str], float]:
