@@ -117,7 +117,10 @@ class StateCollector(Collector):
         size = GaugeMetricFamily(
             "stembox_disk_size_bytes", "All the room that there is.", labels=["place"])
         for place, folder in self._places.items():
-            usage = shutil.disk_usage(folder)
+            try:
+                usage = shutil.disk_usage(folder)
+            except OSError:  # the faster place is gone: jobs do without it, and so does this
+                continue
             free.add_metric([place], usage.free)
             size.add_metric([place], usage.total)
         yield from (free, size)

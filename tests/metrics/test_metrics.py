@@ -199,3 +199,17 @@ def test_openmetrics_for_who_asks_for_it(tmp_path: Path) -> None:
         assert (await made.scrape("*/*"))[1].startswith("text/plain; version=0.0.4")
 
     with_metrics(tmp_path, main)
+
+
+def test_a_place_that_is_gone_is_left_out(tmp_path: Path) -> None:
+    """A faster place for scratch files may be unmounted: jobs go on without it."""
+
+    async def main() -> None:
+        told: Any = Told()
+        places = {"data": tmp_path, "scratch": tmp_path / "gone"}
+        found = await scrape(Metrics(told, Workers(60), SEATS, places))
+        for name in ("stembox_disk_free_bytes", "stembox_disk_size_bytes"):
+            assert found.value(name, place="data") is not None
+            assert found.value(name, place="scratch") is None
+
+    asyncio.run(main())
