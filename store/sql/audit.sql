@@ -102,7 +102,8 @@ SELECT 'delivery ' || d.id AS subject,
            iif(d.lane = '', 'waits in no lane', 'waits for a disabled webhook')) AS detail
 FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
 WHERE d.state = 'waiting' AND (
-    d.next_at > :now + 86400 OR d.lane = '' OR (w.id IS NOT NULL AND NOT w.is_active));
+    d.next_at > :now + 86400 OR d.lane = ''
+    OR (w.id IS NOT NULL AND NOT w.is_active AND NOT d.by_hand));
 
 -- name: select_kept_tracks
 -- Whose files must be there. A failed StemSplit job has nothing to download.
@@ -111,9 +112,9 @@ WHERE j.state = 'completed' OR (j.state = 'failed' AND j.api = 'pipeline')
 ORDER BY t.job_id, t.path;
 
 -- name: select_kept_inputs
--- Jobs whose source must be there: accepted, and not still to be fetched.
-SELECT id FROM jobs WHERE state = 'processing' AND NOT EXISTS (
-    SELECT 1 FROM stages WHERE job_id = jobs.id AND name = 'fetch' AND state <> 'completed');
+-- Jobs whose source must be there: accepted, and not still to be fetched. Its URL goes as soon as it
+-- has been, while it may still wait to be measured.
+SELECT id FROM jobs WHERE state = 'processing' AND json_extract(request, '$.source_url') IS NULL;
 
 -- name: select_kept_uploads
 -- The oldest that were used make room for new ones, while their URLs still hold.

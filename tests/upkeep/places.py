@@ -97,8 +97,10 @@ async def fill(room: Room) -> None:
     await room.accept("running")
     await room.runs("running", finish=False)
     await room.accept("waiting")
-    await room.accept("fetching", plan=TO_FETCH, request='{"seconds": 0.0}', seconds=None)
+    await room.accept("fetching", plan=TO_FETCH, seconds=None,
+                      request='{"seconds": 0.0, "source_url": "https://a.example/song"}')
     (room.folders.scratch / "fetching" / "input").unlink()
+    await room.accept("measuring", plan=TO_FETCH, request='{"seconds": 0.0}', seconds=None)
     key = "uploads/ann/random/input.mp3"
     await room.uploads.add(Ticket(key, room.account, "a.mp3", room.now + 900))
     (room.folders.uploads / "random").write_bytes(SONG)

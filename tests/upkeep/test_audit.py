@@ -82,6 +82,7 @@ def test_what_is_broken_in_the_database(tmp_path: Path, statement: str, found: s
     ("outputs/pipeline/vocals.mp3", b"cut", "tracks_are_whole job pipeline"),
     ("outputs/done/vocals.mp3.77.part", b"half", "files_belong_to_somebody outputs/done/"),
     ("scratch/waiting/input", None, "unfinished_jobs_have_inputs job waiting"),
+    ("scratch/measuring/input", None, "unfinished_jobs_have_inputs job measuring"),
     ("scratch/running/input", None, "unfinished_jobs_have_inputs job running"),
     ("scratch/nobody", b"x", "files_belong_to_somebody scratch/nobody"),
     ("uploads/random", None, "uploads_are_kept uploads/ann/random"),
@@ -99,6 +100,13 @@ def test_what_is_broken_on_disk(
         (root / name).write_bytes(data)
     assert [line for line in look(root) if line.startswith(found)], look(root)
     assert len(look(root)) == 1, "and nothing else"
+
+
+def test_an_event_that_is_sent_by_hand_to_a_disabled_webhook_is_no_finding(tmp_path: Path) -> None:
+    data = make(tmp_path / "data")
+    to_hook = "WHERE webhook_id IS NOT NULL AND state = 'waiting'"
+    change(data, "UPDATE webhooks SET is_active = 0", f"UPDATE deliveries SET by_hand = 1 {to_hook}")
+    assert broken(data) == []
 
 
 def test_a_render_that_runs_is_no_finding(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_without_outputs_nothing_is_promised_that_is_not_there(data: Path, tmp_p
     new = tmp_path / "new"
     restored = restore(tmp_path / "b.tar", new, silent)
     assert look(new) == []
-    assert sorted(restored.settled.failed) == ["running", "waiting"]
+    assert sorted(restored.settled.failed) == ["measuring", "running", "waiting"]
     assert sorted(restored.settled.expired) == ["done", "pipeline", "told"]
     assert states(new)["fetching"] == "processing", "its source can still be fetched"
     text = told(restored, new)
