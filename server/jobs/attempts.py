@@ -198,7 +198,7 @@ class Attempts:
         self.suspects.add(claim.job.id)  # before it can be claimed again
         try:
             await book(lambda: self._stages.release(claim.stage, error.message, charge=False))
-        except LeaseLost:
+        except BaseException:  # the job has ended, or is being stopped: it may never run again
             self.suspects.discard(claim.job.id)
             raise
 
@@ -256,8 +256,8 @@ class Attempts:
 
     async def _fail(self, claim: Claim, sentence: str) -> None:
         job_id = claim.job.id
-        self.suspects.discard(job_id)
         over = await book(lambda: self._stages.fail(claim.stage, sentence, time.time()))
+        self.suspects.discard(job_id)  # from here on none of its stages can be lost
         if claim.stage.late:
             log.warning("late stage failed: the job goes without", error=sentence)
             self._ended()

@@ -7,6 +7,8 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -191,6 +193,48 @@ def test_mates_of_a_killer_complete_and_are_not_charged() -> None:
     assert crew.runs["j1", stage] == 4, "one among others and three alone"
     attempts = {job.id: {s.name: s.attempt for s in job.stages}[stage] for job in jobs}
     assert attempts["j0"] == attempts["j2"] == 1
+
+
+class Booking:
+    """Stages whose ends are booked when the test says so."""
+
+    def __init__(self) -> None:
+        self.failing, self.releasing = asyncio.Event(), asyncio.Event()
+
+    async def fail(self, *arguments: object) -> bool:
+        await self.failing.wait()
+        return False
+
+    async def release(self, *arguments: object, **named: object) -> None:
+        await self.releasing.wait()
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_nobody_is_suspected_who_never_runs_again(tmp_path: Path, stopped: bool) -> None:
+    """For as long as somebody is, each song is separated alone."""
+
+    async def stop(job_id: str) -> None: ...
+
+    async def main() -> None:
+        stages, folders = Booking(), Folders(tmp_path)
+        made = attempts.Attempts(stages, folders, None, 3, stop, lambda: None)  # type: ignore[arg-type]
+        job = new_job("j", 1.0, PIPELINE, OPTIONS)
+        claim: Any = SimpleNamespace(job=job, stage=SimpleNamespace(late=False))
+        failing = asyncio.create_task(made._fail(claim, "no sound"))
+        lost = asyncio.create_task(made._lost(claim, errors.WorkerLost("died", alone=False)))
+        while not made.suspects:
+            await asyncio.sleep(0)
+        if stopped:
+            lost.cancel()
+        else:
+            stages.releasing.set()
+        await asyncio.gather(lost, return_exceptions=True)
+        assert made.suspects == (set() if stopped else {"j"})
+        stages.failing.set()
+        await failing
+        assert made.suspects == set()
+
+    asyncio.run(main())
 
 
 def test_a_failed_job_stops_its_other_stages() -> None:
