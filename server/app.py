@@ -198,7 +198,7 @@ class Components:
         )
         self._janitor = Janitor(
             jobs, folders, uploads, hooks, Retention.of(config.jobs), intake.incoming, clock,
-            database.sizes,
+            database.sizes, self.dispatcher.cancel,
         )  # fmt: skip
         for wake in (self._sender.wake, self.dispatcher.wake):
             self._fetcher.listen(wake)

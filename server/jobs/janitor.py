@@ -40,7 +40,7 @@ class Retention(NamedTuple):
 class Janitor:
     """Removes files and rows whose time is over, by a clock that goes evenly.
 
-    `run()` is its whole life.
+    `run()` is its whole life. cancel: for a job that waited and was given up.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Janitor:
         incoming: Callable[[], set[str]],
         clock: Clock,
         sizes: Callable[[], Awaitable[FileSizes]],
+        cancel: Callable[[str], Awaitable[None]],
     ) -> None:
         self._jobs = jobs
         self._folders = folders
@@ -62,6 +63,7 @@ class Janitor:
         self._incoming = incoming
         self._clock = clock
         self._sizes = sizes
+        self._cancel = cancel
 
     async def run(self) -> None:
         """Sweeps at once and then every minute, until cancelled."""
@@ -96,7 +98,10 @@ class Janitor:
                 removed[name] = await part(now - age)
             except Exception:
                 log.exception("sweep failed: next one in a minute")
-        await self._report({name: count for name, count in removed.items() if count})
+        try:
+            await self._report({name: count for name, count in removed.items() if count})
+        except Exception:
+            log.exception("what was swept cannot be reported")
 
     async def _report(self, removed: dict[str, int]) -> None:
         """What went, and what the database takes now: its file does not shrink, it is filled again
@@ -114,7 +119,9 @@ class Janitor:
             if waits and not await self._jobs.give_up(job_id, time.time()):
                 continue
             await asyncio.to_thread(self._folders.remove, self._folders.outputs, job_id)
-            if not waits:
+            if waits:
+                await self._cancel(job_id)
+            else:
                 await self._jobs.expire(job_id, time.time())
             log.info("job expired", job=job_id)
             expired += 1

@@ -60,7 +60,7 @@ class Machine:
         self.uploads = Uploads(UploadRepository(db), self.folders, lambda: None)
         self.janitor = Janitor(self.jobs, self.folders, self.uploads, hooks,
                                Retention(3600 * KEPT, 90 * 86400.0, 7 * 86400.0), set, self.clock,
-                               db.sizes)
+                               db.sizes, lambda job_id: asyncio.sleep(0))
         self.sender = Sender(hooks, self.jobs, self, lambda *_: b"{}", lambda _: "whsec_AAAA",
                              self.clock)
         self.hooks, self.account = hooks, await AccountRepository(db).ensure("ann", 1.0)

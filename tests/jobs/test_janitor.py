@@ -47,6 +47,7 @@ class World(NamedTuple):
     hooks: WebhookRepository
     janitor: Janitor
     account: str
+    cancelled: list[str]
 
 
 @pytest.fixture
@@ -58,12 +59,18 @@ def play(tmp_path: Path):
             async with Database(tmp_path / "t.db") as db:
                 jobs, tickets = JobRepository(db), UploadRepository(db)
                 uploads = Uploads(tickets, folders, DiskRoom(jobs.rooms, folders, 0))
+                cancelled: list[str] = []
+
+                async def cancel(job_id: str) -> None:
+                    cancelled.append(job_id)
+
                 janitor = Janitor(jobs, folders, uploads, WebhookRepository(db),
                                   Retention(3600 * HOURS, 86400 * DAYS, 86400 * WEEK),
-                                  lambda: {"arriving"}, Clock(ClockRepository(db)), db.sizes)
+                                  lambda: {"arriving"}, Clock(ClockRepository(db)), db.sizes,
+                                  cancel)
                 account = await AccountRepository(db).ensure("ann", 1.0)
                 await test(World(folders, jobs, uploads, tickets, CreditRepository(db),
-                                 WebhookRepository(db), janitor, account))
+                                 WebhookRepository(db), janitor, account, cancelled))
 
         with structlog.testing.capture_logs() as lines:
             asyncio.run(main())
@@ -128,6 +135,7 @@ def test_jobs_whose_time_is_over(play) -> None:
         assert await states() == ["completed", "failed", "expired"]
         await world.janitor.sweep(NOW + 1)
         assert await states() == ["expired", "failed", "expired"], "a failed job stays failed"
+        assert world.cancelled == ["waiting"], "the others have ended before"
         assert list(world.folders.outputs.iterdir()) == []
         assert (await world.credits.balance(world.account))[0] == 90, "released, unstarted"
         await world.janitor.sweep(time.time())
@@ -261,5 +269,23 @@ def test_what_goes_is_reported_with_what_the_database_takes(play) -> None:
             {"leftovers": 1}, {"expired": 1}, {"deliveries": 1}]
         assert all(line["database_bytes"] > line["database_free_bytes"] >= 0 for line in swept)
         assert (await world.jobs.get("told")).state == "expired"
+
+    play(test)
+
+
+def test_a_report_that_cannot_be_made_ends_no_sweeping(
+    play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing() -> None:
+        raise OSError("the database cannot be read")
+
+    async def test(world: World) -> None:
+        monkeypatch.setattr(world.janitor, "_sizes", failing)
+        (world.folders.outputs / "nobodys").mkdir()
+        with structlog.testing.capture_logs() as lines:
+            await world.janitor.sweep(NOW)
+        assert [line["event"] for line in lines if line.get("exc_info")] == [
+            "what was swept cannot be reported"]
+        assert list(world.folders.outputs.iterdir()) == []
 
     play(test)
