@@ -7,7 +7,7 @@ connection for each call: none waits for another's.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin
@@ -34,13 +34,14 @@ from server.net.urls import Endpoint, read_url
 
 MOST_REDIRECTS: Final = 10
 MOST_ANSWER: Final = 64 << 10  # bytes that are read of the answer to a POST
+BODY_SECONDS: Final = 1.0  # for these, once its head is here
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 HEADERS: Final = {"User-Agent": f"stembox/{__version__}", "Accept": "*/*", "Connection": "close"}
 PLAIN: Final = {"Accept-Encoding": "identity"}
 
 
 class Answer(Struct, frozen=True):
-    """The answer to a POST; of its body 64 KiB at the most.
+    """The answer to a POST; of its body what came soon, 64 KiB at the most.
 
     redirect: the URL that a redirect leads to.
     """
@@ -98,15 +99,16 @@ class GuardedClient:
     ) -> Answer:
         """Posts `body`. A redirect is an answer like any other, and is not followed.
 
-        timeout_s: for all of it together, up to the end of the answer or its 64th KiB.
+        timeout_s: for all of it together, up to the end of the answer's head: that is what counts,
+        and the body may be cut off or not come at all.
 
         Raises:
             AddressForbidden, Unreachable.
         """
-        async with (
-            _deadline(timeout_s),
-            self._call("POST", read_url(url), headers, body) as answer,
-        ):
+        async with AsyncExitStack() as stack:
+            async with _deadline(timeout_s):
+                call = self._call("POST", read_url(url), headers, body)
+                answer = await stack.enter_async_context(call)
             return Answer(answer.status, await _beginning(answer), aim_of(answer, url))
 
     async def _follow(self, url: str, sink: Sink) -> Downloaded:
@@ -170,17 +172,18 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise Unreachable(f"No complete answer within {seconds:g} seconds") from None
+        raise Unreachable(f"No answer within {seconds:g} seconds") from None
 
 
 async def _beginning(answer: httpcore.Response) -> bytes:
-    """As much of the body as is read at all; the connection is closed behind it."""
+    """As much of the body as comes soon and is read at all; the connection is closed behind it."""
     read = bytearray()
-    async with aclosing(pieces_of(answer)) as pieces:
-        async for piece in pieces:
-            read += piece
-            if len(read) >= MOST_ANSWER:
-                break
+    with suppress(TimeoutError, Unreachable):
+        async with asyncio.timeout(BODY_SECONDS), aclosing(pieces_of(answer)) as pieces:
+            async for piece in pieces:
+                read += piece
+                if len(read) >= MOST_ANSWER:
+                    break
     return bytes(read[:MOST_ANSWER])
 
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
 from server.errors import AddressForbidden, Unreachable
 from server.net import Answer, Guard
+from server.net import client as module
 from server.net.client import MOST_ANSWER
 from tests.net.places import (
     MUCH_LATER,
     Behave,
     Call,
     Server,
+    WarpedLoop,
     drips,
     floods,
     guarded,
@@ -89,8 +92,6 @@ def test_the_connection_is_closed_behind_the_64th_kib() -> None:
 DRIPS = {
     "nothing": hang,
     "head": drips(b"HTTP/1.1 200 OK\r\nA: "),
-    "body": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"),
-    "no end": drips(b"HTTP/1.1 200 OK\r\n\r\n"),
     "only hints": floods(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
 }
 
@@ -101,6 +102,65 @@ def test_what_takes_too_long_is_cut_at_the_deadline(slow: str) -> None:
     with pytest.raises(Unreachable, match=r"within 0\.3 seconds"):
         post(DRIPS[slow], 0.3)
     assert time.monotonic() - began < MUCH_LATER
+
+
+def then_hangs(data: bytes) -> Behave:
+    async def behave(_: Call, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await asyncio.sleep(MUCH_LATER * 2)
+
+    return behave
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"
+BODIES = {
+    "drips": drips(HEAD), "no end": drips(b"HTTP/1.1 200 OK\r\n\r\n"),
+    "hangs": then_hangs(HEAD + b"x"), "hangs at once": then_hangs(HEAD),
+    "cut off": says(HEAD + b"x"),
+    "no chunk": says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_once_the_head_is_here_its_status_counts(monkeypatch, body: str) -> None:
+    """Whatever becomes of the body, and soon."""
+    monkeypatch.setattr(module, "BODY_SECONDS", 0.2)
+    began = time.monotonic()
+    answer, _ = post(BODIES[body])
+    assert answer.status == 200
+    assert set(answer.body) <= set(b"x")
+    assert time.monotonic() - began < MUCH_LATER
+
+
+def test_a_body_has_a_time_of_its_own(monkeypatch) -> None:
+    """The head may have taken nearly all of the call's."""
+    monkeypatch.setattr(module, "BODY_SECONDS", MUCH_LATER)
+    begun, go, read = asyncio.Event(), asyncio.Event(), module._beginning
+
+    async def beginning(answer: Any) -> bytes:
+        begun.set()
+        return await read(answer)
+
+    monkeypatch.setattr(module, "_beginning", beginning)
+
+    async def behave(_: Call, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n")
+        await go.wait()
+        writer.write(b"x")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, WarpedLoop)
+        async with serving(behave) as server:
+            call = asyncio.create_task(guarded().post(server.url, BODY, {}, MUCH_LATER / 2))
+            await begun.wait()
+            await asyncio.sleep(0.05)  # and waits for the body
+            loop.skew = MUCH_LATER * 0.75
+            go.set()
+            assert await call == Answer(200, b"x")
+
+    with asyncio.Runner(loop_factory=WarpedLoop) as runner:
+        runner.run(main())
 
 
 def test_a_body_that_nobody_takes_is_cut_at_the_deadline() -> None:
