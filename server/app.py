@@ -48,6 +48,7 @@ from server.net import Guard, GuardedClient
 from server.pool_plans import pool_plans
 from server.starting import (
     banner,
+    check_log,
     check_port,
     check_schema,
     lock,
@@ -87,6 +88,7 @@ def serve(config: Config) -> None:
     with open(config.data_dir / "lock", "w") as held:
         lock(held.fileno(), config.data_dir)
         set_up_logs(config.log, config.private_folders)
+        check_log(config.audio.confine)
         # What cannot work is said before anything starts.
         guard_of(config)
         server_secret(config.data_dir)

@@ -14,6 +14,7 @@ from server import __version__
 from server.config import Config
 from server.engine.library import choice
 from server.errors import ConfigError
+from server.work.confinement import log_is_file
 from server.work.pools import PoolPlan
 from store.migrations import schema_of
 
@@ -47,6 +48,12 @@ def raise_file_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
     return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def check_log(confine: str) -> None:
+    """Says once what each confined worker lacks where the log is a file."""
+    if confine != "off" and log_is_file():
+        log.warning("the log is a file: the size of files that workers write is not limited")
 
 
 def most_connections(wanted: int, files: int) -> int:

@@ -1,8 +1,13 @@
 """What a server decides before it starts: files and connections."""
 
+import os
 import resource
+from pathlib import Path
 
-from server.starting import MOST_FILES, most_connections, raise_file_limit
+import pytest
+import structlog
+
+from server.starting import MOST_FILES, check_log, most_connections, raise_file_limit
 
 
 def test_connections_leave_files_for_the_server() -> None:
@@ -21,3 +26,22 @@ def test_the_limit_of_open_files_is_raised() -> None:
         assert raised == min(MOST_FILES, hard if hard != resource.RLIM_INFINITY else MOST_FILES)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(("file", "confine", "said"), [
+    (True, "auto", 1), (True, "off", 0), (False, "auto", 0)])  # fmt: skip
+def test_a_log_that_is_a_file_is_said_once(
+    tmp_path: Path, file: bool, confine: str, said: int
+) -> None:
+    kept = [os.dup(stream) for stream in (1, 2)]
+    try:
+        for stream, path in ((1, os.devnull), (2, tmp_path / "log" if file else os.devnull)):
+            with open(path, "w") as target:
+                os.dup2(target.fileno(), stream)
+        with structlog.testing.capture_logs() as lines:
+            check_log(confine)
+    finally:
+        for stream, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, stream)
+            os.close(copy)
+    assert [line["log_level"] for line in lines] == ["warning"] * said

@@ -10,6 +10,7 @@ import resource
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from msgspec import Struct
 from server.errors import ConfigError
 from server.work import landlock, seccomp
 
+LIMITS = "limits"
 LIBC = ctypes.CDLL(None, use_errno=True)
 PACKAGES = ("site-packages", "dist-packages")
 # What confined workers compile lies beside what they read before that, and is read by no other:
@@ -64,7 +66,7 @@ def confine(rights: Rights) -> Confinement:
     limits: size and number of files.
     """
     steps: dict[str, Callable[[], None]] = {
-        "limits": lambda: _limit(rights),
+        LIMITS: lambda: _limit(rights),
         "privileges": _no_new_privileges,
         "files": lambda: _only_files(rights),
         "network": _no_network,
@@ -83,9 +85,18 @@ def confine(rights: Rights) -> Confinement:
     return Confinement(tuple(done), lacking)
 
 
+def log_is_file() -> bool:
+    """Whether what this process and its children print goes to a file, which may grow."""
+    for stream in (1, 2):
+        with suppress(OSError):  # it is closed
+            if stat.S_ISREG(os.fstat(stream).st_mode):
+                return True
+    return False
+
+
 def _limit(rights: Rights) -> None:
     _lower(resource.RLIMIT_NOFILE, rights.open_files)
-    if any(stat.S_ISREG(os.fstat(stream).st_mode) for stream in (1, 2)):
+    if log_is_file():
         raise OSError(0, "the log is a file, whose size would be limited too")
     _lower(resource.RLIMIT_FSIZE, rights.file_bytes)
 

@@ -33,7 +33,7 @@ from server.config import Config
 from server.logs import set_up_logs
 from server.work.board import Board
 from server.work.channel import Channel, ChannelClosed
-from server.work.confinement import Confinement, Rights, confine
+from server.work.confinement import LIMITS, Confinement, Rights, confine
 from server.work.supervisor import Supervisor
 
 log = structlog.get_logger()
@@ -178,8 +178,10 @@ class WorkerAPI(litserve.LitAPI):
                 os.setsid()  # the terminal of who started the server is none of its business
             self.confined = confine(self.plan.rights)
             log.info("worker confined", done=self.confined.done)
-            if self.confined.lacking:
-                log.warning("worker not confined in all", lacking=self.confined.lacking)
+            if lacking := self.confined.lacking:
+                # What the server itself has said of its log is no news of each worker.
+                level = logging.INFO if lacking.keys() == {LIMITS} else logging.WARNING
+                log.log(level, "worker not confined in all", lacking=lacking)
 
     def predict(self, x: Any, **_: Any) -> Any:
         """Never called: the loop does not take LitServe's requests."""
