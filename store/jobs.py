@@ -5,6 +5,7 @@ from the caller.
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
@@ -73,9 +74,13 @@ class JobRepository:
         """
         return await self._db.read(_page, account_id, status, limit, offset)
 
-    async def forecast(self) -> tuple[float | None, float]:
-        """Seconds that separating a second of audio took lately, and seconds of audio that wait."""
-        return await self._db.read(_forecast)
+    async def forecast(
+        self, job_id: str = "", due: float = math.inf
+    ) -> tuple[float | None, float]:
+        """Seconds that separating a second of audio took lately, and seconds of audio that are to
+        be separated until this job's are; or all that is due by then, if there is no such job.
+        """
+        return await self._db.read(_forecast, job_id, due)
 
     async def paces(self) -> dict[str, float]:
         """Seconds that separating a second of audio took lately, by model."""
@@ -202,7 +207,7 @@ def _page(
     return [Job(**dict(row), stages=[], tracks={}) for row in rows], spot.total
 
 
-def _forecast(db: sqlite3.Connection) -> tuple[float | None, float]:
+def _forecast(db: sqlite3.Connection, job_id: str, due: float) -> tuple[float | None, float]:
     """Songs share a worker: what counts is the time in which any was separated."""
     audio = work = end = 0.0
     rows = db.execute(SQL["lately_separated"]).fetchall()
@@ -210,7 +215,8 @@ def _forecast(db: sqlite3.Connection) -> tuple[float | None, float]:
         audio += row["seconds"]
         work += max(0.0, row["completed_at"] - max(end, row["started_at"]))
         end = max(end, row["completed_at"])
-    waiting: float = db.execute(SQL["seconds_waiting"]).fetchone()[0]
+    values = {"job_id": job_id, "due": due}
+    waiting: float = db.execute(SQL["seconds_waiting"], values).fetchone()[0]
     return work / audio if audio else None, waiting
 
 

@@ -69,7 +69,7 @@ class Outlooks:
         if job.state != "processing":
             return 0
         if position:
-            pace, waiting = await self._jobs.forecast()
+            pace, waiting = await self._jobs.forecast(job.id)
             return None if pace is None else math.ceil(pace * waiting)
         began = _separation(job).started_at
         done = job.progress - BEFORE

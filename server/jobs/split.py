@@ -222,7 +222,7 @@ class SplitService:
     ) -> bytes:  # fmt: skip
         now, known = time.time(), request.seconds > 0
         credits = 0 if order.test else math.ceil(request.seconds)
-        pace, waiting = await self._jobs.forecast()
+        pace, waiting = await self._jobs.forecast(due=now + request.seconds)
         estimate = math.ceil((pace or FIRST_PACE) * (waiting + request.seconds))
         answer = render(Created(job_id, now, request, credits, estimate))
         try:

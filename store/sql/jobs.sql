@@ -56,8 +56,15 @@ CROSS JOIN stages s ON s.job_id = last.id AND s.name = 'separate'
 WHERE json_extract(last.request, '$.seconds') > 0;
 
 -- name: seconds_waiting
--- Read from the index alone.
-SELECT coalesce(sum(seconds), 0) FROM jobs INDEXED BY jobs_unfinished WHERE state = 'processing';
+-- Of audio, until all is separated that is due by then, or no later than a job: of what is under way
+-- only the rest.
+SELECT coalesce((
+    SELECT sum(j.seconds) FROM stages s CROSS JOIN jobs j ON j.id = s.job_id
+    WHERE s.pool = 'separation' AND s.ready IN (0, 1)
+      AND s.due <= coalesce((SELECT due FROM jobs WHERE id = :job_id), :due)), 0.0)
+  + coalesce((
+    SELECT sum(j.seconds * (100 - j.progress) / 100) FROM stages s CROSS JOIN jobs j ON j.id = s.job_id
+    WHERE s.pool = 'separation' AND s.state = 'processing'), 0.0);
 
 -- name: count_fetching
 SELECT count(*) FROM jobs j

@@ -252,3 +252,31 @@ def test_a_forecast_counts_the_time_in_which_any_song_was_separated(open_store) 
             assert await jobs.forecast() == (pytest.approx(20 / 30), 30)
 
     asyncio.run(main())
+
+
+def test_a_forecast_counts_what_is_separated_before(open_store) -> None:
+    """What is due later waits for this one, and what is separated waits for no worker."""
+    plan = (StagePlan("separate", "separation"), StagePlan("encode", "audio", needs=("separate",)))
+
+    async def main() -> None:
+        async with open_store() as (_, jobs):
+            for name, now, seconds in (
+                ("separated", 0.0, 40), ("running", 10.0, 50), ("first", 100.0, 10),
+                ("second", 100.0, 20), ("last", 100.0, 3600),
+            ):  # fmt: skip
+                await jobs.create(new_job(name, now, plan, request=f'{{"seconds": {seconds}}}'))
+            stage = (await jobs.stages.claim("separation", "b/1", 1.0)).stage
+            await jobs.stages.finish(stage, {}, {}, 5.0)
+            await jobs.stages.claim("separation", "b/2", 6.0)
+            await jobs.stages.set_progress("running", 80)
+
+            async def waiting(**asked: object) -> float:
+                return (await jobs.forecast(**asked))[1]
+
+            assert await waiting(job_id="first") == 10 + 10
+            assert await waiting(job_id="second") == 10 + 10 + 20
+            assert await waiting(due=115.0) == 10 + 10, "of a job that is still to be posted"
+            assert await waiting(due=100.0) == 10
+            assert await waiting() == await waiting(job_id="last") == 10 + 10 + 20 + 3600
+
+    asyncio.run(main())
