@@ -52,6 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.url = b""  # as far as it is here
         self._fed = self._rest = b""  # what the parser has, and what it gets next
         self._known = False  # the request whose head comes next
+        self._refusal = b""  # that waits for the end of the answer before
         self._deadline: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._caller: str | None = None  # who holds a place
@@ -105,7 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._look = self.loop.call_later(pause, self._watch_reader)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():  # refused already
+        if self.transport.is_closing() or self._refusal:  # refused already
             return
         self._header_bytes += len(data)
         self._rest = data
@@ -200,9 +201,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, sentence: str, more: str = "") -> None:
         self._headers_are_here()
-        if not self._at_rest():  # nothing may be written into the middle of an answer
+        if self.transport.is_closing() or self._refusal:
+            return
+        answers = not self._at_rest()  # into whose middle nothing may be written
+        if answers and (self.cycle.more_body or self.pipeline):
             self.transport.close()
-        if self.transport.is_closing():
             return
         split = SPLIT.match(self.url) is not None
         answer = error_body(CODES[status], sentence) if split else ErrorAnswer(sentence)
@@ -216,7 +219,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self.logger.warning(
             "refused: %s %s, from %s", status, HTTPStatus(status).phrase, self.client
         )
-        self.transport.write(STATUS_LINE[status] + headers.encode() + body)
+        self._refusal = STATUS_LINE[status] + headers.encode() + body
+        if not answers:
+            self._end()
+
+    def on_response_complete(self) -> None:
+        if self._refusal and not self.transport.is_closing():
+            self._end()
+        super().on_response_complete()
+
+    def _end(self) -> None:
+        """With the refusal."""
+        self.transport.write(self._refusal)
         self.transport.close()
 
 

@@ -87,6 +87,25 @@ def test_what_is_no_http(bounded: int, rubbish: bytes) -> None:
     assert refusal(talk(bounded, rubbish)) == (400, "Invalid HTTP request received.")
 
 
+@pytest.mark.parametrize("path", [b"/config", b"/slow"])
+@pytest.mark.parametrize("broken", [b"FOO / HTTP/1.1\r\n\r\n",
+                                    b"GET /\xff HTTP/1.1\r\nno header\r\n\r\n"])
+def test_what_comes_before_no_http_is_answered_first(
+    bounded: int, path: bytes, broken: bytes
+) -> None:
+    """In one piece with it; what comes behind is not read any more."""
+    good = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path
+    told = talk(bounded, good + broken + good, broken)
+    answer, between, refused = told.partition(b"HTTP/1.1 400")
+    assert answer.startswith(b"HTTP/1.1 200") and answer.endswith((b"}", b"slowly"))
+    assert refusal(between + refused) == (400, "Invalid HTTP request received.")
+
+
+def test_of_several_that_wait_for_an_answer_none_is_refused_out_of_turn(bounded: int) -> None:
+    slow = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert b"HTTP/1.1 400" not in talk(bounded, slow + slow + b"FOO / HTTP/1.1\r\n\r\n")
+
+
 def test_endless_headers(bounded: int) -> None:
     lines = [b"GET /health HTTP/1.1\r\n", *[b"X-A: " + b"b" * 8000 + b"\r\n"] * 100]
     answer = talk(bounded, *lines, pause=0.001)
