@@ -74,9 +74,7 @@ class JobRepository:
         """
         return await self._db.read(_page, account_id, status, limit, offset)
 
-    async def forecast(
-        self, job_id: str = "", due: float = math.inf
-    ) -> tuple[float | None, float]:
+    async def forecast(self, job_id: str = "", due: float = math.inf) -> tuple[float | None, float]:
         """Seconds that separating a second of audio took lately, and seconds of audio that are to
         be separated until this job's are; or all that is due by then, if there is no such job.
         """

@@ -105,7 +105,7 @@ def test_one_upload_may_be_all_that_an_account_has() -> None:
 def test_a_folder_of_models_has_a_name(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[models]\nfolders = [""]\n')
-    with pytest.raises(ConfigError, match="models.folders"):
+    with pytest.raises(ConfigError, match=r"models\.folders"):
         load(file, environ={})
 
 

@@ -104,8 +104,8 @@ def test_what_is_broken_on_disk(
 
 def test_an_event_that_is_sent_by_hand_to_a_disabled_webhook_is_no_finding(tmp_path: Path) -> None:
     data = make(tmp_path / "data")
-    to_hook = "WHERE webhook_id IS NOT NULL AND state = 'waiting'"
-    change(data, "UPDATE webhooks SET is_active = 0", f"UPDATE deliveries SET by_hand = 1 {to_hook}")
+    by_hand = "UPDATE deliveries SET by_hand = 1 WHERE webhook_id IS NOT NULL AND state = 'waiting'"
+    change(data, "UPDATE webhooks SET is_active = 0", by_hand)
     assert broken(data) == []
 
 
