@@ -185,7 +185,7 @@ class Components:
         limits = config.limits
         uploads = Uploads(
             UploadRepository(database), folders, rooms, limits.max_account_tickets,
-            limits.max_account_upload_mb << 20,
+            max(limits.max_account_upload_mb, limits.max_upload_mb) << 20,  # one always fits
         )  # fmt: skip
         accounts = Accounts(AccountRepository(database), CreditRepository(database))
         self._fetcher = Fetcher(config, jobs.stages, intake, client, self.dispatcher.boot)

@@ -79,8 +79,7 @@ def test_what_is_wrong_is_named_with_what_is_allowed(
     ("SERVER__PUBLIC_URL", "example.com"), ("SERVER__PUBLIC_URL", "https://a/b?c=d"),
     ("SERVER__PUBLIC_URL", "ftp://a"), ("SERVER__PUBLIC_URL", "https://"),
     ("SERVER__CORS_ORIGINS", "foo"), ("SERVER__CORS_ORIGINS", "https://a.example/path"),
-    ("SERVER__DATA_DIR", ""), ("LIMITS__MAX_UPLOAD_MB", "2001"),
-    ("LIMITS__MAX_ACCOUNT_UPLOAD_MB", "99"),
+    ("SERVER__DATA_DIR", ""),
     ("SERVER__GRACE_SECONDS", "9" * 19), ("AUDIO__MEMORY_MB", "9" * 13),
     ("AUDIO__WORKERS", "9999"), ("SEPARATION__THREADS", "9999"),
     ("SEPARATION__MAX_BATCH", "9999"), ("SEPARATION__MAX_JOBS", str(MOST_SLOTS + 1)),
@@ -95,11 +94,6 @@ def test_values_that_would_be_an_error_later_stop_the_start(name: str, value: st
 def test_a_worker_may_have_as_many_songs_as_it_is_believed_to() -> None:
     config = load(environ={"STEMBOX_SEPARATION__MAX_JOBS": str(MOST_SLOTS)})
     assert config.separation.max_jobs == MOST_SLOTS
-
-
-def test_one_upload_may_be_all_that_an_account_has() -> None:
-    limits = load(environ={"STEMBOX_LIMITS__MAX_ACCOUNT_UPLOAD_MB": "100"}).limits
-    assert limits.max_account_upload_mb == limits.max_upload_mb
 
 
 def test_a_folder_of_models_has_a_name(tmp_path: Path) -> None:

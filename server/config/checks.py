@@ -11,7 +11,6 @@ def check(config: Config) -> None:
     """Raises ConfigError: some of the settings make no sense, or no safe server."""
     _check_address(config)
     _check_lengths(config.limits)
-    _check_uploads(config.limits)
     _check_networks(config.server.trusted_proxies, "server.trusted_proxies")
     _check_networks(config.metrics.allow_networks, "metrics.allow_networks")
 
@@ -30,14 +29,6 @@ def _check_lengths(limits: Limits) -> None:
         raise ConfigError(
             f"settings: limits.min_audio_seconds {limits.min_audio_seconds:g} is above "
             f"limits.max_audio_seconds {limits.max_audio_seconds:g}"
-        )
-
-
-def _check_uploads(limits: Limits) -> None:
-    if limits.max_upload_mb > limits.max_account_upload_mb:
-        raise ConfigError(
-            f"settings: limits.max_upload_mb {limits.max_upload_mb} is above "
-            f"limits.max_account_upload_mb {limits.max_account_upload_mb}"
         )
 
 
