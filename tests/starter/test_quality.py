@@ -127,7 +127,7 @@ def test_without_matplotlib_only_the_picture_is_missing(tmp_path, monkeypatch, c
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     quality.write(Report("m", "00", [], 0.0, []), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"quality.json", "quality.md"}
-    assert "matplotlib is missing" in capsys.readouterr().out
+    assert "matplotlib is missing" in capsys.readouterr().err
 
 
 def test_shipped_weights_load_and_are_small(starter):
