@@ -10,7 +10,7 @@ import pytest
 from server.engine.library.catalog import whole
 from server.engine.loading import load_bag, load_members
 from server.starter import quality
-from server.starter.measuring.report import Leak, Report, Score
+from server.starter.measuring.report import Leak, Report, Score, SetResult
 from server.starter.quality import (
     ONLY_RECORDED,
     SETS,
@@ -125,7 +125,9 @@ def test_the_command_writes_what_it_prints(tmp_path, monkeypatch, capsys):
 
 def test_without_matplotlib_only_the_picture_is_missing(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    quality.write(Report("m", "00", [], 0.0, []), tmp_path)
+    scores = [Score(0, "vocals", "model", 1.0, 1.0, 1.0)]
+    songs = SetResult("own", "one", 1.0, [0], ["vocals"], scores, [])
+    quality.write(Report("m", "00", ["vocals"], 0.0, [songs]), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"quality.json", "quality.md"}
     assert "matplotlib is missing" in capsys.readouterr().err
 
