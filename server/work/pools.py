@@ -33,7 +33,7 @@ from server.config import Config
 from server.logs import set_up_logs
 from server.work.board import Board
 from server.work.channel import Channel, ChannelClosed
-from server.work.confinement import LIMITS, Confinement, Rights, confine
+from server.work.confinement import LIMITS, Confinement, Rights, confine, log_is_file
 from server.work.supervisor import Supervisor
 
 log = structlog.get_logger()
@@ -180,7 +180,8 @@ class WorkerAPI(litserve.LitAPI):
             log.info("worker confined", done=self.confined.done)
             if lacking := self.confined.lacking:
                 # What the server itself has said of its log is no news of each worker.
-                level = logging.INFO if lacking.keys() == {LIMITS} else logging.WARNING
+                said = lacking.keys() == {LIMITS} and log_is_file()
+                level = logging.INFO if said else logging.WARNING
                 log.log(level, "worker not confined in all", lacking=lacking)
 
     def predict(self, x: Any, **_: Any) -> Any:
