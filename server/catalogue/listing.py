@@ -224,7 +224,7 @@ def _is_song(name: str) -> bool:
 
 
 def _of_prefix(location: str, output: str) -> Listing:
-    if output.rstrip("/") == location.rstrip("/"):
+    if output and output.rstrip("/") == location.rstrip("/"):
         raise StemboxError(f"{location}: stems cannot go where the songs are; name a folder below")
     ours = locations.is_below(output, location)
     found = sorted(one for one in storage.under(location)

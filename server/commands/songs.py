@@ -34,19 +34,24 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
                 raise StemboxError("this is a folder" if file.is_dir() else "no such file")
             with Bar(file.name) as bar:
                 paths = offline.separate(file, target, bar)
-        except StemboxError as error:
-            longer = "; limits.max_audio_seconds allows more" * isinstance(error, AudioTooLong)
-            print(f"stembox: {file}: {error.message}{longer}", file=sys.stderr)
-            failed += 1
-        except OSError as error:
-            if error.errno in FOR_ALL:
+        except (StemboxError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in FOR_ALL:
                 raise
-            place = f"{error.filename}: " if error.filename not in (None, str(file)) else ""
-            print(f"stembox: {file}: {place}{error.strerror or error}", file=sys.stderr)
+            print(f"stembox: {file}: {_reason(error, file)}", file=sys.stderr)
             failed += 1
         else:
             print(*paths, sep="\n")
     return 1 if failed else 0
+
+
+def _reason(error: StemboxError | OSError, file: Path) -> str:
+    """Why a file could not be separated, without its name."""
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename not in (None, str(file)) else ""
+        return f"{place}{error.strerror or error}"
+    if isinstance(error, AudioTooLong):
+        return f"{error.message}; limits.max_audio_seconds allows more"
+    return error.message
 
 
 def _refuse_one_folder_for_two(files: Sequence[Path]) -> None:

@@ -7,7 +7,6 @@ lifespan, its way to stop.
 """
 
 import asyncio
-import ctypes
 import logging
 import multiprocessing as mp
 import os
@@ -34,15 +33,11 @@ from server.logs import set_up_logs
 from server.work.board import Board
 from server.work.channel import Channel, ChannelClosed
 from server.work.confinement import LIMITS, Confinement, Rights, confine, log_is_file
+from server.work.fate import EXPENDABLE, MOST_EXPENDABLE, be_killed_first, die_with
 from server.work.supervisor import Supervisor
 
 log = structlog.get_logger()
-LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1
 NICE = 5
-# Added to the scores by which the kernel, out of memory, chooses whom to kill: a worker costs one
-# attempt, and of those first what decodes; the API process or the supervisor would cost them all.
-EXPENDABLE, MOST_EXPENDABLE, HIGHEST_SCORE = 300, 600, 1000
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last: whose terminal is closed
 EXTRA_GRACE = 5.0  # seconds beyond the grace of running requests, to close the database
 
@@ -69,20 +64,6 @@ class HttpSide(Struct, frozen=True):
     protocol: type[asyncio.Protocol]
     sockets: Mapping[str, Path]
     board: Board
-
-
-def die_with(parent: int) -> None:
-    """Asks the kernel to kill this process when its parent ends, however that happens."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was too late already
-        os._exit(1)
-
-
-def be_killed_first(points: int) -> None:
-    """Raises this process' out-of-memory score, where the system has any."""
-    path = Path("/proc/self/oom_score_adj")
-    with suppress(OSError):
-        path.write_text(str(min(HIGHEST_SCORE, int(path.read_text()) + points)))
 
 
 class StopSignal:
