@@ -57,7 +57,7 @@ def download(address: Address, target: Path) -> str:
                 raise ModelError(f"{host} cannot be reached: {reason}") from None
     found = _checked(address, part)
     part.replace(target)
-    _mark(part, None)
+    _mark_of(part).unlink(missing_ok=True)
     return found
 
 
@@ -90,7 +90,7 @@ def _go_on(address: Address, part: Path) -> None:
         if answer.status != PARTIAL:
             with _disk(part):
                 file.truncate(here := 0)
-                _mark(part, _validator(answer.headers))
+                _mark(part, address, _validator(answer.headers))
         length = answer.headers.get("Content-Length")
         total = address.bytes or (None if length is None else here + int(length))
         with tqdm(
@@ -151,22 +151,36 @@ def _validator(headers: Message) -> str | None:
 
 
 def _mark_of(part: Path) -> Path:
-    """Where the validator lies of the file that a part is of."""
+    """Where it is written which file a part is of: its place, and there its validator."""
     return part.with_name(f"{part.name}.mark")
 
 
-def _mark(part: Path, validator: str | None) -> None:
+def _mark(part: Path, address: Address, validator: str | None) -> None:
     if validator is None:
         _mark_of(part).unlink(missing_ok=True)
     else:
-        _mark_of(part).write_text(validator, encoding="ascii")
+        _mark_of(part).write_text(f"{_place(address)}\n{validator}", encoding="utf-8")
+
+
+def _marked(part: Path, address: Address) -> str | None:
+    """The validator of what a part is of, where that came from here: mirrors may agree on one for
+    other bytes."""
+    try:
+        place, _, validator = _mark_of(part).read_text(encoding="utf-8").partition("\n")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return validator if validator and place == _place(address) else None
+
+
+def _place(address: Address) -> str:
+    """An address without its query, which holds what signs it and changes with every link."""
+    return urlsplit(address.url)._replace(query="", fragment="").geturl()
 
 
 def _kept(address: Address, part: Path) -> tuple[int, str | None]:
     """How many bytes are here to go on from, and the validator of their file. None are where
     nothing would tell whether it is still the same file."""
-    mark = _mark_of(part)
-    known = mark.read_text(encoding="ascii") if mark.exists() else None
+    known = _marked(part, address)
     if not part.exists() or (known is None and address.sha256 is None):
         return 0, None
     return part.stat().st_size, known
@@ -176,7 +190,7 @@ def _checked(address: Address, part: Path) -> str:
     size, found = part.stat().st_size, digest(part)
     if address.sha256 not in (None, found) or address.bytes not in (None, size):
         part.unlink()
-        _mark(part, None)
+        _mark_of(part).unlink(missing_ok=True)
         raise ModelError(
             f"{part.stem} is not what was published: {size} bytes with the SHA-256 "
             f"{found}; nothing was kept of it"

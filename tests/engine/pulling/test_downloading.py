@@ -53,6 +53,20 @@ def test_another_file_begins_anew(
     check(download(address, target), target, NEW)
 
 
+def test_another_place_begins_anew_whatever_its_tag(shelf: Shelf, tmp_path: Path) -> None:
+    _, target = begun(shelf, tmp_path, ETAG)
+    shelf.files = {"x": NEW}
+    check(download(Address(f"{shelf.url}/mirror/x"), target), target, NEW)
+    assert shelf.asked == [("x", None)]
+
+
+def test_another_signature_is_the_same_place(shelf: Shelf, tmp_path: Path) -> None:
+    address, target = begun(shelf, tmp_path, ETAG)
+    shelf.files["x?signed=anew"], shelf.tags["x?signed=anew"] = OLD, ETAG
+    check(download(Address(f"{address.url}?signed=anew"), target), target, OLD)
+    assert shelf.asked == [("x?signed=anew", "bytes=1000-")]
+
+
 @pytest.mark.parametrize("tags", [{}, WEAK])
 def test_a_file_that_nothing_tells_from_others_begins_anew(
     tags: dict[str, str], shelf: Shelf, tmp_path: Path
