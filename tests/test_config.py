@@ -58,6 +58,11 @@ def test_lists_and_numbers_from_the_environment() -> None:
     ({"STEMBOX_SEPARATION__DEVICE": "tpu"}, ["separation.device", "cuda"]),
     ({"STEMBOX_MODELS__OVERLAP_FAST": "1"}, ["models.overlap_fast", "0.99"]),
     ({"STEMBOX_JOBS__MAX_ATTEMPTS": "0"}, ["jobs.max_attempts", "1"]),
+    ({"STEMBOX_SEPARATION__THREADS": "AUTO"}, ["separation.threads", "auto", "1 to 1024"]),
+    ({"STEMBOX_METRICS__TOKEN": "short"}, ["metrics.token", "16 characters"]),
+    ({"STEMBOX_SERVER__CORS_ORIGINS": "*,x"}, ["server.cors_origins[1]", "https://app.example"]),
+    ({"STEMBOX__PORT": "9000"}, ["STEMBOX__PORT", "STEMBOX_SECTION__PORT"]),
+    ({"STEMBOX__": "x"}, ["STEMBOX__", "section"]),
 ])
 def test_what_is_wrong_is_named_with_what_is_allowed(
     environ: dict[str, str], words: list[str]
@@ -111,6 +116,22 @@ def test_longest_times_can_be_shown() -> None:
 def test_addresses_of_ones_own() -> None:
     load(environ={"STEMBOX_SERVER__PUBLIC_URL": "https://stems.example:8443/api"})
     load(environ={"STEMBOX_SERVER__CORS_ORIGINS": "https://a.example, http://b:3000, null"})
+
+
+@pytest.mark.parametrize("url", [
+    "stems.example.org", "https://stems.example.org:99999", "https://stems.example.org:0",
+    "https://:80", "https://[::1", "https://me:secret@stems.example.org",
+])  # fmt: skip
+def test_an_address_that_clients_cannot_read_stops_the_start(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"server\.public_url") as caught:
+        load(environ={"STEMBOX_SERVER__PUBLIC_URL": url})
+    assert "secret" not in caught.value.message
+
+
+def test_a_file_as_windows_editors_write_it(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[server]\nport = 9001\n", encoding="utf-8-sig")
+    assert load(file, environ={}).server.port == 9001
 
 
 def test_a_variable_with_one_underline_is_told_how_it_is_written() -> None:

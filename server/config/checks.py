@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from ipaddress import ip_network
+from urllib.parse import urlsplit
 
 from server.config.sections import Config, Limits
 from server.errors import ConfigError
@@ -10,6 +11,7 @@ from server.errors import ConfigError
 def check(config: Config) -> None:
     """Raises ConfigError: some of the settings make no sense, or no safe server."""
     _check_address(config)
+    _check_public_url(config.server.public_url)
     _check_lengths(config.limits)
     _check_networks(config.server.trusted_proxies, "server.trusted_proxies")
     _check_networks(config.metrics.allow_networks, "metrics.allow_networks")
@@ -22,6 +24,19 @@ def _check_address(config: Config) -> None:
             f"settings: server.host {config.server.host} would offer the pipeline API to the "
             "network without a key; pipeline.allow_anonymous = true says that this is meant"
         )
+
+
+def _check_public_url(url: str) -> None:
+    """Signed addresses begin with it: clients must be able to read it, and it goes to everybody."""
+    try:
+        parts = urlsplit(url)
+        usable = not url or (parts.hostname and parts.port != 0)
+    except ValueError as error:
+        raise ConfigError(f"settings: server.public_url: {error}") from None
+    if not usable:
+        raise ConfigError(f"settings: server.public_url: {url} names no host, or no port")
+    if parts.username is not None:
+        raise ConfigError("settings: server.public_url must hold no user and no password")
 
 
 def _check_lengths(limits: Limits) -> None:

@@ -5,9 +5,9 @@ Unknown keys and bad values stop the start with their name and what is allowed.
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -18,6 +18,7 @@ from server.errors import ConfigError
 
 ENV_PREFIX = "STEMBOX_"
 PRESETS = "presets"  # the section whose keys are names that people give
+MATCHING = "matching regex"  # in msgspec's words
 NO_TOML = (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -74,16 +75,32 @@ def _presets(tables: Mapping[str, Any]) -> dict[str, presets.Preset]:
 def _explain(error: msgspec.ValidationError) -> str:
     reason, _, place = str(error).rpartition(" - at ")
     name = place.strip("`$.")
-    section, _, key = name.partition(".")
-    kind = get_type_hints(get_type_hints(Config).get(section)).get(key)
-    allowed = get_args(kind) if get_origin(kind) is Literal else ()
-    hint = f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
-    return f"settings: {name}: {reason}{hint}"
+    section, _, key = name.partition("[")[0].partition(".")
+    hints = get_type_hints(get_type_hints(Config).get(section), include_extras=True)
+    allowed = ", ".join(_allowed(hints.get(key)))
+    if MATCHING in reason and allowed:
+        return f"settings: {name}: allowed: {allowed}"  # the pattern says it to programmers alone
+    return f"settings: {name}: {reason}{allowed and f'; allowed: {allowed}'}"
+
+
+def _allowed(kind: Any) -> Iterator[str]:
+    """What values of a type may be, in words; nothing where the type's name says it all."""
+    if get_origin(kind) is Literal:
+        yield from map(str, get_args(kind))
+    elif get_origin(kind) is Annotated:
+        for meta in kind.__metadata__:
+            if meta.description:
+                yield meta.description
+            elif meta.ge is not None and meta.le is not None:
+                yield f"{meta.ge} to {meta.le:g}"
+    else:
+        for part in get_args(kind):
+            yield from _allowed(part)
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))  # as some editors write it
     except OSError as error:
         raise ConfigError(f"settings: cannot read {file}: {error.strerror}") from None
     except NO_TOML as error:
@@ -115,10 +132,10 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     for name, text in environ.items():
         if not name.startswith(ENV_PREFIX):
             continue
-        if "__" not in name:
+        section, apart, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
+        if not apart:
             _check_spelling(name, sections)
             continue
-        section, key = name.removeprefix(ENV_PREFIX).lower().split("__", 1)
         if section == PRESETS:
             found.setdefault(section, {})[key] = _table(text, name)
             continue
@@ -132,6 +149,9 @@ def _from_env(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 def _check_spelling(name: str, sections: Mapping[str, Any]) -> None:
     """A variable of ours that is no setting is somebody else's, unless one underline is missing."""
     words = name.removeprefix(ENV_PREFIX).lower()
+    if words.startswith("_"):
+        raise ConfigError(f"settings: {name} in environment has no section: it must be written "
+                          f"{ENV_PREFIX}SECTION_{words.upper()}")  # fmt: skip
     for section, kind in sections.items():
         if section == PRESETS:  # whose names are not known
             continue

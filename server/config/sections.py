@@ -17,7 +17,10 @@ LITSERVE_HOSTS = Literal["127.0.0.1", "0.0.0.0", "::"]  # the only ones that it 
 MOST_SECONDS = 1e9
 MOST = 1_000_000_000
 MOST_DAYS = 36_500  # a hundred years
-Origin = Annotated[str, Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^\s/?#]+)$")]
+Origin = Annotated[str, Meta(
+    pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^\s/?#]+)$",
+    description="*, null, or an origin such as https://app.example.org",
+)]  # fmt: skip
 Named = Annotated[str, Meta(min_length=1)]  # as a path "" is wherever the server was started
 Seconds = Annotated[float, Meta(gt=0, le=MOST_SECONDS)]
 Count = Annotated[int, Meta(ge=1, le=MOST)]
@@ -36,8 +39,13 @@ class Server(Section, frozen=True):
     port: Annotated[int, Meta(ge=1024, le=65535)]
     data_dir: Named
     scratch_dir: str
-    box: Annotated[str, Meta(pattern=r"^([0-9a-f]{2})?$")]
-    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#/]+(/[^\s?#]*)?)?$")]
+    box: Annotated[str, Meta(
+        pattern=r"^([0-9a-f]{2})?$", description="nothing, or two of 0-9a-f"
+    )]  # fmt: skip
+    public_url: Annotated[str, Meta(
+        pattern=r"^(https?://[^\s?#/]+(/[^\s?#]*)?)?$",
+        description="nothing, or an address such as https://stems.example.org",
+    )]  # fmt: skip
     trusted_proxies: list[str]
     cors_origins: list[Origin]
     grace_seconds: Annotated[int, Meta(ge=0, le=MOST)]
@@ -140,7 +148,10 @@ class Studio(Section, frozen=True):
 
 class Metrics(Section, frozen=True):
     enabled: bool
-    token: Annotated[str, Meta(pattern=r"^$|^[!-~]{16,}$")]
+    token: Annotated[str, Meta(
+        pattern=r"^$|^[!-~]{16,}$",
+        description="nothing, or 16 characters or more: ASCII without blanks",
+    )]  # fmt: skip
     allow_networks: list[str]
 
 

@@ -64,8 +64,12 @@ class ModelFiles(Struct, frozen=True):
 
 def search_path(config: Config) -> list[Path]:
     """Folders that may hold models: pulled ones, configured ones, the starter's."""
-    configured = [Path(folder).expanduser().absolute() for folder in config.models.folders]
-    return [config.data_dir / "models", *configured, STARTER]
+    return [config.data_dir / "models", *configured(config), STARTER]
+
+
+def configured(config: Config) -> list[Path]:
+    """The folders that the settings name."""
+    return [Path(folder).expanduser().absolute() for folder in config.models.folders]
 
 
 def find(name: str, config: Config) -> ModelFiles | None:

@@ -193,6 +193,8 @@ def refused(config: Config) -> list[Refused]:
         for model in catalog.installed(config)
         if model.name in config.presets
     ]
+    found += [Refused(folder.name, "models.folders names it, and there is no such folder", folder)
+              for folder in catalog.configured(config) if not folder.is_dir()]  # fmt: skip
     for name in sorted(config.presets):
         try:
             resolve(name, config)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from msgspec import structs
 
 from server.config import Config, load
 from server.engine.devices import count_gpus, devices
@@ -142,6 +143,16 @@ def test_a_name_that_nobody_can_ask_for_is_told_of(name: str, config: Config) ->
     assert (found.folder, reason) == (folder, "its name may have letters, digits, - and _")
     with pytest.raises(InvalidRequest, match="kick"):
         choice.making(["kick"], "BEST", config)
+
+
+def test_a_folder_that_is_not_there_is_told_of(config: Config, tmp_path: Path) -> None:
+    config = structs.replace(
+        config, models=structs.replace(config.models, folders=[str(tmp_path / "unmounted")])
+    )
+    ((name, reason, folder),) = choice.refused(config)
+    assert (name, folder) == ("unmounted", tmp_path / "unmounted") and "no such folder" in reason
+    (tmp_path / "unmounted").mkdir()
+    assert choice.refused(config) == []
 
 
 ODD = [
