@@ -50,6 +50,19 @@ def unwanted(inferences: Sequence[Inference], after: int) -> list[str]:
     return [name for name in written if is_between(name) and name not in read]
 
 
+def inside_other(inferences: Sequence[Inference]) -> frozenset[str]:
+    """The parts of `other` that are tracks as well, and still in it: what makes them makes no
+    `other`, and that which does knows nothing of them."""
+    made: dict[str, set[int]] = {}
+    for number, step in enumerate(inferences):
+        for signal in step.signals:
+            made.setdefault(_track_of(signal.name), set()).add(number)
+    beside = made.get("other", set())
+    return frozenset(
+        part for part in PARTS_OF_OTHER if part in made and made[part].isdisjoint(beside)
+    )
+
+
 def files_between(inferences: Sequence[Inference]) -> int:
     """How many signals lie between inferences at once, at the most."""
     most = 0
@@ -151,3 +164,7 @@ def _signal(
 
 def _part(name: str, number: int) -> str:
     return f"{BETWEEN}{name}~{number}"
+
+
+def _track_of(name: str) -> str:
+    return name.removeprefix(BETWEEN).partition("~")[0]

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from server.presets import Layout, lay_out
-from server.presets.inferences import Inference, files_between, inferences_of, is_between, unwanted
+from server.presets.inferences import (
+    Inference,
+    files_between,
+    inferences_of,
+    inside_other,
+    is_between,
+    unwanted,
+)
 from server.stems import MIX, OUTPUTS
 from tests.presets.test_layout import KARAOKE, MADE, preset
 
@@ -128,11 +135,16 @@ def test_other_takes_in_what_its_own_step_tells_apart() -> None:
     other = heard("four", "other", 1.0)
     assert played(run(["guitar"], layout), 1.0)["guitar"] == heard("six", "guitar", other)
     told = [*four, "guitar"]
+    assert inside_other(run(told, layout)) == {"guitar"}
     made = {"six": (*told, "piano")}
     six = laid(f"steps = [{{ model = 'six', stems = {told} }}]", made)
     assert played(run(four, six), 1.0)["other"] == pytest.approx(
         sum(heard("six", stem, 1.0) for stem in ("other", "guitar", "piano"))
     )
+    assert not inside_other(run(told, six))
+    mean = laid(f"steps = [{{ model = ['six', 'sixth'], stems = {told} }}]",
+                {**made, "sixth": made["six"]})  # fmt: skip
+    assert not inside_other(run(told, mean))
 
 
 def test_sums_of_a_models_stems() -> None:

@@ -10,9 +10,11 @@ from server.jobs.listening.track_places import (
     finished_of,
     mix_gain,
     names_of,
+    options_of,
     stems_of,
     total_frames,
 )
+from server.presets.inferences import inside_other
 from server.stems import FOUR, PARTS_OF_OTHER
 from server.work.scratch import SAMPLE_RATE
 from store import Job
@@ -85,8 +87,9 @@ def stem_sheets(job: Job) -> tuple[list[Term], dict[str, list[Term]]]:
     made = stems_of(job)
     if not set(FOUR) <= set(made):
         raise TrackNotFound("This job has not the four stems of a stem file")
+    apart = set(made) - inside_other(options_of(job).inferences)
     stems = {
-        name: [term for part in OF_STEM.get(name, (name,)) if part in made
+        name: [term for part in OF_STEM.get(name, (name,)) if part in apart
                for term in _terms(job, part)]
         for name in FOUR
     }  # fmt: skip

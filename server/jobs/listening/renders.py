@@ -21,7 +21,7 @@ from server.errors import JobNotFound, ServerBusy, StageFailed, WorkerGone, Work
 from server.jobs.disk.folders import RENDERS_FOLDER, Folders
 from server.jobs.disk.room import DiskRoom
 from server.jobs.listening.mixing import COLORS, MixOrder, Term, sheet, stem_sheets
-from server.jobs.listening.track_places import total_frames
+from server.jobs.listening.track_places import options_of, total_frames
 from server.work.messages import Options, Task
 from server.work.scratch import FRAME_BYTES, PART, whole_of
 from server.work.workers import Workers
@@ -65,7 +65,7 @@ class Renders:
         facts = {"parts": self._parts(job, wanted.terms), "start": wanted.start,
                  "count": wanted.count}  # fmt: skip
         options = structs.replace(
-            _options(job), format=cast(Any, wanted.format), wav_format=samples
+            options_of(job), format=cast(Any, wanted.format), wav_format=samples
         )
         name = f"{key}.{wanted.format.lower()}"
         return await self._rendered(job, "render_mix", name, facts, options)
@@ -82,10 +82,10 @@ class Renders:
                 for name, terms in stems.items()
             ],
             "count": total_frames(job),
-            "title": Path(_options(job).file_name).stem,
+            "title": Path(options_of(job).file_name).stem,
         }  # fmt: skip
         return await self._rendered(
-            job, "render_stem_file", "stems.stem.m4a", facts, _options(job)
+            job, "render_stem_file", "stems.stem.m4a", facts, options_of(job)
         )
 
     async def _job(self, job_id: str) -> Job:
@@ -157,10 +157,6 @@ class Renders:
             except (WorkerGone, WorkerLost) as error:
                 if last:
                     raise StageFailed(error.message) from None
-
-
-def _options(job: Job) -> Options:
-    return msgspec.json.decode(job.options, type=Options)
 
 
 def _forget_oldest(newest: Path) -> None:

@@ -160,7 +160,12 @@ def names_of(job: Job) -> tuple[str, ...]:
 
 def stems_of(job: Job) -> tuple[str, ...]:
     """The tracks that the model makes."""
-    return msgspec.json.decode(job.options, type=Options).stems
+    return options_of(job).stems
+
+
+def options_of(job: Job) -> Options:
+    """What a job is to be made of, and how."""
+    return msgspec.json.decode(job.options, type=Options)
 
 
 def total_frames(job: Job) -> int:

@@ -32,6 +32,8 @@ from server.jobs.disk.room import DiskRoom
 from server.jobs.listening import renders as module
 from server.jobs.listening.mixing import MixOrder, sheet, stem_sheets
 from server.jobs.listening.renders import Renders
+from server.jobs.listening.track_places import options_of
+from server.presets.inferences import Inference, Signal
 from server.stems import FOUR, OUTPUTS
 from server.work.messages import Result, Task
 from server.work.steps import finish
@@ -291,6 +293,28 @@ def test_stem_files(play, api: str, output_type: str) -> None:
         assert np.abs(mix - whole).max() <= 4 * STEP
 
     play(test, api, output_type)
+
+
+def test_what_another_model_found_in_other_is_not_added_to_it_again(play) -> None:
+    """A preset's guitar, made of an `other` that has it still."""
+
+    async def test(world: World) -> None:
+        job = await complete(world)
+        options = options_of(job)
+        four = tuple(Signal(name=name, of={name: 1.0}) for name in FOUR)
+        guitar = Signal(name="guitar", of={"guitar": 1.0})
+        for inferences, others in (
+            ([Inference(model="six", overlap=0.25, signals=(*four, guitar))], 3),
+            ([Inference(model="four", overlap=0.25, signals=four),
+              Inference(model="strings", overlap=0.25, input="other", signals=(guitar,))], 2),
+        ):  # fmt: skip
+            made = msgspec.structs.replace(options, inferences=tuple(inferences))
+            mix, stems = stem_sheets(
+                msgspec.structs.replace(job, options=msgspec.json.encode(made).decode())
+            )
+            assert len(stems["other"]) == others and len(mix) == others + 3
+
+    play(test, "stemsplit", "SIX_STEMS")
 
 
 def test_no_stem_file_without_four_stems(play) -> None:
