@@ -17,6 +17,7 @@ GAIN: Final = "gain."  # in front of a track's name
 SILENT: Final = "-inf"
 LEAST_GAIN: Final = -60.0  # dB
 MOST_GAIN: Final = 12.0
+MOST_GAINS: Final = 40  # no job has more tracks
 MOST_WAITING: Final = 32  # who wait for a file, of one API
 LATEST: Final = 1e6  # seconds
 
@@ -49,10 +50,13 @@ class Mixing:
 
 def _order(request: Request) -> MixOrder:
     gains, muted = {}, names(request, "mute")
-    for key in dict.fromkeys(request.query_params):
-        if key.startswith(GAIN) and text(request, key) == SILENT:
+    gained = [key for key in dict.fromkeys(request.query_params) if key.startswith(GAIN)]
+    if len(gained) > MOST_GAINS:  # reading each goes through all
+        raise InvalidRequest(f"gains of {MOST_GAINS} tracks at the most")
+    for key in gained:
+        if text(request, key) == SILENT:
             muted.append(key.removeprefix(GAIN))
-        elif key.startswith(GAIN):
+        else:
             gains[key.removeprefix(GAIN)] = number(request, key, 0.0, LEAST_GAIN, MOST_GAIN)
     start = number(request, "start", 0.0, 0.0, LATEST)
     end = number(request, "end", math.inf, 0.0, LATEST)

@@ -22,6 +22,8 @@ MAX_OVERHEAD: Final = 2 << 20  # bytes of a body besides the file: fields, heade
 NO_FILE: Final = "No filename provided"
 # Old urllib3 sends names beyond ASCII so, although RFC 7578 forbids it in forms.
 EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.I)
+# What browsers write in names for a quote and the ends of lines alone (HTML, 4.10.21.8).
+ESCAPED: Final = re.compile("%(22|0D|0A)")
 
 
 def boundary_of(content_type: str | None) -> bytes:
@@ -51,7 +53,7 @@ class Form:
         file_name: cleaned base name, or None before the file part.
         file_bytes: bytes of the file seen so far.
         pending: those of them that nobody has taken yet.
-        fields: the text of the complete fields.
+        fields: the texts of the complete fields, in order where a name comes more than once.
     """
 
     def __init__(self, boundary: bytes, max_bytes: int) -> None:
@@ -65,7 +67,7 @@ class Form:
         self.file_name: str | None = None
         self.file_bytes = 0
         self.pending = bytearray()
-        self.fields: dict[str, str] = {}
+        self.fields: dict[str, list[str]] = {}
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -150,7 +152,7 @@ class Form:
 
     def _on_part_end(self) -> None:
         if self._field is not None:
-            self.fields[self._field] = self._text.decode(errors="replace")
+            self.fields.setdefault(self._field, []).append(self._text.decode(errors="replace"))
             self._text.clear()
 
     def _on_end(self) -> None:
@@ -172,7 +174,11 @@ def _names(disposition: bytes) -> tuple[str, str]:
     extended = EXTENDED_NAME.search(header)
     if not plain and extended:
         return _text(options[b"name"]), clean_name(unquote(extended[2], extended[1]))
-    return _text(options[b"name"]), clean_name(_text(plain or b""))
+    return _text(options[b"name"]), clean_name(ESCAPED.sub(_unescaped, _text(plain or b"")))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16))
 
 
 def _text(raw: bytes) -> str:

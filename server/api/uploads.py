@@ -35,7 +35,7 @@ class Received(Struct, frozen=True):
 
     file_name: str
     size_bytes: int
-    fields: dict[str, str]
+    fields: dict[str, list[str]]
 
 
 class Body(Struct, frozen=True):

@@ -73,6 +73,7 @@ def test_what_is_ordered(
 
 @pytest.mark.parametrize("query", [
     "gain.vocals=13", "gain.vocals=-61", "gain.vocals=nan", "gain.vocals=inf", "gain.vocals=loud",
+    "&".join(f"gain.t{number}=0" for number in range(41)),
     "gain.vocals=", "gain.vocals=1&gain.vocals=2", "mute=a&mute=b", "mute=a,a", "solo=b,b",
     "start=-1", "start=2&end=2", "start=2&end=1", "end=0", "end=inf&start=x", "format=ogg",
 ])  # fmt: skip

@@ -100,6 +100,20 @@ def test_stems_that_are_no_names(text: str, app: ASGIApp, jobs: FakeJobs) -> Non
     assert not jobs.uploads and not jobs.spooled(), "nothing is left of it"
 
 
+def test_a_form_with_a_field_for_each_stem(app: ASGIApp, jobs: FakeJobs) -> None:
+    stems = {"stems": ["vocals", " drums,bass"]}
+    assert ask(app, "POST", "/process", files=SONG, data=stems).status_code == 200
+    assert jobs.uploads[-1].stems == ("vocals", "drums", "bass")
+
+
+@pytest.mark.parametrize("name", ["model", "callback_url"])
+def test_what_can_be_one_thing_alone_comes_once(name: str, app: ASGIApp, jobs: FakeJobs) -> None:
+    answer = ask(app, "POST", "/process", files=SONG, data={name: ["https://a.example", "b"]})
+    assert (answer.status_code, answer.json()["detail"]) == (400, f"{name} must be given once")
+    assert not jobs.uploads and not jobs.spooled()
+
+
+
 def test_process_answers_the_documented_job(app: ASGIApp, jobs: FakeJobs) -> None:
     answer = ask(app, "POST", "/process", files=SONG)
     assert answer.status_code == 200

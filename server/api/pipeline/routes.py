@@ -1,7 +1,7 @@
 """The Audio Pipeline API's endpoints: HTTP in, one call to the jobs room, HTTP out."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from starlette.middleware import Middleware
@@ -31,6 +31,8 @@ from server.errors import (
 )
 from server.starter import demo_song
 from server.stems import checked_stems
+
+Fields = Mapping[str, Sequence[str]]  # of a form
 
 
 class Pipeline:
@@ -93,8 +95,8 @@ class Pipeline:
             try:
                 target = folder / "input"
                 form = await uploads.receive_form(request, boundary, target, self._max_bytes)
-                stems, model = _stems(form.fields), form.fields.get("model") or None
-                callback_url = form.fields.get("callback_url") or None
+                stems, model = _stems(form.fields), _once(form.fields, "model")
+                callback_url = _once(form.fields, "callback_url")
                 if callback_url is not None:
                     self._check_callback(callback_url)
             except BaseException:
@@ -195,15 +197,25 @@ class Pipeline:
             raise UploadRejected(f"callback_url: {error.message}") from None
 
 
-def _stems(fields: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The stems that a form asks for: names separated by commas, or a JSON list of them. Raises
-    InvalidRequest."""
-    text = fields.get("stems", "").strip()
-    if not text:
-        return None
-    if text.startswith("["):
-        try:
-            return checked_stems(msgspec.json.decode(text, type=list[str]))
-        except msgspec.DecodeError:
-            raise InvalidRequest("stems must be a list of names") from None
-    return checked_stems([name.strip() for name in text.split(",")])
+def _once(fields: Fields, name: str) -> str | None:
+    """A field's text, None for an empty one. Raises InvalidRequest."""
+    texts = fields.get(name, ())
+    if len(texts) > 1:
+        raise InvalidRequest(f"{name} must be given once")
+    return next(iter(texts), "") or None
+
+
+def _stems(fields: Fields) -> tuple[str, ...] | None:
+    """The stems that a form asks for: names separated by commas, a JSON list of them, or a field
+    each. Raises InvalidRequest."""
+    texts = [text.strip() for text in fields.get("stems", ()) if text.strip()]
+    return checked_stems([name for text in texts for name in _names(text)]) if texts else None
+
+
+def _names(text: str) -> list[str]:
+    if not text.startswith("["):
+        return [name.strip() for name in text.split(",")]
+    try:
+        return msgspec.json.decode(text, type=list[str])
+    except msgspec.DecodeError:
+        raise InvalidRequest("stems must be a list of names") from None
