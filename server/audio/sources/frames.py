@@ -6,10 +6,12 @@ from itertools import groupby
 import numpy as np
 from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
+from av.audio.plane import AudioPlane
 
 from server.audio.sources.source import Chunk
 
 BLOCK = 1 << 14  # samples of each channel in one chunk: little enough for a core's own cache
+_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 
 
 def chunks_of(frames: Iterable[AudioFrame]) -> Iterator[Chunk]:
@@ -38,8 +40,7 @@ def _joined(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
 
 def _to_float(frame: AudioFrame) -> np.ndarray:
     """A frame as float32 of shape (samples, channels), full scale 1.0."""
-    data = frame.to_ndarray()
-    data = data.T if frame.format.is_planar else data.reshape(-1, frame.layout.nb_channels)
+    data = _samples(frame)
     if data.dtype.kind == "f":
         with np.errstate(over="ignore"):  # a double beyond float32 becomes inf, handled later
             return data.astype(np.float32, copy=False)
@@ -49,13 +50,31 @@ def _to_float(frame: AudioFrame) -> np.ndarray:
     return np.multiply(data, 1 / half, dtype=np.float32)
 
 
+def _samples(frame: AudioFrame) -> np.ndarray:
+    """A frame of one of `_DTYPES` as it is, of shape (samples, channels)."""
+    dtype = np.dtype(_DTYPES[frame.format.name.removesuffix("p")])
+    data = [np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # av's stubs
+            for plane in _planes(frame)]  # fmt: skip
+    if frame.format.is_planar:
+        return np.stack([plane[: frame.samples] for plane in data]).T
+    channels = frame.layout.nb_channels
+    return data[0][: frame.samples * channels].reshape(-1, channels)
+
+
+def _planes(frame: AudioFrame) -> list[AudioPlane]:
+    """PyAV's own `planes`, and `to_ndarray` by it, counts them up to a null pointer; behind the
+    eighth there is none, and it reads whatever memory follows."""
+    count = frame.layout.nb_channels if frame.format.is_planar else 1
+    return [AudioPlane(frame, number) for number in range(count)]
+
+
 def part(frame: AudioFrame, first: int, count: int) -> AudioFrame:
     """`count` samples of a frame, from `first` on."""
     if first == 0 and count == frame.samples:
         return frame
     cut = AudioFrame(frame.format.name, frame.layout, count)
     step = frame.format.bytes * (1 if frame.format.is_planar else frame.layout.nb_channels)
-    for source, target in zip(frame.planes, cut.planes, strict=True):
+    for source, target in zip(_planes(frame), _planes(cut), strict=True):
         data = bytes(source)[first * step : (first + count) * step]
         target.update(data.ljust(target.buffer_size, b"\0"))
     cut.sample_rate = frame.sample_rate
@@ -67,7 +86,7 @@ def silence(like: AudioFrame, rate: int, count: int) -> Iterator[AudioFrame]:
     zero = b"\x80" if like.format.name.startswith("u8") else b"\0"
     for start in range(0, count, BLOCK):
         frame = AudioFrame(like.format.name, like.layout, min(BLOCK, count - start))
-        for plane in frame.planes:
+        for plane in _planes(frame):
             plane.update(zero * plane.buffer_size)
         frame.sample_rate = rate
         yield frame

@@ -20,6 +20,7 @@ _BEGINNING = re.compile(rb"OggS\0[\x02\x06].{8}.{4}\0\0\0\0", re.DOTALL)
 _READ = 1 << 20
 _PAGE = 27 + 255 + 255 * 255  # bytes, the longest
 _HEADER = 27
+_SERIAL = 14  # where in a page the number of its stream is
 
 
 class Link(NamedTuple):
@@ -30,15 +31,24 @@ class Link(NamedTuple):
 
 
 class ChainSource(Source):
-    """All links of a chained file, one behind the other."""
+    """All links of a chained file, one behind the other.
+
+    The first that can be opened speaks for all. Raises AudioError where there is none.
+    """
 
     def __init__(self, path: Path, container: Container, links: list[Link]) -> None:
         self._path, self._container, self._links = path, container, links
-        with self._open(links[0]) as first:
-            share = (links[0].end - links[0].start) / links[-1].end
-            seconds = first.seconds / share if first.seconds else None
-            super().__init__(container.format, seconds)
-            self.codec = first.codec
+        super().__init__(container.format, None)
+        for link in links:
+            try:
+                with self._open(link) as first:
+                    share = (link.end - link.start) / links[-1].end
+                    self.seconds = first.seconds / share if first.seconds else None
+                    self.codec = first.codec
+                return
+            except AudioError:
+                if link is links[-1]:
+                    raise
 
     def chunks(self) -> Iterator[Chunk]:
         """As `Source` says. A link that cannot be read is told; none that can, is an AudioError."""
@@ -83,10 +93,15 @@ def links_of(file: BinaryIO) -> list[Link]:
     """The links of an open file, in order. Raises AudioError where there are too many."""
     size = file.seek(0, 2)
     starts: list[int] = []
+    serials: set[bytes] = set()  # of the streams in the last link
     expected = -1
     for start, end in _first_pages(file):
-        if start != expected:  # else it is another stream of the same link
+        file.seek(start + _SERIAL)
+        serial = file.read(4)
+        if start != expected or serial in serials:  # else it is another stream of the same link
             starts.append(start)
+            serials.clear()
+        serials.add(serial)
         expected = end
         if len(starts) > LINKS:
             raise AudioError(f"The file is a chain of more than {LINKS} songs")

@@ -17,6 +17,8 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 
 from server.audio.sources.decoder import MOST_SILENT, packets
+from server.audio.sources.frames import chunks_of
+from server.audio.sources.source import Chunk
 
 QUIET = 600.0  # s: a track that is silent for so long is taken for silent
 Opener = Callable[[], AbstractContextManager[InputContainer]]
@@ -81,17 +83,16 @@ def _content(reopen: Opener, index: int) -> Content:
         if not isinstance(stream, AudioStream):
             return Content.NOTHING
         only(media, stream)
-        return _heard(_frames(media, stream))
+        return _heard(chunks_of(_frames(media, stream)))
 
 
-def _heard(frames: Iterable[AudioFrame]) -> Content:
+def _heard(chunks: Iterable[Chunk]) -> Content:
     found, seconds = Content.NOTHING, 0.0
-    for frame in frames:
+    for rate, _, samples in chunks:
         found = Content.SILENCE
-        samples = frame.to_ndarray()
-        if samples.size and (samples != samples.flat[0]).any():
+        if (samples != samples.flat[0]).any():
             return Content.SOUND
-        seconds += frame.samples / max(1, frame.sample_rate)
+        seconds += len(samples) / max(1, rate)
         if seconds > QUIET:
             break
     return found

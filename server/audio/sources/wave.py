@@ -5,6 +5,7 @@ Audio Data and WAVE Files"; EBU Tech 3306 (RF64); ITU-R BS.2088 (BW64). What is 
 to the decoders that know it.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,22 +15,26 @@ import numpy as np
 
 from server.audio.sources import ffmpeg, iff, layouts
 from server.audio.sources.coded import CodedSource
+from server.audio.sources.counted import CountedSource
 from server.audio.sources.iff import Layout, Piece
 from server.audio.sources.mp3 import Mp3Source
 from server.audio.sources.pcm import Coding, Extent, Kind, PcmSource
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Source, check_limits, nothing_decoded
 from server.audio.sources.tags import behind_tags
+from server.errors import UnsupportedFormat
 
 _PCM, _FLOAT, _ALAW, _ULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # wFormatTag
 _MPEG = (0x50, 0x55)
 _CODED: Mapping[int, str] = {0x2000: "AC-3", 0x2001: "DTS"}
+_UNKNOWN: Mapping[int, str] = {0x38: "NMS ADPCM"}  # which FFmpeg takes for AMR, and plays noise
 _KINDS: Mapping[int, Kind] = {_PCM: "signed", _FLOAT: "float", _ALAW: "alaw", _ULAW: "ulaw"}
 _LAYOUTS = {b"RIFX": iff.RIFX, b"riff": iff.WAVE64}
 _COOL_EDIT: Mapping[int, float] = {24: 2.0**23, 32: 2.0**15}  # full scale, by bits
 _COOL_EDIT_MARK = b"\2\0\1\0"  # in its 32-bit format
 _PEEK = 1 << 16  # bytes of samples
 _FMT_BYTES = 64  # of a format chunk, as many as are looked at
+_MOST_FRAMES = 0xFFFF  # of a block, as the field for them can tell
 _DS64 = 0xFFFF_FFFF  # "the size is in the ds64 chunk"
 
 
@@ -45,12 +50,19 @@ class WaveFormat(NamedTuple):
     mask: int
     extra: bytes  # behind these fields; a PCM format has nothing there
 
+    @property
+    def block_frames(self) -> int:
+        """Frames in a block of compressed sound, at most; some encoders leave the count out."""
+        told = int.from_bytes(self.extra[2:4], "little")
+        return told or min(math.ceil(self.block * self.rate / max(1, self.byte_rate)), _MOST_FRAMES)
+
 
 class _Wave(NamedTuple):
     layout: Layout
     end: int  # of the container, as it says
     format: WaveFormat
     sound: Piece
+    frames: int  # of compressed sound, as the file counts them; 0: it does not
 
 
 @contextmanager
@@ -75,8 +87,11 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
             extent = Extent(start, end, wave.sound.told(wave.layout))
             yield PcmSource(container.format, file, extent, coding, wave.format.rate, channels)
             return
+    if wave.format.tag in _UNKNOWN:
+        name = f"{_UNKNOWN[wave.format.tag]} in {container.format.upper()}"
+        raise UnsupportedFormat(f"Unsupported audio format: {name}")
     with ffmpeg.opened(path, container, file_name) as source:
-        yield source
+        yield CountedSource(source, wave.frames, wave.format.block_frames)
 
 
 def wave_format(data: bytes, big: bool = False) -> WaveFormat:
@@ -118,7 +133,8 @@ def _parsed(file: BinaryIO) -> _Wave:
         size = int.from_bytes(sizes[:8], "little")
     fields = wave_format(iff.content(file, format, _FMT_BYTES), layout is iff.RIFX)
     end = begin + size + (0 if layout.counts_header else 8)
-    return _Wave(layout, end, fields, sound)
+    count = iff.content(file, found[b"fact"], 4) if b"fact" in found else b""
+    return _Wave(layout, end, fields, sound, int.from_bytes(count, layout.order))
 
 
 def _coding(format: WaveFormat, big: bool) -> Coding | None:

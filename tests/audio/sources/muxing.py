@@ -15,7 +15,7 @@ from server.audio.sources.source import Source
 
 from ..making import as_format
 
-LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 class Sound(NamedTuple):
@@ -85,6 +85,8 @@ def _packets(stream: av.AudioStream, sound: Sound) -> list[av.Packet]:
 
 def _frame(samples: np.ndarray, name: str) -> av.AudioFrame:
     layout = LAYOUTS[samples.shape[1]]
+    if samples.shape[1] > 7:  # PyAV reads beyond so many planes; the encoder's door converts
+        name = name.removesuffix("p")
     return av.AudioFrame.from_ndarray(as_format(samples, name), format=name, layout=layout)
 
 

@@ -1,6 +1,7 @@
 """Chained Ogg: every link is heard, at its own rate, of whatever codec."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,31 @@ def test_a_link_without_sound_is_told(tmp_path: Path) -> None:
     mix = finish(decode(path, tmp_path / "mix", 60))
     assert mix.frames == pytest.approx(3.5 * RATE, abs=4)
     assert mix.heard.warnings == ["Part 2 of 3: No audio can be decoded from the file"]
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_link_of_headers_alone_costs_no_other(tmp_path: Path, pages: int, at: int) -> None:
+    """As radio captures have them: the song that follows begins with the same headers."""
+    song = link(tmp_path, "vorbis")
+    starts = [match.start() for match in re.finditer(b"OggS", song)]
+    links = [song, song]
+    links.insert(at, song[: starts[pages]])
+    path = tmp_path / "in.ogg"
+    path.write_bytes(b"".join(links))
+    found = probe(path, "x")
+    assert found.codec == "Vorbis"
+    mix = finish(decode(path, tmp_path / "mix", 60))
+    assert mix.frames == pytest.approx(4 * RATE, abs=4)
+    assert mix.heard.warnings == [f"Part {at + 1} of 3: No audio can be decoded from the file"]
+
+
+def test_no_link_can_be_read(tmp_path: Path) -> None:
+    head = link(tmp_path, "vorbis")[:58]
+    path = tmp_path / "in.ogg"
+    path.write_bytes(head + head)
+    with pytest.raises(AudioError, match="No audio can be decoded"):
+        probe(path, "x")
 
 
 def test_a_stream_that_is_cut_off_says_so(tmp_path: Path) -> None:
