@@ -130,6 +130,20 @@ def test_trying_again_is_the_same_order(page: Any, desk: Desk, song: Path) -> No
     assert (len(desk.orders), len(set(desk.orders)), desk.uploads) == (5, 1, 1)
 
 
+def test_a_song_that_is_cancelled_is_not_ordered_again(
+    page: Any, desk: Desk, song: Path
+) -> None:
+    desk.answers.append(None)
+    page.set_input_files("input[type=file]", [song, song])
+    until(page, lambda: len(desk.orders) == 1)
+    page.wait_for_timeout(200)  # until the page has heard of it
+    sent = page.locator(".card").filter(has_text="sent, the server reads it")
+    sent.locator('[data-action="remove"]').click()
+    page.locator('[data-job="job-1"]').wait_for()  # the one behind it does not wait
+    page.clock.run_for(30_000)
+    assert [upload for _, upload in desk.orders] == ["upload-1", "upload-2"]
+
+
 def test_an_upload_that_was_not_kept_is_sent_anew(page: Any, desk: Desk, song: Path) -> None:
     desk.answers += [{"status": 500, "json": BUSY}, {"status": 400, "json": GONE}]
     page.set_input_files("input[type=file]", song)
