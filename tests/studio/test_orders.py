@@ -153,10 +153,11 @@ def test_an_upload_that_was_not_kept_is_sent_anew(page: Any, desk: Desk, song: P
     assert desk.orders[2][0] != desk.orders[0][0], "another order"
 
 
+@pytest.mark.parametrize(("status", "body"), [(429, LIMIT), (503, BUSY)])
 def test_songs_wait_where_the_server_takes_no_more_for_now(
-    page: Any, desk: Desk, song: Path
+    page: Any, desk: Desk, song: Path, status: int, body: dict[str, Any]
 ) -> None:
-    desk.answers.append({"status": 429, "json": LIMIT, "headers": {"Retry-After": "40"}})
+    desk.answers.append({"status": status, "json": body, "headers": {"Retry-After": "40"}})
     page.set_input_files("input[type=file]", [song, song])
     page.get_by_text(re.compile(r"too many at once, goes on in [34]\d s")).wait_for()
     page.get_by_text("waiting to be sent").wait_for()

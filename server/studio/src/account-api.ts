@@ -177,10 +177,9 @@ export async function fetched(path: string, init: RequestInit = {}): Promise<Res
   throw errorOf(answer.status, await answer.text(), waitOf(answer.headers.get("retry-after")));
 }
 
-/** Whether nobody knows what became of a request, or the server wants it again soon. */
+/** Whether nobody knows what became of a request. */
 function lost({ status, wait }: ApiError): boolean {
-  if (wait > LONGEST_WAIT) return false;
-  return status === 0 || status === 502 || status === 504 || (status === 503 && wait > 0);
+  return wait <= LONGEST_WAIT && (status === 0 || status === 502 || status === 504);
 }
 
 export function errorOf(status: number, body: string, wait = 0): AccountError {

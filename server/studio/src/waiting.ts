@@ -6,7 +6,7 @@ export const LONGEST_WAIT = 60; // seconds; whom the server tells to wait for lo
 
 /** Whether the server takes no more for now: no refusal of what was sent, and it says until when. */
 export function full({ status, wait }: ApiError): boolean {
-  return wait > 0 && status === 429;
+  return wait > 0 && (status === 429 || (status === 503 && wait <= LONGEST_WAIT));
 }
 
 /** Throws an AbortError as soon as `signal` is aborted, and at once where it was before. */
