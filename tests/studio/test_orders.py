@@ -130,9 +130,7 @@ def test_trying_again_is_the_same_order(page: Any, desk: Desk, song: Path) -> No
     assert (len(desk.orders), len(set(desk.orders)), desk.uploads) == (5, 1, 1)
 
 
-def test_a_song_that_is_cancelled_is_not_ordered_again(
-    page: Any, desk: Desk, song: Path
-) -> None:
+def test_a_song_that_is_cancelled_is_not_ordered_again(page: Any, desk: Desk, song: Path) -> None:
     desk.answers.append(None)
     page.set_input_files("input[type=file]", [song, song])
     until(page, lambda: len(desk.orders) == 1)
