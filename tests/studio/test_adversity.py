@@ -301,6 +301,26 @@ def test_a_file_that_is_not_there_any_more(
     page.locator(".advice").get_by_text("This file cannot be read").wait_for()
 
 
+def test_a_song_waits_while_the_server_is_full(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    page.expected.append(FAILED)
+    answer_once(page, "**/process", {"status": 503, "headers": {"Retry-After": "2"},
+                                     "json": {"detail": "Too many jobs"}})  # fmt: skip
+    server.songs.append(job)
+    page.set_input_files("input[type=file]", song)
+    page.get_by_text("too many at once, goes on in").wait_for()
+    page.locator(f'[data-job="{job.id}"]').wait_for()
+
+
+def test_a_full_disk_is_told_at_once(page: Any, song: Path) -> None:
+    page.expected.append(FAILED)
+    answer_once(page, "**/process", {"status": 503, "headers": {"Retry-After": "300"},
+                                     "json": {"detail": "The disk is full"}})  # fmt: skip
+    page.set_input_files("input[type=file]", song)
+    page.locator(".card").get_by_text("The disk is full. Try again in a moment.").wait_for()
+
+
 @pytest.mark.parametrize("status", [401, 429, 500])
 def test_waveforms_that_are_refused_at_first(
     page: Any, server: FakeServer, job: FakeJob, song: Path, status: int

@@ -130,6 +130,18 @@ def test_trying_again_is_the_same_order(page: Any, desk: Desk, song: Path) -> No
     assert (len(desk.orders), len(set(desk.orders)), desk.uploads) == (5, 1, 1)
 
 
+def test_a_song_that_is_cancelled_is_not_ordered_again(page: Any, desk: Desk, song: Path) -> None:
+    desk.answers.append(None)
+    page.set_input_files("input[type=file]", [song, song])
+    until(page, lambda: len(desk.orders) == 1)
+    page.wait_for_timeout(200)  # until the page has heard of it
+    sent = page.locator(".card").filter(has_text="sent, the server reads it")
+    sent.locator('[data-action="remove"]').click()
+    page.locator('[data-job="job-1"]').wait_for()  # the one behind it does not wait
+    page.clock.run_for(30_000)
+    assert [upload for _, upload in desk.orders] == ["upload-1", "upload-2"]
+
+
 def test_an_upload_that_was_not_kept_is_sent_anew(page: Any, desk: Desk, song: Path) -> None:
     desk.answers += [{"status": 500, "json": BUSY}, {"status": 400, "json": GONE}]
     page.set_input_files("input[type=file]", song)
@@ -139,10 +151,11 @@ def test_an_upload_that_was_not_kept_is_sent_anew(page: Any, desk: Desk, song: P
     assert desk.orders[2][0] != desk.orders[0][0], "another order"
 
 
+@pytest.mark.parametrize(("status", "body"), [(429, LIMIT), (503, BUSY)])
 def test_songs_wait_where_the_server_takes_no_more_for_now(
-    page: Any, desk: Desk, song: Path
+    page: Any, desk: Desk, song: Path, status: int, body: dict[str, Any]
 ) -> None:
-    desk.answers.append({"status": 429, "json": LIMIT, "headers": {"Retry-After": "40"}})
+    desk.answers.append({"status": status, "json": body, "headers": {"Retry-After": "40"}})
     page.set_input_files("input[type=file]", [song, song])
     page.get_by_text(re.compile(r"too many at once, goes on in [34]\d s")).wait_for()
     page.get_by_text("waiting to be sent").wait_for()

@@ -273,7 +273,8 @@ def test_on_a_phone_everything_is_within_a_thumbs_reach(
     assert not solo.is_visible()
     card.get_by_label("Controls of Drums").click()
     solo.click()
-    sizes = page.evaluate("""() => [...document.querySelectorAll("button, a, select, label.target")]
+    sizes = page.evaluate("""() =>
+        [...document.querySelectorAll("button, a, select, label.target, .gain")]
         .filter((element) => element.offsetParent !== null || element.closest(".transport"))
         .map((element) => element.getBoundingClientRect())
         .filter((box) => box.width > 0)

@@ -130,6 +130,15 @@ def test_the_keyboard(page: Any, playing: Any) -> None:
     ):
         page.keyboard.press(key)
         assert clock(page) == second * RATE
+    for key, code, second in (
+        ("ArrowRight", "Numpad6", 10),
+        ("ArrowLeft", "Numpad4", 5),
+    ):
+        assert not page.evaluate(PRESSED, {"key": key, "code": code}), "taken, without NumLock"
+        assert clock(page) == second * RATE
+    page.evaluate(PRESSED, {"key": "2", "code": "Numpad2"})
+    assert playing.locator('[data-action="solo"][aria-pressed="true"]').count() == 1
+    page.keyboard.press("0")
     page.keyboard.press("l")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("l")

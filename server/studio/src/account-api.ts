@@ -1,6 +1,7 @@
 /** The StemSplit API as the page calls it: everything that is asked for with an account's key. */
 
 import { ApiError, carried, jsonOf, waitOf } from "./api";
+import { LONGEST_WAIT, pause } from "./waiting";
 
 export type JobStatus = "PENDING" | "PROCESSING" | "COMPLETED" | "FAILED" | "EXPIRED";
 export const STATUSES: JobStatus[] = ["PENDING", "PROCESSING", "COMPLETED", "FAILED", "EXPIRED"];
@@ -84,7 +85,6 @@ export class AccountError extends ApiError {
 
 export const PAGE = 10;
 const AGAIN = [1.5, 3, 6]; // seconds until a request whose answer was lost is sent once more
-const LONGEST_WAIT = 60; // seconds; whom the server tells to wait for longer hears of it
 const BASE = "api/v1/";
 
 export class AccountApi {
@@ -130,17 +130,18 @@ export class AccountApi {
 
   /**
    * Does something once, even if its answer is lost and it is asked for again. Whoever asks anew
-   * for the same thing gives the same `once`.
+   * for the same thing gives the same `once`. `signal` ends the asking again; a request that is on
+   * its way is left to come to its end, since what it did must be known to be undone.
    */
-  async post<T>(path: string, body?: unknown, once = random()): Promise<T> {
+  async post<T>(path: string, body?: unknown, once = random(), signal?: AbortSignal): Promise<T> {
     const init: RequestInit = { method: "POST", headers: { "idempotency-key": once } };
     if (body !== undefined) init.body = JSON.stringify(body);
-    for (const pause of AGAIN) {
+    for (const seconds of AGAIN) {
       try {
         return await this.json<T>(path, init);
       } catch (error) {
         if (!(error instanceof ApiError) || !lost(error)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 1000 * Math.max(pause, error.wait)));
+        await pause(1000 * Math.max(seconds, error.wait), signal);
       }
     }
     return this.json<T>(path, init);
@@ -176,10 +177,9 @@ export async function fetched(path: string, init: RequestInit = {}): Promise<Res
   throw errorOf(answer.status, await answer.text(), waitOf(answer.headers.get("retry-after")));
 }
 
-/** Whether nobody knows what became of a request, or the server wants it again soon. */
+/** Whether nobody knows what became of a request. */
 function lost({ status, wait }: ApiError): boolean {
-  if (wait > LONGEST_WAIT) return false;
-  return status === 0 || status === 502 || status === 504 || (status === 503 && wait > 0);
+  return wait <= LONGEST_WAIT && (status === 0 || status === 502 || status === 504);
 }
 
 export function errorOf(status: number, body: string, wait = 0): AccountError {

@@ -41,7 +41,7 @@ export class Shortcuts {
 
   /** Whether the key meant something. With Ctrl it is the browser's: another tab, another size. */
   private act(event: KeyboardEvent): boolean {
-    const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
+    const digit = digitOf(event);
     const body = this.player();
     if (event.ctrlKey && !(event.shiftKey && digit !== undefined && digit !== "0")) return false;
     if (event.key === "?") this.show();
@@ -74,6 +74,12 @@ export class Shortcuts {
     });
     return true;
   }
+}
+
+/** The row above the letters has digits with Shift, too; the number pad, while NumLock is on. */
+function digitOf({ code, key }: KeyboardEvent): string | undefined {
+  if (code.startsWith("Numpad")) return /^\d$/.exec(key)?.[0];
+  return /^Digit(\d)$/.exec(code)?.[1];
 }
 
 function letter(body: Body, key: string): boolean {

@@ -146,7 +146,7 @@ export class SplitSongs {
     signal.throwIfAborted();
     sent(file.size);
     try {
-      const { id } = await this.create({ uploadKey: order.uploadKey, ...choice }, order.once);
+      const { id } = await this.create({ uploadKey: order.uploadKey, ...choice }, order.once, signal);
       this.orders.delete(file);
       return await this.begun(id, file, choice);
     } catch (error) {
@@ -158,7 +158,7 @@ export class SplitSongs {
   }
 
   private async send(file: File, sent: (bytes: number) => void, signal: AbortSignal): Promise<Order> {
-    const ticket = await this.account.post<Ticket>("upload", { filename: file.name });
+    const ticket = await this.account.post<Ticket>("upload", { filename: file.name }, random(), signal);
     if (file.size > ticket.maxFileSizeBytes) {
       const most = Math.floor(ticket.maxFileSizeBytes / 1_048_576);
       throw new ApiError(413, `This file is larger than ${most} MB, the most for a StemSplit job.`);
@@ -182,9 +182,9 @@ export class SplitSongs {
     }
   }
 
-  private async create(body: object, once: string): Promise<{ id: string }> {
+  private async create(body: object, once: string, signal: AbortSignal): Promise<{ id: string }> {
     try {
-      return await this.account.post<{ id: string }>("jobs", body, once);
+      return await this.account.post<{ id: string }>("jobs", body, once, signal);
     } catch (error) {
       if (!(error instanceof AccountError) || error.code !== "INSUFFICIENT_CREDITS") throw error;
       const there = (await this.account.balance()).balanceSeconds;

@@ -1,6 +1,7 @@
 /** Sends songs to the server, one after the other: together they would only share the line. */
 
 import { ApiError, type Api, type Job } from "./api";
+import { full, pause } from "./waiting";
 
 export interface UploadListener {
   progress(key: string, sent: number, since: number): void;
@@ -45,7 +46,7 @@ export class Uploads {
     this.current = null;
   }
 
-  /** Too many requests are no refusal: those that come behind would only be refused as well. */
+  /** A server that is full refuses nobody: those that come behind would only be refused as well. */
   private async send(key: string, file: File, signal: AbortSignal): Promise<Job> {
     for (;;) {
       const since = Date.now();
@@ -54,22 +55,12 @@ export class Uploads {
       try {
         return await this.api.upload(file, sent, signal);
       } catch (error) {
-        if (!(error instanceof ApiError) || error.status !== 429 || error.wait === 0) throw error;
+        if (!(error instanceof ApiError) || !full(error)) throw error;
         this.listener.waits(key, Date.now() + 1000 * error.wait);
         await pause(1000 * error.wait, signal);
       }
     }
   }
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(new DOMException("cancelled", "AbortError"));
-    });
-  });
 }
 
 /** A file that cannot be read looks to a browser like a connection that was lost. */
