@@ -51,10 +51,12 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
         coding = _coding(common)
         if coding is not None:
             extent = _samples(file, sound, form_end, common, coding)
-            yield PcmSource(container.format, file, extent, coding, common.rate, names)
+            source = PcmSource(container.format, file, extent, coding, common.rate, names)
+            source.warnings += iff.followed(file, extent.end, form_end)
+            yield source
             return
-    with ffmpeg.opened(path, container, file_name) as source:
-        yield source
+    with ffmpeg.opened(path, container, file_name) as coded:
+        yield coded
 
 
 def extended(data: bytes) -> int:

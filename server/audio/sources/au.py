@@ -42,7 +42,9 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
             coding = Coding(*_CODINGS[encoding], big)
             names = layouts.unknown(channels)
             extent = Extent(start, end, size if size < _UNBELIEVABLE else 0)
-            yield PcmSource(container.format, file, extent, coding, rate, names)
+            source = PcmSource(container.format, file, extent, coding, rate, names)
+            source.warnings += iff.followed(file, end)
+            yield source
             return
-    with ffmpeg.opened(path, container, file_name) as source:
-        yield source
+    with ffmpeg.opened(path, container, file_name) as coded:
+        yield coded

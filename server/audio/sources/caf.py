@@ -48,10 +48,12 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
             if sound.size > _EDIT_COUNT_BYTES:  # -1 in a stream
                 end = min(end, sound.end)
             extent = Extent(start, end, told)
-            yield PcmSource(container.format, file, extent, coding, description.rate, names)
+            source = PcmSource(container.format, file, extent, coding, description.rate, names)
+            source.warnings += iff.followed(file, end)
+            yield source
             return
-    with ffmpeg.opened(path, container, file_name) as source:
-        yield source
+    with ffmpeg.opened(path, container, file_name) as coded:
+        yield coded
 
 
 def _parsed(file: BinaryIO) -> tuple[_Description, Piece, tuple[str, ...]]:

@@ -15,6 +15,7 @@ _SEARCH = 1 << 24  # bytes: how far a chunk is looked for that no chain of chunk
 _MOST, _MOST_HITS = 1 << 14, 64  # chunks of a file, and texts in a window that look like one
 _PLACEHOLDER = 0x7FFF_0000  # a 32-bit size from here on is one that nobody came back to fill in
 _HUGE = 1 << 44  # and a 64-bit one
+_FILES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b".snd", b"dns.", b"caff")
 _WRAP = 1 << 32  # what a 32-bit size loses when it overflows
 
 
@@ -120,6 +121,16 @@ def sound_end(file: BinaryIO, sound: Piece, layout: Layout, container_end: int) 
     if sound.size == 0 or sound.size >= _PLACEHOLDER or abs(container_end - length) < 2:
         return length
     return sound.end + (length - sound.end) // _WRAP * _WRAP
+
+
+def followed(file: BinaryIO, *ends: int) -> list[str]:
+    """A warning where another file begins right behind one of the places where this one ends."""
+    for end in ends:
+        file.seek(min(max(end, 0), file_size(file)))  # a size may be any number
+        ids = file.read(5)  # there may be a pad byte
+        if ids[:4] in _FILES or ids[1:] in _FILES:
+            return ["Another file follows in this one, which is not read"]
+    return []
 
 
 def _piece(file: BinaryIO, start: int, layout: Layout) -> Piece | None:

@@ -85,13 +85,15 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
                 coding = Coding("float", 4, full_scale=_COOL_EDIT[wave.format.bits])
             channels = layouts.by_mask(wave.format.mask, wave.format.channels)
             extent = Extent(start, end, wave.sound.told(wave.layout))
-            yield PcmSource(container.format, file, extent, coding, wave.format.rate, channels)
+            source = PcmSource(container.format, file, extent, coding, wave.format.rate, channels)
+            source.warnings += iff.followed(file, end, wave.end)
+            yield source
             return
     if wave.format.tag in _UNKNOWN:
         name = f"{_UNKNOWN[wave.format.tag]} in {container.format.upper()}"
         raise UnsupportedFormat(f"Unsupported audio format: {name}")
-    with ffmpeg.opened(path, container, file_name) as source:
-        yield CountedSource(source, wave.frames, wave.format.block_frames)
+    with ffmpeg.opened(path, container, file_name) as coded:
+        yield CountedSource(coded, wave.frames, wave.format.block_frames)
 
 
 def wave_format(data: bytes, big: bool = False) -> WaveFormat:
