@@ -204,7 +204,9 @@ def test_waiting_mixes_are_bounded_and_go_on_without_who_asked(play, monkeypatch
     play(test)
 
 
-def test_the_last_mixes_are_kept(play) -> None:
+def test_the_last_mixes_are_kept(play, monkeypatch) -> None:
+    monkeypatch.setattr(module, "OPENED_WITHIN", 0.0)
+
     async def test(world: World) -> None:
         await complete(world)
         renders = renders_of(world, Crew())
@@ -212,6 +214,25 @@ def test_the_last_mixes_are_kept(play) -> None:
         paths = [await renders.mix("j", order(start=0.1 * n)) for n in range(module.KEPT + 2)]
         assert [path.exists() for path in paths] == [False] * 2 + [True] * module.KEPT
         assert (paths[0].parent / "stems.stem.m4a").exists()
+        changed = paths[2].stat().st_mtime_ns
+        assert await renders.mix("j", order(start=0.2)) == paths[2]
+        assert paths[2].stat().st_mtime_ns == changed, "a download of it may be taken up again"
+        await renders.mix("j", order(start=1.0))
+        assert (paths[2].exists(), paths[3].exists()) == (True, False), "what is asked for stays"
+
+    play(test)
+
+
+def test_no_mix_goes_before_who_asked_has_opened_it(play, monkeypatch) -> None:
+    async def test(world: World) -> None:
+        await complete(world)
+        renders = renders_of(world, Crew())
+        asked = [renders.mix("j", order(start=0.1 * n)) for n in range(2 * module.KEPT)]
+        paths = await asyncio.gather(*asked)
+        assert all(path.exists() for path in paths)
+        monkeypatch.setattr(module, "OPENED_WITHIN", 0.0)
+        await renders.mix("j", order(start=2.0))
+        assert sum(path.exists() for path in paths) == module.KEPT - 1
 
     play(test)
 
