@@ -61,6 +61,7 @@ class Renders:
 
         Raises:
             JobNotFound, TrackNotFound, JobNotCompleted, InvalidRequest: as `mixing.sheet`.
+            JobNotFound: the job was removed meanwhile, too.
             ServerBusy, DiskFull, StageFailed.
         """
         job = await self._job(job_id)
@@ -99,6 +100,13 @@ class Renders:
             raise JobNotFound("Job not found")
         return job
 
+    async def _check(self, job_id: str) -> None:
+        """Raises JobNotFound: the job goes, or has gone; where its time is over, files go first."""
+        job = await self._job(job_id)
+        files = [self._outputs / job_id / track.path for track in job.tracks.values()]
+        if not await asyncio.to_thread(lambda: all(file.exists() for file in files)):
+            raise JobNotFound("Job not found")
+
     def _parts(self, job: Job, terms: Sequence[Term]) -> list[dict[str, Any]]:
         folder = self._outputs / job.id
         return [{"path": str(folder / term.path), "gain": term.gain} for term in terms]
@@ -131,6 +139,7 @@ class Renders:
 
     async def _render(self, task: Task, path: Path) -> Path:
         async with self._turns:
+            await self._check(task.job)  # it may have gone while this waited
             if await asyncio.to_thread(self._taken, path):  # it was made while that was looked up
                 return path
             began = time.monotonic()
@@ -138,6 +147,9 @@ class Renders:
             await self._rooms.promise(task.id, task.facts["count"] * FRAME_BYTES)
             try:
                 await self._run(task)
+            except StageFailed:
+                await self._check(task.job)  # without its files nothing else is to be expected
+                raise
             finally:
                 self._rooms.forget(task.id)
             log.info("rendered", job=task.job, stage=task.stage, file=path.name,

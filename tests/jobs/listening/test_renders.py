@@ -35,6 +35,7 @@ from server.jobs.listening.renders import Renders
 from server.jobs.listening.track_places import options_of
 from server.presets.inferences import Inference, Signal
 from server.stems import FOUR, OUTPUTS
+from server.work.channel import failure, to_error
 from server.work.messages import Result, Task
 from server.work.steps import finish
 from store import Job
@@ -69,7 +70,10 @@ class Crew:
         if self.deaths:
             self.deaths -= 1
             raise WorkerLost("audio-0 died")
-        return await asyncio.to_thread(finish, RENDERING[task.stage](task))
+        try:
+            return await asyncio.to_thread(finish, RENDERING[task.stage](task))
+        except Exception as error:
+            raise to_error(failure(task.id, error)) from error
 
 
 def renders_of(world: World, crew: Crew, keep_percent: float = 0) -> Renders:
@@ -161,6 +165,41 @@ def test_before_the_tracks_are_finished(play) -> None:
         await world.jobs.expire("j", 3.0)
         with pytest.raises(JobNotFound):
             await renders.mix("j", PLAIN)
+
+    play(test)
+
+
+@pytest.mark.parametrize("expired", [True, False])
+def test_a_job_that_goes_meanwhile(play, expired: bool) -> None:
+    """Its files may go before the database says so."""
+
+    async def test(world: World) -> None:
+        await complete(world)
+        crew = Crew()
+        crew.gate = asyncio.Event()
+        renders = renders_of(world, crew)
+        wanted = [renders.mix("j", order(start=0.5 * n)) for n in range(module.AT_ONCE)]
+        asked = [asyncio.create_task(mix) for mix in (*wanted, renders.stem_file("j"))]
+        while len(crew.tasks) < module.AT_ONCE:
+            await asyncio.sleep(0.001)
+        if expired:
+            await world.jobs.expire("j", 3.0)
+        world.folders.remove(world.folders.outputs, "j")
+        crew.gate.set()
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(result) for result in results] == [JobNotFound] * len(asked)
+        assert len(crew.tasks) == module.AT_ONCE, "what waited is not begun any more"
+        assert not (world.folders.outputs / "j").exists()
+
+    play(test)
+
+
+def test_what_fails_of_a_job_that_is_there(play) -> None:
+    async def test(world: World) -> None:
+        job = await complete(world)
+        (world.folders.outputs / "j" / job.tracks["bass"].path).write_bytes(b"damaged")
+        with pytest.raises(StageFailed):
+            await renders_of(world, Crew()).mix("j", PLAIN)
 
     play(test)
 
