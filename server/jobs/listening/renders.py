@@ -5,11 +5,14 @@ What was rendered stays among the job's outputs for who asks again, and goes wit
 
 import asyncio
 import hashlib
+import os
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 import msgspec
@@ -28,7 +31,8 @@ from server.work.workers import Workers
 from store import Job, JobRepository
 
 log = structlog.get_logger()
-KEPT = 4  # mixes of a job; the oldest goes first
+KEPT = 4  # mixes of a job; the one that was not asked for the longest goes first
+OPENED_WITHIN = 30.0  # seconds, after which who asked for a file has opened it
 AT_ONCE = 2  # more would only share the same workers
 MOST_WAITING = 16
 RETRY_AFTER = 10  # seconds
@@ -50,12 +54,14 @@ class Renders:
         self._rooms = rooms
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._running: dict[Path, asyncio.Task[Path]] = {}
+        self._shelf = Lock()  # none is handed out while it is chosen to go
 
     async def mix(self, job_id: str, order: MixOrder) -> Path:
         """The file of a mix.
 
         Raises:
             JobNotFound, TrackNotFound, JobNotCompleted, InvalidRequest: as `mixing.sheet`.
+            JobNotFound: the job was removed meanwhile, too.
             ServerBusy, DiskFull, StageFailed.
         """
         job = await self._job(job_id)
@@ -94,6 +100,13 @@ class Renders:
             raise JobNotFound("Job not found")
         return job
 
+    async def _check(self, job_id: str) -> None:
+        """Raises JobNotFound: the job goes, or has gone; where its time is over, files go first."""
+        job = await self._job(job_id)
+        files = [self._outputs / job_id / track.path for track in job.tracks.values()]
+        if not await asyncio.to_thread(lambda: all(file.exists() for file in files)):
+            raise JobNotFound("Job not found")
+
     def _parts(self, job: Job, terms: Sequence[Term]) -> list[dict[str, Any]]:
         folder = self._outputs / job.id
         return [{"path": str(folder / term.path), "gain": term.gain} for term in terms]
@@ -104,7 +117,7 @@ class Renders:
         """The file, rendered unless it is there. Who asks for the same waits for the same; it is
         brought to its end even if they go."""
         path = self._outputs / job.id / RENDERS_FOLDER / name
-        if await asyncio.to_thread(path.exists):
+        if await asyncio.to_thread(self._taken, path):
             return path
         running = self._running.get(path)
         if running is None:
@@ -126,19 +139,45 @@ class Renders:
 
     async def _render(self, task: Task, path: Path) -> Path:
         async with self._turns:
-            if await asyncio.to_thread(path.exists):  # it was made while that was looked up
+            await self._check(task.job)  # it may have gone while this waited
+            if await asyncio.to_thread(self._taken, path):  # it was made while that was looked up
                 return path
             began = time.monotonic()
             await asyncio.to_thread(self._sweep, path)
             await self._rooms.promise(task.id, task.facts["count"] * FRAME_BYTES)
             try:
                 await self._run(task)
+            except StageFailed:
+                await self._check(task.job)  # without its files nothing else is to be expected
+                raise
             finally:
                 self._rooms.forget(task.id)
             log.info("rendered", job=task.job, stage=task.stage, file=path.name,
                      seconds=round(time.monotonic() - began, 3))  # fmt: skip
-        await asyncio.to_thread(_forget_oldest, path)
+        if not await asyncio.to_thread(self._taken, path):
+            raise JobNotFound("Job not found")  # it took the file along
+        await asyncio.to_thread(self._forget_oldest, path.parent)
         return path
+
+    def _taken(self, path: Path) -> bool:
+        """Whether the file is there; it stays for a while then, until it is opened.
+
+        When it was asked for is kept as the time of its last access: that of its last change is in
+        its ETag.
+        """
+        with self._shelf, suppress(FileNotFoundError):
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+            return True
+        return False
+
+    def _forget_oldest(self, folder: Path) -> None:
+        """Removes all but the last few mixes of a job, and those that are about to be opened."""
+        with self._shelf, suppress(FileNotFoundError):  # the job takes them along
+            asked = {file: file.stat().st_atime for file in folder.iterdir()
+                     if file.suffix in (".wav", ".flac", ".mp3")}  # fmt: skip
+            for file in sorted(asked, key=asked.__getitem__)[:-KEPT]:
+                if asked[file] < time.time() - OPENED_WITHIN:
+                    file.unlink()
 
     def _sweep(self, path: Path) -> None:
         """Removes what renders that died have left half-written, before `path` is begun."""
@@ -157,12 +196,3 @@ class Renders:
             except (WorkerGone, WorkerLost) as error:
                 if last:
                     raise StageFailed(error.message) from None
-
-
-def _forget_oldest(newest: Path) -> None:
-    """Removes all but the last few mixes of a job."""
-    files = [file for file in newest.parent.iterdir() if file.suffix in (".wav", ".flac", ".mp3")]
-    files.sort(key=lambda file: file.stat().st_mtime)
-    for file in files[:-KEPT]:
-        if file != newest:
-            file.unlink(missing_ok=True)

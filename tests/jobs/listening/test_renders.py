@@ -35,6 +35,7 @@ from server.jobs.listening.renders import Renders
 from server.jobs.listening.track_places import options_of
 from server.presets.inferences import Inference, Signal
 from server.stems import FOUR, OUTPUTS
+from server.work.channel import failure, to_error
 from server.work.messages import Result, Task
 from server.work.steps import finish
 from store import Job
@@ -69,7 +70,10 @@ class Crew:
         if self.deaths:
             self.deaths -= 1
             raise WorkerLost("audio-0 died")
-        return await asyncio.to_thread(finish, RENDERING[task.stage](task))
+        try:
+            return await asyncio.to_thread(finish, RENDERING[task.stage](task))
+        except Exception as error:
+            raise to_error(failure(task.id, error)) from error
 
 
 def renders_of(world: World, crew: Crew, keep_percent: float = 0) -> Renders:
@@ -165,6 +169,41 @@ def test_before_the_tracks_are_finished(play) -> None:
     play(test)
 
 
+@pytest.mark.parametrize("expired", [True, False])
+def test_a_job_that_goes_meanwhile(play, expired: bool) -> None:
+    """Its files may go before the database says so."""
+
+    async def test(world: World) -> None:
+        await complete(world)
+        crew = Crew()
+        crew.gate = asyncio.Event()
+        renders = renders_of(world, crew)
+        wanted = [renders.mix("j", order(start=0.5 * n)) for n in range(module.AT_ONCE)]
+        asked = [asyncio.create_task(mix) for mix in (*wanted, renders.stem_file("j"))]
+        while len(crew.tasks) < module.AT_ONCE:
+            await asyncio.sleep(0.001)
+        if expired:
+            await world.jobs.expire("j", 3.0)
+        world.folders.remove(world.folders.outputs, "j")
+        crew.gate.set()
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(result) for result in results] == [JobNotFound] * len(asked)
+        assert len(crew.tasks) == module.AT_ONCE, "what waited is not begun any more"
+        assert not (world.folders.outputs / "j").exists()
+
+    play(test)
+
+
+def test_what_fails_of_a_job_that_is_there(play) -> None:
+    async def test(world: World) -> None:
+        job = await complete(world)
+        (world.folders.outputs / "j" / job.tracks["bass"].path).write_bytes(b"damaged")
+        with pytest.raises(StageFailed):
+            await renders_of(world, Crew()).mix("j", PLAIN)
+
+    play(test)
+
+
 def test_a_worker_may_die_once(play) -> None:
     async def test(world: World) -> None:
         await complete(world)
@@ -204,7 +243,9 @@ def test_waiting_mixes_are_bounded_and_go_on_without_who_asked(play, monkeypatch
     play(test)
 
 
-def test_the_last_mixes_are_kept(play) -> None:
+def test_the_last_mixes_are_kept(play, monkeypatch) -> None:
+    monkeypatch.setattr(module, "OPENED_WITHIN", 0.0)
+
     async def test(world: World) -> None:
         await complete(world)
         renders = renders_of(world, Crew())
@@ -212,6 +253,25 @@ def test_the_last_mixes_are_kept(play) -> None:
         paths = [await renders.mix("j", order(start=0.1 * n)) for n in range(module.KEPT + 2)]
         assert [path.exists() for path in paths] == [False] * 2 + [True] * module.KEPT
         assert (paths[0].parent / "stems.stem.m4a").exists()
+        changed = paths[2].stat().st_mtime_ns
+        assert await renders.mix("j", order(start=0.2)) == paths[2]
+        assert paths[2].stat().st_mtime_ns == changed, "a download of it may be taken up again"
+        await renders.mix("j", order(start=1.0))
+        assert (paths[2].exists(), paths[3].exists()) == (True, False), "what is asked for stays"
+
+    play(test)
+
+
+def test_no_mix_goes_before_who_asked_has_opened_it(play, monkeypatch) -> None:
+    async def test(world: World) -> None:
+        await complete(world)
+        renders = renders_of(world, Crew())
+        asked = [renders.mix("j", order(start=0.1 * n)) for n in range(2 * module.KEPT)]
+        paths = await asyncio.gather(*asked)
+        assert all(path.exists() for path in paths)
+        monkeypatch.setattr(module, "OPENED_WITHIN", 0.0)
+        await renders.mix("j", order(start=2.0))
+        assert sum(path.exists() for path in paths) == module.KEPT - 1
 
     play(test)
 
