@@ -33,6 +33,7 @@ from store import Job, JobRepository
 log = structlog.get_logger()
 KEPT = 4  # mixes of a job; the one that was not asked for the longest goes first
 OPENED_WITHIN = 30.0  # seconds, after which who asked for a file has opened it
+KEPT_AT_MOST = 20  # of them, whoever is about to open more
 AT_ONCE = 2  # more would only share the same workers
 MOST_WAITING = 16
 RETRY_AFTER = 10  # seconds
@@ -175,8 +176,9 @@ class Renders:
         with self._shelf, suppress(FileNotFoundError):  # the job takes them along
             asked = {file: file.stat().st_atime for file in folder.iterdir()
                      if file.suffix in (".wav", ".flac", ".mp3")}  # fmt: skip
-            for file in sorted(asked, key=asked.__getitem__)[:-KEPT]:
-                if asked[file] < time.time() - OPENED_WITHIN:
+            waited_for = time.time() - OPENED_WITHIN
+            for place, file in enumerate(sorted(asked, key=asked.__getitem__, reverse=True)):
+                if place >= KEPT_AT_MOST or (place >= KEPT and asked[file] < waited_for):
                     file.unlink()
 
     def _sweep(self, path: Path) -> None:

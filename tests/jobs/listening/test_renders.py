@@ -276,6 +276,17 @@ def test_no_mix_goes_before_who_asked_has_opened_it(play, monkeypatch) -> None:
     play(test)
 
 
+def test_whoever_asks_for_many_fills_no_disk(play, monkeypatch) -> None:
+    async def test(world: World) -> None:
+        await complete(world)
+        monkeypatch.setattr(module, "KEPT_AT_MOST", module.KEPT + 1)
+        renders = renders_of(world, Crew())
+        paths = [await renders.mix("j", order(start=0.1 * n)) for n in range(module.KEPT + 3)]
+        assert [path.exists() for path in paths] == [False] * 2 + [True] * (module.KEPT + 1)
+
+    play(test)
+
+
 def test_what_died_half_written_goes_and_what_is_being_written_stays(play) -> None:
     async def test(world: World) -> None:
         await complete(world)
