@@ -377,6 +377,16 @@ def test_what_another_model_found_in_other_is_not_added_to_it_again(play) -> Non
     play(test, "stemsplit", "SIX_STEMS")
 
 
+@pytest.mark.parametrize("output_type", ["BOTH", "FOUR_STEMS", "SIX_STEMS"])
+def test_the_original_of_a_stemsplit_job(play, output_type: str) -> None:
+    async def test(world: World) -> None:
+        job = await complete(world)
+        original = gains(job, order(solo=(MIX,)))
+        assert original == dict.fromkeys(OUTPUTS[output_type], 1.0)
+
+    play(test, "stemsplit", output_type)
+
+
 def test_no_stem_file_without_four_stems(play) -> None:
     async def test(world: World) -> None:
         with pytest.raises(TrackNotFound):
