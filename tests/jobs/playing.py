@@ -40,8 +40,8 @@ class World:
         self.api, self.output_type = api, output_type
         names = {"pipeline": (*TRACKS, "mix"), "stemsplit": (*OUTPUTS[output_type], "mix")}[api]
         self.sounds = {name: song(4, seed)[:FRAMES] for seed, name in enumerate(names)}
-        if output_type == "BOTH":
-            self.sounds["mix"] = self.sounds["vocals"] + self.sounds["instrumental"]
+        if api == "stemsplit" and len(names) > 2:
+            self.sounds["mix"] = sum(self.sounds[name] for name in names if name != "mix")
         self.sounds["main"] = self.sounds["mix"] * np.float32(GAIN)
 
     async def create(self) -> None:

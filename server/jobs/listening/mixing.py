@@ -93,9 +93,7 @@ def stem_sheets(job: Job) -> tuple[list[Term], dict[str, list[Term]]]:
                for term in _terms(job, part)]
         for name in FOUR
     }  # fmt: skip
-    if finished_of(job, MIX):
-        return _terms(job, MIX), stems
-    return [term for terms in stems.values() for term in terms], stems
+    return _terms(job, MIX), stems
 
 
 def _terms(job: Job, name: str, decibels: float = 0.0) -> list[Term]:

@@ -6,6 +6,7 @@ file that grows from the front: what is in it is not changed any more.
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from server.audio.finished import Frames, open_finished
 from server.audio.tracks import MIX, tracks_of
 from server.jobs.disk.folders import Folders
 from server.jobs.disk.places import ScratchPlaces
-from server.stems import OUTPUTS
+from server.presets.inferences import inside_other
+from server.stems import FOUR, OUTPUTS, SIX
 from server.work.messages import Options
 from server.work.scratch import FrameReader, parts_of
 from store import Job
@@ -44,17 +46,15 @@ class OpenTrack(Struct):
 
 
 class Sum:
-    """Two tracks as one."""
+    """Several tracks as one."""
 
-    def __init__(self, first: Frames, second: Frames) -> None:
-        self._parts = first, second
-        self.frames = min(first.frames, second.frames)
+    def __init__(self, *parts: Frames) -> None:
+        self._parts = parts
+        self.frames = min(part.frames for part in parts)
 
     def read(self, start: int, count: int) -> np.ndarray:
         """As `Frames.read`."""
-        first, second = self._parts
-        total: np.ndarray = first.read(start, count) + second.read(start, count)
-        return total
+        return reduce(np.add, (part.read(start, count) for part in self._parts))
 
     def close(self) -> None:
         """As `Frames.close`."""
@@ -126,9 +126,18 @@ def finished_of(job: Job, name: str) -> Sequence[str]:
     if name in job.tracks:
         return (name,)
     # The mix has no file of its own: `main` is the mix at another level, and the vocals and the
-    # instrumental were made so that they add up to it.
-    sources = (("main",), OUTPUTS["BOTH"]) if name == MIX else ()
+    # instrumental were made so that they add up to it, as a whole separation nearly does.
+    sources = (("main",), OUTPUTS["BOTH"], _whole(job)) if name == MIX else ()
     return next((parts for parts in sources if set(parts) <= job.tracks.keys()), ())
+
+
+def _whole(job: Job) -> tuple[str, ...]:
+    """The stems that are all of the song, each sound once; none if the model leaves any out."""
+    options = options_of(job)
+    if not set(FOUR) <= set(options.stems):
+        return ()
+    apart = set(options.stems) - inside_other(options.inferences)
+    return tuple(stem for stem in SIX if stem in apart)
 
 
 def _longest(parts: Sequence[Path]) -> OpenTrack | None:
