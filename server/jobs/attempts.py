@@ -79,7 +79,8 @@ class Attempts:
         self.suspects: set[str] = set()
 
     async def make(self, claim: Claim, slot: Slot) -> None:
-        """One attempt, from the claim to its booked end; cancelled, it costs the job nothing."""
+        """One attempt, from the claim to its booked end. Cancelled, it leaves its lease to the
+        caller."""
         stage = claim.stage
         structlog.contextvars.bind_contextvars(
             job=stage.job_id, stage=stage.name, worker=slot.worker.hello.worker,
@@ -89,10 +90,6 @@ class Attempts:
             await self._run(claim, slot)
         except LeaseLost:
             log.warning("stage was taken back meanwhile: what was done is dropped")
-        except asyncio.CancelledError:
-            with suppress(Exception):  # or a restart takes it back
-                await self._stages.release(stage, None, charge=False)
-            raise
         except Exception:  # of what follows an end: the disk, as a rule
             log.exception("stage not ended: back in the queue")
             with suppress(LeaseLost):

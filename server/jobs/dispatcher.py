@@ -7,6 +7,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -14,7 +15,7 @@ from server.jobs.attempts import Attempts
 from server.jobs.disk.folders import Folders
 from server.jobs.disk.room import DiskRoom
 from server.work.workers import Slot, Workers
-from store import Claim, StageRepository
+from store import Claim, LeaseLost, Stage, StageRepository
 
 log = structlog.get_logger()
 POOLS = ("separation", "audio")
@@ -39,6 +40,7 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running: dict[str, set[asyncio.Task[None]]] = {}
+        self._cut_off: list[Stage] = []  # their attempts were cancelled, and they are still leased
         self._listeners: list[Callable[[], None]] = []
         self._look_again: asyncio.TimerHandle | None = None
         workers.listen(self.wake)
@@ -65,15 +67,24 @@ class Dispatcher:
                 await self._wake.wait()
                 self._wake.clear()
                 try:
+                    await self._put_back()
                     for pool in POOLS:
                         await self._fill(pool)
                     self._pass_on()
                 except Exception:  # the database: its disk may be full for a while
-                    log.exception("claiming failed: trying again")
+                    log.exception("dispatching failed: trying again")
                     await asyncio.sleep(CLAIM_PAUSE)
                     self.wake()
         finally:
             await self._stop_all()
+
+    async def _put_back(self) -> None:
+        """Puts what was cut off back into the queue, uncharged. The attempts cannot: one may not
+        even have begun, and whoever cancels them does not wait until the database takes it."""
+        while self._cut_off:
+            with suppress(LeaseLost):  # it was booked, or its job has ended
+                await self._stages.release(self._cut_off[0], None, charge=False)
+            del self._cut_off[0]
 
     def _pass_on(self) -> None:
         """Tells those who wait for it that every free place has been offered."""
@@ -119,6 +130,8 @@ class Dispatcher:
         self._running.setdefault(job_id, set()).add(attempt)
 
         def forget(_: object) -> None:
+            if attempt.cancelled():
+                self._cut_off.append(claim.stage)
             slot.release()  # unless it was used: an attempt may be cancelled before it begins
             self._running[job_id].discard(attempt)
             if not self._running[job_id]:
@@ -152,3 +165,5 @@ class Dispatcher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(Exception):  # or a restart takes them back
+            await self._put_back()

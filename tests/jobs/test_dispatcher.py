@@ -307,6 +307,62 @@ def test_attempts_that_are_cancelled_before_they_begin_free_their_place() -> Non
     assert {job.state for job in jobs} == {"failed"}
 
 
+def test_a_stage_that_is_stopped_while_the_disk_is_full_is_put_back_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The database is on that disk too."""
+    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.1)  # its sibling is at work by then
+    for module, pause in ((booking, "BOOKING_PAUSE"), (dispatcher_module, "CLAIM_PAUSE")):
+        monkeypatch.setattr(module, pause, 0.01)
+    refusals, release = iter(range(6)), StageRepository.release
+
+    async def refuse(self, *args, **named):
+        if next(refusals, None) is not None:
+            raise OSError("disk full")
+        return await release(self, *args, **named)
+
+    monkeypatch.setattr(StageRepository, "release", refuse)
+
+    def behave(task: Task, run: int):
+        if task.stage == "separate" and run == 1:
+            return 60.0
+        full = task.stage == "harmonic_percussive" and run == 1
+        return errors.DiskFull("full") if full else fine(task, run)
+
+    jobs, crew, _ = play(behave)
+    assert jobs[0].state == "completed"
+    assert crew.runs["j0", "separate"] == 2
+    assert {stage.attempt for stage in jobs[0].stages} == {1}
+
+
+def test_an_attempt_that_is_cancelled_before_it_begins_is_put_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        folders = Folders(tmp_path)
+        folders.create()
+        async with Database(tmp_path / "t.db") as database:
+            jobs, crew = JobRepository(database), PretendedWorkers(fine)
+            dispatcher = Dispatcher(
+                jobs.stages, crew, folders, DiskRoom(jobs.rooms, folders, 0), max_attempts=3
+            )
+            for folder in (folders.scratch, folders.outputs):
+                (folder / "j").mkdir()
+            await jobs.create(with_room(new_job("j", 0.0, PIPELINE, OPTIONS), 1.0))
+            claim = await jobs.stages.claim("audio", f"{dispatcher.boot}/0", 1.0)
+            assert claim is not None
+            dispatcher._start(claim, crew.try_reserve("audio"))
+            await dispatcher._stop("j")
+            assert not crew.runs
+            loop = asyncio.create_task(dispatcher.run())
+            async with asyncio.timeout(30):
+                while await jobs.count_unfinished():
+                    await asyncio.sleep(0.005)
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+            assert {stage.attempt for stage in (await jobs.get("j")).stages} == {1}
+
+    asyncio.run(main())
+
+
 def test_a_stop_puts_running_stages_back_uncharged() -> None:
     jobs, _, scratch = play(
         lambda task, run: 60.0 if task.stage == "separate" else fine(task, run), stop_after=0.5)
