@@ -1,6 +1,7 @@
 """What becomes of stages when workers answer, fail, die or share their death."""
 
 import asyncio
+import errno
 import math
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from server import errors
 from server.audio.tracks import track_path
@@ -279,6 +281,23 @@ def test_a_job_leaves_a_faster_place_that_is_full(
     assert {s.attempt for job in jobs for s in job.stages} == {1}
     assert {crew.runs[f"j{i}", full] for i in range(3)} == {2}
     assert scratch == set()
+
+
+def test_decoding_that_finds_every_place_full_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "DISK_PAUSE", 60.0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1e12, 0, 1e12))
+    touch = Path.touch
+
+    def full(path: Path) -> None:
+        if path.parent.parent.name == "scratch":
+            raise OSError(errno.ENOSPC, "full")
+        touch(path)
+
+    monkeypatch.setattr(Path, "touch", full)
+    with structlog.testing.capture_logs():  # a traceback takes longer to draw
+        jobs, crew, _ = play(lambda task, run: errors.DiskFull("full"), stop_after=0.5, fast=True)
+    assert jobs[0].state == "processing"
+    assert crew.runs == {("j0", "decode"): 1}
 
 
 def test_a_worker_that_was_gone_costs_no_attempt() -> None:
