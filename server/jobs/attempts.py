@@ -206,7 +206,8 @@ class Attempts:
                   free_percent=free_percent(place.parent))
         first = claim.stage.name == "decode"
         if first:  # what waits for its turn holds no room
-            await asyncio.to_thread(self._places.start_over, job_id)
+            with suppress(OSError):  # the disk is full too: it may find room elsewhere again
+                await asyncio.to_thread(self._places.start_over, job_id)
         await asyncio.sleep(DISK_PAUSE)
         if (moved := self._moves.get(job_id)) is not None:
             await asyncio.wait([moved])  # another of its stages sees to it, and stops this one

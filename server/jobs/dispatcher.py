@@ -79,8 +79,8 @@ class Dispatcher:
             await self._stop_all()
 
     async def _put_back(self) -> None:
-        """Puts what was cut off back into the queue, uncharged. The attempts cannot do it: one that
-        is cancelled may not even have begun, and nobody waits until its database takes it."""
+        """Puts what was cut off back into the queue, uncharged. The attempts cannot: one may not
+        even have begun, and whoever cancels them does not wait until the database takes it."""
         while self._cut_off:
             with suppress(LeaseLost):  # it was booked, or its job has ended
                 await self._stages.release(self._cut_off[0], None, charge=False)

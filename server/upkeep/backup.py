@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from server import __version__
 from server.errors import StemboxError
-from server.jobs.disk.folders import Folders, full_disk_is_said
+from server.jobs.disk.folders import Folders, files_below, full_disk_is_said
 from server.upkeep.archive import ArchiveWriter, Manifest
 from server.upkeep.reporting import Meter, Report
 from server.work.durable import sync_folder
@@ -72,7 +72,7 @@ def _job_files(folders: Folders, expected: Expected) -> list[Path]:
     """Outputs of jobs that have ended, inputs of those that have not, uploads."""
     ended = {job_id for job_id, _ in expected.tracks}
     made = [
-        path for job_id in sorted(ended) for path in sorted((folders.outputs / job_id).rglob("*"))
+        path for job_id in sorted(ended) for path in sorted(files_below(folders.outputs / job_id))
         if path.is_file() and not path.name.endswith(PART)
     ]  # fmt: skip
     inputs = [folders.scratch / job_id / "input" for job_id in sorted(expected.inputs)]

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -15,15 +14,14 @@ import pytest
 
 from server import errors
 from server.audio.tracks import track_path
-from server.jobs import attempts, booking
+from server.jobs import attempts
 from server.jobs import dispatcher as dispatcher_module
 from server.jobs.disk.folders import Folders
 from server.jobs.disk.room import DiskRoom, with_room
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.plan import PIPELINE, shown_stages
 from server.work.messages import FinishedTrack, Options, Result, Task
-from store import Database, JobRepository, StageRepository, Track
-from tests.jobs.disk.test_places import Usage
+from store import Database, JobRepository, Track
 from tests.store.conftest import new_job
 
 OPTIONS = msgspec.json.encode(Options(
@@ -248,39 +246,6 @@ def test_a_failed_job_stops_its_other_stages() -> None:
     assert scratch == set()
 
 
-def test_a_full_disk_costs_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
-    jobs, crew, _ = play(
-        lambda task, run: errors.DiskFull("full") if task.stage == "separate" and run < 8
-        else fine(task, run))
-    assert jobs[0].state == "completed"
-    assert crew.runs["j0", "separate"] == 8
-
-
-@pytest.mark.parametrize("full", ["decode", "separate", "normalise"])
-def test_a_job_leaves_a_faster_place_that_is_full(
-    monkeypatch: pytest.MonkeyPatch, full: str
-) -> None:
-    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1e12, 0, 1e12))
-
-    def behave(task: Task, run: int):
-        folder = Path(task.scratch)
-        if task.stage == full and folder.parent.name != "scratch":
-            return errors.DiskFull("full")
-        if task.stage == "decode":
-            (folder / "mix.f32").write_bytes(b"sound")
-        else:
-            assert (folder / "mix.f32").read_bytes() == b"sound"
-        return fine(task, run)
-
-    jobs, crew, scratch = play(behave, jobs_wanted=3, fast=True)
-    assert {job.state for job in jobs} == {"completed"}
-    assert {s.attempt for job in jobs for s in job.stages} == {1}
-    assert {crew.runs[f"j{i}", full] for i in range(3)} == {2}
-    assert scratch == set()
-
-
 def test_a_worker_that_was_gone_costs_no_attempt() -> None:
     jobs, _, _ = play(
         lambda task, run: errors.WorkerGone("gone") if task.stage == "separate" and run < 6
@@ -297,98 +262,6 @@ def test_options_that_cannot_be_read_fail_the_job_and_free_the_place(
     jobs, crew, _ = play(fine, jobs_wanted=4)
     assert {job.state for job in jobs} == {"failed"}
     assert not crew.runs
-
-
-def test_attempts_that_are_cancelled_before_they_begin_free_their_place() -> None:
-    """Both stages after decoding are claimed at once; the first to fail cancels the other."""
-    jobs, _, _ = play(
-        lambda task, run: fine(task, run) if task.stage == "decode"
-        else errors.AudioError("no"), jobs_wanted=30)
-    assert {job.state for job in jobs} == {"failed"}
-
-
-def test_a_stage_that_is_stopped_while_the_disk_is_full_is_put_back_later(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The database is on that disk too."""
-    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.1)  # its sibling is at work by then
-    for module, pause in ((booking, "BOOKING_PAUSE"), (dispatcher_module, "CLAIM_PAUSE")):
-        monkeypatch.setattr(module, pause, 0.01)
-    refusals, release = iter(range(6)), StageRepository.release
-
-    async def refuse(self, *args, **named):
-        if next(refusals, None) is not None:
-            raise OSError("disk full")
-        return await release(self, *args, **named)
-
-    monkeypatch.setattr(StageRepository, "release", refuse)
-
-    def behave(task: Task, run: int):
-        if task.stage == "separate" and run == 1:
-            return 60.0
-        full = task.stage == "harmonic_percussive" and run == 1
-        return errors.DiskFull("full") if full else fine(task, run)
-
-    jobs, crew, _ = play(behave)
-    assert jobs[0].state == "completed"
-    assert crew.runs["j0", "separate"] == 2
-    assert {stage.attempt for stage in jobs[0].stages} == {1}
-
-
-def test_an_attempt_that_is_cancelled_before_it_begins_is_put_back(tmp_path: Path) -> None:
-    async def main() -> None:
-        folders = Folders(tmp_path)
-        folders.create()
-        async with Database(tmp_path / "t.db") as database:
-            jobs, crew = JobRepository(database), PretendedWorkers(fine)
-            dispatcher = Dispatcher(
-                jobs.stages, crew, folders, DiskRoom(jobs.rooms, folders, 0), max_attempts=3
-            )
-            for folder in (folders.scratch, folders.outputs):
-                (folder / "j").mkdir()
-            await jobs.create(with_room(new_job("j", 0.0, PIPELINE, OPTIONS), 1.0))
-            claim = await jobs.stages.claim("audio", f"{dispatcher.boot}/0", 1.0)
-            assert claim is not None
-            dispatcher._start(claim, crew.try_reserve("audio"))
-            await dispatcher._stop("j")
-            assert not crew.runs
-            loop = asyncio.create_task(dispatcher.run())
-            async with asyncio.timeout(30):
-                while await jobs.count_unfinished():
-                    await asyncio.sleep(0.005)
-            loop.cancel()
-            await asyncio.gather(loop, return_exceptions=True)
-            assert {stage.attempt for stage in (await jobs.get("j")).stages} == {1}
-
-    asyncio.run(main())
-
-
-def test_a_stop_puts_running_stages_back_uncharged() -> None:
-    jobs, _, scratch = play(
-        lambda task, run: 60.0 if task.stage == "separate" else fine(task, run), stop_after=0.5)
-    states = {s.name: (s.state, s.attempt) for s in jobs[0].stages}
-    assert states["separate"] == ("pending", 0)
-    assert jobs[0].state == "processing"
-    assert scratch == {"j0"}
-
-
-def test_a_database_that_refuses_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(booking, "BOOKING_PAUSE", 0.01)
-    monkeypatch.setattr(dispatcher_module, "CLAIM_PAUSE", 0.01)
-    refusals = iter(range(6))
-
-    def refuse(original):
-        async def method(self, *args):
-            if next(refusals, None) is not None:
-                raise OSError("disk full")
-            return await original(self, *args)
-        return method
-
-    monkeypatch.setattr(StageRepository, "finish", refuse(StageRepository.finish))
-    monkeypatch.setattr(StageRepository, "claim", refuse(StageRepository.claim))
-    jobs, crew, _ = play(fine)
-    assert jobs[0].state == "completed"
-    assert set(crew.runs.values()) == {1}
 
 
 def test_an_offered_job_has_begun_when_a_worker_is_free(

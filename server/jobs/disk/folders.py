@@ -93,9 +93,9 @@ class Folders:
     def parts(self, job_id: str) -> list[Path]:
         """What attempts at its stages have half-written among a job's outputs. Renders come and
         go: their parts are their own."""
-        outputs = self.outputs / job_id
-        renders = outputs / RENDERS_FOLDER
-        return [part for part in outputs.rglob(f"*{PART}") if part.parent != renders]
+        renders = self.outputs / job_id / RENDERS_FOLDER
+        files = files_below(self.outputs / job_id)
+        return [file for file in files if file.suffix == PART and file.parent != renders]
 
     def remove_parts(self, job_id: str) -> None:
         """Removes what attempts that died have left half-written among a job's outputs."""
@@ -105,6 +105,12 @@ class Folders:
     def leftovers(self, folder: Path) -> set[str]:
         """Names of what lies below a folder."""
         return set(os.listdir(folder))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files below a folder. It, or folders in it, may be removed meanwhile: `rglob` raises."""
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)
 
 
 def written(files: Iterable[Path]) -> int:

@@ -59,10 +59,14 @@ class ScratchPlaces:
             shutil.rmtree(self._fast / job_id, ignore_errors=True)
 
     def start_over(self, job_id: str) -> None:
-        """As `clear`, for a job that found no room: from then on it stays on the disk."""
-        if self.of(job_id).parent != self._disk:
-            (self._disk / job_id / STAYS).touch()
+        """As `clear`, for a job that found no room: from then on it stays on the disk.
+
+        Raises OSError: the disk is so full that this cannot be kept. All is cleared then, too.
+        """
+        elsewhere = self.of(job_id).parent != self._disk
         self.clear(job_id)
+        if elsewhere:
+            (self._disk / job_id / STAYS).touch()
 
     def settle(self, job_id: str, frames: int, files: int = FILES) -> None:
         """The song is decoded, and `frames` long. Raises OSError, if it goes to a disk that is

@@ -19,7 +19,7 @@ from msgspec import structs
 from server.audio.peaks import FINE
 from server.audio.tracks import tracks_of
 from server.errors import DiskFull
-from server.jobs.disk.folders import Folders, written
+from server.jobs.disk.folders import Folders, files_below, written
 from server.presets.inferences import files_between
 from server.work.messages import Options
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
@@ -158,5 +158,6 @@ class DiskRoom:
 
     def _written(self, job_id: str) -> tuple[int, int]:
         """Bytes of a job's scratch files and of its tracks that are on the disk."""
-        scratch = written((self._folders.scratch / job_id).glob("*.f32*"))
-        return scratch, written((self._folders.outputs / job_id).rglob("*"))
+        files = files_below(self._folders.scratch / job_id)
+        scratch = written(file for file in files if ".f32" in file.name)
+        return scratch, written(files_below(self._folders.outputs / job_id))

@@ -1,5 +1,6 @@
 """Which jobs' scratch files lie in the faster place, and what becomes of them there."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -152,6 +153,20 @@ def test_what_found_no_room_stays_on_the_disk(make) -> None:
     places.open("a", 59.0)
     assert not fast(places, "a")
     assert not list(places.of("a").glob("*.part"))
+
+
+def test_what_starts_over_holds_no_room_however_full_the_disk_is(
+    make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    places = make(1)
+    places.open("a", 59.0)
+    monkeypatch.setattr(Path, "touch", full)
+    with pytest.raises(OSError, match="full"):
+        places.start_over("a")
+    assert not fast(places, "a")
 
 
 def test_another_attempt_takes_no_more_room(make) -> None:

@@ -1,0 +1,60 @@
+"""Attempts that are cancelled: their stages go back into the queue, and their places are free."""
+
+import asyncio
+from pathlib import Path
+
+from server import errors
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.room import DiskRoom, with_room
+from server.jobs.dispatcher import Dispatcher
+from server.jobs.plan import PIPELINE
+from store import Database, JobRepository
+from tests.jobs.test_dispatcher import OPTIONS, PretendedWorkers, fine, play
+from tests.store.conftest import new_job
+
+
+def test_attempts_that_are_cancelled_before_they_begin_free_their_place() -> None:
+    """Both stages after decoding are claimed at once; the first to fail cancels the other."""
+    jobs, _, _ = play(
+        lambda task, run: fine(task, run) if task.stage == "decode" else errors.AudioError("no"),
+        jobs_wanted=30,
+    )
+    assert {job.state for job in jobs} == {"failed"}
+
+
+def test_an_attempt_that_is_cancelled_before_it_begins_is_put_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        folders = Folders(tmp_path)
+        folders.create()
+        async with Database(tmp_path / "t.db") as database:
+            jobs, crew = JobRepository(database), PretendedWorkers(fine)
+            dispatcher = Dispatcher(
+                jobs.stages, crew, folders, DiskRoom(jobs.rooms, folders, 0), max_attempts=3
+            )
+            for folder in (folders.scratch, folders.outputs):
+                (folder / "j").mkdir()
+            await jobs.create(with_room(new_job("j", 0.0, PIPELINE, OPTIONS), 1.0))
+            claim = await jobs.stages.claim("audio", f"{dispatcher.boot}/0", 1.0)
+            assert claim is not None
+            dispatcher._start(claim, crew.try_reserve("audio"))
+            await dispatcher._stop("j")
+            assert not crew.runs
+            loop = asyncio.create_task(dispatcher.run())
+            async with asyncio.timeout(30):
+                while await jobs.count_unfinished():
+                    await asyncio.sleep(0.005)
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+            assert {stage.attempt for stage in (await jobs.get("j")).stages} == {1}
+
+    asyncio.run(main())
+
+
+def test_a_stop_puts_running_stages_back_uncharged() -> None:
+    jobs, _, scratch = play(
+        lambda task, run: 60.0 if task.stage == "separate" else fine(task, run), stop_after=0.5
+    )
+    states = {s.name: (s.state, s.attempt) for s in jobs[0].stages}
+    assert states["separate"] == ("pending", 0)
+    assert jobs[0].state == "processing"
+    assert scratch == {"j0"}

@@ -1,0 +1,116 @@
+"""Stages on a full disk, and their ends in a database that lies on one."""
+
+import errno
+import shutil
+from pathlib import Path
+
+import pytest
+import structlog
+
+from server import errors
+from server.jobs import attempts, booking
+from server.jobs import dispatcher as dispatcher_module
+from server.work.messages import Task
+from store import StageRepository
+from tests.jobs.disk.test_places import Usage
+from tests.jobs.test_dispatcher import fine, play
+
+
+def test_a_full_disk_costs_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
+    jobs, crew, _ = play(
+        lambda task, run: (
+            errors.DiskFull("full") if task.stage == "separate" and run < 8 else fine(task, run)
+        )
+    )
+    assert jobs[0].state == "completed"
+    assert crew.runs["j0", "separate"] == 8
+
+
+@pytest.mark.parametrize("full", ["decode", "separate", "normalise"])
+def test_a_job_leaves_a_faster_place_that_is_full(
+    monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1e12, 0, 1e12))
+
+    def behave(task: Task, run: int):
+        folder = Path(task.scratch)
+        if task.stage == full and folder.parent.name != "scratch":
+            return errors.DiskFull("full")
+        if task.stage == "decode":
+            (folder / "mix.f32").write_bytes(b"sound")
+        else:
+            assert (folder / "mix.f32").read_bytes() == b"sound"
+        return fine(task, run)
+
+    jobs, crew, scratch = play(behave, jobs_wanted=3, fast=True)
+    assert {job.state for job in jobs} == {"completed"}
+    assert {s.attempt for job in jobs for s in job.stages} == {1}
+    assert {crew.runs[f"j{i}", full] for i in range(3)} == {2}
+    assert scratch == set()
+
+
+def test_decoding_that_finds_every_place_full_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "DISK_PAUSE", 60.0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1e12, 0, 1e12))
+    touch = Path.touch
+
+    def full(path: Path) -> None:
+        if path.parent.parent.name == "scratch":
+            raise OSError(errno.ENOSPC, "full")
+        touch(path)
+
+    monkeypatch.setattr(Path, "touch", full)
+    with structlog.testing.capture_logs():  # a traceback takes longer to draw
+        jobs, crew, _ = play(lambda task, run: errors.DiskFull("full"), stop_after=0.5, fast=True)
+    assert jobs[0].state == "processing"
+    assert crew.runs == {("j0", "decode"): 1}
+
+
+def test_a_stage_that_is_stopped_while_the_disk_is_full_is_put_back_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The database is on that disk too."""
+    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.1)  # its sibling is at work by then
+    for module, pause in ((booking, "BOOKING_PAUSE"), (dispatcher_module, "CLAIM_PAUSE")):
+        monkeypatch.setattr(module, pause, 0.01)
+    refusals, release = iter(range(6)), StageRepository.release
+
+    async def refuse(self, *args, **named):
+        if next(refusals, None) is not None:
+            raise OSError("disk full")
+        return await release(self, *args, **named)
+
+    monkeypatch.setattr(StageRepository, "release", refuse)
+
+    def behave(task: Task, run: int):
+        if task.stage == "separate" and run == 1:
+            return 60.0
+        full = task.stage == "harmonic_percussive" and run == 1
+        return errors.DiskFull("full") if full else fine(task, run)
+
+    jobs, crew, _ = play(behave)
+    assert jobs[0].state == "completed"
+    assert crew.runs["j0", "separate"] == 2
+    assert {stage.attempt for stage in jobs[0].stages} == {1}
+
+
+def test_a_database_that_refuses_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booking, "BOOKING_PAUSE", 0.01)
+    monkeypatch.setattr(dispatcher_module, "CLAIM_PAUSE", 0.01)
+    refusals = iter(range(6))
+
+    def refuse(original):
+        async def method(self, *args):
+            if next(refusals, None) is not None:
+                raise OSError("disk full")
+            return await original(self, *args)
+
+        return method
+
+    monkeypatch.setattr(StageRepository, "finish", refuse(StageRepository.finish))
+    monkeypatch.setattr(StageRepository, "claim", refuse(StageRepository.claim))
+    jobs, crew, _ = play(fine)
+    assert jobs[0].state == "completed"
+    assert set(crew.runs.values()) == {1}
