@@ -129,7 +129,7 @@ def log_failure(task: Task, error: Exception) -> None:
     here."""
     if isinstance(error, StemboxError):  # the input's fault, or a cancelled job: no defect
         log.info("stage ended", job=task.job, stage=task.stage, reason=error.message)
-    elif isinstance(error, FileNotFoundError) and not Path(task.scratch).exists():
+    elif isinstance(error, FileNotFoundError) and not Path(task.scratch or task.outputs).exists():
         # a job that was cancelled takes its files along, sooner than its worker is told
         log.info("stage ended: the job's files are gone", job=task.job, stage=task.stage)
     else:

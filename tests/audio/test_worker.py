@@ -166,8 +166,10 @@ def test_a_song_whose_files_went_with_its_job_is_no_error(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
     there, gone = task(tmp_path / "there", "decode"), task(tmp_path / "gone", "decode")
     shutil.rmtree(gone.scratch)
+    mix = msgspec.structs.replace(gone, scratch="", outputs=gone.scratch)  # a render has no scratch
     missing = FileNotFoundError(2, "gone", "/x")
     with structlog.testing.capture_logs() as logs:
-        for about, error in ((gone, missing), (there, missing), (gone, RuntimeError("a fault"))):
+        for about, error in ((gone, missing), (mix, missing), (there, missing),
+                             (gone, RuntimeError("a fault"))):  # fmt: skip
             log_failure(about, error)
-    assert [line["log_level"] for line in logs] == ["info", "error", "error"]
+    assert [line["log_level"] for line in logs] == ["info", "info", "error", "error"]

@@ -183,10 +183,11 @@ class Renders:
 
     def _sweep(self, path: Path) -> None:
         """Removes what renders that died have left half-written, before `path` is begun."""
-        for part in path.parent.glob(f"*{PART}"):
-            whole = whole_of(part)
-            if whole == path or whole not in self._running:
-                part.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # the job takes them along
+            for part in path.parent.glob(f"*{PART}"):
+                whole = whole_of(part)
+                if whole == path or whole not in self._running:
+                    part.unlink(missing_ok=True)
 
     async def _run(self, task: Task) -> None:
         """A worker that dies may have been another task's victim: it is tried once again."""
