@@ -22,6 +22,7 @@ from server.api.listening import WINDOW_HEADERS
 from server.api.metrics import Figures, route_of
 from server.api.sharing import caller_of
 from server.api.signing import BASE
+from server.api.uploads import Lingering
 from server.logs import AccessLog
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -42,10 +43,10 @@ CLIENT_GONE: Final = 499  # in the access log only: nobody was left to answer
 def with_middlewares(
     app: ASGIApp, cors_origins: Sequence[str], figures: Figures | None = None
 ) -> ASGIApp:
-    """The app behind CORS and `Requests`, which has `figures` count."""
+    """The app behind `Lingering`, CORS and `Requests`, which has `figures` count."""
     return Requests(
         CORSMiddleware(
-            app,
+            Lingering(app),
             allow_origins=cors_origins,
             allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
             allow_headers=("*",),

@@ -152,14 +152,18 @@ class Lingering:
 
     Closing a socket with unread bytes resets it, and the client may never see the answer.
     So the answer says `Connection: close`, and the rest of the body is thrown away for a
-    while before the connection goes (RFC 9112, section 9.6).
+    while before the connection goes (RFC 9112, section 9.6). Whoever refuses without a look at
+    the body, a limit or a missing key, is behind it too.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        more_body = scope.get("method") in ("POST", "PUT")
+        if scope.get("method") not in ("POST", "PUT"):
+            await self._app(scope, receive, send)
+            return
+        more_body = True
 
         async def watched_receive() -> Message:
             nonlocal more_body

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -55,11 +54,10 @@ class Pipeline:
 
     def routes(self) -> list[Route]:
         """The routes; the first that matches wins, so track names come last."""
-        lingering = [Middleware(uploads.Lingering)]
         return [
             Route("/config", self.config),
-            Route("/process", self.process, methods=["POST"], middleware=lingering),
-            Route("/demo", self.demo, methods=["POST"], middleware=lingering),
+            Route("/process", self.process, methods=["POST"]),
+            Route("/demo", self.demo, methods=["POST"]),
             Route("/job/{job_id}", self.job, methods=["GET", "DELETE"]),
             Route("/job/{job_id}/outputs", self.outputs),
             Route("/job/{job_id}/window", self.window),

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
 import msgspec
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -28,8 +27,7 @@ def route(path: str, handlers: Mapping[str, Handler]) -> Route:
     async def endpoint(request: Request) -> Response:
         return await handlers["GET" if request.method == "HEAD" else request.method](request)
 
-    middleware = [Middleware(uploads.Lingering)] if "PUT" in handlers or "POST" in handlers else []
-    return Route(path, endpoint, methods=list(handlers), middleware=middleware)
+    return Route(path, endpoint, methods=list(handlers))
 
 
 def account_of(request: Request) -> str:
