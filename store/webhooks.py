@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from store.connection import Database
 from store.deliveries import Attempt, book_attempt
-from store.forgetting import forget
+from store.forgetting import MOST, forget
 from store.lanes import ACCOUNTS, NOBODYS, Rotation
 from store.sealing import PREFIX, Sealer, Unsealed
 from store.statements import load
@@ -103,8 +103,12 @@ class WebhookRepository:
         return structs.replace(found, secret=self._sealer.open(found.secret, found.id))
 
     async def delete(self, account_id: str, webhook_id: str) -> bool:
-        """Deletes a webhook and what was still to be sent to it. False: there is none."""
-        return await self._db.write(_delete, account_id, webhook_id)
+        """Deletes a webhook, what was still to be sent to it, and its history: that first and bit
+        by bit, since a week of it may be long. False: there is none."""
+        values = {"id": webhook_id, "account_id": account_id, "most": MOST}
+        while await self._db.write(_execute, "delete_history", values) == MOST:
+            pass
+        return await self._db.write(_execute, "delete_webhook", values) == 1
 
     async def due(self, now: float, shares: Shares) -> list[Delivery]:
         """Deliveries whose time has come: every host's first one first, the longest overdue of
@@ -171,9 +175,8 @@ def _get(db: sqlite3.Connection, webhook_id: str) -> Webhook | None:
     return None if row is None else _webhook(row)
 
 
-def _delete(db: sqlite3.Connection, account_id: str, webhook_id: str) -> bool:
-    values = {"id": webhook_id, "account_id": account_id}
-    return db.execute(SQL["delete_webhook"], values).rowcount == 1
+def _execute(db: sqlite3.Connection, name: str, values: dict[str, Any]) -> int:
+    return db.execute(SQL[name], values).rowcount
 
 
 def _due(

@@ -21,6 +21,11 @@ SELECT id, secret FROM webhooks WHERE substr(secret, 1, length(:prefix)) <> :pre
 -- name: seal_webhook
 UPDATE webhooks SET secret = :secret WHERE id = :id;
 
+-- name: delete_history
+DELETE FROM deliveries WHERE id IN (
+    SELECT d.id FROM webhooks w JOIN deliveries d ON d.webhook_id = w.id
+    WHERE w.id = :id AND w.account_id = :account_id AND d.state <> 'waiting' LIMIT :most);
+
 -- name: delete_webhook
 DELETE FROM webhooks WHERE id = :id AND account_id = :account_id;
 

@@ -117,3 +117,53 @@ def test_an_attempt_that_fails_too_late_changes_nothing(
     """It is kept with the others; but what was sent again by hand goes out, at once and by the
     whole schedule, and what has arrived has arrived."""
     assert late(tmp_path, meanwhile, next_at) == left
+
+
+def test_a_long_history_goes_bit_by_bit_and_with_its_webhook_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each bit is a transaction of its own: others are let in between."""
+    monkeypatch.setattr("store.webhooks.MOST", 3)
+
+    def fill(db: sqlite3.Connection) -> None:
+        db.executemany("INSERT INTO accounts (id, name, created_at) VALUES (?1, ?1, 1)",
+                       [("ann",), ("bob",)])  # fmt: skip
+        db.executemany(
+            "INSERT INTO webhooks (id, account_id, url, events, secret, created_at) "
+            "VALUES (?1, 'ann', 'http://w', '[]', 'whsec_AAAA', 1)", [("gone",), ("stays",)]
+        )
+        db.executemany(
+            "INSERT INTO deliveries (id, account_id, webhook_id, event, state, next_at, created_at)"
+            " VALUES (?, 'ann', ?, 'job.failed', ?, 1, 1)",
+            [(f"{hook}{n}", hook, "waiting" if n == 0 else "delivered")
+             for hook in ("gone", "stays") for n in range(8)],
+        )  # fmt: skip
+
+    async def main() -> None:
+        async with Database(tmp_path / "t.db") as db:
+            await db.write(fill)
+            hooks, most = WebhookRepository(db), []
+            write = db.write
+
+            async def watched(work, *args):  # type: ignore[no-untyped-def]
+                def counted(connection: sqlite3.Connection) -> object:
+                    before = deliveries(connection)
+                    done = work(connection, *args)
+                    most.append(before - deliveries(connection))
+                    return done
+
+                return await write(counted)
+
+            monkeypatch.setattr(db, "write", watched)
+            assert not await hooks.delete("bob", "gone") and sum(most) == 0
+            assert await hooks.delete("ann", "gone")
+            assert sum(most) == 8 and max(most) == 3
+            assert await db.read(deliveries) == 8
+
+    asyncio.run(main())
+
+
+def deliveries(db: sqlite3.Connection) -> int:
+    """How many there are."""
+    count: int = db.execute("SELECT count(*) FROM deliveries").fetchone()[0]
+    return count
