@@ -36,6 +36,7 @@ class Desk:
         page.route("**/api/v1/upload", self.upload)
         page.route("**/put", lambda route: route.fulfill(status=200, body="{}"))
         page.route("**/api/v1/jobs", self.order)
+        self.removed = 0
         page.route("**/api/v1/jobs/job-1", self.look)
 
     def upload(self, route: Any) -> None:
@@ -56,6 +57,7 @@ class Desk:
             route.fulfill(**answer)
 
     def look(self, route: Any) -> None:
+        self.removed += route.request.method == "DELETE"
         route.fulfill(**self.job)
 
 
@@ -130,7 +132,10 @@ def test_trying_again_is_the_same_order(page: Any, desk: Desk, song: Path) -> No
     assert (len(desk.orders), len(set(desk.orders)), desk.uploads) == (5, 1, 1)
 
 
-def test_a_song_that_is_cancelled_is_not_ordered_again(page: Any, desk: Desk, song: Path) -> None:
+def test_a_song_that_is_cancelled_costs_nothing_and_holds_up_nobody(
+    page: Any, desk: Desk, song: Path
+) -> None:
+    """Its order's answer was lost: what became of it is asked once more, and undone."""
     desk.answers.append(None)
     page.set_input_files("input[type=file]", [song, song])
     until(page, lambda: len(desk.orders) == 1)
@@ -139,7 +144,8 @@ def test_a_song_that_is_cancelled_is_not_ordered_again(page: Any, desk: Desk, so
     sent.locator('[data-action="remove"]').click()
     page.locator('[data-job="job-1"]').wait_for()  # the one behind it does not wait
     page.clock.run_for(30_000)
-    assert [upload for _, upload in desk.orders] == ["upload-1", "upload-2"]
+    assert [upload for _, upload in desk.orders] == ["upload-1", "upload-1", "upload-2"]
+    assert desk.orders[0] == desk.orders[1] and desk.removed == 1
 
 
 def test_an_upload_that_was_not_kept_is_sent_anew(page: Any, desk: Desk, song: Path) -> None:

@@ -130,8 +130,8 @@ export class AccountApi {
 
   /**
    * Does something once, even if its answer is lost and it is asked for again. Whoever asks anew
-   * for the same thing gives the same `once`. `signal` ends the asking again; a request that is on
-   * its way is left to come to its end, since what it did must be known to be undone.
+   * for the same thing gives the same `once`. `signal` ends the waiting: then it is asked for once
+   * more at once, since what was done must be known to be undone.
    */
   async post<T>(path: string, body?: unknown, once = random(), signal?: AbortSignal): Promise<T> {
     const init: RequestInit = { method: "POST", headers: { "idempotency-key": once } };
@@ -141,7 +141,8 @@ export class AccountApi {
         return await this.json<T>(path, init);
       } catch (error) {
         if (!(error instanceof ApiError) || !lost(error)) throw error;
-        await pause(1000 * Math.max(seconds, error.wait), signal);
+        await pause(1000 * Math.max(seconds, error.wait), signal).catch(() => undefined);
+        if (signal?.aborted) break;
       }
     }
     return this.json<T>(path, init);
