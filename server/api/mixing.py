@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server.api import downloads
+from server.api.listening import MOST_TRACKS
 from server.api.parameters import choice, names, number, text
 from server.api.ports import MixOrder, Renders, TrackFile
 from server.api.sharing import SharedPlaces, caller_of
@@ -17,7 +18,6 @@ GAIN: Final = "gain."  # in front of a track's name
 SILENT: Final = "-inf"
 LEAST_GAIN: Final = -60.0  # dB
 MOST_GAIN: Final = 12.0
-MOST_GAINS: Final = 40  # no job has more tracks
 MOST_WAITING: Final = 32  # who wait for a file, of one API
 LATEST: Final = 1e6  # seconds
 
@@ -51,8 +51,8 @@ class Mixing:
 def _order(request: Request) -> MixOrder:
     gains, muted = {}, names(request, "mute")
     gained = [key for key in dict.fromkeys(request.query_params) if key.startswith(GAIN)]
-    if len(gained) > MOST_GAINS:  # reading each goes through all
-        raise InvalidRequest(f"gains of {MOST_GAINS} tracks at the most")
+    if len(gained) > MOST_TRACKS:  # reading each goes through all
+        raise InvalidRequest(f"gains of {MOST_TRACKS} tracks at the most")
     for key in gained:
         if text(request, key) == SILENT:
             muted.append(key.removeprefix(GAIN))

@@ -113,7 +113,6 @@ def test_what_can_be_one_thing_alone_comes_once(name: str, app: ASGIApp, jobs: F
     assert not jobs.uploads and not jobs.spooled()
 
 
-
 def test_process_answers_the_documented_job(app: ASGIApp, jobs: FakeJobs) -> None:
     answer = ask(app, "POST", "/process", files=SONG)
     assert answer.status_code == 200

@@ -125,10 +125,15 @@ def finished_of(job: Job, name: str) -> Sequence[str]:
     """The finished tracks that a track is read from: itself, as a rule. None: not finished."""
     if name in job.tracks:
         return (name,)
+    if name != MIX:
+        return ()
     # The mix has no file of its own: `main` is the mix at another level, and the vocals and the
     # instrumental were made so that they add up to it, as a whole separation nearly does.
-    sources = (("main",), OUTPUTS["BOTH"], _whole(job)) if name == MIX else ()
-    return next((parts for parts in sources if set(parts) <= job.tracks.keys()), ())
+    for parts in (("main",), OUTPUTS["BOTH"]):
+        if set(parts) <= job.tracks.keys():
+            return parts
+    whole = _whole(job)
+    return whole if set(whole) <= job.tracks.keys() else ()
 
 
 def _whole(job: Job) -> tuple[str, ...]:
