@@ -57,6 +57,11 @@ class StageRepository:
         """Puts a claimed stage back into the queue. Raises LeaseLost."""
         await self._db.write(_release, stage, error, charge)
 
+    async def put_back(self, leases: str) -> int:
+        """At a stop: puts all stages back whose lease begins so, uncharged. Also one whose claim
+        was answered to nobody any more. Returns their number."""
+        return await self._db.write(_put_back, leases)
+
     async def fail(self, stage: Stage, error: str, now: float) -> bool:
         """Fails a claimed stage for good, and its job unless the stage is late.
 
@@ -155,6 +160,10 @@ def _set_request(db: sqlite3.Connection, job_id: str, request: str) -> None:
 
 def _release(db: sqlite3.Connection, stage: Stage, error: str | None, charge: bool) -> None:
     fenced(db, "release_stage", stage, {"error": error, "charge": int(charge)})
+
+
+def _put_back(db: sqlite3.Connection, leases: str) -> int:
+    return db.execute(SQL["put_back"], {"leases": leases}).rowcount
 
 
 def _fail(db: sqlite3.Connection, stage: Stage, error: str, now: float) -> bool:

@@ -36,6 +36,7 @@ class Dispatcher:
         self._rooms = rooms
         self._attempts = Attempts(stages, folders, rooms, max_attempts, self._stop, self._tell)
         self.boot = uuid.uuid4().hex
+        self._lease = f"{self.boot}/d"  # what all leases of this dispatcher begin with
         self._leases = 0
         self._wake = asyncio.Event()
         self._passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -94,7 +95,7 @@ class Dispatcher:
     async def _fill(self, pool: str) -> None:
         while (slot := self._workers.try_reserve(pool, self._alone(pool))) is not None:
             self._leases += 1
-            lease = f"{self.boot}/{self._leases}"
+            lease = f"{self._lease}{self._leases}"
             claim = None
             try:
                 decode = await self._next_to_decode() if pool == "audio" else None
@@ -166,4 +167,4 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         with suppress(Exception):  # or a restart takes them back
-            await self._put_back()
+            await self._stages.put_back(self._lease)

@@ -60,6 +60,11 @@ UPDATE stages SET state = 'pending', lease = NULL, attempt = attempt - (1 - :cha
     error = :error
 WHERE job_id = :job_id AND name = :name AND lease = :lease;
 
+-- name: put_back
+-- What is still held when whoever claimed it stops, in good order: as if it had never begun.
+UPDATE stages SET state = 'pending', lease = NULL, attempt = attempt - 1
+WHERE state = 'processing' AND lease LIKE :leases || '%';
+
 -- name: fail_stage
 UPDATE stages SET state = 'failed', lease = NULL, completed_at = :now, error = :error
 WHERE job_id = :job_id AND name = :name AND lease = :lease;

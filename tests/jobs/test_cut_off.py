@@ -3,12 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from server import errors
 from server.jobs.disk.folders import Folders
 from server.jobs.disk.room import DiskRoom, with_room
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.plan import PIPELINE
-from store import Database, JobRepository
+from store import Database, JobRepository, StageRepository
 from tests.jobs.test_dispatcher import OPTIONS, PretendedWorkers, fine, play
 from tests.store.conftest import new_job
 
@@ -46,6 +48,38 @@ def test_an_attempt_that_is_cancelled_before_it_begins_is_put_back(tmp_path: Pat
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
             assert {stage.attempt for stage in (await jobs.get("j")).stages} == {1}
+
+    asyncio.run(main())
+
+
+def test_a_stage_whose_claim_nobody_hears_of_is_put_back_by_the_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed, claim = asyncio.Event(), StageRepository.claim
+
+    async def unheard(self, *args):
+        if await claim(self, *args) is not None:
+            committed.set()
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        folders = Folders(tmp_path)
+        folders.create()
+        async with Database(tmp_path / "t.db") as database:
+            jobs = JobRepository(database)
+            dispatcher = Dispatcher(
+                jobs.stages, PretendedWorkers(fine), folders, DiskRoom(jobs.rooms, folders, 0),
+                max_attempts=3,
+            )
+            await jobs.create(with_room(new_job("j", 0.0, PIPELINE, OPTIONS), 1.0))
+            monkeypatch.setattr(StageRepository, "claim", unheard)
+            dispatcher.wake()
+            loop = asyncio.create_task(dispatcher.run())
+            await asyncio.wait_for(committed.wait(), 30)
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+            first = (await jobs.get("j")).stages[0]
+            assert (first.state, first.attempt) == ("pending", 0)
 
     asyncio.run(main())
 

@@ -54,7 +54,7 @@ class Fetcher:
         self._stages = stages
         self._intake = intake
         self._sources = Sources(config, client)
-        self._boot = boot
+        self._lease = f"{boot}/f"  # what all leases of this fetcher begin with
         self._leases = 0
         self._wake = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -101,11 +101,13 @@ class Fetcher:
         finally:
             await stop_tasks([*self._running.values()])
             await self._sources.stop_all()
+            with suppress(Exception):  # or a restart takes them back
+                await self._stages.put_back(self._lease)
 
     async def _fill(self) -> None:
         while len(self._fetching) < AT_ONCE:
             self._leases += 1
-            claim = await self._stages.claim(FETCH, f"{self._boot}/f{self._leases}", time.time())
+            claim = await self._stages.claim(FETCH, f"{self._lease}{self._leases}", time.time())
             if claim is None:
                 return
             task = asyncio.create_task(self._attempt(claim), name=f"fetch-{claim.job.id}")
@@ -130,10 +132,6 @@ class Fetcher:
             await (self._simulate if claim.stage.name == SIMULATE else self._run)(claim)
         except LeaseLost:
             log.info("the job has ended meanwhile")
-        except asyncio.CancelledError:
-            with suppress(LeaseLost):
-                await self._stages.release(claim.stage, None, charge=False)
-            raise
         except (DiskFull, ServerBusy) as error:
             await self._try_again(claim, error.message, charge=False)
         except NotEnoughCredits as error:

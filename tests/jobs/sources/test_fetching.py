@@ -231,6 +231,42 @@ def test_a_job_that_is_not_accepted_after_all_stops_its_download(play) -> None:
     play(test, drips(ENDLESS), now_s=0.2)
 
 
+@pytest.mark.parametrize("at", ["claim", "first step"])
+def test_a_stop_puts_back_what_has_hardly_begun(
+    play, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(world: World) -> None:
+        claimed, claim = asyncio.Event(), StageRepository.claim
+        loops: list[asyncio.Task[Any]] = []
+
+        async def last(self, *args):
+            found = await claim(self, *args)
+            if found is not None:
+                loops.extend(stop())
+                claimed.set()
+                if at == "claim":  # nobody hears of it any more
+                    await asyncio.Event().wait()
+            return found
+
+        monkeypatch.setattr(StageRepository, "claim", last)
+        await world.grant(100)
+        made = await world.create()
+        await asyncio.wait_for(claimed.wait(), 30)
+        await asyncio.gather(*loops, return_exceptions=True)
+        stage = (await world.job(made["id"])).stages[0]
+        assert (stage.state, stage.attempt) == ("pending", 0)
+
+    play(test, drips(ENDLESS), now_s=0.2)
+
+
+def stop() -> list[asyncio.Task[Any]]:
+    """The end of the process, as far as its fetcher hears of it."""
+    loops = [task for task in asyncio.all_tasks() if "Fetcher.run" in str(task.get_coro())]
+    for task in loops:
+        task.cancel()
+    return loops
+
+
 def test_after_a_restart_it_is_fetched_anew(play) -> None:
     go = asyncio.Event()
 
@@ -242,10 +278,7 @@ def test_after_a_restart_it_is_fetched_anew(play) -> None:
             return (await world.job(made["id"])).stages[0].state == "processing"
 
         await world.until(taken_up)
-        for task in asyncio.all_tasks():  # the end of the process, and its next life
-            if "Fetcher.run" in str(task.get_coro()):
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*stop(), return_exceptions=True)
         assert world.fetcher._sources._downloads == {}
         assert (await world.job(made["id"])).stages[0].state == "pending"
         go.set()
