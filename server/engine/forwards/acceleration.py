@@ -21,6 +21,9 @@ log = structlog.get_logger()
 PARTS = 8  # of a chunk, one of which proves other parts of a network
 LEAST_FULL_SNR = 80.0  # dB of all sources, of other operations in float32
 LEAST_SNR = 40.0  # dB of the worst source, against demucs's own forward in float32
+# What noise must keep for any sound to keep LEAST_SNR, where a network is not ours: a source
+# far below the mix loses a few dB more of one noise than of another.
+LEAST_OF_NOISE = LEAST_SNR + 5
 
 
 def precision_on(
@@ -81,7 +84,7 @@ def _chunked(model: Chunked, precision: Precision) -> nn.Module:
     except RuntimeError as error:  # an operation that its type does not have
         log.warning("no reduced precision: back to float32", error=str(error))
         return model
-    if found >= LEAST_SNR:
+    if found >= LEAST_OF_NOISE:
         return half
     log.warning("reduced precision loses too much: back to float32", snr_db=round(found, 1))
     return model
@@ -120,7 +123,7 @@ def _quickened(model: Chunked, products: torch.dtype) -> torch.dtype:
         if not (swaps := quicken(model, kind)):
             break
         found = _worst(truth, model(mix))
-        if found >= (LEAST_SNR if kind == torch.bfloat16 else LEAST_FULL_SNR):  # may be NaN
+        if found >= (LEAST_OF_NOISE if kind == torch.bfloat16 else LEAST_FULL_SNR):  # may be NaN
             return kind or torch.float32
         undo(swaps)
         log.warning("faster parts change the answer: left out", products=str(kind),

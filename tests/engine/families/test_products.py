@@ -44,14 +44,16 @@ def snr_db(truth: Any, made: Any) -> list[float]:
     return list(10 * np.log10(np.square(truth).sum((-2, -1)) / error).ravel())
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(8))
 def test_every_stem_of_music_and_of_noise_keeps_40_db(
     kind: str, seed: int, install: Callable
 ) -> None:
+    """Of some random networks bfloat16 keeps too little of a quiet stem: those stay in float32."""
     said = content(kind)
     made = network(said, seed)
     model = Separator(install("roformer", said, made), CPU)
-    assert model.reduced and model.precision == "float32/bfloat16"
+    assert model.precision == ("float32/bfloat16" if model.reduced else "float32")
+    assert model.reduced or seed > 0
     assert {RotaryAttention, FeedForward} <= {type(part) for part in model.models[0][0].modules()}
     music = sum(synthesise(2_000_003 + seed, 8.0).values())[:, 4 * 44100 :][:, :CHUNK]
     for mix in (music, noise(CHUNK / 44100, seed).T, 1e-3 * music):
