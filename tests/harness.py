@@ -134,6 +134,13 @@ class Server:
             self.process.wait()
 
 
+def survivors(processes: list[psutil.Process], seconds: float = 10) -> list[psutil.Process]:
+    """Which of them still run after so long. Python's own helpers end a moment after those whom
+    they help, and nobody may be there to take leave of a zombie."""
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    return [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
 @contextmanager
 def serving(data: Path, **settings: Any) -> Iterator[Server]:
     """A started server, and nothing of it left afterwards."""

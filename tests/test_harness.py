@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.harness import wait_for
+from tests.harness import survivors, wait_for
 
 RUNNER = """
 import sys
@@ -28,9 +28,7 @@ def test_servers_die_with_a_run_that_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: len(server.children()) >= 4)
         family = [server, *server.children(recursive=True)]
         os.kill(runner.pid, signal.SIGKILL)
-        psutil.wait_procs(family, timeout=60)
-        left = [process for process in family if process.is_running()
-                and process.status() != psutil.STATUS_ZOMBIE]  # fmt: skip
+        left = survivors(family, 60)
         for process in left:
             process.kill()
         assert not left

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from server.pool_plans import PROBES
-from tests.harness import Server, serving, wait_for
+from tests.harness import Server, serving, survivors, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -177,5 +177,4 @@ def test_unready_within_a_second_of_a_stop_while_a_download_goes_on(
         assert server.process.poll() is None, "the download is still running"
         assert download.rest() == whole
         assert server.process.wait(60) == 0
-        assert not [one for one in processes if psutil.pid_exists(one.pid) and one.is_running()
-                    and one.status() != psutil.STATUS_ZOMBIE]
+        assert not survivors(processes)

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.harness import Server, serving, wait_for
+from tests.harness import Server, serving, survivors, wait_for
 
 
 def cpu_seconds(server: Server) -> float:
@@ -125,9 +125,7 @@ def test_kill_the_server_in_mid_job(own: Server, songs: dict[str, Path]) -> None
     job_id = start_long_job(own, songs)
     processes = own.processes()
     own.kill()
-    psutil.wait_procs(processes, timeout=10)
-    assert not [process for process in processes if process.is_running()
-                and process.status() != psutil.STATUS_ZOMBIE], "children die with their parent"
+    assert not survivors(processes), "children die with their parent"
     own.start()
     assert completed_with_all_tracks(own, job_id)
     log = own.log.read_text()
@@ -140,8 +138,7 @@ def test_sigterm_leaves_no_process_and_no_port(own: Server, songs: dict[str, Pat
     job_id = start_long_job(own, songs)
     processes = own.processes()
     own.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    assert not survivors(processes)
     assert '"process died' not in own.log.read_text(), "whoever has ended was told to"
     own.start()
     assert completed_with_all_tracks(own, job_id)
@@ -157,8 +154,7 @@ def test_sigterm_while_it_starts(tmp_path: Path, seconds: float) -> None:
     time.sleep(seconds)
     processes = server.processes()
     server.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    assert not survivors(processes)
 
 
 def test_a_stop_is_graceful_after_the_api_process_was_replaced(

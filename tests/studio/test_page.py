@@ -196,6 +196,7 @@ def test_a_server_that_goes_away_and_comes_back(
 
 
 def test_another_tab(page: Any, server: FakeServer, job: FakeJob, song: Path, url: str) -> None:
+    page.expected.append("Failed to load resource")  # of a song that is gone
     job.complete()
     other = page.context.new_page()
     other.goto(url)
