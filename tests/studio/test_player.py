@@ -11,6 +11,7 @@ import pytest
 from tests.studio.hearing import (
     ALL_STEMS,
     LEVELS,
+    TAP,
     an_hour,
     at,
     choose,
@@ -76,6 +77,29 @@ def test_solo_mute_gain_and_original_as_they_sound(page: Any, playing: Any) -> N
     hears(page, 8192)
     playing.locator('[data-action="original"]').click()
     hears(page, ALL_STEMS - 4096 + 32)
+
+
+def test_an_original_that_goes_with_the_end(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    """Jobs of one stem do not keep it: what was made of it is heard from then on."""
+    page.add_init_script(TAP)
+    page.reload()
+    job = constant(60)
+    job.advance(60)
+    card = choose(page, server, job, song)
+    card.locator('[data-action="play"]:enabled').click()
+    original = card.locator('[data-action="original"]')
+    original.click()
+    hears(page, 8192)
+    job.complete()
+    job.final["mix"] = 0
+    hears(page, ALL_STEMS)
+    assert original.is_disabled()
+    stood = clock(page)
+    page.keyboard.press("o")
+    until(page, lambda: clock(page) > stood + RATE)
+    hears(page, ALL_STEMS)
 
 
 PRESSED = """(init) => document.body.dispatchEvent(

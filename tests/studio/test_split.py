@@ -138,6 +138,33 @@ def test_from_the_list_and_after_a_reload(page: Any, stembox: Server, short: Pat
     assert jobs.get_by_role("link").count() == 0, "there is nothing to open"
 
 
+@pytest.mark.parametrize("output", ["VOCALS", "INSTRUMENTAL"])
+def test_one_stem_alone_is_heard_without_the_original(
+    page: Any, stembox: Server, short: Path, output: str
+) -> None:
+    """Of such a job the song as it came in goes with its end."""
+    key = new_key(stembox, f"gil-{output}", 60)
+    gil = Caller(stembox, key)
+    job_id = gil.create(uploadKey=gil.upload(short), outputType=output, quality="FAST").json()["id"]
+    gil.end_of(job_id)
+    page.add_init_script(TAP)
+    page.reload()
+    sign_in(page, key)
+    page.goto(f"{stembox.url}/#/split/{job_id}")
+    card = page.locator(f'[data-job="{job_id}"]')
+    ready(page, card)
+    assert [row.get_attribute("data-track") for row in card.locator("[data-track]").all()] == [
+        output.lower()
+    ]
+    original = card.locator('[data-action="original"]')
+    assert original.is_disabled()
+    page.keyboard.press("o")
+    assert original.get_attribute("aria-pressed") == "false"
+    card.locator('[data-action="play"]').click()
+    until(page, lambda: clock(page) > 22_050)
+    until(page, lambda: heard(page) != 0)
+
+
 def test_without_enough_credits(page: Any, stembox: Server, short: Path) -> None:
     page.expected.append(f"{REFUSED}402")
     sign_in(page, new_key(stembox, "poor", 0.02))

@@ -8,7 +8,7 @@ import { beside, renamed, withMarker, without } from "./markers";
 import { SAMPLE_RATE } from "./mixer";
 import { Ruler } from "./ruler";
 import { Spectrogram } from "./spectrogram";
-import { audible, finalsOf, phaseOf, type Song } from "./state";
+import { audible, finalsOf, hasOriginal, phaseOf, type Song } from "./state";
 import type { Studio } from "./studio";
 import { TakeAway } from "./take-away";
 import { TrackRow } from "./track-row";
@@ -80,7 +80,7 @@ export class Body {
       row.update(song.mix, there ? studio.url(song, row.track) : null);
     }
     const looping = song.mix.loop !== null ? "on" : this.loopStart !== null ? "started" : "off";
-    this.transport.update(song.mix, audible(song), looping, this.spectrogram?.open ?? false);
+    this.transport.update(song, looping, this.spectrogram?.open ?? false);
     this.markers.update(song.markers);
     this.takeAway.update(song, {
       mix: (format) => studio.mixUrl(song, format),
@@ -155,6 +155,7 @@ export class Body {
   }
 
   original(): void {
+    if (!hasOriginal(this.song)) return;
     this.studio.deck.setMix(this.key, (mix) => ({ ...mix, original: !mix.original }));
   }
 

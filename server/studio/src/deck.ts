@@ -8,7 +8,7 @@ import { OtherTabs } from "./other-tabs";
 import { PeakFeed } from "./peak-feed";
 import { Outdated } from "./outlet";
 import { Player } from "./player";
-import { finalsOf, phaseOf, type Song, type State } from "./state";
+import { finalsOf, hasOriginal, phaseOf, type Song, type State } from "./state";
 import type { Store } from "./store";
 import { kindOf } from "./tracks";
 import type { FetchWindow } from "./window-feed";
@@ -63,6 +63,10 @@ export class Deck {
   /** The open song stands so now; of another one, nothing. */
   update(song: Song): void {
     if (song.key !== this.store.value.open) return;
+    if (song.mix.original && !hasOriginal(song)) {
+      this.setMix(song.key, (mix) => ({ ...mix, original: false }));
+      song = this.song ?? song;
+    }
     if (["expired", "failed"].includes(phaseOf(song))) this.stop(song.key);
     else if (this.player.song !== song.key || this.player.tracks.join() !== song.mix.tracks.join()) this.load(song);
     else this.extend(song);

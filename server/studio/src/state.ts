@@ -3,6 +3,7 @@
 import type { Job } from "./api";
 import type { Marker } from "./markers";
 import type { Mix } from "./mix";
+import { ORIGINAL } from "./tracks";
 
 export interface Upload {
   sent: number;
@@ -81,13 +82,18 @@ export function finalsOf(song: Song): { finals: number[]; total: number } {
   const listen = song.job?.listen;
   const seconds = song.job?.input?.duration_seconds ?? 0;
   const total = listen?.total_frames || Math.round(seconds * 44_100);
+  const finished = song.job?.status === "completed";
   const finals = song.mix.tracks.map((name) => {
-    if (song.job?.status === "completed") return total;
-    if (listen === undefined) return 0;
+    if (listen === undefined) return finished ? total : 0;
     if (!Array.isArray(listen.tracks)) return listen.tracks[name] ?? 0;
     return listen.tracks.includes(name) ? listen.final_frames : 0;
   });
   return { finals, total };
+}
+
+/** Whether the song as it came in can be heard, or will be: of a job of one stem it goes at the end. */
+export function hasOriginal(song: Song): boolean {
+  return phaseOf(song) !== "done" || finalsOf(song).finals[song.mix.tracks.indexOf(ORIGINAL)] !== 0;
 }
 
 /** Whether there is anything to hear; what is heard may still have to be waited for. */

@@ -3,9 +3,11 @@
 import { FASTEST, SLOWEST, STRAIGHT, straight, WIDEST, withPitch, withTempo, type Bend } from "./bend";
 import { h, icon, say } from "./dom";
 import { frames, semitones } from "./format";
-import type { Mix } from "./mix";
 import type { Player } from "./player";
+import { audible, hasOriginal, type Song } from "./state";
 import { Stepper } from "./stepper";
+
+const HEAR_ORIGINAL = "Hear the song as it came in (O)";
 
 export interface TransportActions {
   play(): void;
@@ -36,7 +38,7 @@ export class Transport {
       "aria-label": "Play", title: "Play (space)", click: actions.play }, icon("play"));
     this.loop = button("loop", "Loop", "Set the loop's start, then its end, then clear it (L)", actions.loop);
     this.loop.prepend(icon("loop"));
-    this.original = button("original", "Original", "Hear the song as it came in (O)", actions.original);
+    this.original = button("original", "Original", HEAR_ORIGINAL, actions.original);
     this.tempo = new Stepper("Tempo", "tempo", ", and .", { down: "Slower", up: "Faster" }, {
       step: (steps) => actions.bend((bend) => withTempo(bend, steps)),
       reset: () => actions.bend((bend) => ({ ...bend, tempo: STRAIGHT.tempo })),
@@ -63,8 +65,11 @@ export class Transport {
       button("help", "?", "Keyboard shortcuts (?)", actions.help));
   }
 
-  update(mix: Mix, able: boolean, looping: "off" | "started" | "on", spectrogram: boolean): void {
-    this.play.disabled = this.marker.disabled = this.spectrogram.disabled = !able;
+  update(song: Song, looping: "off" | "started" | "on", spectrogram: boolean): void {
+    const { mix } = song;
+    this.play.disabled = this.marker.disabled = this.spectrogram.disabled = !audible(song);
+    this.original.disabled = !hasOriginal(song);
+    this.original.title = this.original.disabled ? "Of one stem alone the original is not kept" : HEAR_ORIGINAL;
     this.loop.setAttribute("aria-pressed", String(looping === "on"));
     this.loop.classList.toggle("started", looping === "started");
     say(this.loop.lastChild as Element, looping === "started" ? "Loop to…" : "Loop");
