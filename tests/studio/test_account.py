@@ -1,5 +1,6 @@
 """The account in a browser: its key, its jobs and credits, its webhooks and what became of them."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,31 @@ def test_a_test_event_arrives(page: Any, box: AccountServer) -> None:
         assert row.get_by_text("job.completed (test)").is_visible()
         until(page, lambda: part(page, "webhooks").get_by_text("HTTP 503").count() == 0)
         assert len({name for name, _, _ in events(receiver)}) == 2
+
+
+def test_an_endpoint_that_hangs_does_not_cost_the_keys_requests(
+    page: Any, box: AccountServer
+) -> None:
+    account, key = box.customer()
+    held = threading.Event()
+    with receiving(lambda number: 200 if held.wait(60) else 503) as receiver:
+        box.hook(account, receiver.url)
+        page.clock.install()
+        page.reload()
+        sign_in(page, key)
+        page.get_by_role("button", name=f"Send a test event to {receiver.url}").click()
+        row = part(page, "deliveries").locator("tbody tr").first
+        until(page, lambda: receiver.got)
+        asked = len(box.requests)
+        for _ in range(24):  # a minute
+            page.clock.run_for(2500)
+            page.wait_for_timeout(40)
+        assert 4 < len(box.requests) - asked < 12
+        held.set()
+        for _ in range(6):
+            page.clock.run_for(2500)
+            page.wait_for_timeout(40)
+        row.get_by_text("delivered").wait_for()
 
 
 def test_a_failed_delivery_is_sent_again(page: Any, box: AccountServer) -> None:

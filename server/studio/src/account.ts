@@ -33,6 +33,7 @@ const PLACE = "stembox.account";
 const REST = 5000; // milliseconds until a server that is away is asked again
 const JOBS_TURN = 10_000; // between two looks at jobs that run: a key has a limit
 const DELIVERIES_TURN = 2500;
+const REST_TURNS = 4; // left out at most, while deliveries tell nothing new
 const SOON = 15_000; // a delivery that is tried within this time is worth waiting for
 
 export class Account {
@@ -41,6 +42,8 @@ export class Account {
   private offsets = { jobs: 0, ledger: 0, deliveries: 0 };
   private retry: number | undefined;
   private session = 0;
+  private quiet = 0; // looks at deliveries in a row that told nothing new
+  private turns = 0; // since the last look
 
   /** `changed` hears of signing in, with the key, and out, with "". */
   constructor(private readonly api: AccountApi, private readonly changed: (key: string) => void) {
@@ -140,13 +143,17 @@ export class Account {
   private async watchDeliveries(): Promise<void> {
     const waited = this.store.value.deliveries?.items.some((one) =>
       one.nextAttemptAt !== null && Date.parse(one.nextAttemptAt) < Date.now() + SOON);
-    if (!waited || !this.looking) return;
-    await this.doing(() => this.sent());
+    if (!waited || !this.looking || this.turns++ < Math.min(this.quiet, REST_TURNS)) return;
+    this.turns = 0;
+    await this.doing(() => this.sent(JSON.stringify(this.store.value.deliveries)));
   }
 
-  /** How deliveries stand; then the webhooks, which are what came of these, or of newer ones. */
-  private async sent(): Promise<Partial<AccountState>> {
+  /** How deliveries stand, unless as `before`; then the webhooks, which are what came of these, or of
+   * newer ones. */
+  private async sent(before = ""): Promise<Partial<AccountState>> {
     const deliveries = await this.api.deliveries(this.store.value.webhook, this.offsets.deliveries);
+    this.quiet = JSON.stringify(deliveries) === before ? this.quiet + 1 : 0;
+    if (this.quiet > 0) return {};
     return { deliveries, webhooks: await this.api.webhooks() };
   }
 
