@@ -15,8 +15,8 @@ _BLOCK = 1 << 16  # frames that the resampler is made to return at once, roughly
 def to_mix_rate(blocks: Iterable[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
     """Resamples `(rate in Hz, block of shape (frames, 2))` pairs to blocks at 44.1 kHz.
 
-    A stretch of n frames at one rate gives round(n * 44100 / rate) frames without delay, by
-    soxr's HQ filter (linear phase, 20 bit). Blocks at 44.1 kHz pass unchanged. Rates from 1 kHz
+    A stretch of n frames at one rate gives n * 44100 / rate frames, to within one, without delay,
+    by soxr's HQ filter (linear phase, 20 bit). Blocks at 44.1 kHz pass unchanged. Rates from 1 kHz
     on give small blocks; far below it the filter alone would hold minutes.
     """
     for rate, stretch in groupby(blocks, key=itemgetter(0)):
