@@ -8,6 +8,7 @@ their own folder alone.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ HUB_LICENCE = "none stated; for scientific purposes only, says their author"
 MOST_REASON = 300  # characters
 HEADER_BYTES = 8
 MOST_HEADER_BYTES = 1 << 24
+ARCHIVE_END = b"PK\x05\x06"  # what the last record of a zip archive begins with
+MOST_ARCHIVE_END = 22 + 0xFFFF  # bytes of that record
 STARTER = Path(__file__).resolve().parents[2] / "starter" / "weights"
 
 
@@ -93,8 +96,15 @@ def obstacle(copy: ModelFiles, believed: bool) -> str | None:
     """Why a whole model cannot be loaded here, None if it can. `believed`: pickled ones may be."""
     if copy.problem is not None:
         return copy.problem
+    if copy.pickled and not believed:
+        return REFUSED
+    try:
+        if damage := next(filter(None, (_damage(path) for path in copy.files)), None):
+            return damage
+    except OSError as error:
+        return f"its weights cannot be read: {error.strerror}"
     if copy.pickled:
-        return None if believed else REFUSED
+        return None
     if copy.config is None:
         return None
     try:
@@ -143,12 +153,44 @@ def stems(files: ModelFiles) -> tuple[str, ...] | None:
 
 def _header(path: Path) -> dict[str, str]:
     """What a `.safetensors` file says of itself. Raises ValueError, OSError, KeyError."""
+    found: dict[str, str] = _contents(path)[0]["__metadata__"]
+    return found
+
+
+def _contents(path: Path) -> tuple[dict[str, Any], int]:
+    """What is in a `.safetensors` file by its header, and how many bytes that takes. Raises
+    ValueError, OSError."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(HEADER_BYTES), "little")
         if size > MOST_HEADER_BYTES:
             raise ValueError("no safetensors file")
-        found: dict[str, str] = msgspec.json.decode(file.read(size))["__metadata__"]
-    return found
+        found = msgspec.json.decode(file.read(size), type=dict[str, Any])
+    ends = [entry["data_offsets"][1] for name, entry in found.items() if name != "__metadata__"]
+    return found, HEADER_BYTES + size + max(ends, default=0)
+
+
+def _damage(path: Path) -> str | None:
+    """Why a file of weights cannot be whole, as far as its ends tell; None if nothing does. Raises
+    OSError."""
+    stat = path.stat()
+    return _seen_damage(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(1024)
+def _seen_damage(path: Path, _: int, size: int) -> str | None:
+    if path.suffix == ".safetensors":
+        try:
+            wanted = _contents(path)[1]
+        except OSError:
+            raise
+        except MALFORMED:  # of what it is then, loading it tells more
+            return None
+        return f"{path.name} is cut off: {size:,} of {wanted:,} bytes" if size < wanted else None
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"
+        file.seek(max(0, size - MOST_ARCHIVE_END))
+        # Without its end an archive says nothing of what it holds.
+        return f"{path.name} is cut off" if zipped and ARCHIVE_END not in file.read() else None
 
 
 def overlap(model: str, quality: Quality, config: Config) -> float:

@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 import torch
 import yaml
 from msgspec import structs
 
 from server.config import Config, load
-from server.engine.devices import count_gpus, devices
+from server.engine import devices as devices_module
+from server.engine.devices import count_gpus, devices, has_cuda
 from server.engine.library import catalog, choice
 from server.engine.loading import load_bag
 from server.engine.models import Separator
@@ -89,7 +91,42 @@ def test_pull_refuses_what_is_no_name(name: str, tmp_path: Path) -> None:
         pull(name, tmp_path)
 
 
+@pytest.mark.parametrize("part", [0.5, 0.999])
+def test_weights_that_are_cut_off_do_not_serve(tmp_path: Path, part: float) -> None:
+    """The header of such a file is whole: loading it alone would tell."""
+    config = load(environ={"STEMBOX_MODELS__FAST": "htdemucs, starter"},
+                  flags={"server.data_dir": str(tmp_path)})  # fmt: skip
+    folder = tmp_path / "models" / "htdemucs"
+    folder.mkdir(parents=True)
+    save_hub_model(tiny(0), folder, "one")
+    save_bag(folder, "htdemucs", ["one"])
+    assert choice.serving("FAST", config).name == "htdemucs"
+    weights = folder / "one.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: int(len(whole) * part)])
+    assert choice.serving("FAST", config).name == "starter"
+    (found,) = choice.refused(config)
+    assert "one.safetensors is cut off" in found.reason
+    weights.write_bytes(whole)
+    assert choice.serving("FAST", config).name == "htdemucs"
+
+
+def test_torch_without_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = torch.version.cuda is not None or torch.version.hip is not None
+    assert has_cuda.__wrapped__() == told
+    monkeypatch.setattr(devices_module, "count_gpus", lambda: 2)
+    monkeypatch.setattr(devices_module, "has_cuda", lambda: False)
+    with structlog.testing.capture_logs() as lines:
+        assert devices("auto") == ("cpu",)
+    assert "CPUs alone" in lines[0]["event"]
+    with pytest.raises(ConfigError, match="CPUs alone"):
+        devices("cuda:1")
+    with pytest.raises(ConfigError, match="2 CUDA"):
+        devices("cuda:2")
+
+
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices_module, "has_cuda", lambda: True)
     count_gpus.cache_clear()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
     assert devices("auto") == ("cuda:0", "cuda:1")
