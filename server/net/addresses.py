@@ -20,6 +20,7 @@ SPECIAL_V4: Final = tuple(map(IPv4Network, (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
     "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
     "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+    "168.63.129.16/32",  # of no registry: where a machine on Azure finds its own host
 )))  # fmt: skip
 # Whatever is outside of UNICAST is special: loopback, compatible (::/96), translated, unique
 # local, link-local, site-local, multicast, segment routing, the local NAT64 prefix of RFC 8215.
