@@ -15,6 +15,7 @@ import structlog
 import torch
 
 from server.engine.batching import pick
+from server.engine.card import check_device
 from server.engine.models import Separator
 from server.engine.songs.separation import Piece, Separation
 from server.engine.songs.targets import signal_file, signal_targets, stem_targets
@@ -110,12 +111,14 @@ class Engine:
     Attributes:
         max_batch: bounds the segments of one forward.
         bounds: by model, what one bounds them to that the card has too little memory for.
+        make_room: frees memory of the device beside a model; whether there was any to free.
         segments, forwards: how much has gone through the models so far.
     """
 
     def __init__(self, max_batch: int, device: torch.device | str = "cpu") -> None:
         self.max_batch = max_batch
         self.bounds: dict[str, int] = {}
+        self.make_room: Callable[[str], bool] = lambda model: False
         self.segments = 0
         self.forwards = 0
         self._transfers = Transfers(torch.device(device))
@@ -212,6 +215,7 @@ class Engine:
     def _run(self, songs: list[Song], batch: torch.Tensor) -> list[Piece | None]:
         """The pieces that a batch makes final; none where a song has failed."""
         problem: Exception
+        name = songs[0].model.name
         try:
             answer, mix, sound = self._forward(songs[0], batch)
         except Exception as error:
@@ -219,12 +223,13 @@ class Engine:
         else:
             return [_add(song, *part) for song, *part in zip(songs, answer, mix, sound,
                                                              strict=True)]
+        memory = isinstance(problem, torch.OutOfMemoryError)
+        if memory and self.make_room(name):
+            return self._run(songs, batch)
         if len(songs) == 1:
-            songs[0].model.check_device()  # a card that is out of order is no song's fault
+            check_device(songs[0].model.device)  # a card that is out of order is no song's fault
             songs[0].failed = songs[0].failed or problem
             return [None]
-        memory = isinstance(problem, torch.OutOfMemoryError)
-        name = songs[0].model.name
         if memory:
             most = self.bounds[name] = min(self.most(name), len(songs) // 2)
             log.warning("out of memory: smaller batches from now on", model=name, max_batch=most)
@@ -279,6 +284,9 @@ class Engine:
                 self.add(song.again())
                 return None
         except Exception as problem:
+            if song.failed is not None:
+                log.error("nor can the song be ended, or begun again", task=song.name,
+                          exc_info=problem)
             return song.failed or problem
         return song.failed
 

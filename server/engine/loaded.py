@@ -49,6 +49,7 @@ class LoadedModels:
         self._costs: dict[str, float] = {}
         settings = config.separation
         self._residents = Residents(settings.max_models, settings.model_idle_seconds, stay)
+        engine.make_room = self.make_room
         # The first job must not pay for the first forward, nor be killed for it.
         engine.max_batch, self.step_s = self._warm_up(self._loaded(stay[0]))
         for name in stay[1:]:
@@ -126,6 +127,14 @@ class LoadedModels:
             self.forget(idle)
         return bool(idle)
 
+    def make_room(self, name: str) -> bool:
+        """Forgets the idle models beside this one; whether there were any."""
+        idle = self._idle_beside(name)
+        if idle:
+            log.warning("out of memory: forgetting models", models=idle)
+            self.forget(idle)
+        return bool(idle)
+
     def forget(self, names: Sequence[str]) -> None:
         """Frees what models hold."""
         before = self._allocated()
@@ -156,7 +165,7 @@ class LoadedModels:
                 if batch == 1 and not self._idle_beside(model.name):
                     raise
             # Only here is nothing of the failed forward on the card any more.
-            if not self._make_room(model.name):
+            if not self.make_room(model.name):
                 batch //= 2
                 log.warning("out of memory: smaller batches", model=model.name, max_batch=batch)
             if self._device.type == "cuda":
@@ -202,16 +211,8 @@ class LoadedModels:
         precision = self._config.separation.precision
         with suppress(torch.OutOfMemoryError):
             return Separator(files, self._device, precision)
-        self._make_room(files.name)
+        self.make_room(files.name)
         return Separator(files, self._device, precision)
-
-    def _make_room(self, name: str) -> bool:
-        """Forgets the idle models beside this one; whether there were any."""
-        idle = self._idle_beside(name)
-        if idle:
-            log.warning("out of memory: forgetting models", models=idle)
-            self.forget(idle)
-        return bool(idle)
 
     def _idle_beside(self, name: str) -> list[str]:
         """The models but this one that no song is going through."""

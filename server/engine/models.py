@@ -118,10 +118,6 @@ class Separator:
         self(silence).cpu()
         return time.monotonic() - began
 
-    def check_device(self) -> None:
-        """Raises RuntimeError when the device does not even add two numbers any more."""
-        torch.zeros(1, device=self.device).add(1).cpu()
-
     @torch.inference_mode()
     def __call__(
         self, mix: torch.Tensor, members: tuple[int, ...] | None = None

@@ -109,9 +109,9 @@ def load_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path.name} holds no weights")
     weights = {str(name): value for name, value in state.items()}
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in weights):
-            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    while prefix := next((prefix for prefix in PREFIXES if weights and all(
+        name.startswith(prefix) for name in weights)), ""):  # fmt: skip
+        weights = {name.removeprefix(prefix): value for name, value in weights.items()}
     return weights
 
 

@@ -11,7 +11,7 @@ import torch
 from msgspec import structs
 
 from server.config import Config
-from server.engine.card import prepare_card
+from server.engine.card import check_device, prepare_card
 from server.engine.chains import Chain
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, Song
@@ -124,22 +124,27 @@ class SeparationWorker:
         try:
             self._engine.add(self._song(job.chain, channel))
         except Exception as error:
+            if isinstance(error, RuntimeError):
+                check_device(self._device)  # out of order, it would fail whatever comes
             task = job.chain.task
             self._fail(channel, task.id, error, job=task.job, stage=task.stage)
 
     def _song(self, chain: Chain, channel: WorkerEnd) -> Song:
         self._models.check(chain.ahead)  # before hours of work for one that is gone
-        if not self._models.is_current(name := chain.model):
-            # Loading takes seconds, in which a worker that says nothing would pass for stalled, and
-            # nobody knows yet how long the model's forwards take.
-            patience = self._config.server.start_seconds
-            sign = Progress(chain.task.id, chain.done)
-            try:
-                with beating(lambda: channel.send(sign), patience):
-                    self._models.prepare(name)
-            finally:
-                self._tell(channel)  # others may have left for it
-        return chain.start(self._models.use(name))
+        # Loading takes seconds, as may a look through a long song, in which a worker that says
+        # nothing would pass for stalled; nobody knows yet how long the model's forwards take.
+        sign, patience = Progress(chain.task.id, chain.done), self._config.server.start_seconds
+        try:
+            with beating(lambda: channel.send(sign), patience):
+                if not self._models.is_current(chain.model):
+                    self._models.prepare(chain.model)
+                model = self._models.use(chain.model)
+                with suppress(torch.OutOfMemoryError):  # its sums are on the card
+                    return chain.start(model)
+                self._models.make_room(chain.model)
+                return chain.start(model)
+        finally:
+            self._tell_changes(channel)  # others may have left for it
 
     def _report(self, channel: WorkerEnd, song: Song, error: Exception | None) -> Job | None:
         """Tells how a song is. Returns its job, where that goes on with another inference."""
@@ -178,14 +183,17 @@ class SeparationWorker:
         """Forgets a task that is not brought to its end."""
         self._jobs.pop(task).chain.abandon()
 
-    def _tell(self, channel: WorkerEnd) -> None:
-        """Says anew what this worker is."""
-        if self._hello is not None:
-            self._hello = structs.replace(self._hello, step_s=self._models.step_s,
-                                          models=self._models.describe())  # fmt: skip
-            channel.send(self._hello)
+    def _tell_changes(self, channel: WorkerEnd) -> None:
+        """Says anew what this worker is, where models have come or left."""
+        if self._hello is None:
+            return
+        now = structs.replace(self._hello, step_s=self._models.step_s,
+                              models=self._models.describe())  # fmt: skip
+        if now != self._hello:
+            self._hello = now
+            channel.send(now)
 
     def _let_go(self, channel: WorkerEnd) -> None:
         """Forgets the models whose time is over."""
-        if self._models.let_go():
-            self._tell(channel)
+        self._models.let_go()
+        self._tell_changes(channel)

@@ -117,8 +117,10 @@ class Workers:
         return self._here[pool] > 0
 
     def check_breaker(self, pool: str) -> None:
-        """Raises ServerBusy while no worker of the pool is started, because they kept dying."""
-        if pause := self._pause(pool):
+        """Raises ServerBusy while no worker of the pool is started, because they kept dying. One
+        card of several that is broken keeps nobody from the others."""
+        others = pool == "separation" and self.ready(pool)
+        if not others and (pause := self._pause(pool)):
             raise ServerBusy(f"The {pool} workers keep dying; others start soon", math.ceil(pause))
 
     def all(self) -> Sequence[Worker]:

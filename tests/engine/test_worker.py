@@ -285,3 +285,65 @@ def test_a_song_whose_files_went_with_its_job_is_no_error(
     assert levels == ["info", "error"] and not worker._jobs
     failed = [m.id for m in channel.messages if isinstance(m, Failed)]
     assert failed == ["htdemucs", "htdemucs"]
+
+
+def test_a_device_that_broke_while_nothing_ran_ends_the_worker(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would else fail whatever comes, and look healthy."""
+    quick(monkeypatch)
+    worker, channel = SeparationWorker(config, "cpu"), Spoken()
+    worker.hello("separation-0", 1)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("illegal memory access")
+
+    monkeypatch.setattr(Chain, "start", broken)
+    given = task(tmp_path / "a", "htdemucs")
+    job = worker._jobs[given.id] = Job(Chain(given))
+    worker._go_on(channel, job)  # type: ignore[arg-type]
+    assert isinstance(channel.messages[-1], Failed), "a device in order: it is the song's fault"
+    job = worker._jobs[given.id] = Job(Chain(given))
+    monkeypatch.setattr(worker_module, "check_device", broken)
+    with pytest.raises(RuntimeError, match="illegal"):
+        worker._go_on(channel, job)  # type: ignore[arg-type]
+
+
+def test_idle_models_leave_for_a_song_that_finds_no_room(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    worker, channel = SeparationWorker(config, "cpu"), Spoken()
+    worker.hello("separation-0", 1)
+    worker._song(chain(tmp_path / "a", "single"), channel)  # type: ignore[arg-type]
+    start = Chain.start
+
+    def sums(self: Chain, model: Separator) -> object:
+        if "single" in worker._models:
+            raise torch.OutOfMemoryError("out of memory")
+        return start(self, model)
+
+    monkeypatch.setattr(Chain, "start", sums)
+    song = worker._song(chain(tmp_path / "b", "htdemucs"), channel)  # type: ignore[arg-type]
+    assert song.model.name == "htdemucs"
+    assert names(cast(Hello, channel.messages[-1])) == {"htdemucs"}
+
+
+def test_idle_models_leave_before_batches_are_halved(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    worker, channel = SeparationWorker(config, "cpu"), Spoken()
+    worker._song(chain(tmp_path / "a", "single"), channel)  # type: ignore[arg-type]
+    worker._engine.add(worker._song(chain(tmp_path / "b", "htdemucs"), channel))  # type: ignore[arg-type]
+    call = Separator.__call__
+
+    def forward(self: Separator, *given: object) -> torch.Tensor:
+        if "single" in worker._models:
+            raise torch.OutOfMemoryError("out of memory")
+        return call(self, *given)
+
+    monkeypatch.setattr(Separator, "__call__", forward)
+    ends = [error for _ in range(3) for _, error in worker._engine.step()]
+    assert ends == [None] and worker._engine.bounds == {}
+    assert set(worker._models) == {"htdemucs"}

@@ -1,11 +1,13 @@
 """The socket between the API process and workers, with real sockets and pretended workers."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from server import errors
+from server.errors import ServerBusy
 from server.work.channel import HEADER, Channel, ChannelClosed
 from server.work.messages import Hello, Report
 from server.work.workers import Workers
@@ -216,3 +218,15 @@ def test_whatever_a_worker_says_ends_its_connection_alone() -> None:
         process.wait()
 
     in_company(main)
+
+
+def test_one_broken_card_of_several_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which keeps dying, and holds its pool's breaker open."""
+    workers = Workers(60, pause=lambda pool: 5.0)
+    monkeypatch.setattr(workers, "_here", Counter(separation=1, probe=1))
+    workers.check_breaker("separation")
+    with pytest.raises(ServerBusy, match="probe workers keep dying"):
+        workers.check_breaker("probe")  # who looks at strangers' files dies over those
+    monkeypatch.setattr(workers, "_here", Counter())
+    with pytest.raises(ServerBusy, match="separation workers keep dying"):
+        workers.check_breaker("separation")

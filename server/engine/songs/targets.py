@@ -40,7 +40,8 @@ def signal_file(scratch: Path, name: str) -> Path:
 def stem_targets(scratch: Path, options: Options, recipe: Recipe) -> list[Target]:
     """All stems of a job, by the one model that makes them. Raises ModelError: it does not."""
     rows = stem_gains(options.stems, options.model, recipe)
-    return [Target(scratch / f"{stem}.f32", row, float(stem == REST_OF_MIX))
+    # What a stem is of the mix less others, it is of a mix in which there are none.
+    return [Target(scratch / f"{stem}.f32", row, float(stem == REST_OF_MIX or row[-1] == 1))
             for stem, row in zip(options.stems, rows, strict=True)]  # fmt: skip
 
 

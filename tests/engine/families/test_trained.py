@@ -124,7 +124,13 @@ def on_many_cards(state: dict[str, torch.Tensor], path: Path) -> None:
     as_trained({f"module._orig_mod.{name}": value for name, value in state.items()}, path)
 
 
-@pytest.mark.parametrize("save", [as_trained, as_trained_with_older_numpy, on_many_cards])
+def compiled_for_many_cards(state: dict[str, torch.Tensor], path: Path) -> None:
+    as_trained({f"_orig_mod.module.{name}": value for name, value in state.items()}, path)
+
+
+@pytest.mark.parametrize("save", [
+    as_trained, as_trained_with_older_numpy, on_many_cards, compiled_for_many_cards,
+])  # fmt: skip
 def test_a_checkpoint_of_a_training(save: Callable, install: Callable) -> None:
     made = drums()
     (network,) = load_members(install("drumsep", DEMUCS, made, save)).networks

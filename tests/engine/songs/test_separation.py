@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.config import Config
+from server.engine import engine as engine_module
 from server.engine.engine import Engine, Song, start_song
 from server.engine.forwards import acceleration
 from server.engine.library import catalog
@@ -193,19 +194,23 @@ def test_a_song_that_cannot_be_read_fails_alone(config: Config, tmp_path: Path) 
     assert isinstance(ends["b"], EOFError)
 
 
-def test_a_broken_device_ends_the_worker(config: Config, tmp_path: Path) -> None:
+def test_a_broken_device_ends_the_worker(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A card after a sticky error answers nothing: the process must go, not the songs."""
     model = Separator(catalog.find("single", config), CPU)
 
     class Broken:
-        name, padded_length = model.name, staticmethod(model.padded_length)
+        name, device = model.name, model.device
+        padded_length = staticmethod(model.padded_length)
 
         def __call__(self, *_: object) -> torch.Tensor:
             raise RuntimeError("illegal memory access")
 
-        def check_device(self) -> None:
-            raise RuntimeError("illegal memory access")
+    def broken_device(_: torch.device) -> None:
+        raise RuntimeError("illegal memory access")
 
+    monkeypatch.setattr(engine_module, "check_device", broken_device)
     engine = Engine(max_batch=1)
     broken = song(tmp_path / "a", noise(1.0), model)
     broken.model = Broken()

@@ -14,7 +14,9 @@ from server.engine.library import catalog
 from server.engine.models import Separator
 from server.engine.songs import separation
 from server.engine.songs.silence import BLOCK, STRETCH, share_of_sound
+from server.engine.songs.targets import stem_targets
 from server.starter.songs import synthesise
+from server.work.messages import Options
 from server.work.scratch import FrameReader, FrameWriter
 from tests.engine.songs.test_separation import run, song, stems_of
 
@@ -155,3 +157,10 @@ def test_what_is_made_of_the_mix_still_adds_up_to_it(tmp_path: Path, config: Con
     assert peak == np.abs(stems).max()
     for span in silent:
         assert np.abs(stems[..., span]).max() < 10 ** (-70 / 20)
+
+
+def test_what_is_the_mix_less_others_is_the_mix_where_there_are_none(tmp_path: Path) -> None:
+    recipe = {"vocals": (1.0, 0.0), "other": (-1.0, 1.0)}
+    options = Options(file_name="x", model="m", overlap=0.25, wav_format="PCM_16", target_lufs=-14,
+                      true_peak_dbtp=-1, max_seconds=60, stems=("vocals", "other"))  # fmt: skip
+    assert [target.stays for target in stem_targets(tmp_path, options, recipe)] == [0.0, 1.0]
