@@ -48,9 +48,9 @@ from server.net import Guard, GuardedClient
 from server.pool_plans import pool_plans
 from server.starting import (
     banner,
+    check_database,
     check_log,
     check_port,
-    check_schema,
     lock,
     most_connections,
     raise_file_limit,
@@ -92,7 +92,7 @@ def serve(config: Config) -> None:
         # What cannot work is said before anything starts.
         guard_of(config)
         server_secret(config.data_dir)
-        check_schema(config.data_dir / "stembox.db")
+        check_database(config.data_dir / "stembox.db")
         choice.check(config)
         choice.serving(config.pipeline.quality, config)
         check_port(config.server.host, config.server.port)

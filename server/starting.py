@@ -69,15 +69,17 @@ def most_connections(wanted: int, files: int) -> int:
     return most
 
 
-def check_schema(database: Path) -> None:
-    """Raises ConfigError where a newer stembox has written the database."""
+def check_database(database: Path) -> None:
+    """Raises ConfigError where the database is a newer stembox's, or cannot be written."""
     if not database.exists():
         return
-    with closing(sqlite3.connect(database)) as connection:
-        try:
+    try:
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
             schema_of(connection)
-        except (RuntimeError, sqlite3.DatabaseError) as error:
-            raise ConfigError(f"{database}: {error}") from None
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except (RuntimeError, sqlite3.Error) as error:
+        raise ConfigError(f"{database}: {error}") from None
 
 
 def check_port(host: str, port: int) -> None:

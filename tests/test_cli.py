@@ -2,19 +2,24 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 
+from server.errors import ConfigError
 from server.starter.songs import synthesise
 from server.starter.store import save_bag, save_hub_model
+from server.starting import check_database
 from server.stems import SIX
 from tests.engine.conftest import tiny
+from tests.harness import wait_for
 
 
 def stembox(*arguments: object, **environ: str) -> subprocess.CompletedProcess:
@@ -188,6 +193,54 @@ def test_what_cannot_work_stops_the_start(tmp_path: Path) -> None:
     done = stembox("serve", "--data-dir", tmp_path)
     assert done.returncode == 1
     assert "newer than this stembox" in done.stderr
+    (tmp_path / "stembox.db").unlink()
+    (tmp_path / "stembox.db").mkdir()
+    done = stembox("serve", "--data-dir", tmp_path)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "stembox.db: unable to open database file" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "stembox.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE t (x)")
+        database.execute("PRAGMA user_version = 0")
+    check_database(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ConfigError, match="locked"):
+            check_database(path)
+
+
+def test_a_key_whose_answer_is_lost_is_not_paid_twice(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "server.cli", "keys", "create", "--account", "ann",
+             "--minutes", "1", "--data-dir", tmp_path],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=240, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "it was carried out, and must not be given again" in done.stderr
+    assert "revoke it" in done.stderr and "Traceback" not in done.stderr
+    assert "60" in stembox("credits", "show", "--account", "ann", "--data-dir", tmp_path).stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_separate_that_is_told_to_stop_leaves_nothing(tmp_path: Path, number: int) -> None:
+    long = tmp_path / "long.wav"
+    sf.write(long, np.zeros((180 * 44100, 2), np.float32) + 0.1, 44100)
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        [sys.executable, "-m", "server.cli", "separate", long, "--out", out],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        wait_for(lambda: list(out.glob("long/.scratch-*/*.part")), 120)
+        running.send_signal(number)
+        said = running.communicate(timeout=60)[1]
+    assert running.returncode == 128 + number
+    assert "Traceback" not in said
+    assert not out.exists() or not list(out.rglob("*.*"))
 
 
 @pytest.mark.parametrize(("arguments", "code"), [

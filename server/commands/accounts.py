@@ -12,6 +12,7 @@ from server.admin.messages import (
     ShowSecret,
 )
 from server.config import Config
+from server.errors import StemboxError
 
 
 def create_key(arguments: argparse.Namespace, config: Config) -> int:
@@ -52,5 +53,14 @@ def carry_out(command: Command, config: Config) -> int:
     """Has a command on accounts carried out, and prints what it says."""
     from server.admin import asking
 
-    print(asking.carry_out(command, config.data_dir))
+    said = asking.carry_out(command, config.data_dir)
+    try:
+        print(said, flush=True)
+    except OSError as error:
+        if not isinstance(command, CreateKey | Grant):
+            raise
+        lost = f"what it says could not be written: {error.strerror}"
+        if isinstance(command, CreateKey):
+            lost += ". Nobody has seen the key: find it by `stembox keys list`, and revoke it"
+        raise StemboxError(f"it was carried out, and must not be given again; {lost}") from None
     return 0

@@ -23,7 +23,8 @@ def run(offline: Offline, folder: Path, seconds: float, report: Report) -> str:
     song = folder / "demo.wav"
     mix = np.sum(np.stack(list(stems.values())), axis=0)
     stems["other"] = stems["other"] + stems.pop("guitar") + stems.pop("piano")
-    sf.write(song, mix.T, SAMPLE_RATE, subtype="FLOAT")
+    with song.open("wb") as file:  # which says why it cannot be written; libsndfile does not
+        sf.write(file, mix.T, SAMPLE_RATE, subtype="FLOAT", format="WAV")
     tracks = offline.nine_tracks(song, folder, report)
     lines = [f"{'track':<16} {'LUFS':>7} {'dBTP':>7} {'SDR dB':>7} {'mix dB':>7}  file"]
     for name, path in tracks.items():

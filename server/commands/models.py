@@ -68,6 +68,7 @@ def quality(arguments: argparse.Namespace, config: Config) -> int:
     found = choice.serving(tier, config) if name is None else choice.resolve(name, config)
     wanted = wanted_of(songs, found)
     check_songs(songs)
+    arguments.out.mkdir(parents=True, exist_ok=True)  # it must not fail at the end of hours
     with Bar(found.name) as bar:
         result = measure_songs(songs, Offline(config, tier, wanted, found), arguments.seconds, bar)
     report = Report(found.name, digest(*found.models), list(wanted), None, [result])

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
     offline = Offline(config, arguments.quality, *_wanted(arguments, config))
     print(f"model {offline.name} on {offline.device}", file=sys.stderr)
     failed = 0
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGHUP, _end)
     for file in arguments.files:
         try:
             if not file.is_file():
@@ -42,6 +45,11 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
         else:
             print(*paths, sep="\n")
     return 1 if failed else 0
+
+
+def _end(number: int, _: object) -> None:
+    """As at Ctrl-C: gigabytes of scratch must not stay beside the stems."""
+    raise SystemExit(128 + number)
 
 
 def _reason(error: StemboxError | OSError, file: Path) -> str:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from server import __version__
 from server.errors import StemboxError
-from server.jobs.disk.folders import Folders, files_below, full_disk_is_said
+from server.jobs.disk.folders import Folders, files_below, full_disk_is_said, read_secret
 from server.upkeep.archive import ArchiveWriter, Manifest
 from server.upkeep.reporting import Meter, Report
 from server.work.durable import sync_folder
@@ -59,6 +59,8 @@ def back_up(data_dir: Path, copy: Path, target: Path, outputs: bool, report: Rep
 
 
 def _contents(data_dir: Path, copy: Path, outputs: bool) -> Contents:
+    for name in SECRETS:  # a damaged one would be found when the backup is needed
+        read_secret(data_dir / name)
     needed = {DATABASE: copy} | {name: data_dir / name for name in SECRETS}
     if not outputs:
         return Contents(needed, {})

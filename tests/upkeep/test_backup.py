@@ -100,6 +100,13 @@ def test_what_is_there_is_not_overwritten(data: Path, tmp_path: Path) -> None:
     assert (half / "outputs" / "x").is_dir()
 
 
+def test_a_damaged_secret_is_found_before_it_is_needed(data: Path, tmp_path: Path) -> None:
+    (data / "secret").write_bytes(b"short")
+    with pytest.raises(StemboxError, match="secret is damaged"):
+        backup(data, tmp_path / "b.tar")
+    assert not (tmp_path / "b.tar").exists()
+
+
 def test_a_directory_in_use_is_not_restored_into(data: Path, tmp_path: Path) -> None:
     backup(data, tmp_path / "b.tar")
     (tmp_path / "new").mkdir()

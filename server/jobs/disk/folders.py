@@ -148,6 +148,11 @@ def server_secret(data_dir: Path) -> bytes:
     _write_once(path, secrets.token_bytes(SECRET_BYTES))
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)  # whoever copied it here has made others able to read it
+    return read_secret(path)
+
+
+def read_secret(path: Path) -> bytes:
+    """Raises ConfigError: it is damaged."""
     secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
         raise ConfigError(f"{path} is damaged: {SECRET_BYTES} bytes were expected")
