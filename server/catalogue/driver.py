@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import ray
+import structlog
 from msgspec import Struct
 from ray.exceptions import (
     NodeDiedError,
@@ -31,6 +32,7 @@ from server.catalogue.rows import Made, Row
 from server.catalogue.station import Ref, Station
 from server.errors import StemboxError
 
+log = structlog.get_logger()
 TICK: Final = 0.5  # seconds between two looks at the clock
 CRASHED: Final = "The process that read or encoded it died, each time that it was tried"
 ALONE: Final = "The process that separated it died, each time that it was tried, at last alone"
@@ -119,7 +121,12 @@ class Driver:
         """A process died, or a machine."""
         if step.does == self._hello:
             reason = str(error).strip().splitlines()[-1]
-            raise StemboxError(f"The model cannot be started: {reason}") from None
+            others = any(other.does == self._hello for other in self._steps.values())
+            if not self._up and not others:
+                raise StemboxError(f"The model cannot be started: {reason}") from None
+            log.error("a station cannot be started: going on without it",
+                      station=step.station.number, reason=reason)  # fmt: skip
+            return
         if step.song is None or isinstance(error, STATION):
             self._lose(step.station)
             return
