@@ -102,6 +102,25 @@ def test_an_original_that_goes_with_the_end(
     hears(page, ALL_STEMS)
 
 
+def test_what_was_not_fetched_before_the_original_went(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.add_init_script(TAP)
+    page.reload()
+    job = constant(60)
+    job.advance(59)
+    card = choose(page, server, job, song)
+    card.locator('[data-action="play"]:enabled').click()
+    until(page, lambda: any("/peaks" in line for line in server.requests))
+    hears(page, ALL_STEMS)
+    job.complete()
+    job.final["mix"] = 0
+    card.get_by_text("ready", exact=True).wait_for()
+    lane(card).click(position=at(card, 0.6))
+    until(page, lambda: clock(page) > 37 * RATE)
+    hears(page, ALL_STEMS)
+
+
 PRESSED = """(init) => document.body.dispatchEvent(
     new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...init }))"""
 

@@ -123,8 +123,9 @@ export class Deck {
   private extend(song: Song): void {
     if (song.key !== this.store.value.open || song.id === "" || song.gone !== undefined) return;
     const { finals, total } = finalsOf(song);
-    // A track may be further than the stems are: its peaks tell.
-    const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, this.peaks?.final(name) ?? 0));
+    // A track may be further than the stems are: its peaks tell, until the end, where it may go.
+    const told = (name: string): number => phaseOf(song) === "done" ? 0 : this.peaks?.final(name) ?? 0;
+    const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, told(name)));
     this.player.extend(known, total);
     this.peakFeed?.extend(finals, total);
     this.listener.moved();
