@@ -121,6 +121,29 @@ def test_what_was_not_fetched_before_the_original_went(
     hears(page, ALL_STEMS)
 
 
+def test_an_original_that_goes_while_its_song_is_folded(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.add_init_script(TAP)
+    page.reload()
+    job = constant(60)
+    job.advance(60)
+    card = choose(page, server, job, song)
+    card.locator('[data-action="play"]:enabled').click()
+    original = card.locator('[data-action="original"]')
+    original.click()
+    hears(page, 8192)
+    card.locator('[data-action="open"]').click()
+    original.wait_for(state="detached")
+    job.complete()
+    job.final["mix"] = 0
+    card.get_by_text("ready", exact=True).wait_for()
+    card.locator('[data-action="open"]').click()
+    assert original.get_attribute("aria-pressed") == "false"
+    card.locator('[data-action="play"]').click()
+    hears(page, ALL_STEMS)
+
+
 PRESSED = """(init) => document.body.dispatchEvent(
     new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...init }))"""
 

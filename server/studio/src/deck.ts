@@ -60,13 +60,13 @@ export class Deck {
     if (song) this.load(song);
   }
 
-  /** The open song stands so now; of another one, nothing. */
+  /** A song stands so now: the open one is heard as it does, another one when it is opened. */
   update(song: Song): void {
-    if (song.key !== this.store.value.open) return;
     if (song.mix.original && !hasOriginal(song)) {
       this.setMix(song.key, (mix) => ({ ...mix, original: false }));
-      song = this.song ?? song;
+      song = this.library.find(song.key) ?? song;
     }
+    if (song.key !== this.store.value.open) return;
     if (["expired", "failed"].includes(phaseOf(song))) this.stop(song.key);
     else if (this.player.song !== song.key || this.player.tracks.join() !== song.mix.tracks.join()) this.load(song);
     else this.extend(song);
