@@ -74,6 +74,28 @@ def test_it_grows_with_what_is_final(
     until(page, lambda: max(page.evaluate(ROWS, 0.9)) > 100)
 
 
+def test_an_original_that_goes_with_the_end(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    """Jobs of one stem do not keep it: another track is shown from then on."""
+    job = tone(20, 1000)
+    job.state = "processing"
+    card = choose(page, server, job, song)
+    card.locator('[data-action="spectrogram"]:enabled').click()
+    card.get_by_role("img", name="Spectrogram of Original").wait_for()
+    whole(card)
+    job.final["mix"] = 0
+    job.state = "completed"
+    choice = card.get_by_label("Track of the spectrogram")
+    for _ in range(2):
+        card.get_by_text("ready", exact=True).wait_for()
+        card.get_by_role("img", name="Spectrogram of Main percussive").wait_for()
+        until(page, lambda: max(page.evaluate(ROWS, 0.5)) > 100)
+        assert "Original" not in choice.inner_text()
+        page.reload()
+        card.locator('[data-action="spectrogram"]:enabled').click()
+
+
 def test_an_hour_is_read_in_moments(page: Any, server: FakeServer, song: Path) -> None:
     job = constant(3600)
     job.complete()
