@@ -121,6 +121,31 @@ def test_what_was_not_fetched_before_the_original_went(
     hears(page, ALL_STEMS)
 
 
+# Whether the vocals' waveform is hatched at a part of its width: else the first row is empty.
+HATCHED = """(part) => {
+  const canvas = document.querySelector('[data-track="vocals"] canvas');
+  const { width } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(part * width, 0, 0.04 * width, 1);
+  return data.some((value) => value > 0);
+}"""
+
+
+def test_the_waveform_is_whole_where_the_original_goes(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    """What goes is more than what the end adds to the stem."""
+    page.expected.append("Canvas2D: Multiple readback")
+    job.advance(20, "mix")
+    job.advance(16, "vocals")
+    card = choose(page, server, job, song)
+    until(page, lambda: page.evaluate(HATCHED, 0.9) and not page.evaluate(HATCHED, 0.5))
+    job.advance(20, "vocals")
+    job.final["mix"] = 0
+    job.state = "completed"
+    card.get_by_text("ready", exact=True).wait_for()
+    until(page, lambda: not page.evaluate(HATCHED, 0.9))
+
+
 def test_an_original_that_goes_while_its_song_is_folded(
     page: Any, server: FakeServer, song: Path
 ) -> None:

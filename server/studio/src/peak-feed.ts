@@ -11,7 +11,7 @@ export type FetchPeaks = (since: number, signal: AbortSignal) => Promise<PeaksAn
 export class PeakFeed {
   readonly peaks = new Peaks();
   private readonly abort = new AbortController();
-  private wanted = 0;
+  private wanted = "";
   private busy = false;
 
   constructor(
@@ -20,11 +20,11 @@ export class PeakFeed {
     private readonly changed: () => void,
   ) {}
 
-  /** There may be more: so many frames of all tracks together are final. */
+  /** There may be more: so many frames of each track are final. One that goes takes none of the others' along. */
   extend(finals: number[], total: number): void {
-    const sum = finals.reduce((a, b) => a + b, 0);
-    if (sum <= this.wanted || this.abort.signal.aborted) return;
-    this.wanted = sum;
+    const wanted = finals.join();
+    if (wanted === this.wanted || !finals.some((final) => final > 0) || this.abort.signal.aborted) return;
+    this.wanted = wanted;
     if (!this.busy) void this.run(total);
   }
 
@@ -35,7 +35,7 @@ export class PeakFeed {
   private async run(total: number): Promise<void> {
     this.busy = true;
     let failures = 0;
-    for (let known = -1; known !== this.wanted && !this.abort.signal.aborted; ) {
+    for (let known = ""; known !== this.wanted && !this.abort.signal.aborted; ) {
       known = this.wanted;
       try {
         const since = this.peaks.since(this.tracks, total);
@@ -46,7 +46,7 @@ export class PeakFeed {
         if (this.abort.signal.aborted) return;
         if (!(error instanceof ApiError)) throw error;
         if (error.status === 404 || error.status === 410) break; // whoever plays it hears of that
-        known = -1;
+        known = "";
         failures++;
       }
       const pause = Math.min(LONGEST_PAUSE, PAUSE * 2 ** Math.max(0, failures - 1));
