@@ -127,7 +127,7 @@ export class Deck {
     const told = (name: string): number => phaseOf(song) === "done" ? 0 : this.peaks?.final(name) ?? 0;
     const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, told(name)));
     this.player.extend(known, total);
-    this.peakFeed?.extend(finals, total);
+    this.peakFeed?.extend(finals.filter((_, at) => kindOf(song.mix.tracks[at]!).shown), total);
     this.listener.moved();
   }
 
