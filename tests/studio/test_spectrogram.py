@@ -122,3 +122,21 @@ def test_a_song_that_goes_away_is_not_asked_for_again(
     server.requests.clear()
     page.wait_for_timeout(1500)
     assert not any("/window" in line for line in server.requests)
+
+
+def test_a_song_that_was_removed_elsewhere(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.expected.append("Failed to load resource")
+    job = tone(75, 1000)
+    card = choose(page, server, job, song)
+    card.get_by_text("ready", exact=True).wait_for()
+    page.keyboard.press("g")
+    whole(card)
+    page.keyboard.press("g")
+    job.gone = True
+    page.keyboard.press("g")
+    card.get_by_text("The server has no files of this song any more.").wait_for()
+    server.requests.clear()
+    page.wait_for_timeout(1500)
+    assert not any("/window" in line for line in server.requests)

@@ -173,7 +173,7 @@ export class Body {
 
   private unrolled(): Spectrogram {
     const tracks = audibleOf(this.song);
-    const spectrogram = new Spectrogram(tracks, this.studio.deck.windows(this.key), () => this.paint());
+    const spectrogram = new Spectrogram(tracks, this.studio.deck.moments(this.key), () => this.paint());
     this.gestures.lane(spectrogram.canvas);
     this.rows[0]!.element.before(spectrogram.element);
     return spectrogram;

@@ -92,8 +92,21 @@ export class Deck {
     this.player.setBend(mix.bend);
   }
 
+  /** Reads samples of the open song to be looked at; what is wrong with it is told as of its sound. */
+  moments(key: string): FetchWindow {
+    const windows = this.windows(key);
+    return async (names, start, frames, signal) => {
+      try {
+        return await windows(names, start, frames, signal);
+      } catch (error) {
+        if (!signal.aborted) this.miss(error);
+        throw error;
+      }
+    };
+  }
+
   /** Reads samples of a song, wherever its job has got to. */
-  windows(key: string): FetchWindow {
+  private windows(key: string): FetchWindow {
     return (names, start, frames, signal) => this.api.window(this.id(key), names, start, frames, signal);
   }
 
