@@ -96,6 +96,17 @@ def test_an_original_that_goes_with_the_end(
         card.locator('[data-action="spectrogram"]:enabled').click()
 
 
+def test_a_song_is_read_in_few_windows(page: Any, server: FakeServer, song: Path) -> None:
+    card = choose(page, server, tone(75, 1000), song)
+    card.get_by_text("ready", exact=True).wait_for()
+    page.keyboard.press("g")
+    whole(card)
+    windows = [line for line in server.requests if "/window" in line and "tracks=mix&" in line]
+    assert len(windows) < 20
+    for part in (0.01, 0.5, 0.99):
+        assert 930 < hertz_of(page.evaluate(ROWS, part)) < 1070
+
+
 def test_an_hour_is_read_in_moments(page: Any, server: FakeServer, song: Path) -> None:
     job = constant(3600)
     job.complete()
