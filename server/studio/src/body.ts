@@ -102,7 +102,7 @@ export class Body {
     this.ruler.paint(scene);
     this.rows.forEach((row, track) => row.paint(scene, player.levels[track] ?? 0, player.playing));
     this.spectrogram?.paint(scene, (track) => player.final(track));
-    this.transport.paint(player, position, this.view.total);
+    this.transport.paint(player, position, this.view.total, this.studio.deck.limit.left);
     this.element.classList.toggle("waiting", player.waiting);
   }
 

@@ -1,8 +1,9 @@
 /** The song that is open: its player, its peaks, and how it is set to sound. */
 
-import { ApiError, type Api } from "./api";
+import { ApiError, type Api, type PeaksAnswer } from "./api";
 import { STRAIGHT } from "./bend";
 import type { Library } from "./library";
+import { Limit } from "./limit";
 import { gainsOf, type Mix } from "./mix";
 import { OtherTabs } from "./other-tabs";
 import { PeakFeed } from "./peak-feed";
@@ -28,6 +29,7 @@ export interface DeckListener {
 
 export class Deck {
   readonly player: Player;
+  readonly limit = new Limit();
   private readonly tabs = new OtherTabs(() => this.yield());
   private peakFeed: PeakFeed | null = null;
 
@@ -94,10 +96,10 @@ export class Deck {
 
   /** Reads samples of the open song to be looked at; what is wrong with it is told as of its sound. */
   moments(key: string): FetchWindow {
-    const windows = this.windows(key);
     return async (names, start, frames, signal) => {
+      await this.spare(signal);
       try {
-        return await windows(names, start, frames, signal);
+        return await this.counted(this.api.window(this.id(key), names, start, frames, signal));
       } catch (error) {
         if (!signal.aborted) this.miss(error);
         throw error;
@@ -105,9 +107,30 @@ export class Deck {
     };
   }
 
-  /** Reads samples of a song, wherever its job has got to. */
+  /** Reads samples of a song to be heard, wherever its job has got to. */
   private windows(key: string): FetchWindow {
-    return (names, start, frames, signal) => this.api.window(this.id(key), names, start, frames, signal);
+    return async (names, start, frames, signal) => {
+      await this.limit.over(signal);
+      return this.counted(this.api.window(this.id(key), names, start, frames, signal));
+    };
+  }
+
+  private async peaksOf(key: string, since: number, signal: AbortSignal): Promise<PeaksAnswer> {
+    await this.spare(signal);
+    return this.counted(this.api.peaks(this.id(key), since, signal));
+  }
+
+  private spare(signal: AbortSignal): Promise<void> {
+    return this.limit.spare(signal, () => this.player.playing);
+  }
+
+  private async counted<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      this.limit.hear(error);
+      throw error;
+    }
   }
 
   /** Falls silent, if it is this song that is on. */
@@ -124,7 +147,7 @@ export class Deck {
     this.peakFeed?.close();
     this.peakFeed = new PeakFeed(
       mix.tracks.filter((name) => kindOf(name).shown),
-      (since, signal) => this.api.peaks(this.id(key), since, signal),
+      (since, signal) => this.peaksOf(key, since, signal),
       () => {
         const now = this.library.find(key);
         if (now) this.extend(now);
