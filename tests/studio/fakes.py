@@ -127,6 +127,8 @@ class FakeServer:
         self.lost = "-"  # no answer for addresses that begin so
         self.dropped = "-"  # there is nothing at addresses that begin so
         self.key = ""
+        self.full = 0  # seconds for which whoever listens is told to wait
+        self.waits: list[float] = []  # when somebody was told so
         self.requests: list[str] = []
         self.streams: list[str] = []  # jobs whose events are being told
         self.lock = threading.Lock()
@@ -151,6 +153,12 @@ class FakeServer:
                 raise ConnectionError("the server is away")
             if scope["path"].startswith(self.dropped):
                 await JSONResponse({"detail": "Not found"}, 404)(scope, receive, send)
+                return
+            if self.full and scope["path"].endswith(("/window", "/peaks")):
+                self.waits.append(time.monotonic())
+                answer = JSONResponse({"detail": "Rate limit exceeded"}, 429,
+                                      {"Retry-After": str(self.full)})
+                await answer(scope, receive, send)
                 return
             if not self._lets_in(scope):
                 await JSONResponse({"detail": "Missing API key"}, 401)(scope, receive, send)

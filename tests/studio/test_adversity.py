@@ -408,3 +408,52 @@ def test_a_server_that_restarts_behind_a_proxy_is_found_again(page: Any) -> None
         pass
     page.unroute("**/config")
     away.wait_for(state="hidden")
+
+
+def test_a_server_that_takes_no_more_requests_for_now(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.expected.append(FAILED)
+    page.add_init_script(TAP)
+    page.reload()
+    job = constant(60)
+    job.complete()
+    server.full = 4
+    card = choose(page, server, job, song)
+    card.locator('[data-action="play"]:enabled').click()
+    page.keyboard.press("g")
+    note = card.get_by_text("too many requests, goes on in")
+    note.wait_for()
+    first = until(page, lambda: server.waits)[0]
+    page.wait_for_timeout(4000)
+    early = [when for when in server.waits if when < first + server.full]
+    assert len(early) <= 4, "sound, waveforms, and twice the spectrogram, which did not know"
+    server.full = 0
+    until(page, lambda: heard(page) != 0)
+    note.wait_for(state="hidden")
+    card.get_by_label("Pause", exact=True).click()
+    card.locator('.spectrum[data-state="whole"]').wait_for()
+
+
+def test_sound_goes_first_where_requests_are_few(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.expected.append(FAILED)
+    job = constant(3600)
+    job.complete()
+    server.full = 1
+    card = choose(page, server, job, song)
+    card.locator('[data-action="play"]:enabled').click()
+    until(page, lambda: server.waits)
+    server.full = 0
+    until(page, lambda: clock(page) > 44_100)
+    server.requests.clear()
+    page.keyboard.press("g")
+
+    def asked(tracks: str) -> int:
+        return sum(f"/window?tracks={tracks}" in line for line in server.requests)
+
+    until(page, lambda: asked("mix&") and asked("vocals%2C") >= 2)
+    assert asked("mix&") < 20, "one in three seconds"
+    card.get_by_label("Pause", exact=True).click()
+    until(page, lambda: asked("mix&") > 40)

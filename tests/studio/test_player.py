@@ -102,6 +102,99 @@ def test_an_original_that_goes_with_the_end(
     hears(page, ALL_STEMS)
 
 
+def test_what_was_not_fetched_before_the_original_went(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.add_init_script(TAP)
+    page.reload()
+    job = constant(60)
+    job.advance(59)
+    card = choose(page, server, job, song)
+    card.locator('[data-action="play"]:enabled').click()
+    until(page, lambda: any("/peaks" in line for line in server.requests))
+    hears(page, ALL_STEMS)
+    job.complete()
+    job.final["mix"] = 0
+    card.get_by_text("ready", exact=True).wait_for()
+    lane(card).click(position=at(card, 0.6))
+    until(page, lambda: clock(page) > 37 * RATE)
+    hears(page, ALL_STEMS)
+
+
+# Whether a track's waveform is hatched at a part of its width: else the first row is empty.
+HATCHED = """([track, part]) => {
+  const canvas = document.querySelector(`[data-track="${track}"] canvas`);
+  const { width } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(part * width, 0, 0.04 * width, 1);
+  return data.some((value) => value > 0);
+}"""
+
+
+def hatched(page: Any, track: str, part: float) -> bool:
+    return bool(page.evaluate(HATCHED, [track, part]))
+
+
+def test_the_waveform_is_whole_where_the_original_goes(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    """What goes is more than what the end adds to the stem."""
+    page.expected.append("Canvas2D: Multiple readback")
+    job.advance(20, "mix")
+    job.advance(16, "vocals")
+    card = choose(page, server, job, song)
+    until(page, lambda: hatched(page, "vocals", 0.9) and not hatched(page, "vocals", 0.5))
+    job.advance(20, "vocals")
+    job.final["mix"] = 0
+    job.state = "completed"
+    card.get_by_text("ready", exact=True).wait_for()
+    until(page, lambda: not hatched(page, "vocals", 0.9))
+
+
+def test_waveforms_are_fetched_from_where_they_end(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    page.expected.append("Canvas2D: Multiple readback")
+    choose(page, server, job, song)
+
+    def fetched_until(seconds: float, *tracks: str) -> set[int]:
+        """From which frames on, when these tracks have come so far."""
+        server.requests.clear()
+        job.advance(seconds, *tracks)
+        part = seconds / 20 - 0.05
+        until(page, lambda: not any(hatched(page, track, part) for track in tracks))
+        return {int(line.split("since=")[1]) for line in server.requests if "/peaks" in line}
+
+    until(page, lambda: hatched(page, "vocals", 0.1))
+    assert 0 in fetched_until(5, *STEMS)
+    assert min(fetched_until(10, *STEMS)) > 4 * RATE, "tracks that have not begun are not missed"
+    assert 0 in fetched_until(3, "harmonic")
+    assert min(fetched_until(15, *STEMS)) > 2 * RATE
+    assert min(fetched_until(6, "harmonic")) > 2 * RATE
+
+
+def test_an_original_that_goes_while_its_song_is_folded(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.add_init_script(TAP)
+    page.reload()
+    job = constant(60)
+    job.advance(60)
+    card = choose(page, server, job, song)
+    card.locator('[data-action="play"]:enabled').click()
+    original = card.locator('[data-action="original"]')
+    original.click()
+    hears(page, 8192)
+    card.locator('[data-action="open"]').click()
+    original.wait_for(state="detached")
+    job.complete()
+    job.final["mix"] = 0
+    card.get_by_text("ready", exact=True).wait_for()
+    card.locator('[data-action="open"]').click()
+    assert original.get_attribute("aria-pressed") == "false"
+    card.locator('[data-action="play"]').click()
+    hears(page, ALL_STEMS)
+
+
 PRESSED = """(init) => document.body.dispatchEvent(
     new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...init }))"""
 

@@ -74,6 +74,39 @@ def test_it_grows_with_what_is_final(
     until(page, lambda: max(page.evaluate(ROWS, 0.9)) > 100)
 
 
+def test_an_original_that_goes_with_the_end(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    """Jobs of one stem do not keep it: another track is shown from then on."""
+    job = tone(20, 1000)
+    job.state = "processing"
+    card = choose(page, server, job, song)
+    card.locator('[data-action="spectrogram"]:enabled').click()
+    card.get_by_role("img", name="Spectrogram of Original").wait_for()
+    whole(card)
+    job.final["mix"] = 0
+    job.state = "completed"
+    choice = card.get_by_label("Track of the spectrogram")
+    for _ in range(2):
+        card.get_by_text("ready", exact=True).wait_for()
+        card.get_by_role("img", name="Spectrogram of Main percussive").wait_for()
+        until(page, lambda: max(page.evaluate(ROWS, 0.5)) > 100)
+        assert "Original" not in choice.inner_text()
+        page.reload()
+        card.locator('[data-action="spectrogram"]:enabled').click()
+
+
+def test_a_song_is_read_in_few_windows(page: Any, server: FakeServer, song: Path) -> None:
+    card = choose(page, server, tone(75, 1000), song)
+    card.get_by_text("ready", exact=True).wait_for()
+    page.keyboard.press("g")
+    whole(card)
+    windows = [line for line in server.requests if "/window" in line and "tracks=mix&" in line]
+    assert len(windows) < 20
+    for part in (0.01, 0.5, 0.99):
+        assert 930 < hertz_of(page.evaluate(ROWS, part)) < 1070
+
+
 def test_an_hour_is_read_in_moments(page: Any, server: FakeServer, song: Path) -> None:
     job = constant(3600)
     job.complete()
@@ -97,6 +130,24 @@ def test_a_song_that_goes_away_is_not_asked_for_again(
     card.locator('[data-action="remove"]').click()
     page.get_by_role("dialog").get_by_text("Remove", exact=True).click()
     until(page, lambda: job.gone)
+    server.requests.clear()
+    page.wait_for_timeout(1500)
+    assert not any("/window" in line for line in server.requests)
+
+
+def test_a_song_that_was_removed_elsewhere(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    page.expected.append("Failed to load resource")
+    job = tone(75, 1000)
+    card = choose(page, server, job, song)
+    card.get_by_text("ready", exact=True).wait_for()
+    page.keyboard.press("g")
+    whole(card)
+    page.keyboard.press("g")
+    job.gone = True
+    page.keyboard.press("g")
+    card.get_by_text("The server has no files of this song any more.").wait_for()
     server.requests.clear()
     page.wait_for_timeout(1500)
     assert not any("/window" in line for line in server.requests)

@@ -8,7 +8,7 @@ import { beside, renamed, withMarker, without } from "./markers";
 import { SAMPLE_RATE } from "./mixer";
 import { Ruler } from "./ruler";
 import { Spectrogram } from "./spectrogram";
-import { audible, finalsOf, hasOriginal, phaseOf, type Song } from "./state";
+import { audible, audibleOf, finalsOf, hasOriginal, phaseOf, type Song } from "./state";
 import type { Studio } from "./studio";
 import { TakeAway } from "./take-away";
 import { TrackRow } from "./track-row";
@@ -81,6 +81,7 @@ export class Body {
     }
     const looping = song.mix.loop !== null ? "on" : this.loopStart !== null ? "started" : "off";
     this.transport.update(song, looping, this.spectrogram?.open ?? false);
+    this.spectrogram?.offer(audibleOf(song));
     this.markers.update(song.markers);
     this.takeAway.update(song, {
       mix: (format) => studio.mixUrl(song, format),
@@ -101,7 +102,7 @@ export class Body {
     this.ruler.paint(scene);
     this.rows.forEach((row, track) => row.paint(scene, player.levels[track] ?? 0, player.playing));
     this.spectrogram?.paint(scene, (track) => player.final(track));
-    this.transport.paint(player, position, this.view.total);
+    this.transport.paint(player, position, this.view.total, this.studio.deck.limit.left);
     this.element.classList.toggle("waiting", player.waiting);
   }
 
@@ -171,8 +172,8 @@ export class Body {
   }
 
   private unrolled(): Spectrogram {
-    const { tracks } = this.song.mix;
-    const spectrogram = new Spectrogram(tracks, this.studio.deck.windows(this.key), () => this.paint());
+    const tracks = audibleOf(this.song);
+    const spectrogram = new Spectrogram(tracks, this.studio.deck.moments(this.key), () => this.paint());
     this.gestures.lane(spectrogram.canvas);
     this.rows[0]!.element.before(spectrogram.element);
     return spectrogram;

@@ -1,8 +1,9 @@
 /** The song that is open: its player, its peaks, and how it is set to sound. */
 
-import { ApiError, type Api } from "./api";
+import { ApiError, type Api, type PeaksAnswer } from "./api";
 import { STRAIGHT } from "./bend";
 import type { Library } from "./library";
+import { Limit } from "./limit";
 import { gainsOf, type Mix } from "./mix";
 import { OtherTabs } from "./other-tabs";
 import { PeakFeed } from "./peak-feed";
@@ -28,6 +29,7 @@ export interface DeckListener {
 
 export class Deck {
   readonly player: Player;
+  readonly limit = new Limit();
   private readonly tabs = new OtherTabs(() => this.yield());
   private peakFeed: PeakFeed | null = null;
 
@@ -60,13 +62,13 @@ export class Deck {
     if (song) this.load(song);
   }
 
-  /** The open song stands so now; of another one, nothing. */
+  /** A song stands so now: the open one is heard as it does, another one when it is opened. */
   update(song: Song): void {
-    if (song.key !== this.store.value.open) return;
     if (song.mix.original && !hasOriginal(song)) {
       this.setMix(song.key, (mix) => ({ ...mix, original: false }));
-      song = this.song ?? song;
+      song = this.library.find(song.key) ?? song;
     }
+    if (song.key !== this.store.value.open) return;
     if (["expired", "failed"].includes(phaseOf(song))) this.stop(song.key);
     else if (this.player.song !== song.key || this.player.tracks.join() !== song.mix.tracks.join()) this.load(song);
     else this.extend(song);
@@ -92,9 +94,43 @@ export class Deck {
     this.player.setBend(mix.bend);
   }
 
-  /** Reads samples of a song, wherever its job has got to. */
-  windows(key: string): FetchWindow {
-    return (names, start, frames, signal) => this.api.window(this.id(key), names, start, frames, signal);
+  /** Reads samples of the open song to be looked at; what is wrong with it is told as of its sound. */
+  moments(key: string): FetchWindow {
+    return async (names, start, frames, signal) => {
+      await this.spare(signal);
+      try {
+        return await this.counted(this.api.window(this.id(key), names, start, frames, signal));
+      } catch (error) {
+        if (!signal.aborted) this.miss(error);
+        throw error;
+      }
+    };
+  }
+
+  /** Reads samples of a song to be heard, wherever its job has got to. */
+  private windows(key: string): FetchWindow {
+    return async (names, start, frames, signal) => {
+      await this.limit.over(signal);
+      return this.counted(this.api.window(this.id(key), names, start, frames, signal));
+    };
+  }
+
+  private async peaksOf(key: string, since: number, signal: AbortSignal): Promise<PeaksAnswer> {
+    await this.spare(signal);
+    return this.counted(this.api.peaks(this.id(key), since, signal));
+  }
+
+  private spare(signal: AbortSignal): Promise<void> {
+    return this.limit.spare(signal, () => this.player.playing);
+  }
+
+  private async counted<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      this.limit.hear(error);
+      throw error;
+    }
   }
 
   /** Falls silent, if it is this song that is on. */
@@ -111,7 +147,7 @@ export class Deck {
     this.peakFeed?.close();
     this.peakFeed = new PeakFeed(
       mix.tracks.filter((name) => kindOf(name).shown),
-      (since, signal) => this.api.peaks(this.id(key), since, signal),
+      (since, signal) => this.peaksOf(key, since, signal),
       () => {
         const now = this.library.find(key);
         if (now) this.extend(now);
@@ -123,10 +159,11 @@ export class Deck {
   private extend(song: Song): void {
     if (song.key !== this.store.value.open || song.id === "" || song.gone !== undefined) return;
     const { finals, total } = finalsOf(song);
-    // A track may be further than the stems are: its peaks tell.
-    const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, this.peaks?.final(name) ?? 0));
+    // A track may be further than the stems are: its peaks tell, until the end, where it may go.
+    const told = (name: string): number => phaseOf(song) === "done" ? 0 : this.peaks?.final(name) ?? 0;
+    const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, told(name)));
     this.player.extend(known, total);
-    this.peakFeed?.extend(finals, total);
+    this.peakFeed?.extend(finals.filter((_, at) => kindOf(song.mix.tracks[at]!).shown), total);
     this.listener.moved();
   }
 

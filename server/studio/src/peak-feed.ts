@@ -11,7 +11,8 @@ export type FetchPeaks = (since: number, signal: AbortSignal) => Promise<PeaksAn
 export class PeakFeed {
   readonly peaks = new Peaks();
   private readonly abort = new AbortController();
-  private wanted = 0;
+  private finals: number[] = [];
+  private total = 0;
   private busy = false;
 
   constructor(
@@ -20,25 +21,26 @@ export class PeakFeed {
     private readonly changed: () => void,
   ) {}
 
-  /** There may be more: so many frames of all tracks together are final. */
+  /** There may be more: so many frames of each track are final. */
   extend(finals: number[], total: number): void {
-    const sum = finals.reduce((a, b) => a + b, 0);
-    if (sum <= this.wanted || this.abort.signal.aborted) return;
-    this.wanted = sum;
-    if (!this.busy) void this.run(total);
+    this.total = total;
+    if (finals.join() === this.finals.join() || !finals.some((final) => final > 0)) return;
+    this.finals = finals;
+    if (!this.busy && !this.abort.signal.aborted) void this.run();
   }
 
   close(): void {
     this.abort.abort();
   }
 
-  private async run(total: number): Promise<void> {
+  private async run(): Promise<void> {
     this.busy = true;
     let failures = 0;
-    for (let known = -1; known !== this.wanted && !this.abort.signal.aborted; ) {
-      known = this.wanted;
+    for (let known: number[] = []; known !== this.finals && !this.abort.signal.aborted; ) {
+      known = this.finals;
       try {
-        const since = this.peaks.since(this.tracks, total);
+        const begun = this.tracks.filter((_, at) => known[at]! > 0);
+        const since = this.peaks.since(begun, this.total);
         this.peaks.merge(await this.fetchPeaks(since, this.abort.signal));
         failures = 0;
         this.changed();
@@ -46,7 +48,7 @@ export class PeakFeed {
         if (this.abort.signal.aborted) return;
         if (!(error instanceof ApiError)) throw error;
         if (error.status === 404 || error.status === 410) break; // whoever plays it hears of that
-        known = -1;
+        known = [];
         failures++;
       }
       const pause = Math.min(LONGEST_PAUSE, PAUSE * 2 ** Math.max(0, failures - 1));

@@ -57,6 +57,8 @@ export class Peaks {
   merge(answer: PeaksAnswer): void {
     for (const [name, { final_frames, zooms }] of Object.entries(answer.tracks)) {
       const track = this.tracks.get(name) ?? { final: 0, zooms: [] };
+      // It has begun since it was asked: what lies before would be missing, and is asked for next.
+      if (zooms.some(({ first_frame = 0 }) => first_frame > track.final)) continue;
       track.final = Math.max(track.final, final_frames);
       for (const zoom of zooms) this.pairs(track.zooms, zoom.frames_per_peak).merge(zoom);
       this.tracks.set(name, track);
@@ -64,7 +66,7 @@ export class Peaks {
     this.version++;
   }
 
-  /** The frame from which on some track's peaks may still come. */
+  /** The frame from which on some of these tracks' peaks may still come. */
   since(tracks: string[], total: number): number {
     const finals = tracks.map((name) => this.tracks.get(name)?.final ?? 0);
     const growing = finals.filter((final) => total === 0 || final < total);

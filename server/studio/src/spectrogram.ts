@@ -17,6 +17,7 @@ export class Spectrogram {
   private readonly paper: CanvasRenderingContext2D;
   private readonly kept = document.createElement("canvas");
   private readonly feed: SpectrumFeed;
+  private offered = "";
   private shades = new Uint32Array(256);
   private colours = { ink: "", ground: "", quiet: "", font: "" };
   private dyed = "";
@@ -24,8 +25,8 @@ export class Spectrogram {
   private shown = "";
 
   constructor(tracks: string[], fetchWindow: FetchWindow, private readonly changed: () => void) {
-    const options = tracks.toReversed().map((name) => h("option", { value: name }, kindOf(name).label));
-    this.choice = h("select", { "aria-label": "Track of the spectrogram", change: () => changed() }, ...options);
+    this.choice = h("select", { "aria-label": "Track of the spectrogram", change: () => changed() });
+    this.offer(tracks);
     this.canvas = h("canvas", { class: "lane", role: "img" });
     this.paper = this.canvas.getContext("2d")!;
     this.feed = new SpectrumFeed(fetchWindow, changed);
@@ -41,6 +42,16 @@ export class Spectrogram {
     this.element.hidden = this.open;
     if (!this.open) this.feed.show(null, 0);
     this.changed();
+  }
+
+  /** Has these tracks to choose from; where the chosen one is not among them, the last is chosen. */
+  offer(tracks: string[]): void {
+    if (tracks.join() === this.offered) return;
+    this.offered = tracks.join();
+    const chosen = this.choice.value;
+    const options = tracks.toReversed().map((name) => h("option", { value: name }, kindOf(name).label));
+    this.choice.replaceChildren(...options);
+    if (tracks.includes(chosen)) this.choice.value = chosen;
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /**
- * Fetches the moments that a spectrogram shows: whole windows where they lie close, single moments
- * where a picture spans much of the song. What it keeps is bounded, whatever the song's length.
+ * Fetches the moments that a spectrogram shows: whole windows where they lie close, for requests may
+ * be few, and single moments where a picture spans much of the song. What it keeps is bounded, whatever the song's length.
  */
 
 import type { FetchWindow } from "./window-feed";
@@ -8,7 +8,8 @@ import { MOMENT, Spectrum } from "./spectrum";
 
 const KEPT = 4096; // columns: 0.7 MB
 const FINEST = 512; // frames from column to column
-const LONGEST = 4 * 44_100; // frames of one window
+const LONGEST = 8 * 44_100; // frames of one window
+const SPARSE = 4 * MOMENT; // frames from column to column beyond which moments come alone
 const AT_ONCE = 2; // requests
 const PATIENCE = 1000; // milliseconds after a request that failed
 
@@ -73,7 +74,7 @@ export class SpectrumFeed {
   /** The next run of columns for one request; far apart ones come alone, a rough picture first. */
   private next(look: Look): number[] {
     const missing = this.missing(look);
-    if (look.step > MOMENT) {
+    if (look.step > SPARSE) {
       const rough = [8, 4, 2, 1].map((every) => missing.find((index) => index % every === 0));
       const index = rough.find((one) => one !== undefined);
       return index === undefined ? [] : [index];

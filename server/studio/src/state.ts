@@ -96,6 +96,11 @@ export function hasOriginal(song: Song): boolean {
   return phaseOf(song) !== "done" || finalsOf(song).finals[song.mix.tracks.indexOf(ORIGINAL)] !== 0;
 }
 
+/** The tracks that can be heard, or will be. */
+export function audibleOf(song: Song): string[] {
+  return song.mix.tracks.filter((name) => name !== ORIGINAL || hasOriginal(song));
+}
+
 /** Whether there is anything to hear; what is heard may still have to be waited for. */
 export function audible(song: Song): boolean {
   const hopeful = ["queued", "separating", "done"].includes(phaseOf(song));

@@ -2,7 +2,7 @@
 
 import { FASTEST, SLOWEST, STRAIGHT, straight, WIDEST, withPitch, withTempo, type Bend } from "./bend";
 import { h, icon, say } from "./dom";
-import { frames, semitones } from "./format";
+import { frames, semitones, span } from "./format";
 import type { Player } from "./player";
 import { audible, hasOriginal, type Song } from "./state";
 import { Stepper } from "./stepper";
@@ -81,7 +81,8 @@ export class Transport {
     this.element.classList.toggle("bent", !straight(mix.bend));
   }
 
-  paint(player: Player, position: number, total: number): void {
+  /** `limited`: milliseconds for which the server takes no requests. */
+  paint(player: Player, position: number, total: number, limited: number): void {
     const { playing, waiting, kind } = player;
     const label = playing ? "Pause" : "Play";
     if (this.play.getAttribute("aria-label") !== label) {
@@ -92,7 +93,8 @@ export class Transport {
     this.play.classList.toggle("waiting", waiting);
     say(this.position, frames(position, true));
     say(this.total, total > 0 ? frames(total) : "–:––");
-    say(this.note, waiting ? "waiting for the next part"
+    say(this.note, limited > 0 ? `too many requests, goes on in ${span(Math.ceil(limited / 1000))}`
+      : waiting ? "waiting for the next part"
       : kind === "chained" ? "simple playback: this page is not on HTTPS" : "");
   }
 }
