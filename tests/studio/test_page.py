@@ -60,6 +60,23 @@ def test_downloads(page: Any, server: FakeServer, playing: Any) -> None:
         assert link.get_attribute("href").endswith(path)
 
 
+@pytest.mark.parametrize(("missing", "offered"), [
+    ((), True), (("main", "harmonic"), True), (("drums",), False), (("vocals", "other"), False),
+])  # fmt: skip
+def test_the_stem_file_is_offered_where_there_are_its_four_stems(
+    page: Any, server: FakeServer, url: str, missing: tuple[str, ...], offered: bool
+) -> None:
+    """An order may have named other stems, or a model that makes others."""
+    tracks = {name: wave for name, wave in music(2).items() if name not in missing}
+    job = server.add(FakeJob(tracks))
+    job.complete()
+    page.goto(f"{url}#/job/{job.id}")
+    card = page.locator(f'[data-job="{job.id}"]')
+    card.locator('[data-action="download-all"]').wait_for()
+    assert card.locator("[data-track]").count() == 9 - len(missing)
+    assert card.locator('[data-action="download-stem"]').is_visible() == offered
+
+
 def test_a_refused_song_says_why_and_can_be_tried_again(
     page: Any, server: FakeServer, job: FakeJob, song: Path
 ) -> None:

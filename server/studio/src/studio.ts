@@ -16,6 +16,7 @@ import { Library, songOf } from "./library";
 import { EMPTY, phaseOf, type Song, type State } from "./state";
 import { Store } from "./store";
 
+const STEM_FILE = ["vocals", "drums", "bass", "other"]; // the tracks that its file for DJ software holds
 const TIDY = 300_000; // milliseconds between two looks for songs that have expired
 const NO_KEY = "This job is an account's: sign in with its key under Account.";
 
@@ -134,7 +135,9 @@ export class Studio {
     for (const song of this.library.songs) if (song.split) this.library.forget(song.key);
   }
 
+  /** The address of a track's file; of all files and of the stem file, null where there is none. */
   url(song: Song, what: "all" | "stem" | string): string | null {
+    if (what === "stem" && !STEM_FILE.every((name) => song.mix.tracks.includes(name))) return null;
     return this.api.trackUrl(song.id, what === "stem" ? "stems.stem.m4a" : what);
   }
 
