@@ -23,7 +23,7 @@ from tests.studio.hearing import (
 from tests.studio.hearing import playing as playing
 
 from .conftest import ARGUMENTS, CHROMIUM
-from .fakes import RATE, FakeJob, FakeServer, music
+from .fakes import RATE, STEMS, FakeJob, FakeServer, music
 
 
 def test_a_dropped_song_becomes_a_card_with_nine_tracks(
@@ -58,6 +58,23 @@ def test_downloads(page: Any, server: FakeServer, playing: Any) -> None:
     for action, path in (("download-all", "all"), ("download-stem", "stems.stem.m4a")):
         link = playing.locator(f'[data-action="{action}"]')
         assert link.get_attribute("href").endswith(path)
+
+
+def test_there_is_no_mix_to_download_where_nothing_is_heard(playing: Any) -> None:
+    mix = playing.locator('[data-action="download-mix"]')
+    for track in STEMS:
+        playing.locator(f'[data-track="{track}"] [data-action="mute"]').click()
+    playing.locator('[data-action="download-mix"][aria-disabled="true"]').wait_for()
+    assert mix.get_attribute("href") is None
+    assert mix.get_attribute("title").startswith("There is no mix: every track is muted")
+    mix.hover()  # a pointer on it is shown its title
+    playing.locator('[data-track="bass"] [data-action="mute"]').click()
+    playing.locator('[data-action="download-mix"][href*="gain.bass"]').wait_for()
+    assert mix.get_attribute("title").startswith("The mix as it is set")
+    playing.locator('[data-track="bass"] input').fill("-48")
+    playing.locator('[data-action="download-mix"][aria-disabled="true"]').wait_for()
+    playing.locator('[data-action="original"]').click()
+    playing.locator('[data-action="download-mix"][href*="gain.mix=0.0"]').wait_for()
 
 
 @pytest.mark.parametrize(("missing", "offered"), [

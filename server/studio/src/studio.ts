@@ -13,6 +13,7 @@ import { Host } from "./host";
 import { Intake } from "./intake";
 import { Jobs } from "./jobs";
 import { Library, songOf } from "./library";
+import { heardOf } from "./mix";
 import { EMPTY, phaseOf, type Song, type State } from "./state";
 import { Store } from "./store";
 
@@ -141,7 +142,9 @@ export class Studio {
     return this.api.trackUrl(song.id, what === "stem" ? "stems.stem.m4a" : what);
   }
 
+  /** Null where nothing is heard: the server makes no file of silence. */
   mixUrl(song: Song, format: MixFormat): string | null {
+    if (heardOf(song.mix).length === 0) return null;
     return this.api.mixUrl(song.id, song.mix, format);
   }
 
