@@ -60,6 +60,36 @@ def test_downloads(page: Any, server: FakeServer, playing: Any) -> None:
         assert link.get_attribute("href").endswith(path)
 
 
+@pytest.mark.parametrize(("tracks", "heard"), [
+    ("vocals instrumental lead backing", "vocals instrumental"),
+    ("vocals drums bass other instrumental kick snare", "vocals drums bass other"),
+    ("vocals drums bass other guitar piano", "vocals drums bass other guitar piano"),
+    ("vocals drums bass other guitar", "vocals drums bass other guitar"),
+    ("vocals instrumental drums bass", "vocals instrumental"),
+    ("instrumental drums guitar kick", "instrumental"),
+    ("vocals lead_vocals backing_vocals", "vocals"),
+    ("drums bass kick", "drums bass"),
+    ("kick snare hh", "kick snare hh"),
+    ("winds strings", "winds strings"),
+    ("vocals harmonic percussive main", "vocals"),
+])  # fmt: skip
+def test_at_first_the_song_is_heard_once(
+    page: Any, server: FakeServer, url: str, tracks: str, heard: str
+) -> None:
+    """A job's tracks may be parts of others of its tracks."""
+    wave = music(1)["vocals"]
+    job = server.add(FakeJob(dict.fromkeys([*tracks.split(), "mix"], wave)))
+    job.complete()
+    page.goto(f"{url}#/job/{job.id}")
+    card = page.locator(f'[data-job="{job.id}"]')
+    card.get_by_text("ready", exact=True).wait_for()
+    rows = card.locator("[data-track]")
+    until(page, lambda: rows.count() == len(tracks.split()))
+    sounding = [row.get_attribute("data-track") for row in rows.all()
+                if row.locator('[data-action="mute"][aria-pressed="false"]').count()]  # fmt: skip
+    assert sounding == heard.split()
+
+
 def test_there_is_no_mix_to_download_where_nothing_is_heard(playing: Any) -> None:
     mix = playing.locator('[data-action="download-mix"]')
     for track in STEMS:

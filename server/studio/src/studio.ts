@@ -16,8 +16,8 @@ import { Library, songOf } from "./library";
 import { heardOf } from "./mix";
 import { EMPTY, phaseOf, type Song, type State } from "./state";
 import { Store } from "./store";
+import { FOUR } from "./tracks";
 
-const STEM_FILE = ["vocals", "drums", "bass", "other"]; // the tracks that its file for DJ software holds
 const TIDY = 300_000; // milliseconds between two looks for songs that have expired
 const NO_KEY = "This job is an account's: sign in with its key under Account.";
 
@@ -138,7 +138,7 @@ export class Studio {
 
   /** The address of a track's file; of all files and of the stem file, null where there is none. */
   url(song: Song, what: "all" | "stem" | string): string | null {
-    if (what === "stem" && !STEM_FILE.every((name) => song.mix.tracks.includes(name))) return null;
+    if (what === "stem" && !FOUR.every((name) => song.mix.tracks.includes(name))) return null;
     return this.api.trackUrl(song.id, what === "stem" ? "stems.stem.m4a" : what);
   }
 
