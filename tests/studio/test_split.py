@@ -158,6 +158,7 @@ def test_one_stem_alone_is_heard_without_the_original(
     ]
     original = card.locator('[data-action="original"]')
     assert original.is_disabled()
+    assert original.get_attribute("title") == "The original is not kept for these stems"
     page.keyboard.press("o")
     assert original.get_attribute("aria-pressed") == "false"
     card.locator('[data-action="play"]').click()
