@@ -231,6 +231,28 @@ def test_a_card_has_an_address(page: Any, server: FakeServer, url: str, job: Fak
     until(page, lambda: card.locator("[data-track]").count() == 9)
 
 
+def test_a_song_by_its_address_stays_while_the_server_wants_a_key(
+    page: Any, server: FakeServer, url: str, job: FakeJob
+) -> None:
+    """It is not in the browser's list yet, whatever another tab puts there."""
+    page.expected.append("Failed to load resource")
+    job.complete()
+    server.add(job)
+    server.key = "sk_live_good"
+    page.goto(f"{url}#/job/{job.id}")
+    page.get_by_label("This server wants a key").wait_for()
+    other = page.context.new_page()
+    other.goto(url)
+    other.evaluate("""localStorage.setItem("stembox.songs",
+        JSON.stringify([{ id: "another", name: "another.wav", added: Date.now() }]))""")
+    page.locator('[data-job="another"]').wait_for()
+    assert page.locator(f'[data-job="{job.id}"]').count() == 1
+    assert page.url.endswith(f"#/job/{job.id}")
+    page.get_by_label("This server wants a key").fill("sk_live_good")
+    page.get_by_text("Use it").click()
+    page.locator(f'[data-job="{job.id}"]').get_by_text("ready", exact=True).wait_for()
+
+
 def test_cancelling_takes_the_job_away(
     page: Any, server: FakeServer, job: FakeJob, song: Path
 ) -> None:

@@ -98,7 +98,7 @@ export class Library {
   /** Songs that this browser remembers, from before or from another tab. */
   private meet(kept: KeptSong[]): void {
     const ids = new Set(kept.map((song) => song.id));
-    for (const song of this.songs) if (song.id !== "" && !song.split && !ids.has(song.id)) this.drop(song);
+    for (const song of this.songs) if (remembered(song) && !ids.has(song.id)) this.drop(song);
     for (const song of kept.toReversed()) {
       const known = this.withId(song.id);
       if (known === undefined) this.add(songOf(song, false));
@@ -114,6 +114,12 @@ export class Library {
   private listOf(song: Song): SongList {
     return song.split ? this.splits : this.list;
   }
+}
+
+/** Whether it is in this browser's list, unless another tab has forgotten it. One that an address has named
+ * is so from when the server first tells of it, and has no name before. */
+function remembered(song: Song): boolean {
+  return song.id !== "" && !song.split && song.name !== "";
 }
 
 /** A song whose job is known by its id alone. */
