@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,47 @@ def test_songs_are_listed_again_until_they_expire(
     expired.get_by_text("no files of this song any more. Files are kept for 24 hours.").wait_for()
     expired.locator('[data-action="remove"]').click()
     until(page, lambda: cards.count() == 1)
+
+
+COUNTED = """() => {
+  window.counts = {}; // how often each card has been shown anew
+  new MutationObserver((records) => {
+    for (const { target } of records) {
+      if (target.dataset.action !== "remove") continue;
+      const { job } = target.closest("article").dataset;
+      window.counts[job] = (window.counts[job] ?? 0) + 1;
+    }
+  }).observe(document, { subtree: true, attributes: true, attributeFilter: ["aria-label"] });
+}"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_of_many_songs_each_is_shown_by_itself(
+    page: Any, server: FakeServer, job: FakeJob, there: bool
+) -> None:
+    """What one song's answer costs does not grow with the list."""
+    if not there:
+        page.expected.append("Failed to load resource: the server responded with a status of 404")
+    songs = [server.add(FakeJob(job.tracks)) for _ in range(40)]
+    for song in songs:
+        song.complete()
+        song.gone = not there
+    server.add(job)
+    page.evaluate("(songs) => localStorage.setItem('stembox.songs', JSON.stringify(songs))", [
+        {"id": song.id, "name": "x.wav", "added": time.time() * 1000} for song in [job, *songs]
+    ])  # fmt: skip
+    page.add_init_script(f"({COUNTED})()")
+    page.reload()
+    phase = "done" if there else "expired"
+    until(page, lambda: page.locator(f'[data-phase="{phase}"]').count() == 40)
+    counts = page.evaluate("window.counts")
+    assert len(counts) == 41
+    assert max(count for name, count in counts.items() if name != job.id) <= 4, "and not 40"
+    page.locator('[data-phase="separating"]').wait_for()
+    page.evaluate("window.counts = {}")
+    job.advance(10)
+    page.locator(f'[data-job="{job.id}"]').get_by_text("separating 50 %").wait_for()
+    assert list(page.evaluate("window.counts")) == [job.id]
 
 
 def test_a_card_has_an_address(page: Any, server: FakeServer, url: str, job: FakeJob) -> None:

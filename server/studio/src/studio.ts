@@ -106,7 +106,7 @@ export class Studio {
 
   /** Takes every expired song out of the list. */
   forgetExpired(): void {
-    for (const song of this.library.songs) if (phaseOf(song) === "expired") this.library.forget(song.key);
+    this.library.forgetAll(this.library.songs.filter((song) => phaseOf(song) === "expired"));
   }
 
   /** Takes a key for a server that wants one, and begins anew with it; returns whether it is let in. */
@@ -133,7 +133,7 @@ export class Studio {
 
   /** The account's songs go with its key. */
   farewell(): void {
-    for (const song of this.library.songs) if (song.split) this.library.forget(song.key);
+    this.library.forgetAll(this.library.songs.filter((song) => song.split));
   }
 
   /** The address of a track's file; of all files and of the stem file, null where there is none. */
