@@ -16,7 +16,7 @@ from .test_account import part, sign_in
 BUSY = {"error": {"code": "SERVER_BUSY", "message": "The queue is full"}}
 GONE = {"error": {"code": "UPLOAD_NOT_FOUND", "message": "This upload has expired"}}
 LIMIT = {"error": {"code": "RATE_LIMIT_EXCEEDED", "message": "Rate limit exceeded."}}
-DETAIL = {
+DETAIL: dict[str, Any] = {
     "id": "job-1", "status": "PROCESSING", "progress": 40, "createdAt": "2026-01-01T00:00:00Z",
     "input": {"fileName": "song.wav", "durationSeconds": 12}, "creditsCharged": 12,
     "options": {"outputType": "VOCALS", "quality": "FAST", "outputFormat": "MP3"},
@@ -102,6 +102,21 @@ def test_a_job_that_was_made_is_shown_whatever_is_said_of_it(
     card.get_by_text("Vocals · Fast · MP3").wait_for()
     card.get_by_text("separating 40 %").wait_for()
     assert len(desk.orders) == 1
+
+
+@pytest.mark.parametrize(("more", "made"), [
+    ({}, "Vocals and instrumental · Fast · MP3"),
+    ({"model": "starter"}, "Vocals and instrumental · Fast · MP3"),
+    ({"model": "starter", "stems": ["drums"]}, "starter · Drums · Fast · MP3"),
+    ({"model": "karaoke", "stems": ["vocals", "lead"]}, "karaoke · Vocals, lead · Fast · MP3"),
+])  # fmt: skip
+def test_what_a_job_was_ordered_with_is_said(
+    page: Any, desk: Desk, song: Path, more: dict[str, Any], made: str
+) -> None:
+    """An order by stems, or by a model, has an output type as well, which says nothing of it."""
+    desk.job = {"json": DETAIL | {"options": DETAIL["options"] | {"outputType": "BOTH"} | more}}
+    page.set_input_files("input[type=file]", song)
+    page.locator('[data-job="job-1"]').get_by_text(made, exact=True).wait_for()
 
 
 @pytest.mark.parametrize("first", [

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.studio.hearing import (
 from tests.studio.hearing import playing as playing
 
 from .conftest import ARGUMENTS, CHROMIUM
-from .fakes import RATE, FakeJob, FakeServer, music
+from .fakes import RATE, STEMS, FakeJob, FakeServer, music
 
 
 def test_a_dropped_song_becomes_a_card_with_nine_tracks(
@@ -58,6 +59,70 @@ def test_downloads(page: Any, server: FakeServer, playing: Any) -> None:
     for action, path in (("download-all", "all"), ("download-stem", "stems.stem.m4a")):
         link = playing.locator(f'[data-action="{action}"]')
         assert link.get_attribute("href").endswith(path)
+
+
+@pytest.mark.parametrize(("tracks", "heard"), [
+    ("vocals instrumental lead backing", "vocals instrumental"),
+    ("vocals drums bass other instrumental kick snare", "vocals drums bass other"),
+    ("vocals drums bass other guitar piano", "vocals drums bass other guitar piano"),
+    ("vocals drums bass other guitar", "vocals drums bass other guitar"),
+    ("vocals instrumental drums bass", "vocals instrumental"),
+    ("instrumental drums guitar kick", "instrumental"),
+    ("vocals lead_vocals backing_vocals", "vocals"),
+    ("drums bass kick", "drums bass"),
+    ("kick snare hh", "kick snare hh"),
+    ("winds strings", "winds strings"),
+    ("vocals harmonic percussive main", "vocals"),
+])  # fmt: skip
+def test_at_first_the_song_is_heard_once(
+    page: Any, server: FakeServer, url: str, tracks: str, heard: str
+) -> None:
+    """A job's tracks may be parts of others of its tracks."""
+    wave = music(1)["vocals"]
+    job = server.add(FakeJob(dict.fromkeys([*tracks.split(), "mix"], wave)))
+    job.complete()
+    page.goto(f"{url}#/job/{job.id}")
+    card = page.locator(f'[data-job="{job.id}"]')
+    card.get_by_text("ready", exact=True).wait_for()
+    rows = card.locator("[data-track]")
+    until(page, lambda: rows.count() == len(tracks.split()))
+    sounding = [row.get_attribute("data-track") for row in rows.all()
+                if row.locator('[data-action="mute"][aria-pressed="false"]').count()]  # fmt: skip
+    assert sounding == heard.split()
+
+
+def test_there_is_no_mix_to_download_where_nothing_is_heard(playing: Any) -> None:
+    mix = playing.locator('[data-action="download-mix"]')
+    for track in STEMS:
+        playing.locator(f'[data-track="{track}"] [data-action="mute"]').click()
+    playing.locator('[data-action="download-mix"][aria-disabled="true"]').wait_for()
+    assert mix.get_attribute("href") is None
+    assert mix.get_attribute("title").startswith("There is no mix: every track is muted")
+    mix.hover()  # a pointer on it is shown its title
+    playing.locator('[data-track="bass"] [data-action="mute"]').click()
+    playing.locator('[data-action="download-mix"][href*="gain.bass"]').wait_for()
+    assert mix.get_attribute("title").startswith("The mix as it is set")
+    playing.locator('[data-track="bass"] input').fill("-48")
+    playing.locator('[data-action="download-mix"][aria-disabled="true"]').wait_for()
+    playing.locator('[data-action="original"]').click()
+    playing.locator('[data-action="download-mix"][href*="gain.mix=0.0"]').wait_for()
+
+
+@pytest.mark.parametrize(("missing", "offered"), [
+    ((), True), (("main", "harmonic"), True), (("drums",), False), (("vocals", "other"), False),
+])  # fmt: skip
+def test_the_stem_file_is_offered_where_there_are_its_four_stems(
+    page: Any, server: FakeServer, url: str, missing: tuple[str, ...], offered: bool
+) -> None:
+    """An order may have named other stems, or a model that makes others."""
+    tracks = {name: wave for name, wave in music(2).items() if name not in missing}
+    job = server.add(FakeJob(tracks))
+    job.complete()
+    page.goto(f"{url}#/job/{job.id}")
+    card = page.locator(f'[data-job="{job.id}"]')
+    card.locator('[data-action="download-all"]').wait_for()
+    assert card.locator("[data-track]").count() == 9 - len(missing)
+    assert card.locator('[data-action="download-stem"]').is_visible() == offered
 
 
 def test_a_refused_song_says_why_and_can_be_tried_again(
@@ -158,6 +223,47 @@ def test_songs_are_listed_again_until_they_expire(
     until(page, lambda: cards.count() == 1)
 
 
+COUNTED = """() => {
+  window.counts = {}; // how often each card has been shown anew
+  new MutationObserver((records) => {
+    for (const { target } of records) {
+      if (target.dataset.action !== "remove") continue;
+      const { job } = target.closest("article").dataset;
+      window.counts[job] = (window.counts[job] ?? 0) + 1;
+    }
+  }).observe(document, { subtree: true, attributes: true, attributeFilter: ["aria-label"] });
+}"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_of_many_songs_each_is_shown_by_itself(
+    page: Any, server: FakeServer, job: FakeJob, there: bool
+) -> None:
+    """What one song's answer costs does not grow with the list."""
+    if not there:
+        page.expected.append("Failed to load resource: the server responded with a status of 404")
+    songs = [server.add(FakeJob(job.tracks)) for _ in range(40)]
+    for song in songs:
+        song.complete()
+        song.gone = not there
+    server.add(job)
+    page.evaluate("(songs) => localStorage.setItem('stembox.songs', JSON.stringify(songs))", [
+        {"id": song.id, "name": "x.wav", "added": time.time() * 1000} for song in [job, *songs]
+    ])  # fmt: skip
+    page.add_init_script(f"({COUNTED})()")
+    page.reload()
+    phase = "done" if there else "expired"
+    until(page, lambda: page.locator(f'[data-phase="{phase}"]').count() == 40)
+    counts = page.evaluate("window.counts")
+    assert len(counts) == 41
+    assert max(count for name, count in counts.items() if name != job.id) <= 4, "and not 40"
+    page.locator('[data-phase="separating"]').wait_for()
+    page.evaluate("window.counts = {}")
+    job.advance(10)
+    page.locator(f'[data-job="{job.id}"]').get_by_text("separating 50 %").wait_for()
+    assert list(page.evaluate("window.counts")) == [job.id]
+
+
 def test_a_card_has_an_address(page: Any, server: FakeServer, url: str, job: FakeJob) -> None:
     job.complete()
     server.add(job)
@@ -165,6 +271,28 @@ def test_a_card_has_an_address(page: Any, server: FakeServer, url: str, job: Fak
     card = page.locator(f'[data-job="{job.id}"]')
     card.get_by_text("song.wav").wait_for()
     until(page, lambda: card.locator("[data-track]").count() == 9)
+
+
+def test_a_song_by_its_address_stays_while_the_server_wants_a_key(
+    page: Any, server: FakeServer, url: str, job: FakeJob
+) -> None:
+    """It is not in the browser's list yet, whatever another tab puts there."""
+    page.expected.append("Failed to load resource")
+    job.complete()
+    server.add(job)
+    server.key = "sk_live_good"
+    page.goto(f"{url}#/job/{job.id}")
+    page.get_by_label("This server wants a key").wait_for()
+    other = page.context.new_page()
+    other.goto(url)
+    other.evaluate("""localStorage.setItem("stembox.songs",
+        JSON.stringify([{ id: "another", name: "another.wav", added: Date.now() }]))""")
+    page.locator('[data-job="another"]').wait_for()
+    assert page.locator(f'[data-job="{job.id}"]').count() == 1
+    assert page.url.endswith(f"#/job/{job.id}")
+    page.get_by_label("This server wants a key").fill("sk_live_good")
+    page.get_by_text("Use it").click()
+    page.locator(f'[data-job="{job.id}"]').get_by_text("ready", exact=True).wait_for()
 
 
 def test_cancelling_takes_the_job_away(

@@ -158,11 +158,34 @@ def test_one_stem_alone_is_heard_without_the_original(
     ]
     original = card.locator('[data-action="original"]')
     assert original.is_disabled()
+    assert original.get_attribute("title") == "The original is not kept for these stems"
     page.keyboard.press("o")
     assert original.get_attribute("aria-pressed") == "false"
     card.locator('[data-action="play"]').click()
     until(page, lambda: clock(page) > 22_050)
     until(page, lambda: heard(page) != 0)
+
+
+def test_below_a_proxys_path_an_old_address_is_signed_anew(
+    page: Any, stembox: Server, short: Path
+) -> None:
+    """The server does not know of the path, and signs its addresses without it."""
+    key = new_key(stembox, "hal", 60)
+    hal = Caller(stembox, key)
+    job_id = hal.create(uploadKey=hal.upload(short), outputType="VOCALS",
+                        quality="FAST").json()["id"]
+    hal.end_of(job_id)
+    page.route("**/stem/**", lambda route: route.continue_(
+        url=route.request.url.replace("/stem/", "/", 1)))
+    page.goto(f"{stembox.url}/stem/")
+    sign_in(page, key)
+    page.goto(f"{stembox.url}/stem/#/split/{job_id}")
+    card = page.locator(f'[data-job="{job_id}"]')
+    ready(page, card)
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(hours=2))
+    with page.expect_download() as download:
+        card.locator('[data-track="vocals"] [data-action="download"]').click()
+    assert "/stem/api/v1/downloads/" in download.value.url
 
 
 def test_without_enough_credits(page: Any, stembox: Server, short: Path) -> None:

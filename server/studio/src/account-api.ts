@@ -1,6 +1,7 @@
 /** The StemSplit API as the page calls it: everything that is asked for with an account's key. */
 
 import { ApiError, carried, jsonOf, waitOf } from "./api";
+import type { Options } from "./split-choice";
 import { LONGEST_WAIT, pause } from "./waiting";
 
 export type JobStatus = "PENDING" | "PROCESSING" | "COMPLETED" | "FAILED" | "EXPIRED";
@@ -23,7 +24,7 @@ export interface JobItem {
   progress: number;
   createdAt: string;
   input: { fileName: string; durationSeconds: number };
-  options: { outputType: string; quality: string; outputFormat: string };
+  options: Options;
   creditsCharged: number;
   errorMessage: string | null;
 }

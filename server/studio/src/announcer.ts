@@ -1,7 +1,7 @@
 /** Tells people who do not see the page how the songs get on, sparingly: each ten percent. */
 
 import { say } from "./dom";
-import { phaseOf, type State } from "./state";
+import { phaseOf, type Song } from "./state";
 import { adviceOf, progressOf, statusOf } from "./status";
 
 export class Announcer {
@@ -9,15 +9,16 @@ export class Announcer {
 
   constructor(private readonly region: HTMLElement) {}
 
-  update(state: State): void {
-    for (const song of state.songs) {
+  /** These songs have changed. */
+  update(songs: Song[], retention: number): void {
+    for (const song of songs) {
       const phase = phaseOf(song);
       const tenth = Math.floor(10 * (progressOf(song) ?? 1));
       const step = `${phase} ${tenth}`;
       const before = this.said.get(song.key);
       this.said.set(song.key, step);
       if (before === undefined || before === step || phase === "loading") continue;
-      say(this.region, `${song.name || "Song"}: ${adviceOf(song, state.retention) || statusOf(song, Date.now())}`);
+      say(this.region, `${song.name || "Song"}: ${adviceOf(song, retention) || statusOf(song, Date.now())}`);
     }
   }
 }

@@ -27,6 +27,9 @@ export class Card {
   private readonly forget: HTMLButtonElement;
   private readonly forgetAll: HTMLButtonElement;
   private body: Body | null = null;
+  private song: Song | null = null;
+  private open = false;
+  private expired = 0;
 
   constructor(private readonly studio: Studio, private readonly key: string, help: () => void) {
     this.play = h("button", { type: "button", class: "icon-button", "data-action": "play",
@@ -61,7 +64,19 @@ export class Card {
     this.element.remove();
   }
 
-  update(song: Song, open: boolean): void {
+  /** Shows the song as it is now; returns whether anything of it is new. */
+  update(song: Song, open: boolean): boolean {
+    if (song === this.song && open === this.open) return false;
+    this.song = song;
+    this.open = open;
+    this.refresh();
+    return true;
+  }
+
+  /** Shows once more what does not hang on the song alone, as what is left of an upload. */
+  refresh(): void {
+    const { song, open } = this;
+    if (song === null) return;
     const phase = phaseOf(song);
     this.element.dataset.phase = phase;
     if (song.id !== "") this.element.dataset.job = song.id;
@@ -75,7 +90,7 @@ export class Card {
     say(this.advice, advice);
     this.advice.hidden = advice === "";
     this.retry.hidden = !RETRIABLE.includes(phase) || !this.studio.intake.canRetry(this.key);
-    this.forgetting(phase === "expired");
+    this.forgetting();
     const cancel = phase === "uploading" || phase === "queued" || phase === "separating";
     const label = `${cancel ? "Cancel" : "Remove"} ${song.name}`;
     this.remove.setAttribute("aria-label", label);
@@ -86,11 +101,18 @@ export class Card {
     this.opener.disabled = !PLAYABLE.includes(phase);
   }
 
-  private forgetting(expired: boolean): void {
-    const all = this.studio.library.songs.filter((song) => phaseOf(song) === "expired").length;
+  /** So many songs of the list have expired. */
+  count(expired: number): void {
+    if (expired === this.expired) return;
+    this.expired = expired;
+    this.forgetting();
+  }
+
+  private forgetting(): void {
+    const expired = this.element.dataset.phase === "expired";
     this.forget.hidden = !expired;
-    this.forgetAll.hidden = !expired || all < 2;
-    say(this.forgetAll, `Forget all ${all} expired`);
+    this.forgetAll.hidden = !expired || this.expired < 2;
+    say(this.forgetAll, `Forget all ${this.expired} expired`);
   }
 
   /** Where there are more credits, if the server says so. */

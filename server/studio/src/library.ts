@@ -33,7 +33,7 @@ export class Library {
   /** Puts in what is remembered. */
   load(): void {
     this.meet(this.list.load());
-    for (const kept of this.splits.load()) this.add(songOf(kept, true));
+    this.addAll(this.splits.load().map((kept) => songOf(kept, true)));
     this.sweep();
   }
 
@@ -46,8 +46,7 @@ export class Library {
   }
 
   add(song: Song): void {
-    this.store.update({ songs: [song, ...this.songs].sort((a, b) => b.added - a.added) });
-    this.listener.added(song);
+    this.addAll([song]);
   }
 
   /** The song of this key is this one now. */
@@ -85,35 +84,61 @@ export class Library {
   /** Forgets the songs whose end there was time to read of. */
   sweep(): void {
     const before = Date.now() - LINGER;
-    for (const song of this.songs) if (song.gone !== undefined && song.gone < before) this.forget(song.key);
+    this.forgetAll(this.songs.filter((song) => song.gone !== undefined && song.gone < before));
   }
 
   forget(key: string): void {
-    const song = this.find(key);
-    if (song === undefined) return;
-    this.drop(song);
-    if (song.id !== "") this.listOf(song).remove(song.id);
+    this.forgetAll(this.songs.filter((song) => song.key === key));
+  }
+
+  forgetAll(songs: Song[]): void {
+    this.drop(songs);
+    for (const list of [this.list, this.splits]) {
+      const its = songs.filter((song) => song.id !== "" && this.listOf(song) === list);
+      list.remove(its.map((song) => song.id));
+    }
   }
 
   /** Songs that this browser remembers, from before or from another tab. */
   private meet(kept: KeptSong[]): void {
     const ids = new Set(kept.map((song) => song.id));
-    for (const song of this.songs) if (song.id !== "" && !song.split && !ids.has(song.id)) this.drop(song);
-    for (const song of kept.toReversed()) {
-      const known = this.withId(song.id);
-      if (known === undefined) this.add(songOf(song, false));
-      else this.change(known.key, { markers: song.markers ?? [] });
-    }
+    this.drop(this.songs.filter((song) => remembered(song) && !ids.has(song.id)));
+    const known = new Set(this.songs.map((song) => song.id));
+    const markers = new Map(kept.map((song) => [song.id, song.markers ?? []]));
+    this.store.update({ songs: this.songs.map((song) => marked(song, markers.get(song.id))) });
+    const fresh = kept.filter(({ id }) => !known.has(id) && known.add(id)); // each once
+    this.addAll(fresh.map((song) => songOf(song, false)));
   }
 
-  private drop(song: Song): void {
-    this.listener.forgotten(song);
-    this.store.update({ songs: this.songs.filter((other) => other.key !== song.key) });
+  /** All at once: a long list takes as long as it is, and not each of its songs. */
+  private addAll(songs: Song[]): void {
+    if (songs.length === 0) return;
+    this.store.update({ songs: [...songs, ...this.songs].sort((a, b) => b.added - a.added) });
+    for (const song of songs.toReversed()) this.listener.added(song);
+  }
+
+  private drop(songs: Song[]): void {
+    if (songs.length === 0) return;
+    for (const song of songs) this.listener.forgotten(song);
+    const keys = new Set(songs.map((song) => song.key));
+    this.store.update({ songs: this.songs.filter((song) => !keys.has(song.key)) });
   }
 
   private listOf(song: Song): SongList {
     return song.split ? this.splits : this.list;
   }
+}
+
+/** Whether it is in this browser's list, unless another tab has forgotten it. One that an address has named
+ * is so from when the server first tells of it, and has no name before. */
+function remembered(song: Song): boolean {
+  return song.id !== "" && !song.split && song.name !== "";
+}
+
+/** The song with these markers: itself, where they are its own. */
+function marked(song: Song, markers: Marker[] | undefined): Song {
+  if (markers === undefined || JSON.stringify(markers) === JSON.stringify(song.markers)) return song;
+  return { ...song, markers };
 }
 
 /** A song whose job is known by its id alone. */

@@ -14,7 +14,7 @@ import { Places } from "./places";
 import { Shortcuts } from "./shortcuts";
 import { SplitSongs } from "./split";
 import { ChoiceForm } from "./split-choice";
-import type { State } from "./state";
+import { EMPTY, phaseOf, type Song, type State } from "./state";
 import { Studio } from "./studio";
 import { ThemeSwitch } from "./theme";
 
@@ -41,6 +41,9 @@ class Page {
   private readonly announcer: Announcer;
   private accountKey = "";
   private painting = false;
+  private shown = EMPTY;
+  private changed = false;
+  private counted: Song[] = [];
 
   constructor(root: HTMLElement) {
     const theme = h("button", { type: "button", class: "icon-button", "aria-label": "Dark theme",
@@ -60,13 +63,13 @@ class Page {
 
   start(): void {
     this.api.key = kept();
-    this.studio.store.subscribe((state) => this.update(state));
+    this.studio.store.subscribe(() => this.change());
     this.update(this.studio.store.value);
     this.dirty();
     this.account.start();
     void this.studio.start();
     this.places.show();
-    setInterval(() => this.update(this.studio.store.value), 1000); // what is left, in seconds
+    setInterval(() => this.tick(), 1000);
   }
 
   /** The open song's player; none where another place is seen. */
@@ -78,6 +81,22 @@ class Page {
     return this.cards.get(this.studio.store.value.open ?? "")?.player ?? null;
   }
 
+  /** Changes that come together are shown together. */
+  private change(): void {
+    if (this.changed) return;
+    this.changed = true;
+    queueMicrotask(() => {
+      this.changed = false;
+      this.update(this.studio.store.value);
+    });
+  }
+
+  /** What is left, in seconds; and the open song's links, whose addresses may have been signed anew. */
+  private tick(): void {
+    const { songs, open } = this.studio.store.value;
+    for (const { key, upload } of songs) if (upload || key === open) this.cards.get(key)?.refresh();
+  }
+
   private update(state: State): void {
     this.drop.update(state.formats, state.limit, state.demo, state.songs.length === 0);
     const away = state.away
@@ -85,25 +104,30 @@ class Page {
     say(this.banner, away || state.notice);
     this.banner.hidden = this.banner.textContent === "";
     this.lock.hidden = !state.locked;
-    this.arrange(state);
-    this.announcer.update(state);
+    const before = this.shown;
+    this.shown = state;
+    if (!sameKeys(state.songs, before.songs)) this.arrange(state.songs);
+    const anew = state.songs.filter((song) =>
+      this.cards.get(song.key)!.update(song, song.key === state.open));
+    if (state.retention !== before.retention) for (const card of this.cards.values()) card.refresh();
+    this.announcer.update(anew, state.retention);
     this.dirty();
   }
 
-  private arrange(state: State): void {
-    const keys = new Set(state.songs.map((song) => song.key));
+  /** A card for each song, in their order. */
+  private arrange(songs: Song[]): void {
+    const keys = new Set(songs.map((song) => song.key));
     const focused = [...this.list.children].findIndex((card) => card.contains(document.activeElement));
     for (const [key, card] of this.cards) {
       if (keys.has(key)) continue;
       card.close();
       this.cards.delete(key);
     }
-    state.songs.forEach((song, place) => {
+    songs.forEach((song, place) => {
       const card = this.cards.get(song.key) ?? new Card(this.studio, song.key, () => this.shortcuts.show());
       this.cards.set(song.key, card);
       const there = this.list.children[place];
       if (there !== card.element) this.list.insertBefore(card.element, there ?? null);
-      card.update(song, state.open === song.key);
     });
     if (focused >= 0 && !this.list.contains(document.activeElement)) this.refocus(focused);
   }
@@ -149,9 +173,19 @@ class Page {
     this.painting = true;
     requestAnimationFrame(() => {
       this.painting = false;
+      this.count();
       this.body?.paint();
       if (this.studio.deck.player.playing) this.dirty();
     });
+  }
+
+  /** How many songs have expired: each card of one says so, and many may hear of it one by one. */
+  private count(): void {
+    const { songs } = this.shown;
+    if (songs === this.counted) return;
+    this.counted = songs;
+    const expired = songs.filter((song) => phaseOf(song) === "expired").length;
+    for (const card of this.cards.values()) card.count(expired);
   }
 
   private repaint(): void {
@@ -170,6 +204,10 @@ class Page {
     });
     root.addEventListener("click", (event) => this.downloads.click(event));
   }
+}
+
+function sameKeys(songs: Song[], others: Song[]): boolean {
+  return songs.length === others.length && songs.every((song, at) => song.key === others[at]!.key);
 }
 
 function keyForm(unlock: (key: string) => void): HTMLFormElement {

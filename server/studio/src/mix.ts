@@ -2,7 +2,7 @@
 
 import { STRAIGHT, type Bend } from "./bend";
 import type { Loop } from "./mixer";
-import { kindOf, ORIGINAL } from "./tracks";
+import { heardAtFirst, ORIGINAL } from "./tracks";
 
 export const LOWEST = -48; // dB of the fader's bottom, which is silence
 export const HIGHEST = 6;
@@ -19,7 +19,8 @@ export interface Mix {
 }
 
 export function mixOf(tracks: string[]): Mix {
-  const muted = tracks.filter((name) => !kindOf(name).heard);
+  const heard = heardAtFirst(tracks);
+  const muted = tracks.filter((name) => !heard.includes(name));
   return { tracks, gains: {}, muted, soloed: [], original: false, loop: null, bend: STRAIGHT };
 }
 

@@ -40,8 +40,9 @@ export class SongList {
     this.save(this.load().map((song) => (song.id === id ? { ...song, ...change } : song)));
   }
 
-  remove(id: string): void {
-    this.save(this.load().filter((song) => song.id !== id));
+  remove(ids: string[]): void {
+    const gone = new Set(ids);
+    if (gone.size > 0) this.save(this.load().filter((song) => !gone.has(song.id)));
   }
 
   private save(songs: KeptSong[]): void {

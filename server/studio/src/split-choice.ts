@@ -1,12 +1,20 @@
 /** What a dropped song is made into: the nine tracks, or a StemSplit job of the account's. */
 
 import { h } from "./dom";
-import { ORIGINAL } from "./tracks";
+import { kindOf, ORIGINAL } from "./tracks";
 
 export interface Choice {
   outputType: string;
   quality: string;
   outputFormat: string;
+}
+
+/** What was asked for, as the server tells it. */
+export interface Options extends Choice {
+  /** What serves it. */
+  model?: string;
+  /** Where they were asked for in place of the output type's, by name or with a model. */
+  stems?: string[];
 }
 
 const OUTPUTS: Record<string, { label: string; tracks: string[] }> = {
@@ -25,9 +33,10 @@ export function tracksOf(outputType: string): string[] {
 }
 
 /** A job's options in a few words. */
-export function madeOf(options: Choice): string {
-  return [OUTPUTS[options.outputType]?.label ?? options.outputType,
-    QUALITIES[options.quality] ?? options.quality, options.outputFormat].join(" · ");
+export function madeOf({ outputType, quality, outputFormat, model, stems }: Options): string {
+  const words = [QUALITIES[quality] ?? quality, outputFormat].join(" · ");
+  if (stems === undefined) return `${OUTPUTS[outputType]?.label ?? outputType} · ${words}`;
+  return [...(model ? [model] : []), stems.map((name) => kindOf(name).label).join(", "), words].join(" · ");
 }
 
 export class ChoiceForm {

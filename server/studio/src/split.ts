@@ -125,12 +125,12 @@ export class SplitSongs {
 
   /** The same address, signed anew. */
   async renew(url: string): Promise<string> {
-    const old = new URL(url, location.href);
+    const old = below(url);
     const id = SIGNED.exec(url)![1]!;
     await this.ask(id);
     const { studio, outputs } = this.known.get(id)!.job!;
     const all = [studio?.mixUrl, studio?.stemFileUrl, ...Object.values(outputs ?? {}).map((file) => file.url)];
-    const fresh = all.find((one) => one && new URL(one).pathname === old.pathname);
+    const fresh = all.find((one) => one && below(one).pathname === old.pathname);
     if (!fresh) throw new ApiError(410, "This file has been removed.");
     for (const [name, value] of new URL(fresh).searchParams) old.searchParams.set(name, value);
     return own(old.href);
@@ -225,6 +225,11 @@ export class SplitSongs {
       }
     }
   }
+}
+
+/** A signed address as it is seen from here: the server that signs knows no path that a proxy has added. */
+function below(url: string): URL {
+  return new URL(own(url), location.href);
 }
 
 /** A job in the page's own words. Throws where its files are gone. */

@@ -91,7 +91,7 @@ export function finalsOf(song: Song): { finals: number[]; total: number } {
   return { finals, total };
 }
 
-/** Whether the song as it came in can be heard, or will be: of a job of one stem it goes at the end. */
+/** Whether the song as it came in can be heard, or will be: a job whose stems do not give it loses it. */
 export function hasOriginal(song: Song): boolean {
   return phaseOf(song) !== "done" || finalsOf(song).finals[song.mix.tracks.indexOf(ORIGINAL)] !== 0;
 }

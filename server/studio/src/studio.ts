@@ -13,8 +13,10 @@ import { Host } from "./host";
 import { Intake } from "./intake";
 import { Jobs } from "./jobs";
 import { Library, songOf } from "./library";
+import { heardOf } from "./mix";
 import { EMPTY, phaseOf, type Song, type State } from "./state";
 import { Store } from "./store";
+import { FOUR } from "./tracks";
 
 const TIDY = 300_000; // milliseconds between two looks for songs that have expired
 const NO_KEY = "This job is an account's: sign in with its key under Account.";
@@ -104,7 +106,7 @@ export class Studio {
 
   /** Takes every expired song out of the list. */
   forgetExpired(): void {
-    for (const song of this.library.songs) if (phaseOf(song) === "expired") this.library.forget(song.key);
+    this.library.forgetAll(this.library.songs.filter((song) => phaseOf(song) === "expired"));
   }
 
   /** Takes a key for a server that wants one, and begins anew with it; returns whether it is let in. */
@@ -131,14 +133,18 @@ export class Studio {
 
   /** The account's songs go with its key. */
   farewell(): void {
-    for (const song of this.library.songs) if (song.split) this.library.forget(song.key);
+    this.library.forgetAll(this.library.songs.filter((song) => song.split));
   }
 
+  /** The address of a track's file; of all files and of the stem file, null where there is none. */
   url(song: Song, what: "all" | "stem" | string): string | null {
+    if (what === "stem" && !FOUR.every((name) => song.mix.tracks.includes(name))) return null;
     return this.api.trackUrl(song.id, what === "stem" ? "stems.stem.m4a" : what);
   }
 
+  /** Null where nothing is heard: the server makes no file of silence. */
   mixUrl(song: Song, format: MixFormat): string | null {
+    if (heardOf(song.mix).length === 0) return null;
     return this.api.mixUrl(song.id, song.mix, format);
   }
 

@@ -11,11 +11,14 @@ const STAGES: Record<string, string> = {
   composite_track_creation: "Composites",
   normalization: "Loudness",
 };
+const MIX_IS = "The mix as it is set: gains, mutes, loop";
+const NO_MIX = "There is no mix: every track is muted, or its fader is at the bottom";
 const DONE: Record<Stage["status"], string> = {
   pending: "to come", processing: "under way", completed: "done", failed: "failed",
 };
 
 export interface Addresses {
+  /** Null where nothing is heard. */
   mix(format: MixFormat): string | null;
   /** Null where the job has no such file. */
   all(): string | null;
@@ -37,7 +40,6 @@ export class TakeAway {
     this.files = h("div", { class: "files" },
       h("span", { class: "label" }, "Download"),
       h("span", { class: "joined" }, this.mix, this.format), this.all, this.stem);
-    this.mix.title = "The mix as it is set: gains, mutes, loop";
     this.stem.title = "One file for DJ software: the mix and four stems";
     this.element = h("footer", { class: "take-away" }, this.stages, this.files);
   }
@@ -46,7 +48,9 @@ export class TakeAway {
     const done = phaseOf(song) === "done";
     this.files.hidden = !done;
     this.stages.hidden = done;
-    link(this.mix, done ? addresses.mix(this.format.value as MixFormat) : null);
+    const mix = done ? addresses.mix(this.format.value as MixFormat) : null;
+    link(this.mix, mix);
+    this.mix.title = done && mix === null ? NO_MIX : MIX_IS;
     const all = done ? addresses.all() : null;
     const stem = done ? addresses.stem() : null;
     link(this.all, all);

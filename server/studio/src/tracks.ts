@@ -7,7 +7,7 @@ export interface TrackKind {
   name: string;
   label: string;
   tone: Tone;
-  /** Heard from the start; the others say the same song a second time. */
+  /** It may be heard from the start; the others say the same song a second time. */
   heard: boolean;
   /** It has a row of its own. */
   shown: boolean;
@@ -41,6 +41,37 @@ export const PIPELINE_TRACKS = [
   "vocals", "drums", "bass", "other", "harmonic", "percussive", "main", "main_harmonic",
   "main_percussive", ORIGINAL,
 ];
+
+/** The stems of a stem file, which are all of the song. */
+export const FOUR = ["vocals", "drums", "bass", "other"];
+const PARTS_OF_OTHER = ["guitar", "piano"];
+/** What models tell apart of a track that others have whole. */
+const PARTS: Record<string, string[]> = {
+  vocals: ["lead", "backing", "lead_vocals", "backing_vocals"],
+  instrumental: ["drums", "bass", "other", ...PARTS_OF_OTHER],
+  drums: ["kick", "snare", "toms", "hh", "hihat", "ride", "crash", "cymbals"],
+};
+
+/**
+ * The tracks that are heard from the start: such as are all of the song, each sound once, where a job
+ * has such tracks; else all but the parts of others.
+ */
+export function heardAtFirst(tracks: string[]): string[] {
+  if (FOUR.every((name) => tracks.includes(name))) return among(tracks, [...FOUR, ...PARTS_OF_OTHER]);
+  const pair = ["vocals", "instrumental"];
+  if (pair.every((name) => tracks.includes(name))) return pair;
+  const inside = Object.entries(PARTS).flatMap(([whole, parts]) => (tracks.includes(whole) ? partsOf(parts) : []));
+  return tracks.filter((name) => kindOf(name).heard && !inside.includes(name));
+}
+
+/** These, and the parts of these. */
+function partsOf(names: string[]): string[] {
+  return names.flatMap((name) => [name, ...partsOf(PARTS[name] ?? [])]);
+}
+
+function among(tracks: string[], names: string[]): string[] {
+  return tracks.filter((name) => names.includes(name));
+}
 
 export function kindOf(name: string): TrackKind {
   return KINDS.find((one) => one.name === name) ?? kind(name, name, "grey", true);

@@ -8,6 +8,7 @@ import { audible, hasOriginal, type Song } from "./state";
 import { Stepper } from "./stepper";
 
 const HEAR_ORIGINAL = "Hear the song as it came in (O)";
+const NOT_KEPT = "The original is not kept for these stems";
 
 export interface TransportActions {
   play(): void;
@@ -69,7 +70,7 @@ export class Transport {
     const { mix } = song;
     this.play.disabled = this.marker.disabled = this.spectrogram.disabled = !audible(song);
     this.original.disabled = !hasOriginal(song);
-    this.original.title = this.original.disabled ? "Of one stem alone the original is not kept" : HEAR_ORIGINAL;
+    this.original.title = this.original.disabled ? NOT_KEPT : HEAR_ORIGINAL;
     this.loop.setAttribute("aria-pressed", String(looping === "on"));
     this.loop.classList.toggle("started", looping === "started");
     say(this.loop.lastChild as Element, looping === "started" ? "Loop to…" : "Loop");
