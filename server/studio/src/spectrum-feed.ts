@@ -1,6 +1,7 @@
 /**
  * Fetches the moments that a spectrogram shows: whole windows where they lie close, for requests may
- * be few, and single moments where a picture spans much of the song. What it keeps is bounded, whatever the song's length.
+ * be few, and single moments where a picture spans much of the song. What it keeps is bounded,
+ * whatever the song's length.
  */
 
 import type { FetchWindow } from "./window-feed";
