@@ -68,7 +68,7 @@ def test_it_grows_with_what_is_final(
     card.get_by_text("listen to 0:10").wait_for()
     page.keyboard.press("g")
     whole(card)
-    assert max(page.evaluate(ROWS, 0.4)) > 100
+    until(page, lambda: max(page.evaluate(ROWS, 0.4)) > 100)
     assert max(page.evaluate(ROWS, 0.6)) < 20, "not final yet"
     job.complete()
     until(page, lambda: max(page.evaluate(ROWS, 0.9)) > 100)
