@@ -57,10 +57,10 @@ class StageRepository:
         """Puts a claimed stage back into the queue. Raises LeaseLost."""
         await self._db.write(_release, stage, error, charge)
 
-    async def put_back(self, leases: str) -> int:
+    async def put_back(self, leases: str) -> None:
         """At a stop: puts all stages back whose lease begins so, uncharged. Also one whose claim
-        was answered to nobody any more. Returns their number."""
-        return await self._db.write(_put_back, leases)
+        was answered to nobody any more."""
+        await self._db.write(_put_back, leases)
 
     async def fail(self, stage: Stage, error: str, now: float) -> bool:
         """Fails a claimed stage for good, and its job unless the stage is late.
@@ -162,8 +162,8 @@ def _release(db: sqlite3.Connection, stage: Stage, error: str | None, charge: bo
     fenced(db, "release_stage", stage, {"error": error, "charge": int(charge)})
 
 
-def _put_back(db: sqlite3.Connection, leases: str) -> int:
-    return db.execute(SQL["put_back"], {"leases": leases}).rowcount
+def _put_back(db: sqlite3.Connection, leases: str) -> None:
+    db.execute(SQL["put_back"], {"leases": leases})
 
 
 def _fail(db: sqlite3.Connection, stage: Stage, error: str, now: float) -> bool:

@@ -120,12 +120,11 @@ class LoadedModels:
         """Seconds until the next one's time is over; None where none's ever is."""
         return self._residents.next_idle(time.monotonic())
 
-    def let_go(self) -> bool:
-        """Forgets the models whose time is over; whether there were any."""
+    def let_go(self) -> None:
+        """Forgets the models whose time is over."""
         idle = self._residents.idle(self._engine.models, time.monotonic())
         if idle:
             self.forget(idle)
-        return bool(idle)
 
     def make_room(self, name: str) -> bool:
         """Forgets the idle models beside this one; whether there were any."""

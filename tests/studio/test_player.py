@@ -79,16 +79,22 @@ def test_solo_mute_gain_and_original_as_they_sound(page: Any, playing: Any) -> N
     hears(page, ALL_STEMS - 4096 + 32)
 
 
+def separating(page: Any, server: FakeServer, song: Path, seconds: float) -> tuple[FakeJob, Any]:
+    """A minute of constants of which so much is final, and its card; it plays."""
+    page.add_init_script(TAP)
+    page.reload()
+    job = constant(60)
+    job.advance(seconds)
+    card = choose(page, server, job, song)
+    card.locator('[data-action="play"]:enabled').click()
+    return job, card
+
+
 def test_an_original_that_goes_with_the_end(
     page: Any, server: FakeServer, song: Path
 ) -> None:
     """Jobs of one stem do not keep it: what was made of it is heard from then on."""
-    page.add_init_script(TAP)
-    page.reload()
-    job = constant(60)
-    job.advance(60)
-    card = choose(page, server, job, song)
-    card.locator('[data-action="play"]:enabled').click()
+    job, card = separating(page, server, song, 60)
     original = card.locator('[data-action="original"]')
     original.click()
     hears(page, 8192)
@@ -105,12 +111,7 @@ def test_an_original_that_goes_with_the_end(
 def test_what_was_not_fetched_before_the_original_went(
     page: Any, server: FakeServer, song: Path
 ) -> None:
-    page.add_init_script(TAP)
-    page.reload()
-    job = constant(60)
-    job.advance(59)
-    card = choose(page, server, job, song)
-    card.locator('[data-action="play"]:enabled').click()
+    job, card = separating(page, server, song, 59)
     until(page, lambda: any("/peaks" in line for line in server.requests))
     hears(page, ALL_STEMS)
     job.complete()
@@ -175,12 +176,7 @@ def test_waveforms_are_fetched_from_where_they_end(
 def test_an_original_that_goes_while_its_song_is_folded(
     page: Any, server: FakeServer, song: Path
 ) -> None:
-    page.add_init_script(TAP)
-    page.reload()
-    job = constant(60)
-    job.advance(60)
-    card = choose(page, server, job, song)
-    card.locator('[data-action="play"]:enabled').click()
+    job, card = separating(page, server, song, 60)
     original = card.locator('[data-action="original"]')
     original.click()
     hears(page, 8192)

@@ -8,7 +8,6 @@ their own folder alone.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,17 @@ from msgspec import Struct, structs
 from server.config import Config, Quality
 from server.engine.families import family_named, family_of
 from server.engine.library import configuration
-from server.engine.library.configuration import Configuration
+from server.engine.library.configuration import MALFORMED, Configuration
+from server.engine.library.weight_files import damage_of, metadata_of
 from server.errors import ModelError
 from server.presets import NAME
 
 MISNAMED = "its name may have letters, digits, - and _"
 REFUSED = "pickled files may run code; models.allow_pickle = true says that they are trusted"
 WEIGHTS = ("model.safetensors", "model.ckpt")
-# What a stranger's file that is not as it should be may raise, wherever it is first looked at.
-MALFORMED = (OSError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError,
-             RecursionError, yaml.YAMLError)  # fmt: skip
 # Their author's word: https://github.com/facebookresearch/demucs/issues/327. demucs itself is MIT.
 HUB_LICENCE = "none stated; for scientific purposes only, says their author"
 MOST_REASON = 300  # characters
-HEADER_BYTES = 8
-MOST_HEADER_BYTES = 1 << 24
-ARCHIVE_END = b"PK\x05\x06"  # what the last record of a zip archive begins with
-MOST_ARCHIVE_END = 22 + 0xFFFF  # bytes of that record
 STARTER = Path(__file__).resolve().parents[2] / "starter" / "weights"
 
 
@@ -99,7 +92,7 @@ def obstacle(copy: ModelFiles, believed: bool) -> str | None:
     if copy.pickled and not believed:
         return REFUSED
     try:
-        if damage := next(filter(None, (_damage(path) for path in copy.files)), None):
+        if damage := next(filter(None, map(damage_of, copy.files)), None):
             return damage
     except OSError as error:
         return f"its weights cannot be read: {error.strerror}"
@@ -130,7 +123,7 @@ def family(files: ModelFiles) -> str | None:
     try:
         if files.config is not None:
             return family_of(files.config).name
-        return family_named(str(_header(files.files[0])["klass"])).name
+        return family_named(str(metadata_of(files.files[0])["klass"])).name
     except MALFORMED:
         return None
 
@@ -144,53 +137,11 @@ def stems(files: ModelFiles) -> tuple[str, ...] | None:
         listing = configuration.read_yaml(files.listing)
         if listing.get("gains") is not None:
             return tuple(configuration.scalar(name, "gains") for name in listing["gains"])
-        header = _header(files.files[0])
+        header = metadata_of(files.files[0])
         args, kwargs = (msgspec.json.decode(header[name]) for name in ("args", "kwargs"))
         return tuple(map(str, args[0] if args else kwargs["sources"]))
     except MALFORMED:
         return None
-
-
-def _header(path: Path) -> dict[str, str]:
-    """What a `.safetensors` file says of itself. Raises ValueError, OSError, KeyError."""
-    found: dict[str, str] = _contents(path)[0]["__metadata__"]
-    return found
-
-
-def _contents(path: Path) -> tuple[dict[str, Any], int]:
-    """What is in a `.safetensors` file by its header, and how many bytes that takes. Raises
-    ValueError, OSError."""
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(HEADER_BYTES), "little")
-        if size > MOST_HEADER_BYTES:
-            raise ValueError("no safetensors file")
-        found = msgspec.json.decode(file.read(size), type=dict[str, Any])
-    ends = [entry["data_offsets"][1] for name, entry in found.items() if name != "__metadata__"]
-    return found, HEADER_BYTES + size + max(ends, default=0)
-
-
-def _damage(path: Path) -> str | None:
-    """Why a file of weights cannot be whole, as far as its ends tell; None if nothing does. Raises
-    OSError."""
-    stat = path.stat()
-    return _seen_damage(path, stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(1024)
-def _seen_damage(path: Path, _: int, size: int) -> str | None:
-    if path.suffix == ".safetensors":
-        try:
-            wanted = _contents(path)[1]
-        except OSError:
-            raise
-        except MALFORMED:  # of what it is then, loading it tells more
-            return None
-        return f"{path.name} is cut off: {size:,} of {wanted:,} bytes" if size < wanted else None
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"
-        file.seek(max(0, size - MOST_ARCHIVE_END))
-        # Without its end an archive says nothing of what it holds.
-        return f"{path.name} is cut off" if zipped and ARCHIVE_END not in file.read() else None
 
 
 def overlap(model: str, quality: Quality, config: Config) -> float:

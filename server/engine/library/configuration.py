@@ -20,6 +20,9 @@ MOST_BYTES = 1 << 20
 SAMPLE_RATE = 44100
 MOST_TEXT = 200  # characters
 MOST_OVERLAP = 100  # times that every sample is computed
+# What a stranger's file that is not as it should be may raise, wherever it is first looked at.
+MALFORMED = (OSError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError,
+             RecursionError, yaml.YAMLError)  # fmt: skip
 
 
 # YAML 1.1 wants a point and a signed exponent: without them, `1e-3` would be a text. In YAML 1.2 it
