@@ -64,7 +64,7 @@ load: setup-dev  ## three minutes of traffic for two cores, against a server of 
 chaos: setup-dev  ## the long run of kills
 	$(BIN)/pytest -m chaos
 
-lock: setup-dev  ## write both lock files anew from what .venv holds
+lock: setup-dev  ## write requirements.lock and requirements-dev.lock anew from .venv
 	$(BIN)/python .ci/lock.py
 
 clean:  ## remove the virtual environment and caches

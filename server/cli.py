@@ -143,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub = group("keys", "API keys: create, list, revoke; secret of callbacks")
     add_actions(sub, {
         "create": (accounts.create_key, "make a key, which is shown this once", [
-            ("--account", dict(required=True, metavar="NAME")),
+            ("--account", dict(type=text, required=True, metavar="NAME")),
             ("--minutes", dict(type=float, default=0.0, metavar="N", help="credits to begin with")),
             ("--scopes", dict(default="pipeline,stemsplit", metavar="LIST",
                               help="what it opens: pipeline, stemsplit, admin")),
@@ -153,22 +153,23 @@ def build_parser() -> argparse.ArgumentParser:
         ]),
         "list": (accounts.list_keys, "all keys by their first characters", []),
         "revoke": (accounts.revoke_keys, "revoke the keys that begin so", [
-            ("prefix", dict(metavar="PREFIX")),
+            ("prefix", dict(type=text, metavar="PREFIX")),
         ]),
         "secret": (accounts.show_secret, "what signs calls to callback_url", [
-            ("--account", dict(default="", metavar="NAME", help="of an account's jobs")),
+            ("--account", dict(type=text, default="", metavar="NAME",
+                               help="of an account's jobs")),
         ]),
     })
     sub = group("credits", "credits: grant, show")
     add_actions(sub, {
         "grant": (accounts.grant, "give credits to an account", [
-            ("--account", dict(required=True, metavar="NAME")),
+            ("--account", dict(type=text, required=True, metavar="NAME")),
             ("--minutes", dict(type=float, required=True, metavar="N")),
-            ("--reference", dict(default="", metavar="NAME",
+            ("--reference", dict(type=text, default="", metavar="NAME",
                                  help="a name that these credits are given once under")),
         ]),
         "show": (accounts.show_credits, "an account's balance and ledger", [
-            ("--account", dict(required=True, metavar="NAME")),
+            ("--account", dict(type=text, required=True, metavar="NAME")),
         ]),
     })
 
@@ -207,6 +208,12 @@ def count(text: str) -> int:
     if number < 1:
         raise ValueError
     return number
+
+
+def text(given: str) -> str:
+    """What is kept as UTF-8. Raises ValueError, which argparse tells."""
+    given.encode()
+    return given
 
 
 def seconds(text: str) -> float:

@@ -147,6 +147,21 @@ def test_separate_goes_on_after_a_file_that_cannot_be_opened(song: Path, tmp_pat
     assert not (tmp_path / "vocals.wav").exists()
 
 
+def test_a_full_disk_is_named(song: Path, tmp_path: Path) -> None:
+    """Writing says that there is no room, and not where."""
+    full = ("import errno, os, server.cli, server.offline\n"
+            "def full(*_): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+            "server.offline.Offline.separate = full\n"
+            "raise SystemExit(server.cli.main())")
+    done = subprocess.run(
+        [sys.executable, "-c", full, "separate", song, "--out", tmp_path / "out",
+         "--data-dir", tmp_path / "data"],
+        text=True, capture_output=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"stembox: {tmp_path}/out: No space left on device"
+
+
 def test_six_stems_without_a_download(song: Path, tmp_path: Path) -> None:
     done = stembox("separate", song, "--out", tmp_path, "--output-type", "SIX_STEMS",
                    "--data-dir", tmp_path / "data")
@@ -256,6 +271,9 @@ def test_separate_that_is_told_to_stop_leaves_nothing(tmp_path: Path, number: in
     (["separate", "x.wav", "--out", "o", "--stems", "bass", "--output-type", "BOTH"], 2),
     (["separate", "x.wav", "--out", "o", "--model", "gone"], 1),
     (["keys", "list", "--data-dir", "no/such/folder"], 1),
+    (["keys", "create", "--account", "ann\udce9"], 2),
+    (["keys", "revoke", "sk_\udce9"], 2),
+    (["credits", "grant", "--account", "a", "--minutes", "1", "--reference", "\udce9"], 2),
     (["demo", "--seconds", "0"], 2),
     (["demo", "--seconds", "nan"], 2),
     (["quality", ".", "--songs", "0"], 2),

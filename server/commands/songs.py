@@ -39,6 +39,7 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
                 paths = offline.separate(file, target, bar)
         except (StemboxError, OSError) as error:
             if isinstance(error, OSError) and error.errno in FOR_ALL:
+                error.filename = error.filename or str(arguments.out)  # writes do not say where
                 raise
             print(f"stembox: {file}: {_reason(error, file)}", file=sys.stderr)
             failed += 1

@@ -80,11 +80,16 @@ class Pipeline(Section, frozen=True):
 class StemSplit(Section, frozen=True):
     wav_format: Literal["PCM_16", "PCM_16_DITHERED", "PCM_24", "FLOAT"]
     flac_format: Literal["PCM_16", "PCM_16_DITHERED", "PCM_24"]
-    purchase_url: str
+    purchase_url: Annotated[str, Meta(
+        pattern=r"^(https?://[^\s?#/]\S*)?$",
+        description="nothing, or an address such as https://example.org/credits",
+    )]  # fmt: skip
 
 
 class Separation(Section, frozen=True):
-    device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    device: Annotated[str, Meta(
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda, or a card as cuda:1"
+    )]  # fmt: skip
     max_batch: CountOrAuto
     max_jobs: Annotated[int, Meta(ge=1, le=4096)]  # a worker with more slots is not believed
     threads: CountOrAuto

@@ -112,7 +112,7 @@ class SocketLoop(LitLoop):
             lit_api.board.give_sign(lit_api.seat)
             lit_api.work.serve(channel)
         except ChannelClosed:
-            log.info("API process gone: waiting for the next")
+            log.debug("API process gone: waiting for the next")  # the parent says why
         finally:
             channel.close()
 
