@@ -1,8 +1,9 @@
 """A model: its networks, what its stems are made of, and how it is applied to segments."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import ref
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +58,7 @@ class Separator:
         self.device = device
         self._files = files
         self._levelled = files.config is not None and files.config.levelled
-        self._full: Separator | None = None
+        self._full: Callable[[], Separator | None] = lambda: None
         self.sources: tuple[str, ...] = tuple(self.recipe)
         self.segment = _samples(members[0])
         self._first = [int(row.nonzero()[0]) for row in weights]  # of a member's outputs
@@ -78,10 +79,13 @@ class Separator:
         self._totals = totals[None, :, None, None]
 
     def in_full(self) -> "Separator":
-        """The same models in float32, for the rare song that reduced precision cannot hold."""
-        if self._full is None:
-            self._full = Separator(self._files, self.device, "float32") if self.reduced else self
-        return self._full
+        """The same models in float32, for the rare song that reduced precision cannot hold. They
+        are here for as long as such songs are."""
+        if not self.reduced:
+            return self
+        full = self._full() or Separator(self._files, self.device, "float32")
+        self._full = ref(full)
+        return full
 
     def cut(self, overlap: float) -> Cut:
         """How a song is cut up for it, where neighbours share the part `overlap` of a segment."""

@@ -1,8 +1,10 @@
 """Inner products of bfloat16 on a CPU: what they keep, when they are refused, and what follows."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -131,6 +133,19 @@ def test_a_song_that_comes_out_broken_begins_again_in_float32(
     assert run(engine) == {"song": None}
     made_anew = stems_of(tmp_path / "song", model)
     np.testing.assert_allclose(made_anew, expected, atol=1e-6)
+
+
+def test_what_is_in_float32_stays_as_long_as_somebody_has_it(
+    kind: str, install: Callable
+) -> None:
+    said = content(kind)
+    model = Separator(install("roformer", said, network(said)), CPU)
+    full = model.in_full()
+    assert full is model.in_full() is full.in_full() and not full.reduced
+    gone = ref(full)
+    del full
+    gc.collect()
+    assert gone() is None and not model.in_full().reduced
 
 
 def overflowed(_: nn.Module, __: Any, out: torch.Tensor) -> torch.Tensor:
