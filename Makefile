@@ -29,8 +29,8 @@ run: setup  ## serve on 127.0.0.1:8000
 demo: setup  ## separate a song that stembox makes itself
 	$(BIN)/stembox demo
 
-test: setup-dev  ## all tests
-	$(BIN)/pytest
+test: setup-dev  ## all tests, two at a time
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 check: setup-dev  ## lint, types, import rules
 	$(BIN)/ruff check .

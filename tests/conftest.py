@@ -21,6 +21,24 @@ os.environ.setdefault(
     "NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"stembox-tests-{os.getuid()}" / "numba")
 )
 
+WHOLE_SERVERS = ("catalogue", "deploy", "e2e", "loadtests", "promises", "upkeep")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For `pytest -n 2 --dist loadgroup`: tests of whole servers one after the other, and first,
+    since they wait a lot and take longest; beside them all else, a file at a time."""
+    if not hasattr(config, "workerinput"):
+        return
+    items.sort(key=lambda item: _room(item) not in WHOLE_SERVERS)
+    for item in items:
+        group = "servers" if _room(item) in WHOLE_SERVERS else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _room(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:

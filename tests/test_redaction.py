@@ -16,29 +16,34 @@ DATA = Path("/srv/some where/data")
 REDACT = Redaction([DATA])
 
 
+def filled(text: str) -> str:
+    """With this run's keys and folder: the tests' names are the same in every run."""
+    return text.format(key=KEY, test_key=TEST_KEY, secret=SECRET, data=DATA)
+
+
 @pytest.mark.parametrize(("line", "told"), [
-    (f"key {KEY}.", f"key {KEY[:16]}…."),
-    (f"Authorization: Bearer {TEST_KEY}", f"Authorization: Bearer {TEST_KEY[:16]}…"),
+    ("key {key}.", "key {key:.16}…."),
+    ("Authorization: Bearer {test_key}", "Authorization: Bearer {test_key:.16}…"),
     ("authorization: bearer eyJhbGciOi.x_y'", "authorization: bearer …'"),
-    (f"secret={SECRET}, next", "secret=whsec_…, next"),
+    ("secret={secret}, next", "secret=whsec_…, next"),
     ("x?expires=1&signature=Ab-_9&type=x", "x?expires=1&signature=…&type=x"),
     ("/x%3Fsignature%3DAb-_9%26a", "/x%3Fsignature%3D…%26a"),
     ("to https://hooks.example/T0/B0/xyz?a=b: no", "to https://hooks.example/… no"),
     ("'http://ann:pass@h.example:81/'", "'http://h.example:81/…'"),
     ("Invalid enum value 'ftp://h.example/token'", "Invalid enum value 'ftp://h.example/…'"),
     ("https://h.example?token=1", "https://h.example/…"),
-    (f"No such file: '{DATA}/scratch/1/input'", "No such file: '<data>/scratch/1/input'"),
+    ("No such file: '{data}/scratch/1/input'", "No such file: '<data>/scratch/1/input'"),
 ])  # fmt: skip
 def test_what_is_not_told(line: str, told: str) -> None:
-    assert REDACT(line) == told
+    assert REDACT(filled(line)) == filled(told)
 
 
 @pytest.mark.parametrize("line", [
-    f"key {KEY[:16]}", "http://127.0.0.1:8000", "the bearer", "signature of this URL", "sk_live_",
+    "key {key:.16}", "http://127.0.0.1:8000", "the bearer", "signature of this URL", "sk_live_",
     "/srv/elsewhere", "whsec_ is where they begin",
 ])  # fmt: skip
 def test_what_stays(line: str) -> None:
-    assert REDACT(line) == line
+    assert REDACT(filled(line)) == filled(line)
 
 
 @given(st.lists(st.text() | st.sampled_from(
