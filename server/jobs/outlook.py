@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -12,8 +13,11 @@ from server.jobs.listening.track_places import names_of, total_frames
 from server.work.scratch import SAMPLE_RATE
 from store import Job, JobRepository, Stage
 
-LEAST_DONE = 2  # percent of the separation, before its pace tells anything
 BEFORE = 4  # percent of the whole that come before the separation
+# Of a song, before its own pace tells anything: its first segments wait for a model, for others.
+TELLING_PERCENT = 25
+TELLING_SECONDS = 20.0
+MOST_WATCHED = 4096  # jobs
 
 
 class Outlook(Struct, frozen=True):
@@ -42,6 +46,7 @@ class Outlooks:
         self._retention = retention_hours * 3600
         self._jobs = jobs
         self._listening = listening
+        self._risen: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how far, and since when
 
     async def of(self, job_id: str) -> Outlook:
         """Raises JobNotFound."""
@@ -71,15 +76,33 @@ class Outlooks:
         if position:
             pace, waiting = await self._jobs.forecast(job.id)
             return None if pace is None else math.ceil(pace * waiting)
-        began = _separation(job).started_at
-        done = job.progress - BEFORE
-        if began is None or done < LEAST_DONE:
+        began, seconds = _separation(job).started_at, total_frames(job) / SAMPLE_RATE
+        if began is None or not seconds:
             return None
-        if began < self._since:  # who knows for how long there was no server
+        now, done = time.time(), job.progress - BEFORE
+        risen = self._risen_at(job, now)
+        told = done >= min(TELLING_PERCENT, 100 * TELLING_SECONDS / seconds)
+        if told and self._since <= began <= risen:  # and no server, no attempt, in between
+            left = (risen - began) * (100 - job.progress) / done
+        else:
             pace, _ = await self._jobs.forecast()
-            left = total_frames(job) / SAMPLE_RATE * (100 - job.progress) / 100
-            return None if pace is None else math.ceil(pace * left)
-        return math.ceil(max(0.0, time.time() - began) * (100 - job.progress) / done)
+            if pace is None:
+                return None
+            left = pace * seconds * (100 - job.progress) / 100
+        # It runs down while nothing is seen to move. When it is over, nobody knows.
+        left -= max(0.0, now - max(risen, began, self._since))
+        return math.ceil(left) if left > 0 else None
+
+    def _risen_at(self, job: Job, now: float) -> float:
+        """When a job was first seen to be as far as it is, in unix seconds."""
+        progress, risen = self._risen.get(job.id, (-1, now))
+        if progress != job.progress or risen > now:  # or the clock was put back
+            risen = now
+        self._risen[job.id] = job.progress, risen
+        self._risen.move_to_end(job.id)
+        if len(self._risen) > MOST_WATCHED:
+            self._risen.popitem(last=False)
+        return risen
 
 
 def _separation(job: Job) -> Stage:

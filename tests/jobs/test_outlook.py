@@ -77,10 +77,11 @@ def test_what_is_told_of_a_job_that_waits_and_of_one_that_has_ended(play) -> Non
     play(test)
 
 
-@pytest.mark.parametrize(("progress", "eta"), [(4, None), (5, None), (6, 940), (14, 172),
+@pytest.mark.parametrize(("progress", "eta"), [(4, None), (6, None), (14, None), (29, 57),
                                                (54, 19), (99, 1)])
 def test_the_time_that_is_left_follows_the_pace(play, monkeypatch, progress, eta) -> None:
-    """20 seconds of separation have made what is above the 4 % that come before it."""
+    """20 seconds of separation have made what is above the 4 % that come before it; of three
+    seconds a few percent tell nothing."""
     async def test(world: World) -> None:
         await world.decode()
         claim = await world.claim("separation")
@@ -88,6 +89,50 @@ def test_the_time_that_is_left_follows_the_pace(play, monkeypatch, progress, eta
         assert claim.stage.started_at is not None
         monkeypatch.setattr(module.time, "time", lambda: claim.stage.started_at + 20.0)
         assert (await outlooks(world).of("j")).eta == eta
+
+    play(test)
+
+
+def test_the_time_that_is_left_runs_down_while_nothing_moves(play, monkeypatch) -> None:
+    """It does not grow with every second that a segment takes; and where it is over, or nothing is
+    known, none is told."""
+    async def test(world: World) -> None:
+        await world.decode()
+        claim = await world.claim("separation")
+        began, now = claim.stage.started_at, [0.0]
+        assert began is not None
+        monkeypatch.setattr(module.time, "time", lambda: began + now[0])
+        told = outlooks(world)
+
+        async def eta(after: float, progress: int) -> int | None:
+            now[0] = after
+            await world.jobs.stages.set_progress("j", progress)
+            return (await told.of("j")).eta
+
+        seen = [await eta(after, 52) for after in (12.0, 15.0, 18.0, 23.0, 30.0)]
+        assert seen == [12, 9, 6, 1, None]
+        assert [await eta(32.0, 68), await eta(40.0, 68)] == [16, 8]
+        monkeypatch.setattr(module, "MOST_WATCHED", 0)
+        assert await eta(41.0, 68) == 7
+
+    play(test)
+
+
+def test_a_song_that_has_just_begun_takes_as_long_as_others_did(play, monkeypatch) -> None:
+    async def test(world: World) -> None:
+        await world.decode()
+        claim = await world.claim("separation")
+        began = claim.stage.started_at
+        await world.jobs.stages.set_progress("j", 7)
+        told, now = outlooks(world), [began + 1.0]
+        monkeypatch.setattr(module.time, "time", lambda: now[0])
+        monkeypatch.setattr(world.jobs, "forecast", forecast)
+        assert (await told.of("j")).eta == 6, "93 % of 3 s, at 2 s of work for each"
+        now[0] += 2.0
+        assert (await told.of("j")).eta == 4
+
+    async def forecast() -> tuple[float, float]:
+        return 2.0, 1000.0
 
     play(test)
 
