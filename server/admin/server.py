@@ -86,12 +86,15 @@ class AdminServer:
             raise StemboxError(f"a limit is a number from 1 to {MOST_REQUESTS}")
         seconds = seconds_of(command.minutes) if command.minutes else 0
         key = keys.new_key(command.test)
-        account = await self._accounts.create_key(NewKey(
+        account, booked = await self._accounts.create_key(NewKey(
             command.account, keys.hash_of(key), keys.shown(key), seconds,
             command.reference or None, time.time(), scopes, limit,
         ))  # fmt: skip
-        log.info("key created", account=account, key=keys.shown(key), seconds=seconds)
-        return key
+        log.info("key created", account=account, key=keys.shown(key), seconds=booked)
+        if booked == seconds:
+            return key
+        _, when = await self._before(account, command.reference)
+        return f"{key}\n{_already(when)}"
 
     async def _list_keys(self) -> str:
         lines = [f"{'KEY':<18} {'ACCOUNT':<24} {'CREATED':<20} {'REVOKED':<20} ONLY"]
@@ -123,13 +126,17 @@ class AdminServer:
         return await self._show(account, ledger=False)
 
     async def _granted_before(self, account: str, seconds: int, reference: str) -> str:
+        granted, when = await self._before(account, reference)
+        if granted != seconds:
+            raise StemboxError(f"{granted} seconds were granted {when}: not {seconds}")
+        balance = await self._show(account, ledger=False)
+        return f"{balance}\n{_already(when)}"
+
+    async def _before(self, account: str, reference: str) -> tuple[int, str]:
+        """The seconds that were granted under this reference, and when, in words."""
         before = await self._credits.referred(account, reference)
         assert before is not None
-        when = f"at {_day(before.created_at)}, reference {reference}"
-        if before.seconds != seconds:
-            raise StemboxError(f"{before.seconds} seconds were granted {when}: not {seconds}")
-        balance = await self._show(account, ledger=False)
-        return f"{balance}\nnothing was added: this was granted already, {when}"
+        return before.seconds, f"at {_day(before.created_at)}, reference {reference}"
 
     async def _show(self, account: str, ledger: bool = True) -> str:
         balance, _ = await self._credits.balance(account)
@@ -189,6 +196,10 @@ def seconds_of(minutes: float) -> int:
     if (seconds := round(60 * minutes)) < 1:
         raise StemboxError("minutes must be a second at least")
     return seconds
+
+
+def _already(when: str) -> str:
+    return f"nothing was added: this was granted already, {when}"
 
 
 def _special(key: ListedKey) -> str:
