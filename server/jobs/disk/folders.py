@@ -66,6 +66,12 @@ class Folders:
         return {"data": self.data_dir} | ({"scratch": self.fast} if self.fast is not None else {})
 
     @property
+    def swept(self) -> list[Path]:
+        """Where files that the server does not know are removed."""
+        private = [] if self.fast is None else [self.fast.parent]
+        return [self.spool, self.uploads, self.scratch, self.outputs, *private]
+
+    @property
     def fast_name(self) -> str:
         """Names what is in the faster place: another one where its files are gone."""
         return "" if self.fast is None else f"{self.fast} {self._fast_id.read_text()}"
