@@ -1,5 +1,6 @@
 """What a server decides before it starts: files and connections."""
 
+import fcntl
 import os
 import resource
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from server.starting import MOST_FILES, check_log, most_connections, raise_file_limit
+from server import starting
+from server.errors import ConfigError
+from server.starting import MOST_FILES, check_log, lock, most_connections, raise_file_limit
 
 
 def test_connections_leave_files_for_the_server() -> None:
@@ -26,6 +29,17 @@ def test_the_limit_of_open_files_is_raised() -> None:
         assert raised == min(MOST_FILES, hard if hard != resource.RLIM_INFINITY else MOST_FILES)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_whoever_holds_the_lock_is_not_taken_for_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a backup, an audit or a restore."""
+    monkeypatch.setattr(starting, "LOCK_SECONDS", 0.0)
+    with open(tmp_path / "lock", "w") as held, open(tmp_path / "lock", "w") as wanted:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match=f"{tmp_path} is in use by another stembox: a server"):
+            lock(wanted.fileno(), tmp_path)
 
 
 @pytest.mark.parametrize(("file", "confine", "said"), [

@@ -63,8 +63,6 @@ def carry_out(command: Command, data_dir: Path) -> str:
 @contextmanager
 def snapshot(data_dir: Path) -> Iterator[Path]:
     """A copy of the database, removed behind this context. Raises StemboxError."""
-    if not (data_dir / DATABASE).exists():
-        raise StemboxError(f"there is no database in {data_dir}")
     copy = Path(carry_out(Snapshot(), data_dir))
     try:
         yield copy

@@ -176,15 +176,17 @@ def test_an_old_command_that_was_never_answered_is_another_one(
         carried_out(command, data_dir)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patches, pytest.raises(KeyboardInterrupt):
-        patches.setattr(asking, "_carry_out", lost)
-        carry_out(Grant("ann", 10), data)
+    def give_in_vain(command: Command) -> None:
+        with monkeypatch.context() as patches:
+            patches.setattr(asking, "_carry_out", lost)
+            with pytest.raises(KeyboardInterrupt):
+                carry_out(command, data)
+
+    give_in_vain(Grant("ann", 10))
     (name,) = (data / "pending").iterdir()
     then = time.time() - 86400 * days
     os.utime(name, (then, then))
-    with monkeypatch.context() as patches, pytest.raises(KeyboardInterrupt):
-        patches.setattr(asking, "_carry_out", lost)
-        carry_out(Grant("ann", 1), data)
+    give_in_vain(Grant("ann", 1))
     assert name.exists() == (paid == 1), "any command looks"
     assert not name.exists() or name.stat().st_mtime <= time.time(), "none lasts for ever"
     carry_out(Grant("ann", 10), data)

@@ -1,6 +1,7 @@
 """What lies where below the data directory, and beside it."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -16,6 +17,7 @@ from server.work.durable import sync_folder, sync_names
 from server.work.scratch import PART, whole_of
 
 SECRET_BYTES = 32
+IN_USE = "is in use by another stembox: a server, or a command that is under way"
 PEAKS_FOLDER = "peaks"  # below a job's outputs: a file for each finished track
 RENDERS_FOLDER = "mixes"  # below them, too: what is rendered when somebody asks, at any time
 RESTORING = ".restoring"  # below a data directory that is only half restored
@@ -43,8 +45,10 @@ class Folders:
             self.fast, self._fast_id = self._private / "jobs", self._private / "id"
 
     def check(self) -> None:
-        """Raises ConfigError: a restore into this data directory was cut off."""
+        """Raises ConfigError: a restore into this data directory runs, or was cut off."""
         if (self.data_dir / RESTORING).exists():
+            if in_use(self.data_dir):
+                raise ConfigError(f"a restore into {self.data_dir} is under way")
             raise ConfigError(f"a restore into {self.data_dir} was cut off: give it again")
 
     def create(self) -> None:
@@ -129,6 +133,18 @@ def written(files: Iterable[Path]) -> int:
                 whole = whole_of(file)
                 sizes[whole] = max(sizes.get(whole, 0), file.stat().st_size)
     return sum(sizes.values())
+
+
+def in_use(data_dir: Path) -> bool:
+    """Whether a server, or a command, holds a data directory's lock at this moment."""
+    try:
+        with open(data_dir / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
 
 
 def free_percent(folder: Path) -> float:
