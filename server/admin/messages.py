@@ -88,6 +88,7 @@ class Unsure(Struct, frozen=True, tag=True):
     reason: str
 
 
+Answer = Done | Refused | Unsure
 Command = CreateKey | ListKeys | RevokeKeys | Grant | ShowCredits | ShowSecret | Snapshot
 
 

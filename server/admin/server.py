@@ -16,6 +16,7 @@ from server.admin.messages import (
     BOTH_APIS,
     LONGEST,
     PATIENCE_S,
+    Answer,
     Asked,
     Command,
     CreateKey,
@@ -142,8 +143,10 @@ class AdminServer:
         balance, _ = await self._credits.balance(account)
         lines = [f"balance {balance} seconds"]
         if ledger:
-            entries = await self._credits.entries(account, SHOWN_ENTRIES)
-            for entry in entries:
+            entries, total = await self._credits.page(account, SHOWN_ENTRIES, 0)
+            if total > len(entries):
+                lines.append(f"the last {len(entries)} of {total} entries")
+            for entry in reversed(entries):
                 lines.append(f"{_day(entry.created_at)}  {entry.kind:<8} {entry.seconds:>8}  "
                              f"{entry.balance:>8}  {entry.job_id or ''}".rstrip())
         return "\n".join(lines)
@@ -167,10 +170,27 @@ class AdminServer:
             path.unlink(missing_ok=True)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answer: Done | Refused | Unsure
+        try:
+            command, answer = await self._taken(reader)
+            writer.write(msgspec.json.encode(answer) + b"\n")
+            try:
+                await writer.drain()
+            except ConnectionError:
+                if command is not None and isinstance(answer, Done):
+                    _say_lost(command, answer)
+        finally:
+            writer.close()
+
+    async def _taken(self, reader: asyncio.StreamReader) -> tuple[Command | None, Answer]:
+        """The command that comes, None where none did, carried out."""
+        command: Command | None = None
+        answer: Answer
         try:
             async with asyncio.timeout(PATIENCE_S) as patience:
-                asked = msgspec.json.decode(await reader.readline(), type=Asked)
+                line = await reader.readline()
+                if not line.endswith(b"\n"):
+                    raise StemboxError("no whole command came")
+                asked = msgspec.json.decode(line, type=Asked)
                 if not hmac.compare_digest(asked.proof.encode(), proof_of(self._secret).encode()):
                     raise StemboxError("only who can read the server's secret may ask that")
                 command = asked.command
@@ -184,9 +204,7 @@ class AdminServer:
         except Exception as error:
             log.exception("command failed")
             answer = Unsure(f"the server failed: {type(error).__name__}")
-        writer.write(msgspec.json.encode(answer) + b"\n")
-        await writer.drain()
-        writer.close()
+        return command, answer
 
 
 def seconds_of(minutes: float) -> int:
@@ -196,6 +214,15 @@ def seconds_of(minutes: float) -> int:
     if (seconds := round(60 * minutes)) < 1:
         raise StemboxError("minutes must be a second at least")
     return seconds
+
+
+def _say_lost(command: Command, answer: Done) -> None:
+    """Who gave the command was gone when it had been carried out: by Ctrl-C, as a rule."""
+    if isinstance(command, CreateKey):
+        log.warning("a key was made that nobody has seen: revoke it", key=keys.shown(answer.text))
+    else:
+        log.warning("a command was carried out, and its answer was lost",
+                    command=type(command).__name__)  # fmt: skip
 
 
 def _already(when: str) -> str:

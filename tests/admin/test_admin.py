@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from server.admin import server
 from server.admin.asking import carry_out
 from server.admin.messages import (
     Command,
@@ -28,6 +29,17 @@ def test_a_key_and_its_credits(data: Path) -> None:
     assert lines[0] == "balance 210 seconds"
     assert [line.split()[2:5] for line in lines[1:]] == [["grant", "90", "90"],
                                                          ["grant", "120", "210"]]
+
+
+def test_a_ledger_that_is_cut_says_so(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SHOWN_ENTRIES", 3)
+    carry_out(CreateKey("ann", 1), data)
+    for minutes in (2, 3, 4):
+        assert "entries" not in carry_out(ShowCredits("ann"), data)
+        carry_out(Grant("ann", minutes), data)
+    lines = carry_out(ShowCredits("ann"), data).splitlines()
+    assert lines[:2] == ["balance 600 seconds", "the last 3 of 4 entries"]
+    assert [line.split()[3] for line in lines[2:]] == ["120", "180", "240"]
 
 
 def test_keys_are_listed_by_their_beginning_and_revoked_by_it(data: Path) -> None:

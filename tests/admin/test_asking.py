@@ -1,17 +1,14 @@
 """Commands beside a server that holds the database: asked once, answered or not."""
 
 import asyncio
-import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from server.admin import asking, messages
 from server.admin.asking import carry_out
@@ -159,45 +156,6 @@ def test_credits_whose_grant_was_never_answered_come_once(
     assert said[0] == "balance 660 seconds" or well_formed(said[0])
     carry_out(command, data)
     assert balance(data) == 21 * 60, "once it is answered, the next is another one"
-
-
-@pytest.mark.parametrize(("days", "paid"), [
-    (0.5, 1), (2, 2), (30, 2), (-30, 1),
-])  # fmt: skip
-def test_an_old_command_that_was_never_answered_is_another_one(
-    data: Path, monkeypatch: pytest.MonkeyPatch, days: float, paid: int
-) -> None:
-    """As it is meant by who gives it weeks later. Where the clock was put back (a file of the
-    future) nobody knows, and it pays once."""
-    carry_out(CreateKey("ann", 0), data)
-    carried_out = asking._carry_out
-
-    def lost(command: Command, data_dir: Path) -> str:
-        carried_out(command, data_dir)
-        raise KeyboardInterrupt
-
-    def give_in_vain(command: Command) -> None:
-        with monkeypatch.context() as patches:
-            patches.setattr(asking, "_carry_out", lost)
-            with pytest.raises(KeyboardInterrupt):
-                carry_out(command, data)
-
-    give_in_vain(Grant("ann", 10))
-    (name,) = (data / "pending").iterdir()
-    then = time.time() - 86400 * days
-    os.utime(name, (then, then))
-    give_in_vain(Grant("ann", 1))
-    assert name.exists() == (paid == 1), "any command looks"
-    assert not name.exists() or name.stat().st_mtime <= time.time(), "none lasts for ever"
-    carry_out(Grant("ann", 10), data)
-    assert balance(data) == 600 * paid + 60
-
-
-def test_the_log_says_what_was_booked(data: Path) -> None:
-    with capture_logs() as logs:
-        for _ in range(2):
-            carry_out(CreateKey("ann", 10, reference="invoice 7"), data)
-    assert [line["seconds"] for line in logs if line["event"] == "key created"] == [600, 0]
 
 
 def test_a_server_that_is_stopped_is_not_waited_for_for_ever(
