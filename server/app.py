@@ -26,6 +26,7 @@ from server.engine.library import choice
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock, machine_boot
 from server.jobs.disk.folders import Folders, server_secret, socket_path
+from server.jobs.disk.former import change_place
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.health import Health, check_disk
 from server.jobs.janitor import Janitor, Retention
@@ -84,7 +85,8 @@ def serve(config: Config) -> None:
     """
     os.umask(0o077)  # what lies in the data directory is nobody else's business
     os.environ.pop("STEMBOX_METRICS__TOKEN", None)  # it is read, and workers inherit the rest
-    Folders(config.data_dir, config.scratch_dir).create()
+    folders = Folders(config.data_dir, config.scratch_dir)
+    folders.create()
     with open(config.data_dir / "lock", "w") as held:
         lock(held.fileno(), config.data_dir)
         set_up_logs(config.log, config.private_folders)
@@ -96,6 +98,7 @@ def serve(config: Config) -> None:
         choice.check(config)
         choice.serving(config.pipeline.quality, config)
         check_port(config.server.host, config.server.port)
+        change_place(folders)
         plans = pool_plans(config)
         print(banner(config, plans), flush=True)
         most = most_connections(config.limits.max_connections, raise_file_limit())

@@ -3,6 +3,9 @@
 import fcntl
 import os
 import resource
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,21 @@ def test_whoever_holds_the_lock_is_not_taken_for_a_server(
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(ConfigError, match=f"{tmp_path} is in use by another stembox: a server"):
             lock(wanted.fileno(), tmp_path)
+
+
+def test_a_start_sweeps_the_faster_place_of_former_settings(tmp_path: Path) -> None:
+    (tmp_path / "fast").mkdir()
+    code = ("import sys, server.app, server.cli; from unittest.mock import Mock;"
+            "server.app.Host = Mock(); sys.exit(server.cli.main(sys.argv[1:]))")  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for scratch_dir, places in ((str(tmp_path / "fast"), 1), ("", 0)):
+        subprocess.run(
+            [sys.executable, "-c", code, "serve", "--data-dir", tmp_path / "data", "--port",
+             str(port)],
+            env=os.environ | {"STEMBOX_SERVER__SCRATCH_DIR": scratch_dir}, check=True,
+        )  # fmt: skip
+        assert len(list((tmp_path / "fast").iterdir())) == places
 
 
 @pytest.mark.parametrize(("file", "confine", "said"), [
