@@ -84,7 +84,6 @@ def serve(config: Config) -> None:
         ConfigError: the data directory is in use, or cannot be written.
     """
     os.umask(0o077)  # what lies in the data directory is nobody else's business
-    os.environ.pop("STEMBOX_METRICS__TOKEN", None)  # it is read, and workers inherit the rest
     folders = Folders(config.data_dir, config.scratch_dir)
     folders.create()
     with open(config.data_dir / "lock", "w") as held:
