@@ -92,13 +92,14 @@ def serve(config: Config) -> None:
         check_log(config.audio.confine)
         # What cannot work is said before anything starts.
         guard_of(config)
-        server_secret(config.data_dir)
         check_database(config.data_dir / "stembox.db")
         choice.check(config)
         choice.serving(config.pipeline.quality, config)
         check_port(config.server.host, config.server.port)
-        change_place(folders)
         plans = pool_plans(config)
+        # Made by a start that failed, it would be something that no restore may overwrite.
+        server_secret(config.data_dir)
+        change_place(folders)
         print(banner(config, plans), flush=True)
         most = most_connections(config.limits.max_connections, raise_file_limit())
         board = Board({plan.name: len(plan.devices) for plan in plans})

@@ -10,6 +10,7 @@ import pytest
 
 from server.api.v1.wire.common import timestamp
 from server.config import defaults_file, forget_secrets, load
+from server.engine.library.catalog import configured
 from server.errors import ConfigError
 from server.work.connected import MOST_SLOTS
 
@@ -47,6 +48,21 @@ def test_secrets_are_forgotten_however_they_are_spelled(monkeypatch: pytest.Monk
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert "STEMBOX_METRICS" not in done.stdout.upper() and "PATH" in done.stdout
         monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(("given", "path"), [
+    ("~", "/home/ann"), ("~/data", "/home/ann/data"), ("~nobodys/data", "./~nobodys/data"),
+    ("~x", "./~x"), ("a/~", "./a/~"),
+])  # fmt: skip
+def test_a_tilde_is_what_it_is_in_a_shell(
+    monkeypatch: pytest.MonkeyPatch, given: str, path: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    config = load(environ={"STEMBOX_SERVER__DATA_DIR": given, "STEMBOX_SERVER__SCRATCH_DIR": given,
+                           "STEMBOX_MODELS__FOLDERS": given})  # fmt: skip
+    expected = Path(path).absolute()
+    assert config.data_dir == config.scratch_dir == expected
+    assert configured(config) == [expected]
 
 
 def test_lists_and_numbers_from_the_environment() -> None:

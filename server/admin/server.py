@@ -33,7 +33,7 @@ from server.admin.messages import (
     proof_of,
 )
 from server.admin.snapshots import take_snapshot
-from server.errors import StemboxError
+from server.errors import StemboxError, in_seconds
 from server.jobs import keys
 from server.jobs.webhooks.signatures import callback_secret
 from server.names import REMOVED
@@ -76,7 +76,7 @@ class AdminServer:
                 return str(await asyncio.to_thread(take_snapshot, self._data_dir))
 
     async def _create_key(self, command: CreateKey) -> str:
-        if not command.account.strip():
+        if not command.account:
             raise StemboxError("an account needs a name")
         if any(unicodedata.category(letter) in REMOVED for letter in command.account):
             raise StemboxError("an account's name is one line, without control characters")
@@ -129,7 +129,9 @@ class AdminServer:
     async def _granted_before(self, account: str, seconds: int, reference: str) -> str:
         granted, when = await self._before(account, reference)
         if granted != seconds:
-            raise StemboxError(f"{granted} seconds were granted {when}: not {seconds}")
+            raise StemboxError(
+                f"credits of {in_seconds(granted)} were granted {when}: not {seconds}"
+            )
         balance = await self._show(account, ledger=False)
         return f"{balance}\n{_already(when)}"
 
@@ -141,7 +143,7 @@ class AdminServer:
 
     async def _show(self, account: str, ledger: bool = True) -> str:
         balance, _ = await self._credits.balance(account)
-        lines = [f"balance {balance} seconds"]
+        lines = [f"balance {in_seconds(balance)}"]
         if ledger:
             entries, total = await self._credits.page(account, SHOWN_ENTRIES, 0)
             if total > len(entries):

@@ -12,6 +12,7 @@ from server.config.sections import (
     PrecisionSetting,
     Quality,
     cores,
+    path_of,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "defaults_file",
     "forget_secrets",
     "load",
+    "path_of",
 ]

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from server.admin import server
@@ -40,6 +41,23 @@ def test_a_ledger_that_is_cut_says_so(data: Path, monkeypatch: pytest.MonkeyPatc
     lines = carry_out(ShowCredits("ann"), data).splitlines()
     assert lines[:2] == ["balance 600 seconds", "the last 3 of 4 entries"]
     assert [line.split()[3] for line in lines[2:]] == ["120", "180", "240"]
+
+
+def test_blanks_around_an_accounts_name_are_slips(data: Path) -> None:
+    carry_out(CreateKey("ann", 1), data)
+    carry_out(CreateKey(" ann", 1), data)
+    assert carry_out(Grant("ann ", 1), data) == "balance 180 seconds"
+    assert carry_out(ShowCredits("\tann\u00a0"), data).startswith("balance 180 seconds")
+    assert carry_out(ShowSecret(" ann "), data) == carry_out(ShowSecret("ann"), data)
+    accounts = {line.split()[1] for line in carry_out(ListKeys(), data).splitlines()[1:]}
+    assert accounts == {"ann"}
+    told = msgspec.json.decode(b'{"type": "Grant", "account": " ann", "minutes": 1}', type=Grant)
+    assert told == Grant("ann", 1), "by whatever way it comes"
+
+
+def test_one_second_is_no_more_than_one(data: Path) -> None:
+    carry_out(CreateKey("ann", 1 / 60), data)
+    assert carry_out(ShowCredits("ann"), data).startswith("balance 1 second\n")
 
 
 def test_keys_are_listed_by_their_beginning_and_revoked_by_it(data: Path) -> None:
