@@ -90,6 +90,8 @@ def _find(db: sqlite3.Connection, name: str) -> str | None:
 
 
 def _ensure(db: sqlite3.Connection, name: str, now: float) -> str:
+    if (account_id := _find(db, name)) is not None:
+        return account_id
     db.execute(SQL["insert_account"], {"id": uuid.uuid4().hex, "name": name, "now": now})
     account_id = _find(db, name)
     assert account_id is not None

@@ -1,5 +1,6 @@
 """Accounts, keys and credits by the command line, without a server and beside one."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ from server.admin.messages import (
 )
 from server.errors import StemboxError
 from server.jobs import keys
+from store import AccountRepository, Database
 
 
 def test_a_key_and_its_credits(data: Path) -> None:
@@ -53,6 +55,23 @@ def test_blanks_around_an_accounts_name_are_slips(data: Path) -> None:
     assert accounts == {"ann"}
     told = msgspec.json.decode(b'{"type": "Grant", "account": " ann", "minutes": 1}', type=Grant)
     assert told == Grant("ann", 1), "by whatever way it comes"
+
+
+def test_an_account_whose_name_has_blanks_from_earlier_is_found(data: Path) -> None:
+    carry_out(CreateKey("eve", 0), data)
+
+    async def earlier() -> None:
+        async with Database(data / "stembox.db") as database:
+            for name in (" ann", "bob", " bob"):
+                await AccountRepository(database).ensure(name, 1.0)
+
+    asyncio.run(earlier())
+    carry_out(CreateKey("ann", 1), data)
+    assert carry_out(Grant("ann", 1), data) == "balance 120 seconds"
+    carry_out(CreateKey("bob", 0), data)
+    with closing(sqlite3.connect(data / "stembox.db")) as db:
+        made = db.execute("SELECT a.name FROM keys k JOIN accounts a ON a.id = k.account_id")
+        assert {name for (name,) in made} == {"eve", " ann", "bob"}, "the exact name comes first"
 
 
 def test_one_second_is_no_more_than_one(data: Path) -> None:
