@@ -51,7 +51,7 @@ def named(data_dir: Path, meaning: str) -> Iterator[str]:
 def _forget_old(folder: Path) -> None:
     """Removes the names of commands that nobody has given again. Those at work are locked."""
     for path in folder.iterdir():
-        with suppress(FileNotFoundError), open(path) as file:
+        with suppress(OSError), open(path) as file:  # gone, or another user's
             if not (_locked(file) and _still_there(file)):
                 continue
             age = time.time() - os.fstat(file.fileno()).st_mtime
