@@ -195,7 +195,7 @@ async def _fill(folder: Path) -> None:
                       stems=stems)  # fmt: skip
     async with Database(folder / "stembox.db") as database:
         accounts, jobs = AccountRepository(database), JobRepository(database)
-        account = await accounts.create_key(
+        account, _ = await accounts.create_key(
             NewKey("ann", keys.hash_of(key), keys.shown(key), 0, None, now)
         )
         await jobs.create(NewJob(

@@ -26,6 +26,7 @@ from server.engine.library import choice
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock, machine_boot
 from server.jobs.disk.folders import Folders, server_secret, socket_path
+from server.jobs.disk.former import change_place
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.health import Health, check_disk
 from server.jobs.janitor import Janitor, Retention
@@ -83,20 +84,22 @@ def serve(config: Config) -> None:
         ConfigError: the data directory is in use, or cannot be written.
     """
     os.umask(0o077)  # what lies in the data directory is nobody else's business
-    os.environ.pop("STEMBOX_METRICS__TOKEN", None)  # it is read, and workers inherit the rest
-    Folders(config.data_dir, config.scratch_dir).create()
+    folders = Folders(config.data_dir, config.scratch_dir)
+    folders.create()
     with open(config.data_dir / "lock", "w") as held:
         lock(held.fileno(), config.data_dir)
         set_up_logs(config.log, config.private_folders)
         check_log(config.audio.confine)
         # What cannot work is said before anything starts.
         guard_of(config)
-        server_secret(config.data_dir)
         check_database(config.data_dir / "stembox.db")
         choice.check(config)
         choice.serving(config.pipeline.quality, config)
         check_port(config.server.host, config.server.port)
         plans = pool_plans(config)
+        # Made by a start that failed, it would be something that no restore may overwrite.
+        server_secret(config.data_dir)
+        change_place(folders)
         print(banner(config, plans), flush=True)
         most = most_connections(config.limits.max_connections, raise_file_limit())
         board = Board({plan.name: len(plan.devices) for plan in plans})

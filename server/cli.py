@@ -15,7 +15,7 @@ from typing import Any
 from server import __version__
 from server.commands import accounts, models, songs, upkeep
 from server.commands.quiet import quiet
-from server.config import SPIN_COUNT, Config, load
+from server.config import SPIN_COUNT, Config, forget_secrets, load
 from server.errors import StemboxError
 from server.stems import OUTPUTS
 
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "server.port": getattr(parsed, "port", None),
             "server.data_dir": getattr(parsed, "data_dir", None),
         })
+        forget_secrets(os.environ)  # they are read, and decoders would inherit them
         set_environment(config)
         quiet(config)
         return command(parsed, config)

@@ -4,6 +4,12 @@
 """
 
 
+def in_seconds(number: float) -> str:
+    """A length of time for sentences, such as "1 second" and "2.5 seconds"."""
+    text = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{text} second{'s' * (number != 1)}"
+
+
 class StemboxError(Exception):
     """Base of every error whose message may be shown to a user."""
 
@@ -135,7 +141,7 @@ class RateLimited(StemboxError):
     """A key that has been used too often: worth trying again after `retry_after` seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"Rate limit exceeded. Try again in {retry_after} seconds.")
+        super().__init__(f"Rate limit exceeded. Try again in {in_seconds(retry_after)}.")
         self.retry_after = retry_after
 
 

@@ -14,6 +14,7 @@ from server import __version__
 from server.config import Config
 from server.engine.library import choice
 from server.errors import ConfigError
+from server.jobs.disk.folders import IN_USE
 from server.work.confinement import log_is_file
 from server.work.pools import PoolPlan
 from store.migrations import schema_of
@@ -25,10 +26,10 @@ OWN_FILES = 512  # of them for what is no connection: windows, database, workers
 
 
 def lock(descriptor: int, data_dir: Path) -> None:
-    """Keeps others from serving from the data directory, for as long as the file is open.
+    """Keeps others from using the data directory, for as long as the file is open.
 
     The processes of a server that was killed hold the lock until they are gone, too. Raises
-    ConfigError: another one serves from there.
+    ConfigError: a server, or a command, holds it.
     """
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -36,7 +37,7 @@ def lock(descriptor: int, data_dir: Path) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             if time.monotonic() > deadline:
-                raise ConfigError(f"another stembox serves from {data_dir}") from None
+                raise ConfigError(f"{data_dir} {IN_USE}") from None
             time.sleep(0.1)
 
 

@@ -2,7 +2,6 @@
 
 import sqlite3
 import uuid
-from contextlib import suppress
 
 from msgspec import Struct
 
@@ -67,8 +66,9 @@ class AccountRepository:
         """The id of the account of this name, or None."""
         return await self._db.read(_find, name)
 
-    async def create_key(self, new: NewKey) -> str:
-        """Makes account, credits and key: all of it, or nothing. Returns the account's id."""
+    async def create_key(self, new: NewKey) -> tuple[str, int]:
+        """Makes account, credits and key: all of it, or nothing. Returns the account's id, and the
+        seconds that were booked: 0 where they had been before, under this reference."""
         return await self._db.write(_create_key, new)
 
     async def key(self, key_hash: str) -> Key | None:
@@ -90,23 +90,27 @@ def _find(db: sqlite3.Connection, name: str) -> str | None:
 
 
 def _ensure(db: sqlite3.Connection, name: str, now: float) -> str:
+    if (account_id := _find(db, name)) is not None:
+        return account_id
     db.execute(SQL["insert_account"], {"id": uuid.uuid4().hex, "name": name, "now": now})
     account_id = _find(db, name)
     assert account_id is not None
     return account_id
 
 
-def _create_key(db: sqlite3.Connection, new: NewKey) -> str:
-    account_id = _ensure(db, new.account, new.created_at)
+def _create_key(db: sqlite3.Connection, new: NewKey) -> tuple[str, int]:
+    account_id, booked = _ensure(db, new.account, new.created_at), new.seconds
     if new.seconds:
         grant = Entry(account_id, "grant", new.seconds, new.created_at, reference=new.reference)
-        with suppress(BookedBefore):
+        try:
             book(db, grant)
+        except BookedBefore:
+            booked = 0
     db.execute(SQL["insert_key"], {
         "hash": new.hash, "prefix": new.prefix, "account_id": account_id, "now": new.created_at,
         "scopes": new.scopes, "requests_per_minute": new.requests_per_minute,
     })  # fmt: skip
-    return account_id
+    return account_id, booked
 
 
 def _key(db: sqlite3.Connection, key_hash: str) -> Key | None:

@@ -296,6 +296,8 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         done = stembox("serve", "--port", taken.getsockname()[1], "--data-dir", tmp_path)
     assert done.returncode == 1
     assert "cannot listen on 127.0.0.1:" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"], \
+        "a backup can still be restored here"
 
 
 def test_a_card_that_is_not_there(tmp_path: Path) -> None:

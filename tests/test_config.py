@@ -1,5 +1,7 @@
 """File, environment and flags; what is wrong is named."""
 
+import subprocess
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -7,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from server.api.v1.wire.common import timestamp
-from server.config import defaults_file, load
+from server.config import defaults_file, forget_secrets, load
+from server.engine.library.catalog import configured
 from server.errors import ConfigError
 from server.work.connected import MOST_SLOTS
 
@@ -31,6 +34,35 @@ def test_flags_beat_environment_beats_file(tmp_path: Path) -> None:
     assert (config.server.port, config.limits.max_file_size_mb) == (9002, 7)
     assert load(file, environ=environ, flags={"server.port": 9003}).server.port == 9003
     assert load(file, environ=environ, flags={"server.port": None}).server.port == 9002
+
+
+def test_secrets_are_forgotten_however_they_are_spelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that decode strangers' files inherit the rest."""
+    for name in ("STEMBOX_METRICS__TOKEN", "STEMBOX_Metrics__Token"):
+        environ = {name: "0123456789abcdef", "STEMBOX_METRICS__ENABLED": "true", "OTHER": "x"}
+        assert load(environ=environ).metrics.token == "0123456789abcdef"
+        forget_secrets(environ)
+        assert environ.keys() == {"STEMBOX_METRICS__ENABLED", "OTHER"}
+        monkeypatch.setenv(name, "0123456789abcdef")
+        code = "import os; from server.cli import main; main(['keys', 'list']); print(*os.environ)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert "STEMBOX_METRICS" not in done.stdout.upper() and "PATH" in done.stdout
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(("given", "path"), [
+    ("~", "/home/ann"), ("~/data", "/home/ann/data"), ("~nobodys/data", "./~nobodys/data"),
+    ("~x", "./~x"), ("a/~", "./a/~"),
+])  # fmt: skip
+def test_a_tilde_is_what_it_is_in_a_shell(
+    monkeypatch: pytest.MonkeyPatch, given: str, path: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    config = load(environ={"STEMBOX_SERVER__DATA_DIR": given, "STEMBOX_SERVER__SCRATCH_DIR": given,
+                           "STEMBOX_MODELS__FOLDERS": given})  # fmt: skip
+    expected = Path(path).absolute()
+    assert config.data_dir == config.scratch_dir == expected
+    assert configured(config) == [expected]
 
 
 def test_lists_and_numbers_from_the_environment() -> None:

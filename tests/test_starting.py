@@ -1,13 +1,19 @@
 """What a server decides before it starts: files and connections."""
 
+import fcntl
 import os
 import resource
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import structlog
 
-from server.starting import MOST_FILES, check_log, most_connections, raise_file_limit
+from server import starting
+from server.errors import ConfigError
+from server.starting import MOST_FILES, check_log, lock, most_connections, raise_file_limit
 
 
 def test_connections_leave_files_for_the_server() -> None:
@@ -26,6 +32,32 @@ def test_the_limit_of_open_files_is_raised() -> None:
         assert raised == min(MOST_FILES, hard if hard != resource.RLIM_INFINITY else MOST_FILES)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_whoever_holds_the_lock_is_not_taken_for_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a backup, an audit or a restore."""
+    monkeypatch.setattr(starting, "LOCK_SECONDS", 0.0)
+    with open(tmp_path / "lock", "w") as held, open(tmp_path / "lock", "w") as wanted:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match=f"{tmp_path} is in use by another stembox: a server"):
+            lock(wanted.fileno(), tmp_path)
+
+
+def test_a_start_sweeps_the_faster_place_of_former_settings(tmp_path: Path) -> None:
+    (tmp_path / "fast").mkdir()
+    code = ("import sys, server.app, server.cli; from unittest.mock import Mock;"
+            "server.app.Host = Mock(); sys.exit(server.cli.main(sys.argv[1:]))")  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for scratch_dir, places in ((str(tmp_path / "fast"), 1), ("", 0)):
+        subprocess.run(
+            [sys.executable, "-c", code, "serve", "--data-dir", tmp_path / "data", "--port",
+             str(port)],
+            env=os.environ | {"STEMBOX_SERVER__SCRATCH_DIR": scratch_dir}, check=True,
+        )  # fmt: skip
+        assert len(list((tmp_path / "fast").iterdir())) == places
 
 
 @pytest.mark.parametrize(("file", "confine", "said"), [

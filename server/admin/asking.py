@@ -18,10 +18,10 @@ import msgspec
 from server.admin.messages import (
     LONGEST_ANSWER,
     PATIENCE_S,
+    Answer,
     Asked,
     Command,
     CreateKey,
-    Done,
     Grant,
     Refused,
     RevokeKeys,
@@ -63,8 +63,6 @@ def carry_out(command: Command, data_dir: Path) -> str:
 @contextmanager
 def snapshot(data_dir: Path) -> Iterator[Path]:
     """A copy of the database, removed behind this context. Raises StemboxError."""
-    if not (data_dir / DATABASE).exists():
-        raise StemboxError(f"there is no database in {data_dir}")
     copy = Path(carry_out(Snapshot(), data_dir))
     try:
         yield copy
@@ -111,7 +109,7 @@ async def _ask(asked: Asked, path: Path) -> str:
         async with asyncio.timeout(2 * patience_for(command)):
             writer.write(msgspec.json.encode(asked) + b"\n")
             await writer.drain()
-            answer = msgspec.json.decode(await reader.readline(), type=Done | Refused | Unsure)
+            answer = msgspec.json.decode(await reader.readline(), type=Answer)
     except (msgspec.DecodeError, ValueError, OSError):
         raise Unanswered(f"the server has not answered{unknown(command)}") from None
     finally:

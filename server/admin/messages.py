@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 BOTH_APIS = ("pipeline", "stemsplit")
 LONGEST = 1 << 20  # bytes of a command
@@ -12,14 +12,23 @@ PATIENCE_S = 30.0
 SNAPSHOT_S = 1800.0  # a large database on a slow disk
 
 
-class CreateKey(Struct, frozen=True, tag=True):
+class OfAccount(Struct, frozen=True):
+    """What concerns the account of this name. Blanks at its ends are slips, and no part of it."""
+
+    account: str
+
+    def __post_init__(self) -> None:
+        """Takes them off, before anything goes by the name."""
+        structs.force_setattr(self, "account", self.account.strip())
+
+
+class CreateKey(OfAccount, frozen=True, tag=True):
     """A new key for the account, which is made if need be; with credits, if there are any.
 
     reference: names the credits, which are given once under it. scopes: what the key opens, of
     keys.SCOPES. requests_per_minute: its own limit. test: a test key.
     """
 
-    account: str
     minutes: float
     reference: str = ""
     scopes: tuple[str, ...] = BOTH_APIS
@@ -46,24 +55,19 @@ class RevokeKeys(Struct, frozen=True, tag=True):
     prefix: str
 
 
-class Grant(Struct, frozen=True, tag=True):
+class Grant(OfAccount, frozen=True, tag=True):
     """Gives credits to an account. reference: names them: they are given once under it."""
 
-    account: str
     minutes: float
     reference: str = ""
 
 
-class ShowCredits(Struct, frozen=True, tag=True):
+class ShowCredits(OfAccount, frozen=True, tag=True):
     """An account's balance and ledger."""
 
-    account: str
 
-
-class ShowSecret(Struct, frozen=True, tag=True):
+class ShowSecret(OfAccount, frozen=True, tag=True):
     """What signs `callback_url` calls: of an account's jobs, or ("") of jobs of nobody's."""
-
-    account: str
 
 
 class Snapshot(Struct, frozen=True, tag=True):
@@ -88,6 +92,7 @@ class Unsure(Struct, frozen=True, tag=True):
     reason: str
 
 
+Answer = Done | Refused | Unsure
 Command = CreateKey | ListKeys | RevokeKeys | Grant | ShowCredits | ShowSecret | Snapshot
 
 

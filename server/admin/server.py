@@ -16,6 +16,7 @@ from server.admin.messages import (
     BOTH_APIS,
     LONGEST,
     PATIENCE_S,
+    Answer,
     Asked,
     Command,
     CreateKey,
@@ -32,7 +33,7 @@ from server.admin.messages import (
     proof_of,
 )
 from server.admin.snapshots import take_snapshot
-from server.errors import StemboxError
+from server.errors import StemboxError, in_seconds
 from server.jobs import keys
 from server.jobs.webhooks.signatures import callback_secret
 from server.names import REMOVED
@@ -75,7 +76,7 @@ class AdminServer:
                 return str(await asyncio.to_thread(take_snapshot, self._data_dir))
 
     async def _create_key(self, command: CreateKey) -> str:
-        if not command.account.strip():
+        if not command.account:
             raise StemboxError("an account needs a name")
         if any(unicodedata.category(letter) in REMOVED for letter in command.account):
             raise StemboxError("an account's name is one line, without control characters")
@@ -86,12 +87,15 @@ class AdminServer:
             raise StemboxError(f"a limit is a number from 1 to {MOST_REQUESTS}")
         seconds = seconds_of(command.minutes) if command.minutes else 0
         key = keys.new_key(command.test)
-        account = await self._accounts.create_key(NewKey(
+        account, booked = await self._accounts.create_key(NewKey(
             command.account, keys.hash_of(key), keys.shown(key), seconds,
             command.reference or None, time.time(), scopes, limit,
         ))  # fmt: skip
-        log.info("key created", account=account, key=keys.shown(key), seconds=seconds)
-        return key
+        log.info("key created", account=account, key=keys.shown(key), seconds=booked)
+        if booked == seconds:
+            return key
+        _, when = await self._before(account, command.reference)
+        return f"{key}\n{_already(when)}"
 
     async def _list_keys(self) -> str:
         lines = [f"{'KEY':<18} {'ACCOUNT':<24} {'CREATED':<20} {'REVOKED':<20} ONLY"]
@@ -123,20 +127,28 @@ class AdminServer:
         return await self._show(account, ledger=False)
 
     async def _granted_before(self, account: str, seconds: int, reference: str) -> str:
+        granted, when = await self._before(account, reference)
+        if granted != seconds:
+            raise StemboxError(
+                f"credits of {in_seconds(granted)} were granted {when}: not {seconds}"
+            )
+        balance = await self._show(account, ledger=False)
+        return f"{balance}\n{_already(when)}"
+
+    async def _before(self, account: str, reference: str) -> tuple[int, str]:
+        """The seconds that were granted under this reference, and when, in words."""
         before = await self._credits.referred(account, reference)
         assert before is not None
-        when = f"at {_day(before.created_at)}, reference {reference}"
-        if before.seconds != seconds:
-            raise StemboxError(f"{before.seconds} seconds were granted {when}: not {seconds}")
-        balance = await self._show(account, ledger=False)
-        return f"{balance}\nnothing was added: this was granted already, {when}"
+        return before.seconds, f"at {_day(before.created_at)}, reference {reference}"
 
     async def _show(self, account: str, ledger: bool = True) -> str:
         balance, _ = await self._credits.balance(account)
-        lines = [f"balance {balance} seconds"]
+        lines = [f"balance {in_seconds(balance)}"]
         if ledger:
-            entries = await self._credits.entries(account, SHOWN_ENTRIES)
-            for entry in entries:
+            entries, total = await self._credits.page(account, SHOWN_ENTRIES, 0)
+            if total > len(entries):
+                lines.append(f"the last {len(entries)} of {total} entries")
+            for entry in reversed(entries):
                 lines.append(f"{_day(entry.created_at)}  {entry.kind:<8} {entry.seconds:>8}  "
                              f"{entry.balance:>8}  {entry.job_id or ''}".rstrip())
         return "\n".join(lines)
@@ -160,10 +172,27 @@ class AdminServer:
             path.unlink(missing_ok=True)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answer: Done | Refused | Unsure
+        try:
+            command, answer = await self._taken(reader)
+            writer.write(msgspec.json.encode(answer) + b"\n")
+            try:
+                await writer.drain()
+            except ConnectionError:
+                if command is not None and isinstance(answer, Done):
+                    _say_lost(command, answer)
+        finally:
+            writer.close()
+
+    async def _taken(self, reader: asyncio.StreamReader) -> tuple[Command | None, Answer]:
+        """The command that comes, None where none did, carried out."""
+        command: Command | None = None
+        answer: Answer
         try:
             async with asyncio.timeout(PATIENCE_S) as patience:
-                asked = msgspec.json.decode(await reader.readline(), type=Asked)
+                line = await reader.readline()
+                if not line.endswith(b"\n"):
+                    raise StemboxError("no whole command came")
+                asked = msgspec.json.decode(line, type=Asked)
                 if not hmac.compare_digest(asked.proof.encode(), proof_of(self._secret).encode()):
                     raise StemboxError("only who can read the server's secret may ask that")
                 command = asked.command
@@ -177,9 +206,7 @@ class AdminServer:
         except Exception as error:
             log.exception("command failed")
             answer = Unsure(f"the server failed: {type(error).__name__}")
-        writer.write(msgspec.json.encode(answer) + b"\n")
-        await writer.drain()
-        writer.close()
+        return command, answer
 
 
 def seconds_of(minutes: float) -> int:
@@ -189,6 +216,19 @@ def seconds_of(minutes: float) -> int:
     if (seconds := round(60 * minutes)) < 1:
         raise StemboxError("minutes must be a second at least")
     return seconds
+
+
+def _say_lost(command: Command, answer: Done) -> None:
+    """Who gave the command was gone when it had been carried out: by Ctrl-C, as a rule."""
+    if isinstance(command, CreateKey):
+        log.warning("a key was made that nobody has seen: revoke it", key=keys.shown(answer.text))
+    else:
+        log.warning("a command was carried out, and its answer was lost",
+                    command=type(command).__name__)  # fmt: skip
+
+
+def _already(when: str) -> str:
+    return f"nothing was added: this was granted already, {when}"
 
 
 def _special(key: ListedKey) -> str:

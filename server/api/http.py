@@ -23,6 +23,7 @@ from server.api.metrics import Figures, route_of
 from server.api.sharing import caller_of
 from server.api.signing import BASE
 from server.api.uploads import Lingering
+from server.errors import RateLimited
 from server.logs import AccessLog
 
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -68,7 +69,7 @@ class AddressLimit:
             verdict = self._limit.count(caller_of(scope), time.monotonic())
             send = _with_headers(send, standard_headers("address", verdict))
             if not verdict.allowed:
-                sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
+                sentence = RateLimited(verdict.wait).message
                 headers = {"Retry-After": str(verdict.wait)}
                 await Json(ErrorAnswer(sentence), 429, headers)(scope, receive, send)
                 return

@@ -14,7 +14,7 @@ from server.audio.resample import to_mix_rate
 from server.audio.sources.opening import open_source
 from server.audio.sources.source import Source, nothing_decoded
 from server.audio.stereo import to_stereo
-from server.errors import AudioTooLong
+from server.errors import AudioTooLong, in_seconds
 from server.work.scratch import SAMPLE_RATE, FrameWriter
 from server.work.steps import Steps
 
@@ -99,7 +99,7 @@ def _blocks(audio: Source, max_seconds: float) -> Iterator[tuple[np.ndarray, flo
     for block in to_mix_rate(stereo):
         frames += len(block)
         if frames > limit:
-            raise AudioTooLong(f"Audio is longer than {max_seconds:g} seconds")
+            raise AudioTooLong(f"Audio is longer than {in_seconds(max_seconds)}")
         yield block, min(1.0, frames / expected)
 
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 def backup(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox backup FILE`."""
     from server.admin.asking import snapshot
-    from server.upkeep.backup import back_up
+    from server.jobs.disk.folders import Folders
+    from server.upkeep.backup import back_up, check_target
 
+    check_target(arguments.file, Folders(config.data_dir, config.scratch_dir))
     with Bar("backup") as bar, snapshot(config.data_dir) as copy:
         manifest = back_up(config.data_dir, copy, arguments.file, arguments.outputs, bar)
     size = sum(stored.size for stored in manifest.files.values())

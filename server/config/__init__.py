@@ -1,6 +1,6 @@
 """Settings: packaged defaults, then a file, the environment and flags, as one frozen Struct."""
 
-from server.config.reading import defaults_file, load
+from server.config.reading import defaults_file, forget_secrets, load
 from server.config.sections import (
     CPU_BATCH,
     GPU_BATCH,
@@ -12,6 +12,7 @@ from server.config.sections import (
     PrecisionSetting,
     Quality,
     cores,
+    path_of,
 )
 
 __all__ = [
@@ -26,5 +27,7 @@ __all__ = [
     "Quality",
     "cores",
     "defaults_file",
+    "forget_secrets",
     "load",
+    "path_of",
 ]

@@ -5,7 +5,7 @@ Unknown keys and bad values stop the start with their name and what is allowed.
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -17,6 +17,7 @@ from server.config.sections import Config
 from server.errors import ConfigError
 
 ENV_PREFIX = "STEMBOX_"
+SECRETS = ("metrics__token",)
 PRESETS = "presets"  # the section whose keys are names that people give
 MATCHING = "matching regex"  # in msgspec's words
 NO_TOML = (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError)
@@ -58,6 +59,13 @@ def load(
     config = msgspec.structs.replace(config, presets=_presets(named))
     check(config)
     return config
+
+
+def forget_secrets(environ: MutableMapping[str, str]) -> None:
+    """Removes what nobody else may know from an environment, however it is spelled there."""
+    for name in list(environ):
+        if name.startswith(ENV_PREFIX) and name.removeprefix(ENV_PREFIX).lower() in SECRETS:
+            del environ[name]
 
 
 def _presets(tables: Mapping[str, Any]) -> dict[str, presets.Preset]:

@@ -185,7 +185,7 @@ class Config(Section, frozen=True):
     @property
     def data_dir(self) -> Path:
         """Absolute path of the data directory."""
-        return Path(self.server.data_dir).expanduser().absolute()
+        return path_of(self.server.data_dir)
 
     @property
     def private_folders(self) -> tuple[Path, ...]:
@@ -196,12 +196,18 @@ class Config(Section, frozen=True):
     def scratch_dir(self) -> Path | None:
         """Absolute path of the faster place for scratch files, None for none."""
         wanted = self.server.scratch_dir
-        return Path(wanted).expanduser().absolute() if wanted else None
+        return path_of(wanted) if wanted else None
 
     @property
     def audio_workers(self) -> int:
         """Number of audio worker processes."""
         return cores() if self.audio.workers == "auto" else self.audio.workers
+
+
+def path_of(setting: str) -> Path:
+    """The absolute path that a setting names, where `~` is what it is in a shell: a `~` of nobody's
+    is a part of a name, where Path.expanduser raises."""
+    return Path(os.path.expanduser(setting)).absolute()
 
 
 def cores() -> int:

@@ -27,7 +27,7 @@ from server.jobs.disk.folders import PEAKS_FOLDER, Folders, free_percent, full_d
 from server.jobs.disk.places import FILES, ScratchPlaces
 from server.jobs.disk.room import DiskRoom, files_of
 from server.jobs.listening.track_places import names_of
-from server.jobs.outcomes import GIVEN_UP
+from server.jobs.outcomes import given_up_after
 from server.jobs.progress_log import ProgressLog
 from server.work.messages import Options, Result, Task
 from server.work.workers import Slot
@@ -246,7 +246,7 @@ class Attempts:
         attempt = claim.stage.attempt
         if attempt >= self._max_attempts:
             log.error("stage failed for good", reason=reason)
-            await self._fail(claim, f"Processing failed {attempt} times and {GIVEN_UP}")
+            await self._fail(claim, given_up_after(attempt))
             return
         log.warning("stage will be tried again", reason=reason)
         await asyncio.sleep(RETRY_PAUSE)

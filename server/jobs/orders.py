@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from server.audio.heard import Heard
 from server.config import Config, Quality
-from server.errors import AudioTooShort
+from server.errors import AudioTooShort, in_seconds
 from server.stems import OUTPUTS
 from server.work.scratch import SAMPLE_RATE
 from store import Job
@@ -102,5 +102,5 @@ def with_length(request: Request, frames: int, config: Config) -> Request:
     seconds = frames / SAMPLE_RATE
     least = config.limits.min_audio_seconds
     if seconds < least:
-        raise AudioTooShort(f"Audio is shorter than {least:g} second{'s' * (least != 1)}")
+        raise AudioTooShort(f"Audio is shorter than {in_seconds(least)}")
     return msgspec.structs.replace(request, seconds=seconds)

@@ -8,6 +8,12 @@ UNREADABLE: Final = "The source could not be read"  # by defects of ours, as oft
 OUTCOMES: Final = ("completed", "failed", "refused", "cancelled", "expired")
 
 
+def given_up_after(attempts: int) -> str:
+    """The sentence for a job that has failed so often, by the server's fault."""
+    times = "once" if attempts == 1 else f"{attempts} times"
+    return f"Processing failed {times} and {GIVEN_UP}"
+
+
 def outcome_of(state: str, error: str) -> str:
     """One of OUTCOMES. state: as stored, not `processing`; error: the sentence for the user.
 

@@ -16,7 +16,7 @@ import httpcore
 from msgspec import Struct
 
 from server import __version__
-from server.errors import Unreachable
+from server.errors import Unreachable, in_seconds
 from server.net.addresses import Guard
 from server.net.connecting import GuardedBackend, Resolve, check_address
 from server.net.downloads import (
@@ -159,9 +159,9 @@ async def _in_time(limits: DownloadLimits) -> AsyncIterator[Callable[[], None]]:
                 yield lambda: silence.reschedule(now() + limits.silent_s)
     except TimeoutError:
         if whole.expired():
-            sentence = f"The source was not complete within {limits.total_s:g} seconds"
+            sentence = f"The source was not complete within {in_seconds(limits.total_s)}"
         else:
-            sentence = f"The source was silent for {limits.silent_s:g} seconds"
+            sentence = f"The source was silent for {in_seconds(limits.silent_s)}"
         raise Unreachable(sentence) from None
 
 
@@ -172,7 +172,7 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise Unreachable(f"No answer within {seconds:g} seconds") from None
+        raise Unreachable(f"No answer within {in_seconds(seconds)}") from None
 
 
 async def _beginning(answer: httpcore.Response) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from server.jobs.disk.folders import SECRET_BYTES, Folders
+from server.jobs.disk.former import left_behind
 from server.upkeep.backup import SECRETS
 from server.upkeep.reporting import Meter, Report
 from store import Track
@@ -107,6 +108,8 @@ def _check_strays(folders: Folders, expected: Expected) -> Iterator[Finding]:
         for part in sorted(folders.parts(job_id)):
             path = str(part.relative_to(folders.data_dir))
             yield Finding("files_belong_to_somebody", path, "half-written, and given up")
+    for place in left_behind(folders.data_dir):
+        yield Finding("files_belong_to_somebody", str(place), "of a former server.scratch_dir")
 
 
 def _sum_up(path: Path, progress: Callable[[int], None]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from server import __version__
+from server.admin import once, snapshots
 from server.errors import StemboxError
 from server.jobs.disk.folders import Folders, files_below, full_disk_is_said, read_secret
 from server.upkeep.archive import ArchiveWriter, Manifest
@@ -56,6 +57,15 @@ def back_up(data_dir: Path, copy: Path, target: Path, outputs: bool, report: Rep
         manifest = writer.close(__version__, time.time(), outputs)
     meter.end()
     return manifest
+
+
+def check_target(target: Path, folders: Folders) -> None:
+    """Raises StemboxError: a backup there would be removed as a file of nobody's."""
+    data_dir, parent = folders.data_dir, target.parent.resolve()
+    for folder in (*folders.swept, *(data_dir / one.FOLDER for one in (once, snapshots))):
+        if parent.is_relative_to(folder.resolve()):
+            raise StemboxError(f"{target} would not be kept: the server removes what it does not "
+                               f"know from {folder}; name a file outside {data_dir}")  # fmt: skip
 
 
 def _contents(data_dir: Path, copy: Path, outputs: bool) -> Contents:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from server.errors import StemboxError
-from server.jobs.disk.folders import RESTORING, Folders, full_disk_is_said
+from server.jobs.disk.folders import IN_USE, RESTORING, Folders, full_disk_is_said
 from server.upkeep.archive import unpack
 from server.upkeep.audit import missing_files
 from server.upkeep.backup import DATABASE, SECRETS
@@ -69,7 +69,8 @@ def _held(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StemboxError(f"{data_dir} is in use") from None
+            Folders(data_dir).check()
+            raise StemboxError(f"{data_dir} {IN_USE}") from None
         yield
 
 

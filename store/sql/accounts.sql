@@ -3,7 +3,9 @@ INSERT INTO accounts (id, name, created_at) VALUES (:id, :name, :now)
 ON CONFLICT (name) DO NOTHING;
 
 -- name: select_account
-SELECT id, name, created_at FROM accounts WHERE name = :name;
+-- By its name, to which blanks at its ends once belonged.
+SELECT id, name, created_at FROM accounts WHERE name = :name OR trim(name) = :name
+ORDER BY name = :name DESC LIMIT 1;
 
 -- name: insert_key
 INSERT INTO keys (hash, prefix, account_id, created_at, scopes, requests_per_minute)

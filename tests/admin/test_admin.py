@@ -1,11 +1,14 @@
 """Accounts, keys and credits by the command line, without a server and beside one."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from server.admin import server
 from server.admin.asking import carry_out
 from server.admin.messages import (
     Command,
@@ -18,6 +21,7 @@ from server.admin.messages import (
 )
 from server.errors import StemboxError
 from server.jobs import keys
+from store import AccountRepository, Database
 
 
 def test_a_key_and_its_credits(data: Path) -> None:
@@ -28,6 +32,51 @@ def test_a_key_and_its_credits(data: Path) -> None:
     assert lines[0] == "balance 210 seconds"
     assert [line.split()[2:5] for line in lines[1:]] == [["grant", "90", "90"],
                                                          ["grant", "120", "210"]]
+
+
+def test_a_ledger_that_is_cut_says_so(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SHOWN_ENTRIES", 3)
+    carry_out(CreateKey("ann", 1), data)
+    for minutes in (2, 3, 4):
+        assert "entries" not in carry_out(ShowCredits("ann"), data)
+        carry_out(Grant("ann", minutes), data)
+    lines = carry_out(ShowCredits("ann"), data).splitlines()
+    assert lines[:2] == ["balance 600 seconds", "the last 3 of 4 entries"]
+    assert [line.split()[3] for line in lines[2:]] == ["120", "180", "240"]
+
+
+def test_blanks_around_an_accounts_name_are_slips(data: Path) -> None:
+    carry_out(CreateKey("ann", 1), data)
+    carry_out(CreateKey(" ann", 1), data)
+    assert carry_out(Grant("ann ", 1), data) == "balance 180 seconds"
+    assert carry_out(ShowCredits("\tann\u00a0"), data).startswith("balance 180 seconds")
+    assert carry_out(ShowSecret(" ann "), data) == carry_out(ShowSecret("ann"), data)
+    accounts = {line.split()[1] for line in carry_out(ListKeys(), data).splitlines()[1:]}
+    assert accounts == {"ann"}
+    told = msgspec.json.decode(b'{"type": "Grant", "account": " ann", "minutes": 1}', type=Grant)
+    assert told == Grant("ann", 1), "by whatever way it comes"
+
+
+def test_an_account_whose_name_has_blanks_from_earlier_is_found(data: Path) -> None:
+    carry_out(CreateKey("eve", 0), data)
+
+    async def earlier() -> None:
+        async with Database(data / "stembox.db") as database:
+            for name in (" ann", "bob", " bob"):
+                await AccountRepository(database).ensure(name, 1.0)
+
+    asyncio.run(earlier())
+    carry_out(CreateKey("ann", 1), data)
+    assert carry_out(Grant("ann", 1), data) == "balance 120 seconds"
+    carry_out(CreateKey("bob", 0), data)
+    with closing(sqlite3.connect(data / "stembox.db")) as db:
+        made = db.execute("SELECT a.name FROM keys k JOIN accounts a ON a.id = k.account_id")
+        assert {name for (name,) in made} == {"eve", " ann", "bob"}, "the exact name comes first"
+
+
+def test_one_second_is_no_more_than_one(data: Path) -> None:
+    carry_out(CreateKey("ann", 1 / 60), data)
+    assert carry_out(ShowCredits("ann"), data).startswith("balance 1 second\n")
 
 
 def test_keys_are_listed_by_their_beginning_and_revoked_by_it(data: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.jobs.outcomes import OUTCOMES, outcome_of
+from server.jobs.outcomes import OUTCOMES, given_up_after, outcome_of
 from store import Database, HappeningRepository, JobRepository
 from store.stages import MAX_ORPHANED
 from tests.store.conftest import new_job
@@ -15,6 +15,7 @@ from tests.store.conftest import new_job
     ("completed", "", "completed"),
     ("failed", "The job was cancelled", "cancelled"),
     ("failed", "Processing failed 3 times and was given up", "failed"),
+    ("failed", "Processing failed once and was given up", "failed"),
     ("failed", "The source could not be read", "failed"),
     ("failed", "Unsupported audio format: .txt", "refused"),
     ("failed", "Not enough credits for this job: it needs 9 seconds.", "refused"),
@@ -23,6 +24,11 @@ from tests.store.conftest import new_job
 def test_outcomes(state: str, error: str, outcome: str) -> None:
     assert outcome_of(state, error) == outcome
     assert outcome in OUTCOMES
+
+
+def test_what_is_said_of_a_job_that_is_given_up() -> None:
+    assert given_up_after(1) == "Processing failed once and was given up"
+    assert given_up_after(3) == "Processing failed 3 times and was given up"
 
 
 def test_a_job_that_takes_the_server_down_is_the_servers_failure(tmp_path: Path) -> None:

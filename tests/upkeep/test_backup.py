@@ -107,16 +107,6 @@ def test_a_damaged_secret_is_found_before_it_is_needed(data: Path, tmp_path: Pat
     assert not (tmp_path / "b.tar").exists()
 
 
-def test_a_directory_in_use_is_not_restored_into(data: Path, tmp_path: Path) -> None:
-    backup(data, tmp_path / "b.tar")
-    (tmp_path / "new").mkdir()
-    with open(tmp_path / "new" / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(StemboxError, match="in use"):
-            restore(tmp_path / "b.tar", tmp_path / "new", silent)
-    restore(tmp_path / "b.tar", tmp_path / "new", silent)
-
-
 def test_a_backup_that_is_cut_anywhere_is_refused(data: Path, tmp_path: Path) -> None:
     backup(data, tmp_path / "b.tar")
     whole = (tmp_path / "b.tar").read_bytes()

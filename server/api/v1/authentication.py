@@ -15,7 +15,7 @@ from server.api.auth import bearer_key
 from server.api.limits import RateLimit, Verdict, standard_headers
 from server.api.ports import Accounts, is_test
 from server.api.v1.errors import Handlers, error_body
-from server.errors import StemboxError
+from server.errors import RateLimited, StemboxError
 
 OPEN: Final = ("/uploads/", "/downloads/", "/openapi")
 
@@ -51,7 +51,7 @@ class Authentication:
         verdict = self._limit.count(key.hash, time.monotonic(), key.requests_per_minute)
         send = _with_headers(send, verdict)
         if not verdict.allowed:
-            sentence = f"Rate limit exceeded. Try again in {verdict.wait} seconds."
+            sentence = RateLimited(verdict.wait).message
             await Json(error_body("RATE_LIMIT_EXCEEDED", sentence), 429)(scope, receive, send)
             return
         state = scope.setdefault("state", {})

@@ -15,7 +15,7 @@ import msgspec
 import yaml
 from msgspec import Struct, structs
 
-from server.config import Config, Quality
+from server.config import Config, Quality, path_of
 from server.engine.families import family_named, family_of
 from server.engine.library import configuration
 from server.engine.library.configuration import MALFORMED, Configuration
@@ -65,7 +65,7 @@ def search_path(config: Config) -> list[Path]:
 
 def configured(config: Config) -> list[Path]:
     """The folders that the settings name."""
-    return [Path(folder).expanduser().absolute() for folder in config.models.folders]
+    return [path_of(folder) for folder in config.models.folders]
 
 
 def find(name: str, config: Config) -> ModelFiles | None:

@@ -1,6 +1,7 @@
 """What lies where below the data directory, and beside it."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -16,6 +17,7 @@ from server.work.durable import sync_folder, sync_names
 from server.work.scratch import PART, whole_of
 
 SECRET_BYTES = 32
+IN_USE = "is in use by another stembox: a server, or a command that is under way"
 PEAKS_FOLDER = "peaks"  # below a job's outputs: a file for each finished track
 RENDERS_FOLDER = "mixes"  # below them, too: what is rendered when somebody asks, at any time
 RESTORING = ".restoring"  # below a data directory that is only half restored
@@ -37,14 +39,16 @@ class Folders:
         self.uploads = data_dir / "uploads"
         self.scratch = data_dir / "scratch"
         self.outputs = data_dir / "outputs"
-        self.fast = None
+        self.private = self.fast = None
         if scratch_dir is not None:
-            self._private = scratch_dir / f"stembox-{os.getuid()}-{_digest(data_dir)}"
-            self.fast, self._fast_id = self._private / "jobs", self._private / "id"
+            self.private = scratch_dir / private_name(data_dir)
+            self.fast, self._fast_id = self.private / "jobs", self.private / "id"
 
     def check(self) -> None:
-        """Raises ConfigError: a restore into this data directory was cut off."""
+        """Raises ConfigError: a restore into this data directory runs, or was cut off."""
         if (self.data_dir / RESTORING).exists():
+            if in_use(self.data_dir):
+                raise ConfigError(f"a restore into {self.data_dir} is under way")
             raise ConfigError(f"a restore into {self.data_dir} was cut off: give it again")
 
     def create(self) -> None:
@@ -53,10 +57,10 @@ class Folders:
         for folder in (self.data_dir, self.spool, self.uploads, self.scratch, self.outputs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_names(self.spool)  # and with it those of the others
-        if self.fast is not None:
-            make_private(self._private)
-            for name in set(os.listdir(self._private)) - {self.fast.name, self._fast_id.name}:
-                self.remove(self._private, name)  # of an older stembox, or half-written
+        if self.private is not None and self.fast is not None:
+            make_private(self.private)
+            for name in set(os.listdir(self.private)) - {self.fast.name, self._fast_id.name}:
+                self.remove(self.private, name)  # of an older stembox, or half-written
             self.fast.mkdir(mode=0o700, exist_ok=True)
             _write_once(self._fast_id, secrets.token_hex().encode())
 
@@ -64,6 +68,12 @@ class Folders:
     def places(self) -> dict[str, Path]:
         """What may fill up, by what it is for."""
         return {"data": self.data_dir} | ({"scratch": self.fast} if self.fast is not None else {})
+
+    @property
+    def swept(self) -> list[Path]:
+        """Where files that the server does not know are removed."""
+        private = [] if self.private is None else [self.private]
+        return [self.spool, self.uploads, self.scratch, self.outputs, *private]
 
     @property
     def fast_name(self) -> str:
@@ -125,6 +135,18 @@ def written(files: Iterable[Path]) -> int:
     return sum(sizes.values())
 
 
+def in_use(data_dir: Path) -> bool:
+    """Whether a server, or a command, holds a data directory's lock at this moment."""
+    try:
+        with open(data_dir / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
 def free_percent(folder: Path) -> float:
     """Share of a folder's disk that is free."""
     usage = shutil.disk_usage(folder)
@@ -161,8 +183,12 @@ def read_secret(path: Path) -> bytes:
 
 def _write_once(path: Path, data: bytes) -> None:
     """Makes a file that only this user reads, unless it is there."""
-    if path.exists():
-        return
+    if not path.exists():
+        write_anew(path, data)
+
+
+def write_anew(path: Path, data: bytes) -> None:
+    """Gives a file, which only this user reads, this content; synced."""
     part = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PART}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW  # nobody's but ours
     with open(os.open(part, flags, 0o600), "wb") as file:
@@ -178,7 +204,7 @@ def socket_path(data_dir: Path, name: str) -> Path:
     path = data_dir / name
     if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
         return path
-    folder = Path(tempfile.gettempdir()) / f"stembox-{os.getuid()}-{_digest(data_dir)}"
+    folder = Path(tempfile.gettempdir()) / private_name(data_dir)
     make_private(folder)
     return folder / name
 
@@ -203,5 +229,6 @@ def make_private(folder: Path) -> None:
         raise ConfigError(f"{folder.parent} lets everybody replace what lies in it (chmod +t)")
 
 
-def _digest(data_dir: Path) -> str:
-    return hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+def private_name(data_dir: Path) -> str:
+    """What a data directory's own folder is called in a place that it shares with others."""
+    return f"stembox-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]}"

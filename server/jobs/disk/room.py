@@ -59,10 +59,12 @@ def with_room(new: NewJob, seconds: float) -> NewJob:
 
 
 class Left(NamedTuple):
-    """Bytes that are nobody's, beside what is to stay free: at the moment; with all that running
-    jobs will still write; and once all accepted jobs have ended. `largest`: of their scratch."""
+    """Bytes that are free on the disk, and how many of them are to stay so. What is nobody's beside
+    those, `now` with all that running jobs will still write, and `later`, once all accepted jobs
+    have ended: less than nothing where more was promised. `largest`: of their scratch."""
 
     free: int
+    stay_free: int
     now: int
     later: int
     largest: int
@@ -94,7 +96,8 @@ class DiskRoom:
         """Whether so many more bytes, or another job, may come. Raises DiskFull."""
         left = await self._left()
         needed = wanted + job.outputs + sum(self._promises.values())
-        if left.free < wanted or left.later - needed < max(left.largest, job.scratch):
+        free, largest = left.free - left.stay_free, max(left.largest, job.scratch)
+        if free < wanted or left.later - needed < largest:
             log.warning("work refused: the disk is almost full", **left._asdict(), needed=needed)
             raise DiskFull("The server's disk is almost full; no new work is accepted")
 
@@ -142,15 +145,16 @@ class DiskRoom:
 
     def _count(self, unfinished: Unfinished) -> Left:
         usage = shutil.disk_usage(self._folders.data_dir)
-        free = math.floor(usage.free - self._keep * usage.total)
-        now, later = free, free - unfinished.waiting.outputs
+        stay_free = math.ceil(self._keep * usage.total)
+        now = math.floor(usage.free) - stay_free
+        later = now - unfinished.waiting.outputs
         for job_id, room in unfinished.begun.items():
             scratch, outputs = self._written(job_id)
             tracks = max(0, room.outputs - outputs)
             now -= tracks + (0 if self._is_fast(job_id) else max(0, room.scratch - scratch))
             later += scratch - tracks
         scratches = [room.scratch for room in (*unfinished.begun.values(), unfinished.waiting)]
-        return Left(free, now, later, max(scratches))
+        return Left(math.floor(usage.free), stay_free, now, later, max(scratches))
 
     def _is_fast(self, job_id: str) -> bool:
         fast = self._folders.fast

@@ -23,6 +23,7 @@ from server.errors import (
     NotEnoughCredits,
     ServerBusy,
     Unreachable,
+    in_seconds,
 )
 from server.jobs.booking import book
 from server.jobs.disk.folders import Folders
@@ -135,7 +136,7 @@ class Fetcher:
         except (DiskFull, ServerBusy) as error:
             await self._try_again(claim, error.message, charge=False)
         except NotEnoughCredits as error:
-            needed = f"it needs {error.required} seconds"  # no answer tells it in a field
+            needed = f"it needs {in_seconds(error.required)}"  # no answer tells it in a field
             await self._fail(claim, f"Not enough credits for this job: {needed}.")
         except SAID as error:
             await self._fail(claim, error.message)

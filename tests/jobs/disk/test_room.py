@@ -258,6 +258,19 @@ def test_what_accepted_jobs_will_write_is_not_given_away_again(play) -> None:
     play(2.5, test)
 
 
+def test_a_refusal_says_what_is_free_and_what_is_to_stay_so(play) -> None:
+    async def test(world: World, disk: Disk) -> None:
+        world.rooms._keep = 0.9
+        disk.write(world.folders.spool / "x", disk.size // 2)
+        with pytest.raises(errors.DiskFull), structlog.testing.capture_logs() as lines:
+            await world.rooms.check(1)
+        (line,) = lines
+        assert 0 < line["free"] <= disk.size // 2 + 1
+        assert line["stay_free"] == pytest.approx(0.9 * disk.size, abs=1)
+
+    play(2.5, test)
+
+
 def test_what_dead_attempts_wrote_is_still_to_be_written(play) -> None:
     async def test(world: World, disk: Disk) -> None:
         await world.add(1)
