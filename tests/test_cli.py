@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from server.admin import asking
+from server.admin.messages import CreateKey
+from server.commands import accounts
+from server.config import load
 from server.errors import ConfigError
 from server.starter.songs import synthesise
 from server.starter.store import save_bag, save_hub_model
@@ -226,6 +230,16 @@ def test_a_database_that_cannot_be_written_stops_the_start(tmp_path: Path) -> No
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(ConfigError, match="locked"):
             check_database(path)
+
+
+def test_a_key_is_all_that_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scripts keep what is printed; that no credits came with it is for who reads."""
+    monkeypatch.setattr(asking, "carry_out", lambda *_: "sk_live_x\nnothing was added")
+    assert accounts.carry_out(CreateKey("acme", 10.0), load(environ={})) == 0
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("sk_live_x\n", "stembox: nothing was added\n")
 
 
 def test_a_key_whose_answer_is_lost_is_not_paid_twice(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`stembox keys` and `stembox credits`."""
 
 import argparse
+import sys
 
 from server.admin.messages import (
     Command,
@@ -53,7 +54,9 @@ def carry_out(command: Command, config: Config) -> int:
     """Has a command on accounts carried out, and prints what it says."""
     from server.admin import asking
 
-    said = asking.carry_out(command, config.data_dir)
+    said, more = asking.carry_out(command, config.data_dir), ""
+    if isinstance(command, CreateKey):
+        said, _, more = said.partition("\n")  # scripts take all of the output for the key
     try:
         print(said, flush=True)
     except OSError as error:
@@ -63,4 +66,6 @@ def carry_out(command: Command, config: Config) -> int:
         if isinstance(command, CreateKey):
             lost += ". Nobody has seen the key: find it by `stembox keys list`, and revoke it"
         raise StemboxError(f"it was carried out, and must not be given again; {lost}") from None
+    if more:
+        print(f"stembox: {more}", file=sys.stderr)
     return 0

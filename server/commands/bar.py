@@ -1,4 +1,4 @@
-"""Progress on standard error, for commands that take long: a bar, or lines where nobody sees one."""
+"""Progress on standard error, for commands that take long: a bar, or lines where none is seen."""
 
 import sys
 import time
