@@ -208,8 +208,8 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.cycle.response_started or self.pipeline:
                 self.transport.close()
                 return
-            # Nothing is said yet: this is the answer. Who waits for the rest of the body learns that
-            # it will not come, and whatever he says of it is for nobody.
+            # Nothing is said yet: this is the answer. Who waits for the rest of the body learns
+            # that it will not come, and whatever he says of it is for nobody.
             self.cycle.disconnected, answers = True, False
             self.cycle.message_event.set()
         split = SPLIT.match(self.url) is not None
