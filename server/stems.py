@@ -21,6 +21,13 @@ MIX: Final = "mix"  # what all stems were
 REST_OF_MIX = "instrumental"  # the mix minus the vocals
 PARTS_OF_OTHER = ("guitar", "piano")  # of a six-source model, where nobody wants them apart
 
+# What models tell apart of a track that others have whole, as the page has it (its `tracks.ts`).
+PARTS = MappingProxyType({
+    "vocals": ("lead", "backing", "lead_vocals", "backing_vocals"),
+    "instrumental": ("drums", "bass", "other", *PARTS_OF_OTHER),
+    "drums": ("kick", "snare", "toms", "hh", "hihat", "ride", "crash", "cymbals"),
+})  # fmt: skip
+
 STEM = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # What other tracks, files and routes of a job are called.
 RESERVED = frozenset((
@@ -58,6 +65,25 @@ def checked_stems(names: Sequence[str]) -> tuple[str, ...]:
         if not STEM.fullmatch(stem) or stem in RESERVED:
             raise InvalidRequest(f"stems: {stem[:64]!r} is no name of a stem")
     return stems
+
+
+def heard_at_first(stems: Sequence[str], inside: Container[str] = ()) -> list[str]:
+    """The stems that are all of the song, each sound once, where there are such; else all but the
+    parts of others. `inside`: parts of `other` that are still in it."""
+    if set(FOUR) <= set(stems):
+        chosen = set(SIX)
+    elif set(OUTPUTS["BOTH"]) <= set(stems):
+        chosen = set(OUTPUTS["BOTH"])
+    else:
+        chosen = set(stems) - _within(stems)
+    return [stem for stem in stems
+            if stem in chosen and not ("other" in stems and stem in inside)]  # fmt: skip
+
+
+def _within(stems: Sequence[str]) -> set[str]:
+    """The parts of these stems, and theirs."""
+    parts = [part for stem in stems for part in PARTS.get(stem, ())]
+    return {*parts, *_within(parts)} if parts else set()
 
 
 def own_sources(sources: Sequence[str]) -> Recipe:

@@ -113,6 +113,11 @@ class JobRepository:
         """Fails a job that is not finished, whoever works on it. False: it had ended."""
         return await self._db.write(_cancel, job_id, error, now)
 
+    async def discard(self, job_id: str, error: str, now: float) -> bool:
+        """Marks a job as expired, and fails it before if it is not finished: nobody is told of it
+        as of one whose files stay. False: it had ended."""
+        return await self._db.write(_discard, job_id, error, now)
+
     async def remove(self, job_id: str, now: float) -> bool:
         """Marks a completed job as expired. False: it was not completed."""
         return await self._db.write(_remove, job_id, now)
@@ -224,6 +229,12 @@ def _cancel(db: sqlite3.Connection, job_id: str, error: str, now: float) -> bool
         return False
     db.execute(SQL["cancel_stages"], values)
     return True
+
+
+def _discard(db: sqlite3.Connection, job_id: str, error: str, now: float) -> bool:
+    cancelled = _cancel(db, job_id, error, now)
+    _expire(db, job_id, now)
+    return cancelled
 
 
 def _remove(db: sqlite3.Connection, job_id: str, now: float) -> bool:

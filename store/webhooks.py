@@ -38,7 +38,7 @@ class Webhook(Struct, frozen=True):
 
 class Delivery(Struct, frozen=True):
     """One event for one endpoint. `webhook_id` None: the job's own callback address; `job_id`
-    None: a test. `by_hand`: somebody has asked for it to be sent (1, or 0). `account_id` None: the
+    None: a test. `by_hand`: how often somebody has asked for it to be sent. `account_id` None: the
     job is nobody's."""
 
     id: str

@@ -1,17 +1,24 @@
 """Stems made of sources: whole outputs add up to the mix, and what a model lacks is named."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from server import stems
 from server.errors import InvalidRequest, ModelError
 from server.stems import (
     FOUR,
     MOST_STEMS,
     OUTPUTS,
+    PARTS,
+    PARTS_OF_OTHER,
     RESERVED,
     SIX,
     can_make,
     checked_stems,
+    heard_at_first,
     own_sources,
     stem_gains,
     wants_six,
@@ -115,3 +122,30 @@ def test_stems_by_name() -> None:
     for names in wrong:
         with pytest.raises(InvalidRequest, match="stems"):
             checked_stems(names)
+
+
+@pytest.mark.parametrize(("made", "heard"), [
+    (FOUR, FOUR), (SIX, SIX), ((*FOUR, "kick", "lead", "instrumental"), FOUR),
+    (("instrumental", "vocals", "drums"), ("instrumental", "vocals")),
+    (("vocals", "lead"), ("vocals",)), (("instrumental", "kick", "guitar"), ("instrumental",)),
+    (("drums", "snare", "bass"), ("drums", "bass")), (("kick", "snare"), ("kick", "snare")),
+    (("guitar", "other"), ("guitar", "other")), (("vocals",), ("vocals",)),
+    (("x", "y"), ("x", "y")),
+])  # fmt: skip
+def test_each_sound_is_heard_once(made: tuple[str, ...], heard: tuple[str, ...]) -> None:
+    assert heard_at_first(made) == list(heard)
+
+
+def test_what_is_still_inside_other_is_heard_with_it() -> None:
+    assert heard_at_first(SIX, {"guitar"}) == [*FOUR, "piano"]
+    assert heard_at_first(("guitar", "vocals"), {"guitar"}) == ["guitar", "vocals"]
+
+
+def test_the_page_knows_the_same_parts() -> None:
+    page = (Path(stems.__file__).parent / "studio/src/tracks.ts").read_text()
+    told = re.search(r"const PARTS: .*?= {(.*?)};", page, re.S)
+    assert told is not None
+    listed = told[1].replace("...PARTS_OF_OTHER", ", ".join(f'"{p}"' for p in PARTS_OF_OTHER))
+    parts = {line.partition(":")[0].strip(): tuple(re.findall(r'"(\w+)"', line))
+             for line in listed.strip().splitlines()}  # fmt: skip
+    assert parts == PARTS

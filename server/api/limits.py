@@ -54,7 +54,7 @@ class RateLimit:
                 began, used = self._window(caller, now)
         used += 1
         self._windows[caller] = (began, used)
-        wait = max(1, math.ceil(began + WINDOW - now))
+        wait = math.ceil(WINDOW - (now - began))  # in this order no rounding makes it longer
         return Verdict(used <= limit, limit, max(0, limit - used), began + WINDOW, wait)
 
     def _window(self, caller: str, now: float) -> tuple[float, int]:

@@ -106,7 +106,9 @@ def mix(tracks: Sequence[str]) -> dict[str, Any]:
     gain = {"anyOf": [decibels, {"const": SILENT}], "default": 0}
     return {
         "description": "The model's stems as one file, and every other track that has a gain or "
-        "is soloed. Where the mix would clip, all of it is scaled by one factor.",
+        "is soloed. Each sound is heard once: a stem that another one of the job holds, such as "
+        "`drums` beside `instrumental`, is one of the others. Where the mix would clip, all of it "
+        "is scaled by one factor.",
         "parameters": [
             *(_query(f"{GAIN}{name}", gain, f"dB, of `{name}`") for name in tracks),
             _query("mute", {"type": "string"}, "Tracks to leave out, separated by commas"),

@@ -18,8 +18,10 @@ from server.names import clean_name
 FILE_FIELD: Final = "file"
 MAX_FIELDS: Final = 16  # besides the file
 MAX_FIELD_BYTES: Final = 64 << 10
+MAX_PREAMBLE: Final = 64 << 10  # bytes before the first boundary: who sends more sends no form
 MAX_OVERHEAD: Final = 2 << 20  # bytes of a body besides the file: fields, headers, epilogue
 NO_FILE: Final = "No filename provided"
+NO_FORM: Final = "The body is not valid multipart/form-data"
 # Old urllib3 sends names beyond ASCII so, although RFC 7578 forbids it in forms.
 EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.I)
 # What browsers write in names for a quote and the ends of lines alone (HTML, 4.10.21.8).
@@ -58,8 +60,9 @@ class Form:
 
     def __init__(self, boundary: bytes, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._received = self._fields_begun = 0
-        self._ended = False
+        self._received = self._parts = self._fields_begun = 0
+        self._preamble = 0  # bytes before the first boundary
+        self._begun = self._ended = False
         self._header_name, self._header_value = bytearray(), bytearray()
         self._disposition = b""
         self._field: str | None = None  # None while the part is the file
@@ -84,6 +87,9 @@ class Form:
             )
         except FormParserError as error:
             raise UploadRejected("The multipart boundary is too long") from error
+        # The parser knows no preamble, nor blanks behind the first boundary (RFC 2046, 5.1.1): for
+        # it a part without headers stands before what comes, and the first boundary is its second.
+        self._parser.write(b"--%b\r\n\r\n\r\n" % boundary)
 
     def feed(self, data: bytes) -> None:
         """Parses the next piece of the body.
@@ -93,10 +99,13 @@ class Form:
             FileTooLarge: the file, or what surrounds it, is over its limit.
         """
         self._received += len(data)
+        if not self._begun:  # line breaks first, of any kind
+            data = data.lstrip(b"\r\n")
+            self._begun = bool(data)
         try:
             self._parser.write(data)
         except FormParserError as error:
-            raise UploadRejected("The body is not valid multipart/form-data") from error
+            raise UploadRejected(NO_FORM) from error
         if self._received - self.file_bytes > MAX_OVERHEAD:
             raise FileTooLarge(f"The form has more than {MAX_OVERHEAD >> 20} MB beside its file")
 
@@ -107,6 +116,8 @@ class Form:
 
     def finish(self) -> str:
         """The name of the file, when the body is complete. Raises `UploadRejected`."""
+        if self._begun and self._parts == 1 and not self._ended:
+            raise UploadRejected(NO_FORM)
         if not self._ended:
             raise UploadRejected("The multipart/form-data body is incomplete")
         if self.file_name is None:
@@ -116,6 +127,7 @@ class Form:
         return self.file_name
 
     def _on_part_begin(self) -> None:
+        self._parts += 1
         self._disposition = b""
 
     def _on_header_end(self) -> None:
@@ -125,6 +137,8 @@ class Form:
         self._header_value.clear()
 
     def _on_headers_finished(self) -> None:
+        if self._parts == 1:  # the preamble
+            return
         field, file_name = _names(self._disposition)
         is_file = field == FILE_FIELD or bool(file_name)
         if is_file and self.file_name is not None:
@@ -140,6 +154,11 @@ class Form:
                 raise UploadRejected(f"More than {MAX_FIELDS} form fields")
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._parts == 1:
+            self._preamble += end - start
+            if self._preamble > MAX_PREAMBLE:
+                raise UploadRejected(NO_FORM)
+            return
         if self._field is not None:
             self._text += data[start:end]
             if len(self._text) > MAX_FIELD_BYTES:

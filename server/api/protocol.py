@@ -205,8 +205,13 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         answers = not self._at_rest()  # into whose middle nothing may be written
         if answers and (self.cycle.more_body or self.pipeline):
-            self.transport.close()
-            return
+            if self.cycle.response_started or self.pipeline:
+                self.transport.close()
+                return
+            # Nothing is said yet: this is the answer. Who waits for the rest of the body learns
+            # that it will not come, and whatever he says of it is for nobody.
+            self.cycle.disconnected, answers = True, False
+            self.cycle.message_event.set()
         split = SPLIT.match(self.url) is not None
         answer = error_body(CODES[status], sentence) if split else ErrorAnswer(sentence)
         body = ENCODER.encode(answer)

@@ -141,9 +141,8 @@ class JobService:
         await asyncio.shield(self._remove(job_id))
 
     async def _remove(self, job_id: str) -> None:
-        if await self._jobs.cancel(job_id, CANCELLED, time.time()):
+        if await self._jobs.discard(job_id, CANCELLED, time.time()):
             log.info("job cancelled", job=job_id)
-        await self._jobs.expire(job_id, time.time())
         await self._dispatcher.cancel(job_id)
         folders = self._intake.folders
         await asyncio.to_thread(folders.remove, folders.outputs, job_id)
@@ -182,7 +181,7 @@ class JobService:
         return choice.making(wanted, quality, config, name), wanted
 
     def view(self, job: Job) -> JobView:
-        """A stored pipeline job as its API shows it."""
+        """A stored pipeline job as its API shows it, and a callback of one that has expired."""
         outputs = self._intake.folders.outputs / job.id
         options = msgspec.json.decode(job.options, type=Options)
         return JobView(
@@ -194,7 +193,7 @@ class JobService:
             tracks={
                 name: TrackFile(outputs / track.path, track.size, track.crc)
                 for name in tracks_of(options.stems) if (track := job.tracks.get(name))
-            },
+            } if job.state != "expired" else {},  # then its files are gone, or go just now
             error=job.error,
             heard=heard_of(job.stages),
         )

@@ -40,8 +40,10 @@ DELETE FROM attempts WHERE delivery_id = :id
   AND number <= (SELECT max(number) FROM attempts WHERE delivery_id = :id) - :kept;
 
 -- name: send_again
--- At once, and if need be by the whole schedule once more.
-UPDATE deliveries SET state = 'waiting', attempt = 0, by_hand = 1, next_at = :now WHERE id = :id;
+-- At once, and if need be by the whole schedule once more. `by_hand` counts: an attempt that was under
+-- way already must not be taken for the one that is asked for now.
+UPDATE deliveries SET state = 'waiting', attempt = 0, by_hand = by_hand + 1, next_at = :now
+WHERE id = :id;
 
 -- name: count_tests
 SELECT count(*) FROM deliveries

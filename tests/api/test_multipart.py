@@ -10,6 +10,7 @@ from server.api.multipart import (
     MAX_FIELD_BYTES,
     MAX_FIELDS,
     MAX_OVERHEAD,
+    MAX_PREAMBLE,
     Form,
     boundary_of,
     check_length,
@@ -117,6 +118,28 @@ def test_two_files() -> None:
 
 def test_an_empty_file() -> None:
     assert rejected(part('name="file"; filename="a.wav"', b"") + END) == "The file is empty"
+
+
+@pytest.mark.parametrize("size", [1, 3, 1 << 16])
+@pytest.mark.parametrize("before", [
+    b"", b"\r\n", b"\n\n", b"This is a form.\r\n", b"--C\r\nx--B\r\n--Bx\r\n\r\n",
+    b"x" * (MAX_PREAMBLE - 4) + b"\r\n",
+])  # fmt: skip
+@pytest.mark.parametrize("blanks", [b"", b" \t"])
+def test_what_stands_around_boundaries_is_no_part_of_the_form(
+    before: bytes, blanks: bytes, size: int
+) -> None:
+    """RFC 2046, 5.1.1: a preamble, and blanks behind each boundary."""
+    body = (part('name="first"', b"1") + FILE + END).replace(b"--B\r\n", b"--B%b\r\n" % blanks)
+    form, data = parse(before + body, size)
+    assert (form.file_name, data, form.fields) == ("song.wav", b"data", {"first": ["1"]})
+
+
+def test_an_endless_preamble_is_no_form() -> None:
+    pieces = [b"x" * 4096] * 100
+    fed, error = fed_until_refused(Form(b"B", LIMIT), pieces)
+    assert str(error) == "The body is not valid multipart/form-data"
+    assert fed <= MAX_PREAMBLE
 
 
 @pytest.mark.parametrize("cut", range(1, len(FILE) + len(END) - 3))

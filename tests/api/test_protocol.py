@@ -188,6 +188,36 @@ def test_endless_trailers(bounded: int) -> None:
     assert not answer or b"HTTP/1.1 400" in answer or b"HTTP/1.1 431" in answer
 
 
+CHUNKED = b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+FORM = b"Content-Type: multipart/form-data; boundary=B\r\n\r\n"
+PIECE = b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nabc'
+BEGUN = b"%x\r\n%b\r\n" % (len(PIECE), PIECE)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("begun", [b"", BEGUN])
+@pytest.mark.parametrize(("rest", "status"), [
+    (b"zz\r\nabc\r\n", 400), (b"1\r\nxyz", 400),
+    (b"0\r\n" + b"".join(b"X-%d: " % n + b"b" * 8192 + b"\r\n" for n in range(8)), 431),
+])  # fmt: skip
+def test_a_body_that_is_no_http_is_answered(
+    bounded: int, jobs: FakeJobs, apart: bool, begun: bytes, rest: bytes, status: int
+) -> None:
+    """Once, in the API's own form; nobody waits for the rest of it."""
+    head = b"POST /process" + CHUNKED + FORM + begun
+    parts = (head, rest) if apart else (head + rest,)
+    answer = talk(bounded, *parts, pause=0.1)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert refusal(answer)[0] == status
+    wait_until(lambda: not jobs.spooled())
+
+
+def test_a_body_that_is_no_http_after_an_answer_has_begun(bounded: int) -> None:
+    """In its middle nothing is said any more."""
+    answer = talk(bounded, b"POST /slow" + CHUNKED + b"\r\n", b"zz\r\n", pause=0.3)
+    assert answer.count(b"HTTP/1.1 ") == 1 and b"400" not in answer
+
+
 def test_a_request_sent_ahead_waits_for_its_turn(bounded: int, jobs: FakeJobs) -> None:
     """It may wait for longer than headers may take: the answer before it must not be cut."""
     first = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"

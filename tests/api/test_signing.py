@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, quote, unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.api.limits import RateLimit
@@ -236,6 +236,15 @@ def test_the_limit_is_exact() -> None:
     assert not limit.count("ann", 159.9).allowed
     assert limit.count("ann", 160.0).allowed
     assert limit.count("ann", 90.0).allowed, "a clock that was set back locks nobody out"
+
+
+@given(st.floats(0, 1e8), st.floats(0, 59.999))
+@example(63.40641584110116, 0.0)
+def test_nobody_is_told_to_wait_for_longer_than_a_window(began: float, later: float) -> None:
+    limit = RateLimit(1)
+    first, then = limit.count("ann", began), limit.count("ann", began + later)
+    assert first.wait == 60
+    assert 1 <= then.wait <= 60
 
 
 def test_windows_that_are_over_are_forgotten(monkeypatch) -> None:

@@ -104,5 +104,5 @@ def test_a_signature_is_for_one_job_and_for_listening_alone(
     assert ann.http.delete(f"/jobs/{job_id}").status_code == 200
     assert ann.http.get(f"/jobs/{job_id}").json()["studio"] is None
     for name in ("window", "peaks", "mix"):
-        assert error(httpx.get(f"{urls[f'{name}Url']}&tracks=vocals")) == (404, "JOB_NOT_FOUND")
+        assert error(httpx.get(f"{urls[f'{name}Url']}&tracks=vocals")) == (404, "NOT_FOUND")
     wait_for(lambda: not (box.data / "outputs" / job_id).exists())

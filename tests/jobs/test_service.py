@@ -55,6 +55,38 @@ def test_a_job_is_removed_whatever_it_does(play, state: str) -> None:
     play(test)
 
 
+@pytest.mark.parametrize("state", ["processing", "completed"])
+def test_whoever_is_told_of_a_job_that_is_removed_is_told_of_no_files(
+    play, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At no moment: not even while they go."""
+
+    async def test(world: World) -> None:
+        service = service_of(world, Dispatcher())
+        await world.decode()
+        await world.end(await world.claim("separation"), stems=[], peak=0.0)
+        await world.end(await world.claim("audio"), ["main"])
+        if state == "completed":
+            for _ in range(3):
+                await world.end(await world.claim("audio"))
+        assert (await service.get("j")).tracks
+        database = world.jobs._db
+        told, write = [], database.write
+
+        async def watched(*args):  # type: ignore[no-untyped-def]
+            done = await write(*args)
+            told.append(service.view(await world.job()))
+            return done
+
+        monkeypatch.setattr(database, "write", watched)
+        await service.delete("j")
+        assert [dict(view.tracks) for view in told] == [{}] * len(told) and told
+        assert {view.state for view in told} == {
+            "completed" if state == "completed" else "failed"}  # fmt: skip
+
+    play(test)
+
+
 def test_only_its_account_may_remove_a_job(play) -> None:
     async def test(world: World) -> None:
         service = service_of(world, Dispatcher())

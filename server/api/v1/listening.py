@@ -16,6 +16,7 @@ from server.api.mixing import Mixing
 from server.api.ports import Services, SplitJob
 from server.api.signing import Signer
 from server.api.v1 import wire
+from server.errors import JobNotFound, TrackNotFound
 
 MINTED_SECONDS: Final = 1800.0  # events tell new URLs this often: no one that is told is too old
 Detail = Callable[[Request, SplitJob, float], Awaitable[wire.JobDetailResponse]]
@@ -42,11 +43,11 @@ class SignedListening:
 
     async def window(self, request: Request) -> Response:
         """What is final of some tracks, from one place on."""
-        return await self._listen.window(request, (await self._job(request)).job.id)
+        return await self._of_job(request, lambda job: self._listen.window(request, job.job.id))
 
     async def peaks(self, request: Request) -> Response:
         """What the waveforms of all tracks are drawn from."""
-        return await self._listen.peaks(request, (await self._job(request)).job.id)
+        return await self._of_job(request, lambda job: self._listen.peaks(request, job.job.id))
 
     async def events(self, request: Request) -> Response:
         """The answers of `GET /jobs/{id}`, whenever they change, until the job has ended."""
@@ -62,17 +63,26 @@ class SignedListening:
 
     async def mix(self, request: Request) -> Response:
         """The tracks of a job as one file, as loud as the query says."""
-        job = await self._job(request)
-        return await self._mixing.mix(request, job.job.id, _song(job))
+        return await self._of_job(
+            request, lambda job: self._mixing.mix(request, job.job.id, _song(job))
+        )
 
     async def stem_file(self, request: Request) -> Response:
         """The stems as one file for DJ software."""
-        job = await self._job(request)
-        return await self._mixing.stem_file(request, job.job.id, _song(job))
+        return await self._of_job(
+            request, lambda job: self._mixing.stem_file(request, job.job.id, _song(job))
+        )
 
-    async def _job(self, request: Request) -> SplitJob:
+    async def _of_job(
+        self, request: Request, answer: Callable[[SplitJob], Awaitable[Response]]
+    ) -> Response:
+        """What a signed URL is for. Raises TrackNotFound: the job's files are gone."""
         self._check(request)
-        return await self._services.jobs.find(request.path_params["id"])
+        job = await self._services.jobs.find(request.path_params["id"])
+        try:
+            return await answer(job)
+        except JobNotFound:  # it was found: it is still told of, as one that has expired
+            raise TrackNotFound("This file has been removed.") from None
 
     def _check(self, request: Request) -> None:
         query = request.query_params.multi_items()

@@ -15,7 +15,7 @@ from server.jobs.listening.track_places import (
     total_frames,
 )
 from server.presets.inferences import inside_other
-from server.stems import FOUR, PARTS_OF_OTHER
+from server.stems import FOUR, PARTS_OF_OTHER, heard_at_first
 from server.work.scratch import SAMPLE_RATE
 from store import Job
 
@@ -52,7 +52,7 @@ class Sheet(Struct, frozen=True):
 
 
 def sheet(job: Job, order: MixOrder) -> Sheet:
-    """The model's stems, and whatever else the order names, as it says.
+    """The model's stems, each sound once, and whatever else the order names, as it says.
 
     Raises:
         TrackNotFound: the job never has a track that the order names.
@@ -62,7 +62,8 @@ def sheet(job: Job, order: MixOrder) -> Sheet:
     named = [*order.gains, *order.muted, *order.solo]
     if not set(named) <= set(names_of(job)):
         raise TrackNotFound("Track not found")
-    wanted = dict.fromkeys([*stems_of(job), *order.gains, *order.solo])
+    stems = heard_at_first(stems_of(job), inside_other(options_of(job).inferences))
+    wanted = dict.fromkeys([*stems, *order.gains, *order.solo])
     heard = [name for name in wanted if name not in order.muted]
     if order.solo:
         heard = [name for name in heard if name in order.solo]

@@ -43,8 +43,8 @@ class Deliveries:
         Raises WebhookNotFound: the one that was asked for is not this account's.
         """
         if webhook_id is not None:
-            webhook = await self._webhooks.get(webhook_id)
-            if webhook is None or webhook.account_id != account_id:
+            own = await self._webhooks.of(account_id)  # no secret is opened, which may be lost
+            if webhook_id not in {webhook.id for webhook in own}:
                 raise WebhookNotFound("Webhook not found.")
         return await self._deliveries.page(account_id, webhook_id, limit, offset)
 

@@ -29,11 +29,12 @@ from server.jobs.disk.room import DiskRoom
 from server.jobs.listening import renders as module
 from server.jobs.listening.mixing import MixOrder, sheet
 from server.jobs.listening.renders import Renders
+from server.jobs.listening.track_places import options_of
 from server.stems import FOUR, OUTPUTS
 from server.work.channel import failure, to_error
 from server.work.messages import Result, Task
 from server.work.steps import finish
-from store import Job
+from store import Job, Track
 from tests.jobs.playing import FRAMES, GAIN, World, make_all_tracks
 from tests.jobs.playing import play as play
 
@@ -121,6 +122,23 @@ def test_what_a_mix_is_made_of(play) -> None:
                 sheet(job, wrong)
 
     play(test)
+
+
+def test_no_sound_is_in_a_mix_twice(play) -> None:
+    """Unless somebody asks for it."""
+
+    async def test(world: World) -> None:
+        job, stems = await complete(world), ("instrumental", "vocals", "drums")
+        options = msgspec.json.encode(msgspec.structs.replace(options_of(job), stems=stems))
+        tracks = {name: Track(f"{name}.wav") for name in stems}
+        job = msgspec.structs.replace(job, options=options.decode(), tracks=tracks)
+        whole = {"instrumental": 1.0, "vocals": 1.0}
+        assert gains(job, PLAIN) == whole
+        assert gains(job, order(muted=("drums",))) == whole
+        assert gains(job, order(gains={"drums": 0.0})) == whole | {"drums": 1.0}
+        assert gains(job, order(solo=("drums", "vocals"))) == {"drums": 1.0, "vocals": 1.0}
+
+    play(test, "stemsplit", "BOTH")
 
 
 @pytest.mark.parametrize("format", ["WAV", "FLAC", "MP3"])

@@ -2,10 +2,15 @@
 
 import json
 
-from server.errors import Unreachable
+import pytest
+
+from server.errors import Unreachable, WebhookNotFound
 from server.jobs.webhooks import retry
 from server.jobs.webhooks import sending as module
+from server.jobs.webhooks.deliveries import Deliveries
+from store import WebhookRepository
 from store.deliveries import Attempt
+from store.sealing import Sealer
 from tests.jobs.webhooks.playing import World
 from tests.jobs.webhooks.playing import play as play
 
@@ -71,6 +76,49 @@ def test_what_is_sent_by_hand_reaches_a_webhook_that_was_switched_off(play) -> N
         assert (hook.is_active, hook.fail_count, hook.last_error) == (True, 0, None)
 
     play(test, lambda url, _: answers[url])
+
+
+def test_what_is_sent_again_while_it_is_under_way_goes_out_once_more(play) -> None:
+    """At once, also to a webhook that is switched off: what fails is the attempt before."""
+
+    async def test(world: World) -> None:
+        async def gone_at_last(name: str) -> int:
+            await world.send_again(name)
+            return 410
+
+        answers.append(410)
+        await world.webhook("a")
+        await world.job_ends()
+        await world.settle()
+        [sent] = await world.deliveries()
+        for active, status in ((False, 410), (False, 200), (True, 500)):
+            assert (await world.hook("a")).is_active == active
+            if active:
+                await world.job_ends()
+                [sent] = [one for one in await world.deliveries() if one.state == "waiting"]
+            before = len(world.client.calls)
+            answers[:] = [gone_at_last(sent.id), status]
+            await world.send_again(sent.id)
+            await world.settle()
+            assert [name for _, name, _ in world.client.calls[before:]] == [sent.id] * 2
+
+    answers: list = []
+    play(test, lambda url, number: answers.pop(0))
+
+
+def test_deliveries_are_listed_where_a_secret_cannot_be_read(play) -> None:
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        await world.job_ends()
+        account = await world.accounts.ensure("ann", 1.0)
+        other = WebhookRepository(world.hooks._db, Sealer(b"o" * 32))
+        listed = Deliveries(world.sent, other, world.sender.wake)
+        assert (await listed.page(account, "a", 9, 0))[1] == 1
+        for stranger, name in ((account, "b"), ("bob", "a")):
+            with pytest.raises(WebhookNotFound):
+                await listed.page(stranger, name, 9, 0)
+
+    play(test)
 
 
 def test_a_test_is_tried_once_and_does_not_count(play) -> None:
