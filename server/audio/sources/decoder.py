@@ -22,6 +22,8 @@ from server.errors import AudioError
 MOST_SILENT = 20_000  # packets in a row without sound: minutes of it, and under a second of work
 _COUNTED = ("alac", "flac")  # whose last frame is short by itself, whatever is to be trimmed
 _RAW = ("mp3", "ac3", "eac3", "dts")  # streams of frames without a container
+# Demuxers that look for the next packet, and give up for once when so many bytes hold none.
+_SEARCHING, _SEARCHED = ("mpegts", "ogg"), 1 << 15
 _SKIP = struct.Struct("<II")  # samples at the start, and at the end
 _Piece = Piece[AudioFrame]
 
@@ -64,6 +66,12 @@ class Decoder:
         self._delay = 0.0  # s: what was left out and no stamp counts
         self._usual = 0.0  # s: how long the last frame was
         self._size = 0  # bytes of the last packet
+        self._packets = Packets(media, stream)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the container broke off before the file's end."""
+        return self._packets.broken
 
     def seek(self, seconds: float) -> None:
         """Goes on at or before a time."""
@@ -78,7 +86,7 @@ class Decoder:
         """
         last: _Piece | None = None
         silent = Silence()
-        for packet in packets(self._media, self._stream):
+        for packet in self._packets:
             silent.check()
             for piece in self._decoded(packet):
                 silent.heard(piece.sound is not None)
@@ -171,15 +179,30 @@ def _trims(frame: AudioFrame) -> tuple[int, int]:
     return 0, 0
 
 
-def packets(media: InputContainer, stream: AudioStream) -> "Iterator[Packet[AudioStream]]":
-    """A stream's packets, up to the place where the container breaks off."""
-    while True:
-        try:
-            yield from media.demux(stream)
-            return
-        except IndexError:  # a packet of another stream, which PyAV did not see begin
-            continue
-        except MemoryError:
-            raise
-        except av.FFmpegError:
-            return
+class Packets:
+    """A stream's packets, up to the place where the container breaks off.
+
+    broken: they ended so, and not with the file.
+    """
+
+    def __init__(self, media: InputContainer, stream: AudioStream) -> None:
+        self._media, self._stream = media, stream
+        self.broken = False
+
+    def __iter__(self) -> "Iterator[Packet[AudioStream]]":
+        left = self._media.size // _SEARCHED if self._media.format.name in _SEARCHING else 0
+        while True:
+            try:
+                yield from self._media.demux(self._stream)
+                return
+            except IndexError:  # a packet of another stream, which PyAV did not see begin
+                continue
+            except MemoryError:
+                raise
+            except (av.BlockingIOError, av.InvalidDataError):  # a hole: it goes on behind it
+                left -= 1
+            except av.FFmpegError:
+                left = -1
+            if left < 0:
+                self.broken = True
+                return

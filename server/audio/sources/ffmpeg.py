@@ -84,7 +84,7 @@ class FFmpegSource(Source):
         told, claimed = self._told, self._told.seconds or 0.0
         said = len(self.warnings)
         self.check_end(seconds, claimed, max(told.margin, told.margin * claimed / 20))
-        if told.cut and len(self.warnings) == said:
+        if (told.cut or self._decoder.broken) and len(self.warnings) == said:
             self.warnings.append(
                 f"The file is cut off or damaged: nothing can be read behind {seconds:.1f} s"
             )
