@@ -68,10 +68,8 @@ class FFmpegSource(Source):
         """As `Source` says. Raises AudioError also where most of it cannot be decoded."""
         yield from chunks_of(self._frames())
         lost, seconds = self._timeline.lost, self._timeline.seconds
-        if lost.seconds > seconds / 2:
-            raise AudioError(
-                f"Most of the audio cannot be decoded: {lost.seconds:.1f} of {seconds:.1f} s"
-            )
+        self.read, self.lost = seconds, lost.seconds
+        self.check_lost()
         self._warn(lost, self._timeline.filled, seconds)
 
     def _warn(self, lost: Places, filled: Places, seconds: float) -> None:

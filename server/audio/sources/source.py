@@ -40,6 +40,7 @@ class Source(ABC):
         codec: what its sound is coded by, in words; None: as the format's name says.
         seconds: what it claims to last, a hint only; None where it claims nothing.
         track: which of its audio tracks is read, in words, where it holds several.
+        read: seconds that have been read so far, and `lost`: those of them that are damaged.
         warnings: what was lost while it was read, a sentence each; complete once `chunks` ended.
     """
 
@@ -49,12 +50,20 @@ class Source(ABC):
     def __init__(self, format: str, seconds: float | None) -> None:
         self.format = format
         self.seconds = seconds
+        self.read = self.lost = 0.0
         self.warnings: list[str] = []
 
     def check_end(self, seconds: float, told: float, margin: float = SHORT) -> None:
         """Warns of a file that ends more than `margin` seconds before its header says."""
         if told - seconds > margin:
             self.warnings.append(f"The file ends early: it holds {seconds:.1f} of {told:.1f} s")
+
+    def check_lost(self) -> None:
+        """Refuses, as AudioError, a file of which more than half is damaged."""
+        if self.lost > self.read / 2:
+            raise AudioError(
+                f"Most of the audio cannot be decoded: {self.lost:.1f} of {self.read:.1f} s"
+            )
 
     @abstractmethod
     def chunks(self) -> Iterator[Chunk]:
