@@ -26,6 +26,7 @@ _COUNTED = ("alac", "flac")  # whose last frame is short by itself, whatever is 
 # Whose stamps are stored, and which FFmpeg searches for packets from front to back.
 _SEARCHED = ("matroska", "flv", "asf", "mpegts", "mpeg", "ogg", "flac")
 _TOUCHING = ("truehd", "mlp")  # whose packets follow one another without anything between
+_IN_BLOCKS = ("gsm", "adpcm")  # of a fixed size
 _RAW = ("mp3", "ac3", "eac3", "dts")  # streams of frames without a container
 # Demuxers that look for the next packet, and give up for once when so many bytes hold none.
 _RESUMED, _AFTER = ("mpegts", "ogg"), 1 << 15
@@ -142,6 +143,8 @@ class Decoder:
 
     def _lost(self, packet: "Packet[AudioStream]") -> Iterator[_Piece]:
         """Silence for a packet that cannot be decoded: it costs its own sound only."""
+        if self._context.name.startswith(_IN_BLOCKS) and packet.size < self._size:
+            return  # a pad byte that was counted, or what else is left behind the last block
         rate = self._context.sample_rate
         seconds = (packet.duration or 0) * self._tick or self._usual
         if self._demuxer in _RAW and self._size:  # all up to the next sync word is one packet
