@@ -204,3 +204,26 @@ def test_damage_in_the_middle_costs_only_its_own_sound(tmp_path: Path, position:
     data[at : at + 2000] = np.random.default_rng(0).bytes(2000)
     mix = decoded(tmp_path, bytes(data))
     assert 0.9 < len(mix) / (8 * RATE) < 1.05
+
+
+@pytest.mark.parametrize(("bad", "words"), [
+    (np.nan, "0.50 s of samples that are no numbers became silence"),
+    (-np.inf, "0.50 s of samples that are no numbers became silence"),
+    (32767.0, "0.50 s of samples beyond 8 times full scale were limited"),
+    (-32768.0, "0.50 s of samples beyond 8 times full scale were limited"),
+])  # fmt: skip
+def test_samples_that_are_mended_are_told(tmp_path: Path, bad: float, words: str) -> None:
+    samples = tone(1.0)
+    samples[11025:33075, 1] = bad
+    path = write_sound(tmp_path / "in", samples, format="WAV", subtype="FLOAT")
+    mix = finish(decode(path, tmp_path / "mix", 60))
+    assert mix.heard.warnings == [words]
+
+
+def test_one_sample_that_is_mended_is_told(tmp_path: Path) -> None:
+    samples = tone(1.0)
+    samples[:, 0] *= 14  # as hot as it may be
+    samples[9, 0] = np.nan
+    path = write_sound(tmp_path / "in", samples, format="WAV", subtype="FLOAT")
+    mix = finish(decode(path, tmp_path / "mix", 60))
+    assert mix.heard.warnings == ["0.01 s of samples that are no numbers became silence"]
