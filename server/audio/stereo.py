@@ -49,7 +49,7 @@ def to_stereo(samples: np.ndarray, channels: tuple[str, ...]) -> np.ndarray:
 def unfit(samples: np.ndarray) -> tuple[int, int]:
     """How many rows of a block hold something that is no number, and others beyond `LIMIT`: what
     `to_stereo` changes."""
-    if -LIMIT <= samples.min(initial=0) and samples.max(initial=0) <= LIMIT:  # not where one is NaN
+    if samples.min(initial=0) >= -LIMIT and samples.max(initial=0) <= LIMIT:  # not where one is NaN
         return 0, 0
     numbers = np.isfinite(samples).all(axis=1)
     with np.errstate(invalid="ignore"):

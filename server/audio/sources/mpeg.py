@@ -5,9 +5,10 @@ It knows headers and how frames follow one another, no decoder. A lone sync word
 another.
 """
 
+import mmap
 import re
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from server.audio.sources.tags import behind_tags
 
@@ -71,6 +72,28 @@ def first_frame(file: BinaryIO, start: int, end: int, floor: int | None = None) 
     return found
 
 
+def adts_skipped(file: BinaryIO) -> float:
+    """How many bytes between the ADTS frames of a file belong to none, nor to tags, as a share of
+    those of the frames."""
+    framed = skipped = behind = 0
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = _adts_from(data, behind_tags(file))
+        while at is not None:
+            if behind and behind_tags(file, behind) == behind:
+                skipped += at - behind
+            while (frame := _adts_frame(data, at)) is not None:
+                framed += frame[0]
+                at += frame[0]
+            behind, at = at, _adts_from(data, at)
+    return skipped / framed if framed else 0.0
+
+
+def _adts_from(data: mmap.mmap, start: int) -> int | None:
+    """The first ADTS frame from byte `start` on that others follow."""
+    starts = (match.start() for match in _ADTS_SYNC.finditer(data, start))
+    return next((at for at in starts if _follows(data, at, _adts_frame)), None)
+
+
 def mpeg_frame(data: bytes, at: int) -> tuple[int, Kind] | None:
     """Length in bytes and kind of the MPEG audio frame at `at` (ISO/IEC 11172-3, 2.4.1.3); None
     where there is no header."""
@@ -90,7 +113,8 @@ def mpeg_frame(data: bytes, at: int) -> tuple[int, Kind] | None:
 
 
 _Frame = tuple[int, object]  # length in bytes, and what all frames share
-_Parser = Callable[[bytes, int], _Frame | None]
+_Data = bytes | mmap.mmap
+_Parser = Callable[[Any, int], _Frame | None]  # of _Data
 
 
 def _search(file: BinaryIO, start: int, end: int) -> int | None:
@@ -125,7 +149,7 @@ def _chain(data: bytes, sync: re.Pattern[bytes], end: int, parse: _Parser) -> in
     return next((at for at in starts if _follows(data, at, parse)), None)
 
 
-def _follows(data: bytes, start: int, parse: _Parser) -> bool:
+def _follows(data: _Data, start: int, parse: _Parser) -> bool:
     """Whether like frames follow one another from `start`: three, or from byte 0 on to the end.
 
     The last frame of a short file may be cut off, the first may not.
@@ -149,7 +173,7 @@ def _bitrates(version: int, layer: int) -> tuple[int, ...]:
     return _V2_L1 if layer == 1 else _V2_L23
 
 
-def _adts_frame(data: bytes, at: int) -> _Frame | None:
+def _adts_frame(data: _Data, at: int) -> _Frame | None:
     """The ADTS frame at `at` (ISO/IEC 13818-7, 6.2), None where there is no header."""
     if at + 7 > len(data) or data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0:
         return None

@@ -92,3 +92,55 @@ def test_holes_are_judged_by_what_sound_takes() -> None:
     assert not any(torn([*begin, (10_000, 3.0), (11_000, 4.0)])), "no gap"
     assert torn([*begin, (10_000, 3.0), (10_000, 11.0)])[-1], "the gap stands in the next page"
     assert not any(torn([(0, 0.0), (20, 1.0), (40, 2.0), (4040, 3.0), (8040, 9.0)])), "louder"
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "libmp3lame"])
+def test_an_avi_says_how_much_there_should_be(tmp_path: Path, codec: str) -> None:
+    path = mux(tmp_path / "in", "avi", Sound(WHOLE, RATE, codec))
+    _, source = heard(path)
+    assert source.warnings == []
+    after, source = heard(zeroed(path, 0.4, 0.6))
+    assert source.warnings == [
+        f"The file ends early: it holds {len(after) / RATE:.1f} of 16.0 s"
+    ]  # fmt: skip
+
+
+def test_an_avi_that_was_written_to_a_pipe_says_nothing(tmp_path: Path) -> None:
+    path = mux(tmp_path / "in", "avi", Sound(song(3.0), RATE, "libmp3lame"))
+    data = path.read_bytes()
+    at = data.index(b"auds") + 28
+    for length in (0, 1 << 30):
+        path.write_bytes(data[:at] + length.to_bytes(4, "little") + data[at + 4 :])
+        assert heard(path)[1].warnings == []
+
+
+def test_a_realmedia_says_how_much_there_should_be(tmp_path: Path) -> None:
+    write(tmp_path / "in", "rm", WHOLE[: 8000 * 8])
+    data = bytearray((tmp_path / "in").read_bytes())
+    at = data.index(b"MDPR") + 8 + 2 + 2 + 4 * 6
+    data[at : at + 4] = (8000).to_bytes(4, "big")  # ms; FFmpeg leaves it out
+    (tmp_path / "in").write_bytes(data)
+    assert heard(tmp_path / "in")[1].warnings == []
+    _, source = heard(zeroed(tmp_path / "in", 0.4, 0.7))
+    assert source.warnings[-1].startswith("The file ends early: it holds 5.")
+    assert source.warnings[-1].endswith(" of 8.0 s")
+
+
+def test_adts_says_how_much_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    write(path, "aac", WHOLE)
+    whole = path.read_bytes()
+    _, source = heard(zeroed(path, 0.4, 0.6))
+    about = [float(text.split()[1]) for text in source.warnings if text.startswith("About ")]
+    assert about == [pytest.approx(0.2 * 16, abs=0.5)]
+    path.write_bytes(whole)
+    with pytest.raises(AudioError, match=r"^Most of the audio cannot be decoded: "):
+        heard(zeroed(path, 0.2, 0.9))
+
+
+def test_tags_between_and_behind_adts_are_not_damage(tmp_path: Path) -> None:
+    write(tmp_path / "in", "aac", song(3.0))
+    whole = (tmp_path / "in").read_bytes()
+    tag = b"ID3\4\0\0\0\0\x40\0" + bytes(8192)
+    (tmp_path / "in").write_bytes(tag + whole + tag + whole + b"TAG" + bytes(125))
+    assert not [text for text in heard(tmp_path / "in")[1].warnings if text.startswith("About")]
