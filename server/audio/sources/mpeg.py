@@ -8,6 +8,7 @@ another.
 import mmap
 import re
 from collections.abc import Callable, Iterator
+from itertools import combinations, islice
 from typing import Any, BinaryIO, NamedTuple
 
 from server.audio.sources.tags import behind_tags
@@ -19,6 +20,8 @@ _FIRST_WINDOW, _WINDOW = 1 << 12, 1 << 18  # bytes that are looked at together: 
 _SEARCH = 1 << 23  # bytes: how far junk may go on in front of frames
 # Where a header may be: both sync words, and no forbidden bit rate.
 _MPEG_SYNC = re.compile(rb"\xff(?=[\xe2-\xff][\x10-\xef])")
+_FREE_SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\0\2\4\6\x08\x0a]")
+_SHORTEST, _MOST_FREE = 48, 64  # bytes of such a frame, and how many headers are looked at
 _ADTS_SYNC = re.compile(rb"\xff(?=[\xf0\xf1\xf8\xf9])")
 
 # kbit/s by bitrate index 1 to 14 (ISO/IEC 11172-3, 2.4.2.3 and 13818-3, 2.4.2.3).
@@ -54,6 +57,18 @@ def is_mpeg_audio(data: bytes) -> bool:
 def is_adts(data: bytes) -> bool:
     """Whether `data`, the start of a file, is AAC in ADTS frames, maybe behind junk."""
     return _chain(data, _ADTS_SYNC, len(data), _adts_frame) is not None
+
+
+def is_free_format(data: bytes) -> bool:
+    """Whether frames of MPEG audio that do not tell their size follow one another, at distances
+    that are equal but for a byte of padding (ISO/IEC 11172-3, 2.4.2.3)."""
+    starts = [match.start() for match in islice(_FREE_SYNC.finditer(data), _MOST_FREE)]
+    for first, second in combinations(starts, 2):
+        after = (range(second + n * (second - first - 1), second + n * (second - first + 1) + 1)
+                 for n in range(1, _CHAIN))  # fmt: skip
+        if second - first > _SHORTEST and all(any(s in near for s in starts) for near in after):
+            return True
+    return False
 
 
 def first_frame(file: BinaryIO, start: int, end: int, floor: int | None = None) -> int | None:
