@@ -13,7 +13,7 @@ from server.audio.heard import Heard
 from server.audio.resample import to_mix_rate
 from server.audio.sources.opening import open_source
 from server.audio.sources.source import Source, nothing_decoded
-from server.audio.stereo import to_stereo
+from server.audio.stereo import LIMIT, to_stereo, unfit
 from server.errors import AudioTooLong, in_seconds
 from server.work.scratch import SAMPLE_RATE, FrameWriter
 from server.work.steps import Steps
@@ -95,12 +95,26 @@ def _blocks(audio: Source, max_seconds: float) -> Iterator[tuple[np.ndarray, flo
     of the source that ends there."""
     limit, frames = int(max_seconds * SAMPLE_RATE), 0
     expected = min(_claimed_frames(audio) or limit, limit)
-    stereo = ((c.rate, to_stereo(c.samples, c.channels)) for c in audio.chunks())
-    for block in to_mix_rate(stereo):
+    for block in to_mix_rate(_stereo(audio)):
         frames += len(block)
         if frames > limit:
             raise AudioTooLong(f"Audio is longer than {in_seconds(max_seconds)}")
         yield block, min(1.0, frames / expected)
+
+
+def _stereo(audio: Source) -> Iterator[tuple[int, np.ndarray]]:
+    """The source's chunks, mixed, each with its rate; the source is warned of what was mended."""
+    odd = loud = 0.0  # s
+    for rate, channels, samples in audio.chunks():
+        no_numbers, beyond = unfit(samples)
+        odd, loud = odd + no_numbers / rate, loud + beyond / rate
+        yield rate, to_stereo(samples, channels)
+    for seconds, what in (
+        (odd, "that are no numbers became silence"),
+        (loud, f"beyond {LIMIT:g} times full scale were limited"),
+    ):
+        if seconds:
+            audio.warnings.append(f"{max(seconds, 0.01):.2f} s of samples {what}")
 
 
 def _claimed_frames(audio: Source) -> int:

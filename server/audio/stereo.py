@@ -46,6 +46,17 @@ def to_stereo(samples: np.ndarray, channels: tuple[str, ...]) -> np.ndarray:
     return interleaved(samples[:, 0], samples[:, -1])
 
 
+def unfit(samples: np.ndarray) -> tuple[int, int]:
+    """How many rows of a block hold something that is no number, and others beyond `LIMIT`: what
+    `to_stereo` changes."""
+    if samples.min(initial=0) >= -LIMIT and samples.max(initial=0) <= LIMIT:  # not where one is NaN
+        return 0, 0
+    numbers = np.isfinite(samples).all(axis=1)
+    with np.errstate(invalid="ignore"):
+        beyond = (np.abs(samples) > LIMIT).any(axis=1)
+    return len(samples) - int(numbers.sum()), int((beyond & numbers).sum())
+
+
 def interleaved(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Two arrays of one length as float32 frames of shape (samples, 2)."""
     frames: np.ndarray = np.empty((len(left), 2), np.float32)

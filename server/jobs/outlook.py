@@ -54,11 +54,12 @@ class Outlooks:
         if job is None:
             raise JobNotFound("Job not found")
         position = await self._position(job)
+        frames = total_frames(job)
         return Outlook(
             progress=job.progress,
             tracks=names_of(job),
             expires_at=None if job.completed_at is None else job.completed_at + self._retention,
-            seconds=round(total_frames(job) / SAMPLE_RATE, 3) or None,
+            seconds=round(frames / SAMPLE_RATE, 3) if frames else None,
             audible=await self._listening.audible(job),
             position=position,
             eta=await self._eta(job, position),

@@ -204,3 +204,47 @@ def test_damage_in_the_middle_costs_only_its_own_sound(tmp_path: Path, position:
     data[at : at + 2000] = np.random.default_rng(0).bytes(2000)
     mix = decoded(tmp_path, bytes(data))
     assert 0.9 < len(mix) / (8 * RATE) < 1.05
+
+
+@pytest.mark.parametrize(("bad", "words"), [
+    (np.nan, "0.50 s of samples that are no numbers became silence"),
+    (-np.inf, "0.50 s of samples that are no numbers became silence"),
+    (32767.0, "0.50 s of samples beyond 8 times full scale were limited"),
+    (-32768.0, "0.50 s of samples beyond 8 times full scale were limited"),
+])  # fmt: skip
+def test_samples_that_are_mended_are_told(tmp_path: Path, bad: float, words: str) -> None:
+    samples = tone(1.0)
+    samples[11025:33075, 1] = bad
+    path = write_sound(tmp_path / "in", samples, format="WAV", subtype="FLOAT")
+    mix = finish(decode(path, tmp_path / "mix", 60))
+    assert mix.heard.warnings == [words]
+
+
+def test_one_sample_that_is_mended_is_told(tmp_path: Path) -> None:
+    samples = tone(1.0)
+    samples[:, 0] *= 14  # as hot as it may be
+    samples[9, 0] = np.nan
+    path = write_sound(tmp_path / "in", samples, format="WAV", subtype="FLOAT")
+    mix = finish(decode(path, tmp_path / "mix", 60))
+    assert mix.heard.warnings == ["0.01 s of samples that are no numbers became silence"]
+
+
+@pytest.mark.parametrize("front", [b"", b"ID3\4\0\0\0\0\x10\0" + bytes(2048)])
+def test_mp3_of_free_format_is_named(tmp_path: Path, front: bytes) -> None:
+    """Its frames do not tell their sizes: 1306 bytes at 400 kbit/s, and now and then one more."""
+    random = np.random.default_rng(0)
+    frames = (
+        b"\xff\xfb" + (b"\2" if number % 7 == 2 else b"\0") + b"\x44"
+        + random.bytes(1302 + (number % 7 == 2)) for number in range(40)
+    )  # fmt: skip
+    (tmp_path / "in").write_bytes(front + b"".join(frames))
+    with pytest.raises(UnsupportedFormat, match=r"^Unsupported audio format: MP3 of free format$"):
+        probe(tmp_path / "in", "song.mp3")
+
+
+def test_noise_is_no_mp3_of_free_format(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    for data in [random.bytes(1 << 16) for _ in range(50)] + [b"a text " * 9000, b"\xff" * 9000]:
+        (tmp_path / "in").write_bytes(data)
+        with pytest.raises(UnsupportedFormat, match=r"^Unsupported audio format: \.mp3$"):
+            probe(tmp_path / "in", "song.mp3")

@@ -155,3 +155,14 @@ def test_a_pace_that_a_restart_lies_in_tells_nothing(play, monkeypatch) -> None:
         return 2.0, 1000.0
 
     play(test)
+
+
+@pytest.mark.parametrize(("frames", "seconds"), [(1, 0.0), (22, 0.0), (23, 0.001), (44100, 1.0)])
+def test_a_length_that_is_known_is_told_however_short(play, frames: int, seconds: float) -> None:
+    async def test(world: World) -> None:
+        of = outlooks(world).of
+        assert (await of("j")).seconds is None, "it is not decoded yet"
+        await world.end(await claimed(world, "audio", "j"), frames=frames)
+        assert (await of("j")).seconds == seconds
+
+    play(test)

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 
-from server.audio.sources.frames import chunks_of
+from server.audio.sources.frames import chunks_of, silence
 from server.audio.sources.iff import file_size
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Chunk, Source, check_limits
@@ -34,11 +34,12 @@ class CodedSource(Source):
         self._codec, self._file, self._start, self._end = codec, file, start, end
 
     def chunks(self) -> Iterator[Chunk]:
-        """As `Source` says. Raises AudioError also where nothing can be decoded."""
-        frames = decoded(self._codec, self._blocks(), self.warnings)
+        """As `Source` says. Raises AudioError also where most or all of it cannot be decoded."""
+        frames = decoded(self._codec, self._blocks(), self)
         if (first := next(frames, None)) is None:
             raise undecodable(self._codec)
-        return chunks_of(chain((first,), frames))
+        yield from chunks_of(chain((first,), frames))
+        self.check_lost()
 
     def _blocks(self) -> Iterator[bytes]:
         for start in range(self._start, self._end, _BLOCK):
@@ -53,32 +54,51 @@ def dts(path: Path, container: Container, file_name: str) -> Iterator[Source]:
         yield CodedSource(container.format, "DTS", file, behind_tags(file), file_size(file))
 
 
-def decoded(codec: str, coded: Iterable[bytes], warnings: list[str]) -> Iterator[AudioFrame]:
+def decoded(codec: str, coded: Iterable[bytes], source: Source) -> Iterator[AudioFrame]:
     """The frames of a codec in pieces of its bytes, cut anywhere.
 
     Args:
         codec: as people call it.
-        warnings: takes a sentence about frames that are damaged, which are left out.
+        source: is told how much was read and lost, with a warning. What is damaged becomes
+            silence, but in front.
 
     Raises:
         AudioError: there is no decoder for it, or what comes cannot be handled.
     """
-    damaged = 0
+    damaged = count = size = 0  # frames, and the last one's bytes
+    last: AudioFrame | None = None
     decoder = _decoder(codec)
     for data in chain(coded, (None,)):
         for packet in decoder.parse(data):
             try:
-                frames = decoder.decode(packet)
+                frames, lost = decoder.decode(packet), 0
+                if data is not None and 0 < size < packet.size:
+                    lost = _zeros(packet) // size
             except MemoryError:
                 raise
             except av.FFmpegError:
-                damaged += 1
-                continue
+                # All up to the next sync word is one packet.
+                frames, lost = [], max(1, round(packet.size / size)) if size else 1
             for frame in frames:
                 check_limits(frame.sample_rate, frame.layout.nb_channels)
+                count, last = count + 1, frame
+                size = size if lost else packet.size
                 yield frame
+            damaged += lost
+            if last is not None:
+                yield from silence(last, last.sample_rate, lost * last.samples)
     if damaged:
-        warnings.append(f"{damaged} damaged frames of {codec} were left out")
+        source.warnings.append(f"{damaged} damaged frames of {codec} are silent")
+    if last is not None:
+        length = last.samples / last.sample_rate
+        source.lost += damaged * length
+        source.read += (count + damaged) * length
+
+
+def _zeros(packet: "av.Packet[Any]") -> int:
+    """How many bytes of zeros a packet ends with: a hole behind a whole frame."""
+    data = bytes(packet)
+    return len(data) - len(data.rstrip(b"\0"))
 
 
 def undecodable(codec: str) -> AudioError:

@@ -14,14 +14,22 @@ from av.codec.context import Flags2
 from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition
 
+from server.audio.sources.holes import Holes, Skipped
 from server.audio.sources.source import check_limits
 from server.audio.sources.timeline import Piece
 from server.errors import AudioError
 
 MOST_SILENT = 20_000  # packets in a row without sound: minutes of it, and under a second of work
 _COUNTED = ("alac", "flac")  # whose last frame is short by itself, whatever is to be trimmed
+# Whose stamps are stored, and which FFmpeg searches for packets from front to back.
+_SEARCHED = ("matroska", "flv", "asf", "mpegts", "mpeg", "ogg", "flac")
+_TOUCHING = ("truehd", "mlp")  # whose packets follow one another without anything between
+_IN_BLOCKS = ("gsm", "adpcm")  # of a fixed size
 _RAW = ("mp3", "ac3", "eac3", "dts")  # streams of frames without a container
+# Demuxers that look for the next packet, and give up for once when so many bytes hold none.
+_RESUMED, _AFTER = ("mpegts", "ogg"), 1 << 15
 _SKIP = struct.Struct("<II")  # samples at the start, and at the end
 _Piece = Piece[AudioFrame]
 
@@ -64,6 +72,16 @@ class Decoder:
         self._delay = 0.0  # s: what was left out and no stamp counts
         self._usual = 0.0  # s: how long the last frame was
         self._size = 0  # bytes of the last packet
+        self._packets = Packets(media, stream)
+        alone = demuxer in _SEARCHED and _is_alone(media, stream)
+        self._holes = Holes() if alone else None
+        self._skipped = Skipped() if demuxer in _TOUCHING else None
+        self._torn = False  # whether the next piece comes behind a hole
+
+    @property
+    def broken(self) -> bool:
+        """Whether the container broke off before the file's end."""
+        return self._packets.broken
 
     def seek(self, seconds: float) -> None:
         """Goes on at or before a time."""
@@ -78,9 +96,11 @@ class Decoder:
         """
         last: _Piece | None = None
         silent = Silence()
-        for packet in packets(self._media, self._stream):
+        for packet in self._packets:
             silent.check()
+            self._torn |= self._is_torn(packet)
             for piece in self._decoded(packet):
+                piece, self._torn = piece._replace(torn=self._torn), False
                 silent.heard(piece.sound is not None)
                 if last is not None:
                     yield last
@@ -88,7 +108,20 @@ class Decoder:
         if last is not None:
             yield self._shortened(last)
 
+    def _is_torn(self, packet: "Packet[AudioStream]") -> bool:
+        resumed, self._packets.resumed = self._packets.resumed, False
+        if self._holes is None:
+            return resumed
+        start = None if packet.pts is None else packet.pts * self._tick
+        seconds = (packet.duration or 0) * self._tick or self._usual
+        return self._holes.torn(packet.pos, start, seconds) or resumed
+
     def _decoded(self, packet: "Packet[AudioStream]") -> Iterator[_Piece]:
+        if self._skipped is not None and packet.size:
+            seconds = (packet.duration or 0) * self._tick
+            lost = self._skipped.seconds(packet.pos, packet.size, seconds)
+            if length := round(lost * self._context.sample_rate):
+                yield Piece(None, self._context.sample_rate, length, None)
         try:
             frames = self._stream.decode(packet)
         except MemoryError:
@@ -110,6 +143,8 @@ class Decoder:
 
     def _lost(self, packet: "Packet[AudioStream]") -> Iterator[_Piece]:
         """Silence for a packet that cannot be decoded: it costs its own sound only."""
+        if self._context.name.startswith(_IN_BLOCKS) and packet.size < self._size:
+            return  # a pad byte that was counted, or what else is left behind the last block
         rate = self._context.sample_rate
         seconds = (packet.duration or 0) * self._tick or self._usual
         if self._demuxer in _RAW and self._size:  # all up to the next sync word is one packet
@@ -171,15 +206,40 @@ def _trims(frame: AudioFrame) -> tuple[int, int]:
     return 0, 0
 
 
-def packets(media: InputContainer, stream: AudioStream) -> "Iterator[Packet[AudioStream]]":
-    """A stream's packets, up to the place where the container breaks off."""
-    while True:
-        try:
-            yield from media.demux(stream)
-            return
-        except IndexError:  # a packet of another stream, which PyAV did not see begin
-            continue
-        except MemoryError:
-            raise
-        except av.FFmpegError:
-            return
+def _is_alone(media: InputContainer, stream: AudioStream) -> bool:
+    """Whether a file holds nothing but the stream; covers stand in front of all."""
+    return all(
+        each.index == stream.index or each.disposition & Disposition.attached_pic
+        for each in media.streams
+    )
+
+
+class Packets:
+    """A stream's packets, up to the place where the container breaks off.
+
+    broken: they ended so, and not with the file.
+    resumed: a hole was passed over; who has seen that clears it.
+    """
+
+    def __init__(self, media: InputContainer, stream: AudioStream) -> None:
+        self._media, self._stream = media, stream
+        self.broken = self.resumed = False
+
+    def __iter__(self) -> "Iterator[Packet[AudioStream]]":
+        left = self._media.size // _AFTER if self._media.format.name in _RESUMED else 0
+        while True:
+            try:
+                yield from self._media.demux(self._stream)
+                return
+            except IndexError:  # a packet of another stream, which PyAV did not see begin
+                continue
+            except MemoryError:
+                raise
+            except (av.BlockingIOError, av.InvalidDataError):  # a hole: it goes on behind it
+                left -= 1
+                self.resumed = True
+            except av.FFmpegError:
+                left = -1
+            if left < 0:
+                self.broken = True
+                return

@@ -16,7 +16,17 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from server.audio.sources import asf, codecs, edits, isobmff, matroska, musepack, pictures
+from server.audio.sources import (
+    asf,
+    avi,
+    codecs,
+    edits,
+    isobmff,
+    matroska,
+    mpeg,
+    musepack,
+    pictures,
+)
 from server.audio.sources.decoder import Decoder
 from server.audio.sources.edits import Edit
 from server.audio.sources.frames import chunks_of, part, silence
@@ -37,7 +47,8 @@ _STAMPED = {
 _FROM_ZERO = ("mov", "matroska")  # whose time begins at 0 even where nothing is shown then
 _BROADCAST = 60.0  # s: a start later than this is a running clock, no late start
 # Whose headers tell the length of the sound itself.
-_EXACT = ("flac", "wv", "tta", "ape", "caf", "dsf", "iff", "flv")
+_EXACT = ("flac", "wv", "tta", "ape", "caf", "dsf", "iff", "flv", "rm")
+_ROUGH = ("flv", "rm")  # or that of all tracks
 _CHECKED = ("flac", "tta", "wavpack", "ape")  # whose checksums are to be minded
 _PREROLL = 1.0  # s: decoded and thrown away in front of a place that was sought
 
@@ -49,6 +60,7 @@ class Told(NamedTuple):
     seconds: float | None = None
     cut: bool = False  # it ends before its headers say
     margin: float = SHORT  # s: how much shorter than it says the sound may be
+    skipped: float = 0.0  # bytes between its packets that are damaged, as a share of all packets
 
 
 class FFmpegSource(Source):
@@ -68,10 +80,11 @@ class FFmpegSource(Source):
         """As `Source` says. Raises AudioError also where most of it cannot be decoded."""
         yield from chunks_of(self._frames())
         lost, seconds = self._timeline.lost, self._timeline.seconds
-        if lost.seconds > seconds / 2:
-            raise AudioError(
-                f"Most of the audio cannot be decoded: {lost.seconds:.1f} of {seconds:.1f} s"
-            )
+        skipped = seconds * self._told.skipped
+        self.read, self.lost = seconds + skipped, lost.seconds + skipped
+        self.check_lost()
+        if skipped > SHORT:
+            self.warnings.append(f"About {skipped:.1f} s are damaged and were left out")
         self._warn(lost, self._timeline.filled, seconds)
 
     def _warn(self, lost: Places, filled: Places, seconds: float) -> None:
@@ -84,7 +97,7 @@ class FFmpegSource(Source):
         told, claimed = self._told, self._told.seconds or 0.0
         said = len(self.warnings)
         self.check_end(seconds, claimed, max(told.margin, told.margin * claimed / 20))
-        if told.cut and len(self.warnings) == said:
+        if (told.cut or self._decoder.broken) and len(self.warnings) == said:
             self.warnings.append(
                 f"The file is cut off or damaged: nothing can be read behind {seconds:.1f} s"
             )
@@ -150,7 +163,7 @@ def opened_at(
         only(media, stream)
         told = headers.told.get(keys[stream.index], headers.other)
         if container.demuxer in _EXACT:
-            margin = 1.0 if container.demuxer == "flv" else told.margin  # which counts pictures too
+            margin = 1.0 if container.demuxer in _ROUGH else told.margin
             told = told._replace(seconds=_claimed_seconds(media, stream), margin=margin)
         if stream.codec_context.codec.name in _CHECKED:
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
@@ -187,6 +200,11 @@ def _headers(path: Path, container: Container) -> Headers:
             media = asf.read(file)
             told = Told((), media.seconds, media.cut, 1.0)
             return Headers({}, {}, {}, told, media.encrypted)
+        if demuxer == "avi":
+            lengths = enumerate(avi.seconds_of(file))
+            return Headers({}, {n: Told((), s, margin=1.0) for n, s in lengths}, {}, Told())
+        if demuxer == "aac":
+            return Headers({}, {}, {}, Told(skipped=mpeg.adts_skipped(whole)))
         if demuxer == "mpc8" and (found := musepack.read(file)):
             samples, rate = found
             shown = Edit(0.0, musepack.DELAY / rate, samples / rate)

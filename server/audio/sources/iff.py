@@ -11,6 +11,7 @@ from itertools import islice
 from typing import BinaryIO, Literal, NamedTuple
 
 _WINDOW = 1 << 16  # bytes
+_TAIL = 1 << 20  # bytes: how far chunks behind sound of no size are looked for
 _SEARCH = 1 << 24  # bytes: how far a chunk is looked for that no chain of chunks leads to
 _MOST, _MOST_HITS = 1 << 14, 64  # chunks of a file, and texts in a window that look like one
 _PLACEHOLDER = 0x7FFF_0000  # a 32-bit size from here on is one that nobody came back to fill in
@@ -107,20 +108,34 @@ def find(file: BinaryIO, id: bytes, start: int, layout: Layout) -> Piece | None:
 def sound_end(file: BinaryIO, sound: Piece, layout: Layout, container_end: int) -> int:
     """Where the samples in the chunk `sound` really end.
 
-    Its size counts where the file's end or another chunk is there. Else it was never filled in
-    (0, or huge), it has lost its upper half, or the container's own size, if it is the file's,
-    knows better. What else follows is no sound.
+    Its size counts where the file's end or another chunk is there. Else it has lost its upper half,
+    or the container's own size, if it is the file's, knows better; or it was never filled in (0, or
+    huge), and known chunks lead up to the file's end. What else follows is no sound.
     """
     length = file_size(file)
     if sound.end >= length or sound.size < 0:
-        return length
+        return length if sound.told(layout) else _before_chunks(file, sound, layout, length)
     after = _after(file, sound.end, -sound.size % layout.align, layout)
     follower = _piece(file, after, layout)
     if follower and (follower.end <= length or layout.known.match(follower.id)):
         return sound.end
-    if sound.size == 0 or sound.size >= _PLACEHOLDER or abs(container_end - length) < 2:
+    if sound.size == 0 or sound.size >= _PLACEHOLDER:
+        return _before_chunks(file, sound, layout, length)
+    if abs(container_end - length) < 2:
         return length
     return sound.end + (length - sound.end) // _WRAP * _WRAP
+
+
+def _before_chunks(file: BinaryIO, sound: Piece, layout: Layout, end: int) -> int:
+    """Where known chunks begin that lead up to byte `end` without a gap, behind some sound."""
+    begin = max(sound.start, end - _TAIL)
+    file.seek(begin)
+    window = file.read(end - begin)
+    for match in reversed(list(layout.known.finditer(window))):
+        piece = _piece(file, begin + match.start(), layout)
+        if piece and end in (piece.end, piece.end + -piece.size % layout.align):
+            end = begin + match.start()
+    return end
 
 
 def followed(file: BinaryIO, *ends: int) -> list[str]:

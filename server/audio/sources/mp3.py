@@ -64,10 +64,14 @@ class Mp3Source(Source):
         super().__init__(format, self._claimed_seconds())
 
     def chunks(self) -> Iterator[Chunk]:
-        """As `Source` says. Joined files come one after the other, each trimmed by its own tag."""
+        """As `Source` says. Joined files come one after the other, each trimmed by its own tag.
+
+        Raises AudioError also where most of it cannot be decoded.
+        """
         for stream, frames in groupby(self._frames(), key=itemgetter(0)):
             sound = chunks_of(self._decoded(stream, (data for _, data in frames)))
             yield from _without(_padding(stream.info, stream.kind), sound)
+        self.check_lost()
 
     def _frames(self) -> Iterator[tuple[_Stream, bytes]]:
         """All frames that hold sound, in order, each with its stream.
@@ -127,6 +131,8 @@ class Mp3Source(Source):
             self.warnings.append(f"{damaged} damaged frames of MPEG audio are silent")
         length = stream.kind.samples / stream.kind.rate
         self.check_end(count * length, stream.info.frames * length)
+        self.read += count * length
+        self.lost += damaged * length
 
     def _claimed_seconds(self) -> float | None:
         """By the index, else by the size of the first frames, as if all were like them."""

@@ -5,9 +5,11 @@ It knows headers and how frames follow one another, no decoder. A lone sync word
 another.
 """
 
+import mmap
 import re
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from itertools import combinations, islice
+from typing import Any, BinaryIO, NamedTuple
 
 from server.audio.sources.tags import behind_tags
 
@@ -18,6 +20,8 @@ _FIRST_WINDOW, _WINDOW = 1 << 12, 1 << 18  # bytes that are looked at together: 
 _SEARCH = 1 << 23  # bytes: how far junk may go on in front of frames
 # Where a header may be: both sync words, and no forbidden bit rate.
 _MPEG_SYNC = re.compile(rb"\xff(?=[\xe2-\xff][\x10-\xef])")
+_FREE_SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\0\2\4\6\x08\x0a]")
+_SHORTEST, _MOST_FREE = 48, 64  # bytes of such a frame, and how many headers are looked at
 _ADTS_SYNC = re.compile(rb"\xff(?=[\xf0\xf1\xf8\xf9])")
 
 # kbit/s by bitrate index 1 to 14 (ISO/IEC 11172-3, 2.4.2.3 and 13818-3, 2.4.2.3).
@@ -55,6 +59,18 @@ def is_adts(data: bytes) -> bool:
     return _chain(data, _ADTS_SYNC, len(data), _adts_frame) is not None
 
 
+def is_free_format(data: bytes) -> bool:
+    """Whether frames of MPEG audio that do not tell their size follow one another, at distances
+    that are equal but for a byte of padding (ISO/IEC 11172-3, 2.4.2.3)."""
+    starts = [match.start() for match in islice(_FREE_SYNC.finditer(data), _MOST_FREE)]
+    for first, second in combinations(starts, 2):
+        after = (range(second + n * (second - first - 1), second + n * (second - first + 1) + 1)
+                 for n in range(1, _CHAIN))  # fmt: skip
+        if second - first > _SHORTEST and all(any(s in near for s in starts) for near in after):
+            return True
+    return False
+
+
 def first_frame(file: BinaryIO, start: int, end: int, floor: int | None = None) -> int | None:
     """Where the first frame of MPEG audio is, between two bytes of a file; None: nowhere near.
 
@@ -69,6 +85,28 @@ def first_frame(file: BinaryIO, start: int, end: int, floor: int | None = None) 
     while found is not None and (earlier := _frame_before(file, found, floor)) is not None:
         found = earlier
     return found
+
+
+def adts_skipped(file: BinaryIO) -> float:
+    """How many bytes between the ADTS frames of a file belong to none, nor to tags, as a share of
+    those of the frames."""
+    framed = skipped = behind = 0
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = _adts_from(data, behind_tags(file))
+        while at is not None:
+            if behind and behind_tags(file, behind) == behind:
+                skipped += at - behind
+            while (frame := _adts_frame(data, at)) is not None:
+                framed += frame[0]
+                at += frame[0]
+            behind, at = at, _adts_from(data, at)
+    return skipped / framed if framed else 0.0
+
+
+def _adts_from(data: mmap.mmap, start: int) -> int | None:
+    """The first ADTS frame from byte `start` on that others follow."""
+    starts = (match.start() for match in _ADTS_SYNC.finditer(data, start))
+    return next((at for at in starts if _follows(data, at, _adts_frame)), None)
 
 
 def mpeg_frame(data: bytes, at: int) -> tuple[int, Kind] | None:
@@ -90,7 +128,8 @@ def mpeg_frame(data: bytes, at: int) -> tuple[int, Kind] | None:
 
 
 _Frame = tuple[int, object]  # length in bytes, and what all frames share
-_Parser = Callable[[bytes, int], _Frame | None]
+_Data = bytes | mmap.mmap
+_Parser = Callable[[Any, int], _Frame | None]  # of _Data
 
 
 def _search(file: BinaryIO, start: int, end: int) -> int | None:
@@ -125,7 +164,7 @@ def _chain(data: bytes, sync: re.Pattern[bytes], end: int, parse: _Parser) -> in
     return next((at for at in starts if _follows(data, at, parse)), None)
 
 
-def _follows(data: bytes, start: int, parse: _Parser) -> bool:
+def _follows(data: _Data, start: int, parse: _Parser) -> bool:
     """Whether like frames follow one another from `start`: three, or from byte 0 on to the end.
 
     The last frame of a short file may be cut off, the first may not.
@@ -149,7 +188,7 @@ def _bitrates(version: int, layer: int) -> tuple[int, ...]:
     return _V2_L1 if layer == 1 else _V2_L23
 
 
-def _adts_frame(data: bytes, at: int) -> _Frame | None:
+def _adts_frame(data: _Data, at: int) -> _Frame | None:
     """The ADTS frame at `at` (ISO/IEC 13818-7, 6.2), None where there is no header."""
     if at + 7 > len(data) or data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0:
         return None

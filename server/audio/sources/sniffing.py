@@ -57,6 +57,17 @@ _SIGNATURES = tuple(
         ("mlp", "mlp", rb".{4}\xf8\x72\x6f\xbb"),
     )
 )
+# Behind the rest of something else, as in a recording that begins in the middle.
+_BEHIND_JUNK = tuple(
+    (Container(name, demuxer), re.compile(pattern, re.DOTALL))
+    for name, demuxer, pattern in (
+        ("opus", "ogg", rb"OggS\0\x02\0{8}.{4}\0{4}.{4}\x01\x13OpusHead"),
+        ("ogg", "ogg", rb"OggS\0\x02\0{8}.{4}\0{4}.{4}\x01.(?:\x01vorbis|\x7fFLAC|Speex   )"),
+        # A pack's header of MPEG-2 or MPEG-1, and the one that must follow.
+        ("mpg", "mpeg", rb"\0\0\x01\xba(?:[\x44-\x7f].{8}\xf8|[\x21-\x2f].{7})\0\0\x01[\xbb-\xef]"),
+    )
+)
+_JUNK = 1 << 14  # bytes: how far these are looked for
 # By their structure: the formats without a signature, and those of many signatures.
 _STRUCTURES = {
     "m4a": "mov", "mp4": "mov", "mov": "mov", "3gp": "mov", "ts": "mpegts", "ac3": "ac3",
@@ -79,7 +90,11 @@ def sniff(path: Path) -> Container | None:
                 return container
         if foreign.kind_of(head):  # even where it holds sound, as an archive may
             return None
-        name = isobmff.brand(file, start) or _structure(head)
+        name = isobmff.brand(file, start)
+        for container, pattern in () if name else _BEHIND_JUNK:
+            if pattern.search(head, 0, _JUNK):
+                return container
+        name = name or _structure(head)
         if name is None and first_frame(file, 0, path.stat().st_size):
             name = "mp3"  # behind megabytes of something else
     return Container(name, _STRUCTURES[name]) if name else None
@@ -89,8 +104,10 @@ def _structure(head: bytes) -> str | None:
     """The format of what has no signature, only frames that must follow one another."""
     if name := dolby.ac3_kind(head):
         return name
-    if dolby.is_transport_stream(head):
+    if dolby.is_transport_stream(head) or dolby.is_cut_transport_stream(head):
         return "ts"
+    if name := dolby.cut_ac3_kind(head):
+        return name
     if is_mpeg_audio(head):
         return "mp3"
     return "aac" if is_adts(head) else None

@@ -11,12 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from server.audio.sources import foreign
+from server.audio.sources.mpeg import is_free_format
 from server.audio.sources.sniffing import suffix_of
+from server.audio.sources.tags import behind_tags
 from server.errors import AudioError, UnsupportedFormat
 
 MAX_CHANNELS = 8
 SHORT = 0.1  # s that nobody is told of
-_HEAD_BYTES = 1 << 12
+_HEAD_BYTES, _FREE_BYTES = 1 << 12, 1 << 14
 RATES = range(1000, 768_001)  # Hz; beyond is a broken header, or a bomb (1 Hz: 14 kB are hours)
 
 
@@ -40,6 +42,7 @@ class Source(ABC):
         codec: what its sound is coded by, in words; None: as the format's name says.
         seconds: what it claims to last, a hint only; None where it claims nothing.
         track: which of its audio tracks is read, in words, where it holds several.
+        read: seconds that have been read so far, and `lost`: those of them that are damaged.
         warnings: what was lost while it was read, a sentence each; complete once `chunks` ended.
     """
 
@@ -49,12 +52,20 @@ class Source(ABC):
     def __init__(self, format: str, seconds: float | None) -> None:
         self.format = format
         self.seconds = seconds
+        self.read = self.lost = 0.0
         self.warnings: list[str] = []
 
     def check_end(self, seconds: float, told: float, margin: float = SHORT) -> None:
         """Warns of a file that ends more than `margin` seconds before its header says."""
         if told - seconds > margin:
             self.warnings.append(f"The file ends early: it holds {seconds:.1f} of {told:.1f} s")
+
+    def check_lost(self) -> None:
+        """Refuses, as AudioError, a file of which more than half is damaged."""
+        if self.lost > self.read / 2:
+            raise AudioError(
+                f"Most of the audio cannot be decoded: {self.lost:.1f} of {self.read:.1f} s"
+            )
 
     @abstractmethod
     def chunks(self) -> Iterator[Chunk]:
@@ -84,6 +95,9 @@ def unsupported(path: Path, file_name: str) -> UnsupportedFormat:
         return UnsupportedFormat("The file is empty")
     with open(path, "rb") as file:
         kind = foreign.kind_of(file.read(_HEAD_BYTES))
+        file.seek(behind_tags(file))
+        if kind is None and is_free_format(file.read(_FREE_BYTES)):
+            return UnsupportedFormat("Unsupported audio format: MP3 of free format")
     suffix = suffix_of(file_name)
     if kind and suffix[1:] not in kind.lower().split():  # a PDF may be called a .pdf
         return UnsupportedFormat(f"Unsupported audio format: {kind}")

@@ -16,7 +16,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
-from server.audio.sources.decoder import MOST_SILENT, packets
+from server.audio.sources.decoder import MOST_SILENT, Packets
 from server.audio.sources.frames import chunks_of
 from server.audio.sources.source import Chunk
 
@@ -100,7 +100,7 @@ def _heard(chunks: Iterable[Chunk]) -> Content:
 
 def _frames(media: InputContainer, stream: AudioStream) -> Iterable[AudioFrame]:
     silent = 0
-    for packet in packets(media, stream):
+    for packet in Packets(media, stream):
         silent += 1
         if silent > MOST_SILENT:
             return

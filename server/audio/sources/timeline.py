@@ -20,7 +20,7 @@ class Piece(NamedTuple, Generic[Sound]):
     """`length` samples from `first` on of a decoded `sound`; None is silence.
 
     `start` is the time of the first of them on the container's clock, in seconds; None: right
-    behind the piece before.
+    behind the piece before. `torn`: what is missing right in front of it is damaged.
     """
 
     start: float | None
@@ -28,6 +28,7 @@ class Piece(NamedTuple, Generic[Sound]):
     length: int
     sound: Sound | None
     first: int = 0
+    torn: bool = False
 
     @property
     def seconds(self) -> float:
@@ -37,7 +38,7 @@ class Piece(NamedTuple, Generic[Sound]):
     def cut(self, first: int, last: int) -> "Piece[Sound]":
         """Its samples `first` to `last`."""
         start = None if self.start is None else self.start + first / self.rate
-        return Piece(start, self.rate, last - first, self.sound, self.first + first)
+        return self._replace(start=start, length=last - first, first=self.first + first)
 
 
 class Clock(NamedTuple):
@@ -81,7 +82,7 @@ class Timeline(Generic[Sound]):
 
     def __init__(self, clock: Clock) -> None:
         self.seconds = 0.0
-        self.lost = Places()  # silent pieces that came in
+        self.lost = Places()  # silent pieces that came in, and what is torn out
         self.filled = Places()  # gaps
         self._clock = clock
         self._now = clock.origin  # the clock's time of what comes out next
@@ -105,7 +106,7 @@ class Timeline(Generic[Sound]):
             yield from self._released(LOOKAHEAD)
         yield from self._released(1)
         if self._begun and self._clock.end - self._now > self._clock.jitter:
-            yield from self._silence(self._clock.end - self._now)
+            yield from self._silence(self._clock.end - self._now, torn=False)
 
     def _from_the_first_sound(self, pieces: Iterable[Piece[Sound]]) -> Iterator[Piece[Sound]]:
         """Leaves out what is lost in front, so that silence of its length will stand for it."""
@@ -135,7 +136,7 @@ class Timeline(Generic[Sound]):
                     return
                 shift = self._shift()
             if shift:
-                yield from self._silence(shift)
+                yield from self._silence(shift, piece.torn)
             self._held.popleft()
             self._recent.append(late - shift)
             yield self._out(piece)
@@ -178,15 +179,16 @@ class Timeline(Generic[Sound]):
         whole = round(gap / packet) * packet
         return whole if abs(whole - gap) <= 1.5 * tick else gap
 
-    def _silence(self, shift: float) -> Iterator[Piece[Sound]]:
+    def _silence(self, shift: float, torn: bool) -> Iterator[Piece[Sound]]:
         """Silence for a jump of the clock; none where it was only set anew."""
         self._recent = deque([0.0], LOOKAHEAD)
         self._now += shift
-        if shift < 0 or (self.seconds and shift > self._clock.longest):
+        if shift < 0 or (self.seconds and shift > self._clock.longest and not torn):
             return
         silence = Piece[Sound](None, self._rate, round(shift * self._rate), None)
         if self.seconds:
-            self.filled.add(self.seconds, silence.seconds)
+            places = self.lost if torn else self.filled
+            places.add(self.seconds, silence.seconds)
         self.seconds += silence.seconds
         yield silence
 

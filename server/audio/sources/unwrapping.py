@@ -32,7 +32,7 @@ class UnwrappedSource(Source):
         """As `Source` says.
 
         Raises:
-            AudioError: it holds coded sound that cannot be decoded.
+            AudioError: it holds coded sound most of which cannot be decoded.
         """
         rest = self._source.chunks()
         held: list[Chunk] = []  # sound that is not judged yet
@@ -57,6 +57,7 @@ class UnwrappedSource(Source):
             yield from chain(held, rest)
         else:
             yield from self._unwrapped(found, held, rest)
+            self.check_lost()
 
     def _unwrapped(
         self, found: Bitstream, held: list[Chunk], rest: Iterator[Chunk]
@@ -77,7 +78,7 @@ class UnwrappedSource(Source):
     def _decoded(self, found: Bitstream, stretch: Iterable[Chunk]) -> Iterator[Chunk]:
         words = (bitstreams.words_of(chunk.samples) for chunk in stretch)
         coded = bitstreams.payloads((block for block in words if block is not None), found)
-        return chunks_of(decoded(found.codec, coded, self.warnings))
+        return chunks_of(decoded(found.codec, coded, self))
 
 
 def _part(chunks: list[Chunk], begin: int, end: int) -> Iterator[Chunk]:

@@ -1,5 +1,6 @@
 """What is lost of a file is said: silence in its place, a file that ends early, or a refusal."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,45 @@ def test_damage_in_the_middle_keeps_the_rest_in_its_place(
     tail = rate
     assert abs(lag(before[-tail:], after[-tail:])) <= rate / 500
     assert any("became silence" in text for text in source.warnings)
+
+
+@pytest.mark.parametrize("hole", [70_000, 150_000, 400_000])
+@pytest.mark.parametrize(("codec", "container", "picture"), [
+    ("ac3", "mpegts", False), ("ac3", "mpegts", True), ("libopus", "ogg", False),
+    ("flac", "ogg", False),
+])  # fmt: skip
+def test_a_hole_that_ffmpeg_gives_up_in_costs_its_own_sound_only(
+    tmp_path: Path, codec: str, container: str, picture: bool, hole: int
+) -> None:
+    samples = np.tile(song(24.0), 3)
+    made = Sound(samples, 48000 if codec == "libopus" else RATE, codec)
+    before, _ = heard(mux(tmp_path / "in", container, made, picture=picture))
+    share = hole / (tmp_path / "in").stat().st_size
+    after, source = heard(damaged(tmp_path / "in", 0.3, hole, with_noise=False))
+    assert len(after) == pytest.approx(len(before), abs=made.rate / 50)
+    tail = made.rate
+    assert abs(lag(before[-tail:], after[-tail:])) <= made.rate / 500
+    assert any("became silence" in text for text in source.warnings)
+    silent = (~after.any(axis=1)).mean()
+    assert silent == pytest.approx(share, abs=0.1)
+
+
+def test_a_container_that_breaks_off_says_so(tmp_path: Path) -> None:
+    """It does not tell how long it is, and FFmpeg finds no packet behind what is damaged."""
+    path = mux(tmp_path / "in", "wv", Sound(WHOLE, RATE, "wavpack"))
+    data = path.read_bytes()
+    blocks = [at.start() for at in re.finditer(rb"wvpk.{4}[\x02-\x10]\x04", data, re.DOTALL)]
+    told = bytearray(data)
+    for at in blocks:
+        told[at + 12 : at + 16] = b"\xff" * 4  # as in a file that was written to a pipe
+    path.write_bytes(told)
+    _, source = heard(path)
+    assert source.warnings == []
+    middle = blocks[len(blocks) // 2]
+    path.write_bytes(told[:middle] + bytes(3000) + told[middle + 3000 :])
+    got, source = heard(path)
+    assert len(got) < 0.8 * len(WHOLE)
+    assert "The file is cut off or damaged: nothing can be read behind " in source.warnings[-1]
 
 
 @pytest.mark.parametrize("kind", ["wv", "tta", "mkv", "wma", "flv"])

@@ -9,7 +9,9 @@ import pytest
 
 from server.audio.sources.sniffing import SUPPORTED_FORMATS, sniff, suffix_of
 
-from ..making import tone, write_av, write_sound
+from ..making import RATE, song, tone, write_av, write_sound
+from ..writing import write
+from .muxing import heard
 
 
 def sniffed(tmp_path: Path, data: bytes) -> str | None:
@@ -50,6 +52,11 @@ def test_asking_for_the_formats_loads_no_decoder() -> None:
         b"ID3\x04\0\0\x7f\x7f\x7f\x7f",
         b"ID3\x04\0\0\0\0\0\0" * 9,
         b"RIFF",
+        # A sync byte of MPEG-TS in every line, and what may be the rest of a header.
+        b"x" + b"".join(b"G%02d %s\n" % (n, b"x" * 183) for n in range(90)),
+        (b"G01 X10 Y20 Z30 " + b"F" * 30 + b"\n") * 200,
+        ("x" + "".join(f"G{n:02} {'x' * 89}\n" for n in range(90))).encode("utf-16-le"),
+        b"a text about OggS, OpusHead and vorbis" * 100,
         # MPEG headers in the right places, but each of another rate.
         b"".join(b"\xff\xfb" + rate + bytes(length - 3)
                  for rate, length in ((b"\x90", 417), (b"\x94", 384), (b"\x98", 576))),
@@ -88,6 +95,20 @@ def test_adts(tmp_path: Path, rate: int) -> None:
     assert sniffed(tmp_path, data) == "aac"
     # A few frames are enough, and the last may be cut.
     assert sniffed(tmp_path, data[: len(data) // 5]) == "aac"
+
+
+@pytest.mark.parametrize("kind", ["ts", "ac3", "eac3", "mpg", "ogg", "opus"])
+@pytest.mark.parametrize("gone", [1, 100, 1000, 1001, 1188])
+def test_what_begins_in_the_middle(tmp_path: Path, kind: str, gone: int) -> None:
+    write(tmp_path / "whole", kind, song(3.0))
+    data = (tmp_path / "whole").read_bytes()
+    if kind in ("ogg", "opus"):  # whose first page must be there
+        data = np.random.default_rng(gone).bytes(gone) + data
+    else:
+        data = data[gone:]
+    assert sniffed(tmp_path, data) == kind
+    samples, _ = heard(tmp_path / "input")
+    assert len(samples) > 2.5 * RATE
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,19 @@ def test_what_comes_behind_the_samples_is_no_sound(
     assert np.array_equal(read(source)[0], expected(values[:1000], 16))
 
 
+@pytest.mark.parametrize("size", UNFILLED)
+@pytest.mark.parametrize("tail", [
+    chunk(b"LIST", b"INFOISFT\4\0\0\0abc\0"), chunk(b"id3 ", bytes(100_000)),
+    chunk(b"LIST", b"odd") + chunk(b"id3 ", b"odd", pad=False),
+])  # fmt: skip
+def test_chunks_behind_samples_of_no_size_are_no_sound(
+    tmp_path: Path, values: np.ndarray, tail: bytes, size: int
+) -> None:
+    source = tmp_path / "x"
+    source.write_bytes(wav(packed(values[:1000], 16, 2, "little"), size=size, total=size) + tail)
+    assert np.array_equal(read(source)[0], expected(values[:1000], 16))
+
+
 def test_an_empty_file_with_a_title_is_empty(tmp_path: Path) -> None:
     source = tmp_path / "x"
     source.write_bytes(wav(b"", after=chunk(b"LIST", b"INFOISFT\4\0\0\0abc\0")))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from server.audio.decode import probe
+from server.audio.sources.opening import open_source
 from server.errors import UnsupportedFormat
 
 from ..making import RATE, tone, write_sound
@@ -43,6 +44,21 @@ def test_a_wrong_count_costs_nothing(tmp_path: Path, fact: int) -> None:
     path.write_bytes(data.replace(right, struct.pack("<4sII", b"fact", 4, fact)))
     samples, _, _ = read(path)
     assert len(samples) == -(-44_123 // 2036) * 2036
+
+
+@pytest.mark.parametrize("filling", [1, 40])
+def test_what_is_left_behind_the_last_block_is_no_sound(tmp_path: Path, filling: int) -> None:
+    """SoX counts the pad byte behind an odd number of blocks of GSM."""
+    path = coded(tmp_path / "x", 320 * 15 - 100, 1, "GSM610")
+    data = path.read_bytes()
+    at = data.index(b"data") + 4
+    size = int.from_bytes(data[at : at + 4], "little") // 65 * 65
+    sound = data[at + 4 : at + 4 + size] + bytes(filling)
+    path.write_bytes(data[:at] + len(sound).to_bytes(4, "little") + sound)
+    with open_source(path, "x") as source:
+        samples = np.concatenate([chunk.samples for chunk in source.chunks()])
+    assert len(samples) == 320 * 15 - 100
+    assert source.warnings == []
 
 
 @pytest.mark.parametrize("subtype", ["NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32"])
