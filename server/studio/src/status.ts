@@ -7,6 +7,7 @@ import { heardOf } from "./mix";
 import { finalsOf, phaseOf, type Song } from "./state";
 
 export function statusOf(song: Song, now: number): string {
+  if (song.leaving) return "being removed";
   switch (phaseOf(song)) {
     case "uploading":
       return uploading(song, now);
