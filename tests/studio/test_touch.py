@@ -12,7 +12,8 @@ from .fakes import FakeJob, FakeServer
 
 PHONE, LYING, TABLET = (390, 844), (844, 390), (820, 1180)
 LEAST = 44  # CSS pixels
-TARGETS = """() => [...document.querySelectorAll("button, a[href], select, summary, label.target, .gain")]
+TARGETS = """() => [...document.querySelectorAll(
+        "button, a[href], select, summary, label.target, .gain")]
     .filter((element) => element.checkVisibility())
     .map((element) => [element.outerHTML.slice(0, 80), element.getBoundingClientRect()])
     .map(([name, { width, height, right }]) => [name, width, height, right])
