@@ -133,6 +133,7 @@ class FakeServer:
         self.lost = "-"  # no answer for addresses that begin so
         self.dropped = "-"  # there is nothing at addresses that begin so
         self.key = ""
+        self.retention = 24.0  # hours
         self.full = 0  # seconds for which whoever listens is told to wait
         self.waits: list[float] = []  # when somebody was told so
         self.requests: list[str] = []
@@ -182,7 +183,8 @@ class FakeServer:
 
     async def config(self, _: Request) -> Response:
         return JSONResponse({
-            "max_file_size_mb": 500, "pipeline_stages": [], "retention_hours": 24, "demo": True,
+            "max_file_size_mb": 500, "pipeline_stages": [], "demo": True,
+            "retention_hours": self.retention,
             "supported_formats": ["wav", "mp3", "flac", "ogg", "m4a", "opus", "webm"],
         })
 

@@ -43,27 +43,6 @@ def test_an_upload_answered_by_a_stranger_holds_up_no_other(
     page.locator(f'[data-job="{job.id}"]').wait_for()
 
 
-def test_a_song_that_could_not_be_removed_stays(
-    page: Any, server: FakeServer, job: FakeJob, song: Path
-) -> None:
-    page.expected.append(FAILED)
-    card = choose(page, server, job, song)
-    page.route(
-        f"**/job/{job.id}",
-        lambda route: route.abort() if route.request.method == "DELETE" else route.fallback(),
-    )
-    card.locator('[data-action="remove"]').click()
-    page.get_by_text(f"“\u2068{song.name}\u2069” could not be removed.").wait_for()
-    assert not job.gone
-    card.wait_for()
-    page.reload()
-    card.wait_for()
-    page.unroute(f"**/job/{job.id}")
-    card.locator('[data-action="remove"]').click()
-    until(page, lambda: job.gone)
-    until(page, lambda: card.count() == 0)
-
-
 def test_the_demo_song_where_the_server_wants_a_key(
     page: Any, server: FakeServer, job: FakeJob
 ) -> None:

@@ -50,6 +50,18 @@ def test_an_expired_song_says_so_and_can_be_forgotten(page: Any, server: FakeSer
     assert not [line for line in server.requests[asked:] if line.startswith("DELETE")]
 
 
+@pytest.mark.parametrize(("hours", "words"), [
+    (0.0167, "1 minute"), (0.5, "30 minutes"), (0.9999, "1 hour"), (1, "1 hour"),
+    (1.5, "1.5 hours"), (24, "24 hours"), (48, "2 days"), (720, "30 days"),
+])  # fmt: skip
+def test_for_how_long_files_are_kept(
+    page: Any, server: FakeServer, hours: float, words: str
+) -> None:
+    server.retention = hours
+    keep(page, entry("one"))
+    page.locator(".advice").get_by_text(f"Files are kept for {words}.").wait_for()
+
+
 def test_all_expired_songs_can_be_forgotten_at_once(
     page: Any, server: FakeServer, job: FakeJob
 ) -> None:

@@ -300,8 +300,7 @@ def test_cancelling_takes_the_job_away(
 ) -> None:
     card = choose(page, server, job, song)
     card.locator('[data-action="remove"]').click()
-    until(page, lambda: job.gone)
-    assert page.locator(".card").count() == 0
+    until(page, lambda: job.gone and page.locator(".card").count() == 0)
     assert clock(page) == 0
 
 
@@ -390,28 +389,6 @@ def test_a_key_where_the_server_wants_one(
         card.locator('[data-track="vocals"] [data-action="download"]').click()
     assert download.value.suggested_filename
     assert "sk_live_good" not in page.evaluate("JSON.stringify(localStorage)")
-
-
-def test_on_a_phone_everything_is_within_a_thumbs_reach(
-    page: Any, server: FakeServer, job: FakeJob, song: Path
-) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    job.complete()
-    card = choose(page, server, job, song)
-    solo = card.locator('[data-track="drums"] [data-action="solo"]')
-    assert not solo.is_visible()
-    card.get_by_label("Controls of Drums").click()
-    solo.click()
-    sizes = page.evaluate("""() =>
-        [...document.querySelectorAll("button, a, select, label.target, .gain")]
-        .filter((element) => element.offsetParent !== null || element.closest(".transport"))
-        .map((element) => element.getBoundingClientRect())
-        .filter((box) => box.width > 0)
-        .map((box) => [box.width, box.height, box.right])""")
-    assert min(height for _, height, _ in sizes) >= 44
-    assert min(width for width, _, _ in sizes) >= 44
-    assert max(right for *_, right in sizes) <= 390
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_everything_has_a_name(page: Any, server: FakeServer, job: FakeJob, song: Path) -> None:

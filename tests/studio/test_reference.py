@@ -57,3 +57,20 @@ def test_light_and_dark(page: Any) -> None:
     page.reload()
     page.get_by_role("heading", name="Audio Pipeline API").wait_for()
     assert not dark(), "what was chosen stays"
+
+
+@pytest.mark.parametrize("width", [320, 390])
+@pytest.mark.parametrize("name", ["Audio Pipeline API", "StemSplit API"])
+def test_nothing_hangs_over_the_edge(page: Any, name: str, width: int) -> None:
+    """Whatever is unfolded: on a phone the page does not scroll sideways."""
+    page.set_viewport_size({"width": width, "height": 844})
+    page.get_by_role("link", name=name).click()
+    page.get_by_role("heading", name=name).wait_for()
+    posts = page.locator(".opblock-post")
+    posts.first.wait_for()
+    for post in posts.all():
+        control = post.locator(".opblock-summary-control")
+        control.press("Enter")
+        post.locator(".opblock-body").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") == width, control.inner_text()
+        control.press("Enter")

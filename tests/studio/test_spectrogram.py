@@ -89,7 +89,7 @@ def test_an_original_that_goes_with_the_end(
     choice = card.get_by_label("Track of the spectrogram")
     for _ in range(2):
         card.get_by_text("ready", exact=True).wait_for()
-        card.get_by_role("img", name="Spectrogram of Main percussive").wait_for()
+        card.get_by_role("img", name="Spectrogram of Vocals").wait_for()
         until(page, lambda: max(page.evaluate(ROWS, 0.5)) > 100)
         assert "Original" not in choice.inner_text()
         page.reload()
@@ -151,3 +151,12 @@ def test_a_song_that_was_removed_elsewhere(
     server.requests.clear()
     page.wait_for_timeout(1500)
     assert not any("/window" in line for line in server.requests)
+
+
+def test_its_tracks_are_in_the_order_of_the_rows(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    card = choose(page, server, tone(2, 1000), song)
+    card.locator('[data-action="spectrogram"]').click()
+    offered = card.get_by_label("Track of the spectrogram").locator("option").all_inner_texts()
+    assert offered == ["Original", *card.locator("[data-track] .name").all_inner_texts()]

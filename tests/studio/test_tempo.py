@@ -49,6 +49,27 @@ def playing(page: Any, server: FakeServer, song: Path) -> Any:
     return play_constants(page, server, song, 120)
 
 
+def test_the_transport_does_not_move_as_the_tempo_does(
+    page: Any, server: FakeServer, song: Path
+) -> None:
+    job = constant(2)
+    job.complete()
+    card = choose(page, server, job, song)
+    buttons = card.locator(".transport button")
+
+    def places() -> list[Any]:
+        found: list[Any] = buttons.evaluate_all(
+            "(all) => all.map((one) => JSON.stringify(one.getBoundingClientRect()))"
+        )
+        return found
+
+    before = places()
+    for key in (".", "Shift+Period"):
+        page.keyboard.press(key)
+        assert card.locator(".changed").count() > 0
+        assert places() == before
+
+
 def test_tempo_and_key_by_button_and_by_keyboard(
     page: Any, server: FakeServer, playing: Any
 ) -> None:

@@ -2,15 +2,16 @@
 
 import type { Attempt } from "./account-api";
 import { h, say } from "./dom";
-import { moment } from "./format";
+import { counted, moment } from "./format";
 import { only } from "./table";
 
 export const AttemptsCell = {
   fill(cell: HTMLElement, attempts: Attempt[]): void {
     const details = only(cell, () => h("details", {}, h("summary"), h("ol", { class: "attempts" })));
     const [summary, list] = details.children as unknown as [HTMLElement, HTMLElement];
-    say(summary, String(attempts.at(-1)?.number ?? 0));
-    summary.setAttribute("aria-label", `${summary.textContent} attempts`);
+    const count = attempts.at(-1)?.number ?? 0;
+    say(summary, String(count));
+    summary.setAttribute("aria-label", counted(count, "attempt"));
     while (list.children.length > attempts.length) list.lastChild!.remove();
     attempts.forEach((attempt, at) => {
       if (list.children[at] === undefined) list.append(h("li"));

@@ -95,6 +95,7 @@ export class Card {
     const label = `${cancel ? "Cancel" : "Remove"} ${song.name}`;
     this.remove.setAttribute("aria-label", label);
     this.remove.title = cancel ? "Cancel" : "Remove";
+    this.remove.setAttribute("aria-disabled", String(song.leaving ?? false)); // it keeps the focus
     this.unfold(song, open && PLAYABLE.includes(phase));
     this.opener.setAttribute("aria-expanded", String(this.body !== null));
     this.play.disabled = !audible(song);
@@ -123,6 +124,7 @@ export class Card {
 
   /** Files that are ready go only after a question. */
   private removing(): void {
+    if (this.song?.leaving) return;
     if (this.element.dataset.phase !== "done") return void this.studio.remove(this.key);
     const answer = (text: string, click: () => void): HTMLButtonElement =>
       h("button", { type: "button", class: "chip", click: () => { dialog.close(); click(); } }, text);

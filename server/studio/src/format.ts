@@ -52,8 +52,24 @@ export function span(seconds: number): string {
   return [minutes > 0 && `${minutes} min`, (rest > 0 || minutes === 0) && `${rest} s`].filter(Boolean).join(" ");
 }
 
+/** So many of a thing: "1 failure", "3 failures". */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** Hours as people say them: "1 minute", "1.5 hours", "30 days". */
+export function lasting(hours: number): string {
+  const minutes = Math.max(1, Math.round(hours * 60));
+  if (minutes < 60) return counted(minutes, "minute");
+  return hours < 48 ? counted(tenths(hours), "hour") : counted(tenths(hours / 24), "day");
+}
+
 /** A day and a time, as short as it is clear. */
 export function moment(iso: string): string {
   const options = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" } as const;
   return new Date(iso).toLocaleString([], options);
+}
+
+function tenths(value: number): number {
+  return Math.round(value * 10) / 10;
 }

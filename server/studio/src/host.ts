@@ -9,6 +9,8 @@ const RETRY = 2500; // milliseconds between two looks for a server that is away
 const NONE = "none"; // a job that there is not
 
 export class Host {
+  private unanswered = ""; // what was said because the server did not answer
+
   constructor(private readonly api: Api, private readonly store: Store<State>) {}
 
   /** Asks what it takes; returns whether it answers at all. */
@@ -16,7 +18,6 @@ export class Host {
     try {
       const config = await this.api.config();
       this.store.update({
-        away: 0,
         limit: config.max_file_size_mb,
         formats: config.supported_formats,
         demo: config.demo ?? false,
@@ -28,8 +29,8 @@ export class Host {
         this.lost();
         return false;
       }
-      this.found(); // it answers, whatever it says
     }
+    this.found(); // it answers, whatever it says
     return true;
   }
 
@@ -54,16 +55,19 @@ export class Host {
     setTimeout(again, RETRY);
   }
 
-  /** It has answered. */
+  /** It has answered: nothing more is said of its not doing so. */
   found(): void {
-    if (this.store.value.away) this.store.update({ away: 0 });
+    const { away, notice } = this.store.value;
+    if (away) this.store.update({ away: 0, ...(notice === this.unanswered && { notice: "" }) });
   }
 
   /** Says what could not be done, and sees to what that tells of the server. */
   complain(error: ApiError, notice: string): void {
     const locked = error.status === 401 && !(error instanceof AccountError);
     this.store.update({ notice, ...(locked && { locked }) });
-    if (error.status === 0) this.lost();
+    if (error.status !== 0) return;
+    this.unanswered = notice;
+    this.lost();
   }
 }
 

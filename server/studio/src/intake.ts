@@ -50,6 +50,7 @@ export class Intake {
 
   /** Returns the demo song, once it has a job; undefined where it was not given. */
   async addDemo(): Promise<Song | undefined> {
+    this.store.update({ notice: "" });
     try {
       const job = await this.api.demo();
       const name = job.input?.file_name ?? "Demo song";
@@ -60,7 +61,7 @@ export class Intake {
       return song;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.host.complain(error, error.status === 0 ? "" : error.message);
+      this.host.complain(error, `The demo song could not be had. ${error.message}`);
       return undefined;
     }
   }

@@ -10,6 +10,7 @@ import { h, icon, say } from "./dom";
 import { Downloads } from "./downloads";
 import { DropZone } from "./drop-zone";
 import { clock } from "./format";
+import { Notice } from "./notice";
 import { Places } from "./places";
 import { Shortcuts } from "./shortcuts";
 import { SplitSongs } from "./split";
@@ -24,6 +25,7 @@ class Page {
   private readonly cards = new Map<string, Card>();
   private readonly list = h("div", { class: "songs" });
   private readonly banner = h("p", { class: "banner", role: "status", hidden: true });
+  private readonly notice: Notice;
   private readonly lock: HTMLFormElement;
   private readonly accountApi = new AccountApi();
   private readonly api = new AllSongs(new SplitSongs(this.accountApi));
@@ -50,11 +52,12 @@ class Page {
       "data-action": "theme" }, icon("theme"));
     const region = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
     this.announcer = new Announcer(region);
+    this.notice = new Notice(() => this.studio.store.update({ notice: "" }));
     this.lock = keyForm((key) => void this.unlock(key));
     root.replaceChildren(
       h("header", { class: "top" }, h("h1", {}, "stembox"),
         this.places.links, theme),
-      h("main", {}, this.banner, this.lock, this.drop.element, this.list, this.accountView.element),
+      h("main", {}, this.banner, this.notice.element, this.lock, this.drop.element, this.list, this.accountView.element),
       this.shortcuts.dialog, region);
     this.drop.element.append(this.choice.element);
     new ThemeSwitch(theme, () => this.repaint());
@@ -101,8 +104,9 @@ class Page {
     this.drop.update(state.formats, state.limit, state.demo, state.songs.length === 0);
     const away = state.away
       ? `The server has not answered since ${clock(state.away)}. The page tries again by itself.` : "";
-    say(this.banner, away || state.notice);
-    this.banner.hidden = this.banner.textContent === "";
+    say(this.banner, away);
+    this.banner.hidden = away === "";
+    this.notice.update(state.notice);
     this.lock.hidden = !state.locked;
     const before = this.shown;
     this.shown = state;

@@ -3,7 +3,7 @@
 import { h } from "./dom";
 import { BANDS, HIGHEST_HERTZ, LOWEST_HERTZ, MOMENT } from "./spectrum";
 import { SpectrumFeed, stepOf, type Look } from "./spectrum-feed";
-import { kindOf } from "./tracks";
+import { kindOf, ORIGINAL } from "./tracks";
 import type { Scene } from "./waveform";
 import type { FetchWindow } from "./window-feed";
 
@@ -44,12 +44,17 @@ export class Spectrogram {
     this.changed();
   }
 
-  /** Has these tracks to choose from; where the chosen one is not among them, the last is chosen. */
+  /**
+   * Has these tracks to choose from, the song as it came in first; where the chosen one is not among
+   * them, the first is chosen.
+   */
   offer(tracks: string[]): void {
     if (tracks.join() === this.offered) return;
     this.offered = tracks.join();
     const chosen = this.choice.value;
-    const options = tracks.toReversed().map((name) => h("option", { value: name }, kindOf(name).label));
+    const rows = tracks.filter((name) => name !== ORIGINAL);
+    const ordered = rows.length < tracks.length ? [ORIGINAL, ...rows] : rows;
+    const options = ordered.map((name) => h("option", { value: name }, kindOf(name).label));
     this.choice.replaceChildren(...options);
     if (tracks.includes(chosen)) this.choice.value = chosen;
   }

@@ -32,6 +32,8 @@ export interface Song {
   purchase?: string;
   /** Unix milliseconds since when its files are known to be gone. */
   gone?: number | undefined;
+  /** The server has been asked to remove it, and has not answered. */
+  leaving?: boolean;
   markers: Marker[];
   mix: Mix;
 }

@@ -1,12 +1,13 @@
 /** What a song's state is called: one sentence, and how far it is. Pure. */
 
 import type { ApiError } from "./api";
-import { frames, left, megabytes, span, time } from "./format";
+import { frames, lasting, left, megabytes, span, time } from "./format";
 import { SAMPLE_RATE } from "./mixer";
 import { heardOf } from "./mix";
 import { finalsOf, phaseOf, type Song } from "./state";
 
 export function statusOf(song: Song, now: number): string {
+  if (song.leaving) return "being removed";
   switch (phaseOf(song)) {
     case "uploading":
       return uploading(song, now);
@@ -50,7 +51,7 @@ export function adviceOf(song: Song, retention: number): string {
     case "expired":
       return (song.name === "" ? "The server has no such song, or none any more."
         : "The server has no files of this song any more.")
-        + (retention > 0 ? ` Files are kept for ${retention} hours.` : "")
+        + (retention > 0 ? ` Files are kept for ${lasting(retention)}.` : "")
         + (song.name === "" ? "" : " It leaves this list by itself after a day.");
     default:
       return (song.job?.input?.warnings ?? []).map(sentence).join(" ");

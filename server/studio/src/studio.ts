@@ -87,21 +87,20 @@ export class Studio {
 
   /**
    * Cancels what is under way, removes what is there; of an expired song, the entry. A song whose
-   * files the server still has stays in the list.
+   * files the server has stays in the list, and plays on, until the server has removed them.
    */
   async remove(key: string): Promise<void> {
     const song = this.library.find(key);
-    if (song === undefined) return;
-    this.library.forget(key);
-    if (song.id === "" || song.gone !== undefined) return;
+    if (song === undefined || song.leaving) return;
+    if (song.id === "" || song.gone !== undefined) return this.library.forget(key);
+    this.library.change(key, { leaving: true });
     try {
       await this.api.remove(song.id);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status === 404 || error.status === 410) return;
-      if (this.library.withId(song.id) === undefined) this.restore(song);
-      this.host.complain(error, `${quoted(song.name)} could not be removed. ${error.message}`);
+      if (error.status !== 404 && error.status !== 410) return this.stays(key, error);
     }
+    this.library.forget(key);
   }
 
   /** Takes every expired song out of the list. */
@@ -168,10 +167,13 @@ export class Studio {
     if (this.store.value.open === song.key) this.open(null);
   }
 
-  private restore({ id, name, added, markers, split = false }: Song): void {
-    const song = songOf({ id, name, added, markers }, split);
-    this.library.add(song);
-    this.library.remember(song);
+  /** The server has not removed a song, or could not say that it has: it is asked how the song stands. */
+  private stays(key: string, error: ApiError): void {
+    this.library.change(key, { leaving: false });
+    const song = this.library.find(key);
+    if (song === undefined) return;
+    this.host.complain(error, `${quoted(song.name)} could not be removed. ${error.message}`);
+    this.jobs.look(song);
   }
 
   private taken(song: Song): void {
@@ -189,6 +191,7 @@ export class Studio {
   }
 
   private gone(key: string): void {
+    if (this.library.find(key)?.leaving) return; // its removal is about to be answered
     this.library.expire(key, true);
     const song = this.library.find(key);
     if (song) this.deck.update(song);

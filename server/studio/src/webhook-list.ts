@@ -2,7 +2,7 @@
 
 import type { Webhook } from "./account-api";
 import { h, say } from "./dom";
-import { moment } from "./format";
+import { counted, moment } from "./format";
 
 interface Row {
   element: HTMLElement;
@@ -35,7 +35,7 @@ export class WebhookList {
   private show(webhook: Webhook): void {
     const { state, error } = this.rows.get(webhook.id) ?? this.add(webhook);
     const called = webhook.lastCalledAt === null ? "never called" : `last called ${moment(webhook.lastCalledAt)}`;
-    const failures = webhook.failCount > 0 ? `, ${webhook.failCount} failures in a row` : "";
+    const failures = webhook.failCount > 0 ? `, ${counted(webhook.failCount, "failure")} in a row` : "";
     say(state, `${webhook.isActive ? "active" : "switched off"}, ${called}${failures}`);
     say(error, webhook.lastError ?? "");
   }
