@@ -53,7 +53,7 @@ pictures: setup-dev  ## take the README's pictures from the real page (needs Chr
 	$(BIN)/python -m tests.studio.picture server/studio/pictures
 
 test-nojit: setup-dev  ## the kernels' tests with their loops as plain Python
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/kernels
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -n 2 --dist loadgroup tests/kernels
 
 test-gpu: setup-dev  ## the tests that need a CUDA card
 	$(BIN)/pytest -m gpu
