@@ -30,7 +30,7 @@ demo: setup  ## separate a song that stembox makes itself
 	$(BIN)/stembox demo
 
 test: setup-dev  ## all tests, two at a time
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 
 check: setup-dev  ## lint, types, import rules
 	$(BIN)/ruff check .
@@ -53,7 +53,7 @@ pictures: setup-dev  ## take the README's pictures from the real page (needs Chr
 	$(BIN)/python -m tests.studio.picture server/studio/pictures
 
 test-nojit: setup-dev  ## the kernels' tests with their loops as plain Python
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -n 2 --dist loadgroup tests/kernels
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -n 2 tests/kernels
 
 test-gpu: setup-dev  ## the tests that need a CUDA card
 	$(BIN)/pytest -m gpu

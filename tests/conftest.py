@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -21,23 +22,22 @@ os.environ.setdefault(
     "NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"stembox-tests-{os.getuid()}" / "numba")
 )
 
+# Rooms whose tests start real servers: they wait a lot, and must not disturb each other.
 WHOLE_SERVERS = ("catalogue", "deploy", "e2e", "loadtests", "promises", "upkeep")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For `pytest -n 2 --dist loadgroup`: tests of whole servers one after the other, and first,
-    since they wait a lot and take longest; beside them all else, a file at a time."""
-    if not hasattr(config, "workerinput"):
-        return
-    items.sort(key=lambda item: _room(item) not in WHOLE_SERVERS)
-    for item in items:
-        group = "servers" if _room(item) in WHOLE_SERVERS else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For `pytest -n 2`: whole servers one after the other, and all else, a file at a time, beside
+    them."""
+    from xdist.scheduler import LoadScopeScheduling
 
+    class ServersApart(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "servers" if file.split("/")[1] in WHOLE_SERVERS else file
 
-def _room(item: pytest.Item) -> str:
-    return item.path.relative_to(Path(__file__).parent).parts[0]
+    return ServersApart(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
