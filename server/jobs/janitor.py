@@ -118,11 +118,11 @@ class Janitor:
             # What waited may be at work by now, or even done: then its files stay.
             if waits and not await self._jobs.give_up(job_id, time.time()):
                 continue
+            if not waits:  # first: nobody is told of files that are gone
+                await self._jobs.expire(job_id, time.time())
             await asyncio.to_thread(self._folders.remove, self._folders.outputs, job_id)
             if waits:
                 await self._cancel(job_id)
-            else:
-                await self._jobs.expire(job_id, time.time())
             log.info("job expired", job=job_id)
             expired += 1
         return expired

@@ -211,6 +211,28 @@ def test_jobs_of_an_account_are_forgotten_in_time_and_their_credits_never(play) 
     play(test)
 
 
+def test_nobody_is_told_of_files_that_are_gone(play, monkeypatch) -> None:
+    """A job has expired before they go: an event that is sent at that moment names none."""
+    async def test(world: World) -> None:
+        await world.jobs.create(new_job("song", 0.0, ONE))
+        files = world.folders.outputs / "song"
+        files.mkdir()
+        ended = NOW - 3600 * HOURS
+        stage = (await world.jobs.stages.claim("audio", "b/1", ended)).stage
+        await world.jobs.stages.finish(stage, {}, {"vocals": Track("vocals.wav")}, ended)
+        expire, there = world.jobs.expire, []
+
+        async def expired(job_id: str, now: float) -> None:
+            await expire(job_id, now)
+            there.append(files.exists())
+
+        monkeypatch.setattr(world.jobs, "expire", expired)
+        await world.janitor.sweep(NOW + 1)
+        assert there == [True] and not files.exists()
+
+    play(test)
+
+
 @pytest.mark.parametrize("done", [False, True])
 def test_a_job_that_is_taken_up_while_others_expire_goes_on(
     play, monkeypatch: pytest.MonkeyPatch, done: bool
