@@ -48,6 +48,7 @@ def test_a_tone_is_a_line_at_its_height(page: Any, server: FakeServer, song: Pat
     card.locator('[data-action="spectrogram"]').click()
     whole(card)
     for part in (0.3, 0.7):
+        until(page, lambda part=part: max(page.evaluate(ROWS, part)) > 100)
         rows = page.evaluate(ROWS, part)
         assert 930 < hertz_of(rows) < 1070
         assert np.median(rows) < 20, "and nothing elsewhere"

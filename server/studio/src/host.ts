@@ -7,9 +7,11 @@ import type { Store } from "./store";
 
 const RETRY = 2500; // milliseconds between two looks for a server that is away
 const NONE = "none"; // a job that there is not
+const READ = 10_000; // milliseconds that what could not be done is told for, however soon it has passed
 
 export class Host {
   private unanswered = ""; // what was said because the server did not answer
+  private said = 0; // unix milliseconds: when
 
   constructor(private readonly api: Api, private readonly store: Store<State>) {}
 
@@ -55,10 +57,16 @@ export class Host {
     setTimeout(again, RETRY);
   }
 
-  /** It has answered: nothing more is said of its not doing so. */
+  /** It has answered: what was said of its not doing so goes, once it could be read. */
   found(): void {
     const { away, notice } = this.store.value;
-    if (away) this.store.update({ away: 0, ...(notice === this.unanswered && { notice: "" }) });
+    if (!away) return;
+    this.store.update({ away: 0 });
+    if (notice === "" || notice !== this.unanswered) return;
+    const overtaken = (): void => {
+      if (this.store.value.notice === notice) this.store.update({ notice: "" });
+    };
+    setTimeout(overtaken, this.said + READ - Date.now());
   }
 
   /** Says what could not be done, and sees to what that tells of the server. */
@@ -67,6 +75,7 @@ export class Host {
     this.store.update({ notice, ...(locked && { locked }) });
     if (error.status !== 0) return;
     this.unanswered = notice;
+    this.said = Date.now();
     this.lost();
   }
 }
