@@ -5,8 +5,9 @@ given: demuxer, protocols and codecs are all named. Which stretch of what is dec
 is for `edits` and `timeline` to say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -60,7 +61,7 @@ class Told(NamedTuple):
     seconds: float | None = None
     cut: bool = False  # it ends before its headers say
     margin: float = SHORT  # s: how much shorter than it says the sound may be
-    skipped: float = 0.0  # bytes between its packets that are damaged, as a share of all packets
+    skipped: Callable[[], float] = float  # as `mpeg.adts_skipped` says; it reads the whole file
 
 
 class FFmpegSource(Source):
@@ -80,7 +81,7 @@ class FFmpegSource(Source):
         """As `Source` says. Raises AudioError also where most of it cannot be decoded."""
         yield from chunks_of(self._frames())
         lost, seconds = self._timeline.lost, self._timeline.seconds
-        skipped = seconds * self._told.skipped
+        skipped = seconds * self._told.skipped()
         self.read, self.lost = seconds + skipped, lost.seconds + skipped
         self.check_lost()
         if skipped > SHORT:
@@ -204,7 +205,7 @@ def _headers(path: Path, container: Container) -> Headers:
             lengths = enumerate(avi.seconds_of(file))
             return Headers({}, {n: Told((), s, margin=1.0) for n, s in lengths}, {}, Told())
         if demuxer == "aac":
-            return Headers({}, {}, {}, Told(skipped=mpeg.adts_skipped(whole)))
+            return Headers({}, {}, {}, Told(skipped=partial(mpeg.adts_skipped, path)))
         if demuxer == "mpc8" and (found := musepack.read(file)):
             samples, rate = found
             shown = Edit(0.0, musepack.DELAY / rate, samples / rate)

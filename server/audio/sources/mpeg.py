@@ -9,6 +9,7 @@ import mmap
 import re
 from collections.abc import Callable, Iterator
 from itertools import combinations, islice
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from server.audio.sources.tags import behind_tags
@@ -87,11 +88,11 @@ def first_frame(file: BinaryIO, start: int, end: int, floor: int | None = None) 
     return found
 
 
-def adts_skipped(file: BinaryIO) -> float:
+def adts_skipped(path: Path) -> float:
     """How many bytes between the ADTS frames of a file belong to none, nor to tags, as a share of
     those of the frames."""
     framed = skipped = behind = 0
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = _adts_from(data, behind_tags(file))
         while at is not None:
             if behind and behind_tags(file, behind) == behind:

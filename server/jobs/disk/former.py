@@ -33,16 +33,16 @@ def change_place(folders: Folders) -> None:
     For who holds the lock. A place that cannot be reached is tried again at the next start; so is
     one that is empty, since what is mounted there may be missing.
     """
-    data_dir, places = folders.data_dir, _read(folders.data_dir).places
+    data_dir, known = folders.data_dir, _read(folders.data_dir)
     used = "" if folders.private is None else str(folders.private)
-    if used:
-        places[used] = str(data_dir)
-    if not places:
-        return
-    _write(data_dir, Known(used, places))
+    places = known.places | ({used: str(data_dir)} if used else {})
+    # Before anything lies there, and again when something is gone; most starts change nothing.
+    if known != Known(used, places):
+        _write(data_dir, Known(used, places))
     left = {place: of for place, of in places.items()
             if place == used or not _removed(Path(place), of, data_dir)}  # fmt: skip
-    _write(data_dir, Known(used, left))
+    if left != places:
+        _write(data_dir, Known(used, left))
 
 
 def left_behind(data_dir: Path) -> list[Path]:
