@@ -34,11 +34,11 @@ from server.jobs.listening.listening import Listening
 from server.jobs.listening.renders import Renders
 from server.jobs.models import Models
 from server.jobs.outlook import Outlooks
-from server.jobs.service import JobService
+from server.jobs.pipeline_jobs import PipelineJobs
 from server.jobs.sources.fetching import Fetcher
 from server.jobs.sources.intake import Intake
 from server.jobs.sources.uploads import Uploads
-from server.jobs.split import SplitService
+from server.jobs.stemsplit_jobs import StemSplitJobs
 from server.jobs.webhooks.deliveries import Deliveries
 from server.jobs.webhooks.registering import Webhooks
 from server.jobs.webhooks.sending import Sender
@@ -192,11 +192,11 @@ class Components:
         )  # fmt: skip
         accounts = Accounts(AccountRepository(database), CreditRepository(database))
         self._fetcher = Fetcher(config, jobs.stages, intake, client, self.dispatcher.boot)
-        split = SplitService(
+        stemsplit = StemSplitJobs(
             config, jobs, intake, accounts, uploads, self._fetcher, self.dispatcher
         )
-        service = JobService(config, jobs, intake, self.workers, self.dispatcher)
-        payloads = WebhookPayloads(service, split, signer)
+        pipeline = PipelineJobs(config, jobs, intake, self.workers, self.dispatcher)
+        payloads = WebhookPayloads(pipeline, stemsplit, signer)
         self._clock = clock = Clock(ClockRepository(database))
         self._sender = Sender(
             hooks, jobs, client, payloads.write, partial(callback_secret, secret), clock
@@ -215,15 +215,20 @@ class Components:
         })  # fmt: skip
         listening = Listening(jobs, folders)
         services = Services(
-            split, accounts, uploads, Webhooks(hooks, client),
-            Deliveries(DeliveryRepository(database), hooks, self._sender.wake), listening,
-            Outlooks(jobs, listening, config.jobs.retention_hours, since=time.time()),
-            Renders(config, jobs, folders, self.workers, rooms), self.health,
-            Models(config, jobs),
+            stemsplit=stemsplit,
+            accounts=accounts,
+            uploads=uploads,
+            webhooks=Webhooks(hooks, client),
+            deliveries=Deliveries(DeliveryRepository(database), hooks, self._sender.wake),
+            listening=listening,
+            outlooks=Outlooks(jobs, listening, config.jobs.retention_hours, since=time.time()),
+            renders=Renders(config, jobs, folders, self.workers, rooms),
+            health=self.health,
+            models=Models(config, jobs),
         )
         self.happenings = HappeningRepository(database)
         self._metrics = Metrics(self.happenings, self.workers, board.workers, folders.places)
-        self.http = create_app(config, service, services, signer, self._metrics)
+        self.http = create_app(config, pipeline, services, signer, self._metrics)
 
     async def requeue_orphans(self) -> None:
         """Puts what an earlier run of the server held back into the queue."""

@@ -16,7 +16,7 @@ from server.api.limits import RateLimit
 from server.api.metrics import NO_ROUTE, Figures, MetricsRoute
 from server.api.pipeline import openapi
 from server.api.pipeline.routes import Pipeline
-from server.api.ports import JobService, Services
+from server.api.ports import PipelineJobs, Services
 from server.api.proxies import TrustedProxies
 from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, Signer
@@ -28,7 +28,7 @@ __all__ = ["create_app"]
 
 
 def create_app(
-    config: Config, jobs: JobService, services: Services, signer: Signer,
+    config: Config, jobs: PipelineJobs, services: Services, signer: Signer,
     figures: Figures | None = None,
 ) -> ASGIApp:  # fmt: skip
     """The app: both APIs, their documents and the middlewares. It has no lifespan.

@@ -1,4 +1,4 @@
-"""What the HTTP layer needs from the jobs room, as types. Nothing here runs."""
+"""All that the HTTP layer takes from the jobs room, by these names alone."""
 
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -15,28 +15,59 @@ from server.jobs.listening.renders import Renders
 from server.jobs.models import InstalledModel, Models
 from server.jobs.orders import Created, Order, Request, SplitJob
 from server.jobs.outlook import Outlook, Outlooks
+from server.jobs.pipeline_jobs import JobView, Upload
 from server.jobs.plan import StageView
-from server.jobs.service import JobView, Upload
 from server.jobs.sources.uploads import Uploads
-from server.jobs.split import SplitService
+from server.jobs.stemsplit_jobs import StemSplitJobs
 from server.jobs.webhooks.deliveries import Attempt, Deliveries, SentEvent
 from server.jobs.webhooks.registering import Webhook, Webhooks
 from server.jobs.webhooks.sending import Delivery, Job
 
 __all__ = [
-    "Accounts", "Attempt", "Audible", "Booked", "Created", "Deliveries", "Delivery", "Health",
-    "Heard", "Idempotency", "InstalledModel", "Job", "JobService", "JobView", "Listening",
-    "MixOrder", "Models", "Order",
-    "Outlook", "Outlooks", "Renders", "Request", "SentEvent", "Services", "SplitJob",
-    "SplitService", "StageView", "TrackFile", "TrackPeaks", "Upload", "Uploads", "Webhook",
-    "Webhooks", "Window", "is_test", "meaning", "meaning_of",
+    "Accounts",
+    "Attempt",
+    "Audible",
+    "Booked",
+    "Created",
+    "Deliveries",
+    "Delivery",
+    "Health",
+    "Heard",
+    "Idempotency",
+    "InstalledModel",
+    "Job",
+    "JobView",
+    "Listening",
+    "MixOrder",
+    "Models",
+    "Order",
+    "Outlook",
+    "Outlooks",
+    "PipelineJobs",
+    "Renders",
+    "Request",
+    "SentEvent",
+    "Services",
+    "SplitJob",
+    "StageView",
+    "StemSplitJobs",
+    "TrackFile",
+    "TrackPeaks",
+    "Upload",
+    "Uploads",
+    "Webhook",
+    "Webhooks",
+    "Window",
+    "is_test",
+    "meaning",
+    "meaning_of",
 ]  # fmt: skip
 
 
 class Services(NamedTuple):
-    """The jobs room, but for the jobs of the pipeline API."""
+    """Everything in the jobs room that HTTP calls, but the pipeline API's jobs."""
 
-    jobs: SplitService
+    stemsplit: StemSplitJobs
     accounts: Accounts
     uploads: Uploads
     webhooks: Webhooks
@@ -48,8 +79,8 @@ class Services(NamedTuple):
     models: Models
 
 
-class JobService(Protocol):
-    """The jobs room, seen from here: `server.jobs.service.JobService`, or a fake in the tests."""
+class PipelineJobs(Protocol):
+    """`server.jobs.pipeline_jobs.PipelineJobs` as HTTP calls it, or a fake in the tests."""
 
     async def reserve(self, size: int) -> tuple[str, Path]:
         """A new job's id and its existing, empty spool folder, for at most `size` bytes.

@@ -26,10 +26,10 @@ from server.jobs.booking import book
 from server.jobs.disk.folders import PEAKS_FOLDER, Folders, free_percent, full_disk_is_said
 from server.jobs.disk.places import FILES, ScratchPlaces
 from server.jobs.disk.room import DiskRoom, files_of
-from server.jobs.listening.track_places import names_of
 from server.jobs.outcomes import given_up_after
 from server.jobs.progress_log import ProgressLog
-from server.work.messages import Options, Result, Task
+from server.jobs.reading import names_of, options_of
+from server.work.messages import Result, Task
 from server.work.workers import Slot
 from store import Claim, LeaseLost, StageRepository, Track
 
@@ -44,7 +44,7 @@ def check_tracks(claim: Claim, result: Result) -> None:
     """
     if not result.tracks:
         return
-    stage, options = claim.stage.name, msgspec.json.decode(claim.job.options, type=Options)
+    stage, options = claim.stage.name, options_of(claim.job)
     own = stage.partition("/")[2]
     expected = {own} if own else set(names_of(claim.job)) - {MIX}
     for name, file in result.tracks.items():
@@ -132,7 +132,7 @@ class Attempts:
                 await asyncio.wait([moved])
             if claim.stage.name != "decode":
                 return await slot.run(self._task(claim), self._watch(claim))
-            options = msgspec.json.decode(claim.job.options, type=Options)
+            options = options_of(claim.job)
             seconds = msgspec.json.decode(claim.job.request).get("seconds", 0.0)
             files = max(FILES, files_of(claim.job.api, options))
             await asyncio.to_thread(self._places.open, claim.job.id, seconds, files)
@@ -166,7 +166,7 @@ class Attempts:
             scratch=str(self._places.of(job_id)),
             outputs=str(self._folders.outputs / job_id),
             peaks=str(self._folders.outputs / job_id / PEAKS_FOLDER),
-            options=msgspec.json.decode(claim.job.options, type=Options),
+            options=options_of(claim.job),
             facts=claim.facts,
         )
 

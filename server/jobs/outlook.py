@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from server.errors import JobNotFound
 from server.jobs.listening.listening import Audible, Listening
-from server.jobs.listening.track_places import names_of, total_frames
+from server.jobs.reading import names_of, total_frames
 from server.work.scratch import SAMPLE_RATE
 from store import Job, JobRepository, Stage
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from server.api import downloads
 from server.api.file_names import attachment
-from server.jobs.service import JobView
+from server.jobs.pipeline_jobs import JobView
 
 from .fakes import TRACKS, FakeJobs
 from .zip_streams import read_as_stream

@@ -48,7 +48,7 @@ def test_every_url_of_an_expired_job_says_that_its_files_are_gone(
     tmp_path: Path, name: str, job_id: str, told: tuple[str, str]
 ) -> None:
     """The job itself is still told of; only of one that never was it is said that there is none."""
-    services = fake_services()._replace(jobs=Jobs(), listening=Gone(), renders=Gone())  # type: ignore[arg-type]
+    services = fake_services()._replace(stemsplit=Jobs(), listening=Gone(), renders=Gone())  # type: ignore[arg-type]
     app = create_app(load(environ={}), FakeJobs(tmp_path), services, SIGNER)
     signed = "vocals.mp3" if name == "vocals.mp3" else "studio"
     path = SIGNER.download_path(DownloadGrant(job_id, signed, int(time.time()) + 60))

@@ -19,7 +19,7 @@ from server.jobs.sources import downloads
 from server.jobs.sources.fetching import Fetcher
 from server.jobs.sources.intake import Intake
 from server.jobs.sources.uploads import Uploads
-from server.jobs.split import SplitService
+from server.jobs.stemsplit_jobs import StemSplitJobs
 from server.work.scratch import SAMPLE_RATE
 from server.work.workers import Workers
 from store import (
@@ -67,7 +67,7 @@ class World:
         self.uploads = Uploads(UploadRepository(db), self.folders, self.intake.rooms)
         self.fetcher = Fetcher(config, self.jobs.stages, self.intake, guarded(), "boot")
         accounts = Accounts(AccountRepository(db), self.credits)
-        self.split = SplitService(
+        self.split = StemSplitJobs(
             config, self.jobs, self.intake, accounts, self.uploads, self.fetcher, Dispatcher()
         )  # type: ignore[arg-type]
         self.looked: list[tuple[bytes, str]] = []

@@ -24,7 +24,7 @@ from server.jobs import keys
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock
 from server.jobs.orders import Request
-from server.jobs.split import SplitService
+from server.jobs.stemsplit_jobs import StemSplitJobs
 from server.jobs.webhooks.deliveries import Deliveries
 from server.jobs.webhooks.registering import Webhooks
 from server.jobs.webhooks.sending import Sender
@@ -126,7 +126,7 @@ class AccountServer:
         self.accounts, self.credits = AccountRepository(db), CreditRepository(db)
         self.jobs, self.hooks = JobRepository(db), WebhookRepository(db)
         accounts = Accounts(self.accounts, self.credits)
-        split = SplitService(config, self.jobs, None, accounts, None, None, None)
+        split = StemSplitJobs(config, self.jobs, None, accounts, None, None, None)
         client, signer = GuardedClient(Guard.of(["127.0.0.0/8"], 1)), Signer(b"s" * 32)
         payloads = WebhookPayloads(None, split, signer)
         self._sender = Sender(self.hooks, self.jobs, client, payloads.write,
@@ -135,7 +135,7 @@ class AccountServer:
         self._stack.push_async_callback(_stop, task)
         deliveries = Deliveries(DeliveryRepository(db), self.hooks, self._sender.wake)
         services = fake_services()._replace(
-            jobs=split, accounts=accounts, webhooks=Webhooks(self.hooks, client),
+            stemsplit=split, accounts=accounts, webhooks=Webhooks(self.hooks, client),
             deliveries=deliveries)  # fmt: skip
         self.songs = FakeServer()
         uploading = SharedPlaces(99, "uploads are on their way in")

@@ -17,7 +17,7 @@ from server.api.file_names import song_of
 from server.api.listening import Listen
 from server.api.mixing import Mixing
 from server.api.pipeline import wire
-from server.api.ports import JobService, JobView, Services, Upload
+from server.api.ports import JobView, PipelineJobs, Services, Upload
 from server.api.sharing import SharedPlaces, caller_of
 from server.audio.sources.sniffing import SUPPORTED_FORMATS
 from server.config import Config
@@ -38,7 +38,7 @@ class Pipeline:
     """The endpoints, bound to the settings and to the jobs room."""
 
     def __init__(
-        self, config: Config, jobs: JobService, guard: PipelineGuard, services: Services,
+        self, config: Config, jobs: PipelineJobs, guard: PipelineGuard, services: Services,
         uploading: SharedPlaces,
     ) -> None:  # fmt: skip
         self._guard = guard

@@ -54,7 +54,7 @@ class SignedListening:
         self._check(request)
 
         async def look() -> Look:
-            job = await self._services.jobs.find(request.path_params["id"])
+            job = await self._services.stemsplit.find(request.path_params["id"])
             minted = time.time() // MINTED_SECONDS * MINTED_SECONDS
             answer = await self._detail(request, job, minted)
             return Look(ENCODER.encode(answer), job.status not in ("pending", "processing"))
@@ -78,7 +78,7 @@ class SignedListening:
     ) -> Response:
         """What a signed URL is for. Raises TrackNotFound: the job's files are gone."""
         self._check(request)
-        job = await self._services.jobs.find(request.path_params["id"])
+        job = await self._services.stemsplit.find(request.path_params["id"])
         try:
             return await answer(job)
         except JobNotFound:  # it was found: it is still told of, as one that has expired

@@ -80,7 +80,7 @@ class Routes:
             account_id=account_of(request), base_url=self.base_url(request),
             test=request.state.test, **fields,
         )  # fmt: skip
-        answer = await self._services.jobs.create(order, _render, _once(request, order))
+        answer = await self._services.stemsplit.create(order, _render, _once(request, order))
         return Response(answer, 201, media_type="application/json")
 
     async def list_models(self, _: Request) -> Response:
@@ -94,12 +94,13 @@ class Routes:
         if status is not None and status not in wire.STATUSES:
             raise InvalidRequest(f"status must be one of {', '.join(wire.STATUSES)}")
         wanted = None if status is None else status.lower()
-        jobs, total = await self._services.jobs.page(account_of(request), wanted, limit, offset)
+        account, jobs_of = account_of(request), self._services.stemsplit
+        jobs, total = await jobs_of.page(account, wanted, limit, offset)
         return Json(wire.jobs_list(jobs, total, limit, offset))
 
     async def get_job(self, request: Request) -> Response:
         """One job, with fresh download URLs."""
-        job = await self._services.jobs.get(account_of(request), request.path_params["id"])
+        job = await self._services.stemsplit.get(account_of(request), request.path_params["id"])
         return Json(await self.detail(request, job, time.time()))
 
     async def detail(
@@ -113,7 +114,7 @@ class Routes:
 
     async def delete_job(self, request: Request) -> Response:
         """Cancels a job, or removes its files."""
-        await self._services.jobs.delete(account_of(request), request.path_params["id"])
+        await self._services.stemsplit.delete(account_of(request), request.path_params["id"])
         return Json(wire.DeletedResponse(deleted=True))
 
     async def create_upload(self, request: Request) -> Response:
@@ -154,8 +155,8 @@ class Routes:
         job_id, name = request.path_params["id"], request.path_params["name"]
         query = request.query_params.multi_items()
         self._signer.check_download(job_id, name, query, time.time())
-        job = await self._services.jobs.find(job_id)
-        file = self._services.jobs.file(job, name)
+        job = await self._services.stemsplit.find(job_id)
+        file = self._services.stemsplit.file(job, name)
         if file is None:
             raise TrackNotFound("This file has been removed.")
         song = song_of(job.request.file_name, job_id)

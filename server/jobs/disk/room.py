@@ -20,6 +20,7 @@ from server.audio.peaks import FINE
 from server.audio.tracks import tracks_of
 from server.errors import DiskFull
 from server.jobs.disk.folders import Folders, files_below, written
+from server.jobs.reading import options_of
 from server.presets.inferences import files_between
 from server.work.messages import Options
 from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
@@ -118,7 +119,7 @@ class DiskRoom:
     async def settle(self, job: Job, frames: int) -> bool:
         """The song is decoded, and `frames` long: from here on that counts. False: it is longer
         than it said, and there is no room for the rest now."""
-        options, seconds = msgspec.json.decode(job.options, type=Options), frames / SAMPLE_RATE
+        options, seconds = options_of(job), frames / SAMPLE_RATE
         room = room_of(job.api, options, seconds)
         booked = (await self._rooms.unfinished()).begun.get(job.id, room)
         more = sum(room) - sum(booked)

@@ -18,10 +18,10 @@ from server.audio.tracks import MIX
 from server.errors import JobNotFound, ServerBusy
 from server.jobs.disk.folders import PEAKS_FOLDER, Folders
 from server.jobs.listening.growing_peaks import GrowingPeaks
-from server.jobs.listening.track_places import (
-    OpenTrack,
-    TrackPlaces,
+from server.jobs.listening.track_places import OpenTrack, TrackPlaces
+from server.jobs.reading import (
     finished_of,
+    live_job,
     mix_gain,
     names_of,
     stems_of,
@@ -137,7 +137,7 @@ class Listening:
             JobNotFound: the job, or a finished track of it, has been removed.
             ServerBusy: too many windows are being sent.
         """
-        job = await self._job(job_id)
+        job = await live_job(self._jobs, job_id)
         if not set(names) <= set(names_of(job)):
             return None
         if self._open >= MOST_WINDOWS:
@@ -165,7 +165,7 @@ class Listening:
     async def peaks(self, job_id: str, since: int) -> tuple[int, dict[str, TrackPeaks]]:
         """The song's length, 0 while it is not known, and the peaks of every track of which there
         are any, from the stretch that holds frame `since` on. Raises JobNotFound."""
-        job = await self._job(job_id)
+        job = await live_job(self._jobs, job_id)
         if job.state != "processing":
             self._growing.forget(job_id)
         found = {}
@@ -206,7 +206,7 @@ class Listening:
         What is neither finished nor growing any more has moved on: it is looked for again.
         """
         for _ in range(TRIES):
-            job = await self._job(job_id)
+            job = await live_job(self._jobs, job_id)
             try:
                 found = await self._in_thread(self._places.open, job, names)
             except FileNotFoundError:
@@ -216,12 +216,6 @@ class Listening:
                 return job, found
             _close(found)
         raise JobNotFound("Job not found")
-
-    async def _job(self, job_id: str) -> Job:
-        job = await self._jobs.get(job_id)
-        if job is None or job.state == "expired":
-            raise JobNotFound("Job not found")
-        return job
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)

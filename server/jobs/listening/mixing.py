@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from server.audio.tracks import MIX
 from server.errors import InvalidRequest, JobNotCompleted, TrackNotFound
-from server.jobs.listening.track_places import (
+from server.jobs.reading import (
     finished_of,
     mix_gain,
     names_of,

@@ -24,7 +24,7 @@ from server.errors import JobNotFound, ServerBusy, StageFailed, WorkerGone, Work
 from server.jobs.disk.folders import RENDERS_FOLDER, Folders
 from server.jobs.disk.room import DiskRoom
 from server.jobs.listening.mixing import COLORS, MixOrder, Term, sheet, stem_sheets
-from server.jobs.listening.track_places import options_of, total_frames
+from server.jobs.reading import live_job, options_of, total_frames
 from server.work.messages import Options, Task
 from server.work.scratch import FRAME_BYTES, PART, whole_of
 from server.work.workers import Workers
@@ -65,7 +65,7 @@ class Renders:
             JobNotFound: the job was removed meanwhile, too.
             ServerBusy, DiskFull, StageFailed.
         """
-        job = await self._job(job_id)
+        job = await live_job(self._jobs, job_id)
         wanted = sheet(job, order)
         samples = self._samples[wanted.format]
         key = hashlib.sha256(msgspec.json.encode([wanted, samples])).hexdigest()[:32]
@@ -79,7 +79,7 @@ class Renders:
 
     async def stem_file(self, job_id: str) -> Path:
         """The job's stems as one `.stem.m4a`. Raises as `mix`."""
-        job = await self._job(job_id)
+        job = await live_job(self._jobs, job_id)
         mix, stems = stem_sheets(job)
         facts = {
             "mix": self._parts(job, mix),
@@ -95,15 +95,9 @@ class Renders:
             job, "render_stem_file", "stems.stem.m4a", facts, options_of(job)
         )
 
-    async def _job(self, job_id: str) -> Job:
-        job = await self._jobs.get(job_id)
-        if job is None or job.state == "expired":
-            raise JobNotFound("Job not found")
-        return job
-
     async def _check(self, job_id: str) -> None:
         """Raises JobNotFound: the job goes, or has gone; where its time is over, files go first."""
-        job = await self._job(job_id)
+        job = await live_job(self._jobs, job_id)
         files = [self._outputs / job_id / track.path for track in job.tracks.values()]
         if not await asyncio.to_thread(lambda: all(file.exists() for file in files)):
             raise JobNotFound("Job not found")

@@ -8,19 +8,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import reduce
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
 from server.audio.finished import Frames, open_finished
-from server.audio.tracks import MIX, tracks_of
+from server.audio.tracks import MIX
 from server.jobs.disk.folders import Folders
 from server.jobs.disk.places import ScratchPlaces
-from server.presets.inferences import inside_other
-from server.stems import FOUR, OUTPUTS, SIX
-from server.work.messages import Options
+from server.jobs.reading import finished_of, mix_gain, total_frames
 from server.work.scratch import FrameReader, parts_of
 from store import Job
 
@@ -77,7 +73,8 @@ class TrackPlaces:
         with ExitStack() as stack:
             found = []
             for name in names:
-                # What the mix is told from afterwards is not the mix to the last bit.
+                # While a job runs the decoded mix itself is there. Later it is a sum of tracks,
+                # which gives it back but for the last bits.
                 looks = (self._growing, self._finished) if name == MIX else \
                     (self._finished, self._growing)  # fmt: skip
                 track = looks[0](job, name) or looks[1](job, name)
@@ -121,30 +118,6 @@ class TrackPlaces:
         return track.frames
 
 
-def finished_of(job: Job, name: str) -> Sequence[str]:
-    """The finished tracks that a track is read from: itself, as a rule. None: not finished."""
-    if name in job.tracks:
-        return (name,)
-    if name != MIX:
-        return ()
-    # The mix has no file of its own: `main` is the mix at another level, and the vocals and the
-    # instrumental were made so that they add up to it, as a whole separation nearly does.
-    for parts in (("main",), OUTPUTS["BOTH"]):
-        if set(parts) <= job.tracks.keys():
-            return parts
-    whole = _whole(job)
-    return whole if set(whole) <= job.tracks.keys() else ()
-
-
-def _whole(job: Job) -> tuple[str, ...]:
-    """The stems that are all of the song, each sound once; none if the model leaves any out."""
-    options = options_of(job)
-    if not set(FOUR) <= set(options.stems):
-        return ()
-    apart = set(options.stems) - inside_other(options.inferences)
-    return tuple(stem for stem in SIX if stem in apart)
-
-
 def _longest(parts: Sequence[Path]) -> OpenTrack | None:
     """Of several attempts' the one that came farthest: they all write the same."""
     readers = []
@@ -164,35 +137,3 @@ def _has_begun(job: Job, name: str) -> bool:
     """
     decode = next(stage.state for stage in job.stages if stage.name == "decode")
     return decode == "completed" or (name == MIX and decode == "processing")
-
-
-def names_of(job: Job) -> tuple[str, ...]:
-    """All tracks that a job will have, and the mix."""
-    stems = stems_of(job)
-    return (*(tracks_of(stems) if job.api == "pipeline" else stems), MIX)
-
-
-def stems_of(job: Job) -> tuple[str, ...]:
-    """The tracks that the model makes."""
-    return options_of(job).stems
-
-
-def options_of(job: Job) -> Options:
-    """What a job is to be made of, and how."""
-    return msgspec.json.decode(job.options, type=Options)
-
-
-def total_frames(job: Job) -> int:
-    """The song's length, 0 while it is not known."""
-    return int(_fact(job, "decode", "frames", 0))
-
-
-def mix_gain(job: Job) -> float:
-    """What the mix was multiplied with to make `main`."""
-    gain = _fact(job, "compose", "gains", {}).get("main", 1.0)
-    return float(gain) or 1.0
-
-
-def _fact(job: Job, stage: str, name: str, otherwise: Any) -> Any:
-    facts = next((found.facts for found in job.stages if found.name == stage), "{}")
-    return msgspec.json.decode(facts).get(name, otherwise)

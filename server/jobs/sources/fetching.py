@@ -30,6 +30,7 @@ from server.jobs.disk.folders import Folders
 from server.jobs.orders import Request, with_length
 from server.jobs.outcomes import UNREADABLE
 from server.jobs.plan import SIMULATE
+from server.jobs.reading import options_of
 from server.jobs.simulating import Simulated, simulate
 from server.jobs.sources.downloads import Client, Sources, stop_tasks
 from server.jobs.sources.intake import Intake
@@ -156,7 +157,7 @@ class Fetcher:
 
     async def _run(self, claim: Claim) -> None:
         request = msgspec.json.decode(claim.job.request, type=Request)
-        options = msgspec.json.decode(claim.job.options, type=Options)
+        options = options_of(claim.job)
         folder = self._intake.folders.scratch / claim.job.id
         if (folder / "input").exists():  # of an attempt that ended after it
             size = (folder / "input").stat().st_size

@@ -10,7 +10,7 @@ from server.audio.peaks import COARSE, FINE
 from server.audio.tracks import TRACKS
 from server.errors import JobNotFound, ServerBusy
 from server.jobs.listening import growing_peaks, listening
-from server.jobs.listening.track_places import names_of
+from server.jobs.reading import names_of
 from server.stems import FOUR, OUTPUTS
 from store import Job
 from tests.audio.test_peaks import slow_pairs

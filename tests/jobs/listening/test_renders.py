@@ -29,7 +29,7 @@ from server.jobs.disk.room import DiskRoom
 from server.jobs.listening import renders as module
 from server.jobs.listening.mixing import MixOrder, sheet
 from server.jobs.listening.renders import Renders
-from server.jobs.listening.track_places import options_of
+from server.jobs.reading import options_of
 from server.stems import FOUR, OUTPUTS
 from server.work.channel import failure, to_error
 from server.work.messages import Result, Task

@@ -12,7 +12,7 @@ import pytest
 from server.audio.tracks import MIX
 from server.errors import TrackNotFound
 from server.jobs.listening.mixing import stem_sheets
-from server.jobs.listening.track_places import options_of
+from server.jobs.reading import options_of
 from server.presets.inferences import Inference, Signal
 from server.stems import FOUR
 from tests.jobs.listening.test_renders import STEP, Crew, complete, renders_of

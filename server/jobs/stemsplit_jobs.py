@@ -47,7 +47,7 @@ FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has tol
 UNNAMED = "input"  # a file that nobody has named
 
 
-class SplitService:
+class StemSplitJobs:
     """The StemSplit jobs of one server."""
 
     def __init__(

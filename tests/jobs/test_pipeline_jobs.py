@@ -4,7 +4,7 @@ import pytest
 
 from server.config import load
 from server.errors import JobNotFound
-from server.jobs.service import JobService
+from server.jobs.pipeline_jobs import PipelineJobs
 from server.jobs.sources.intake import Intake
 from server.work.workers import Workers
 from tests.jobs.playing import World
@@ -21,11 +21,11 @@ class Dispatcher:
         self.cancelled.append(job_id)
 
 
-def service_of(world: World, dispatcher: Dispatcher) -> JobService:
+def service_of(world: World, dispatcher: Dispatcher) -> PipelineJobs:
     config = load(environ={}, flags={"server.data_dir": str(world.folders.data_dir)})
     workers = Workers(stall_seconds=60)
     intake = Intake(config, world.jobs, workers)
-    return JobService(config, world.jobs, intake, workers, dispatcher)  # type: ignore[arg-type]
+    return PipelineJobs(config, world.jobs, intake, workers, dispatcher)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("state", ["processing", "failed", "completed"])

@@ -20,6 +20,7 @@ from server.jobs.disk.track_files import Checksums, TrackFile
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.outcomes import CANCELLED
 from server.jobs.plan import PIPELINE, StageView, heard_of, shown_stages
+from server.jobs.reading import options_of
 from server.jobs.sources.intake import LIKELY_RATE, Intake
 from server.stems import FOUR, checked_stems
 from server.work.messages import Options
@@ -57,7 +58,7 @@ class JobView(Struct, frozen=True):
     heard: Heard | None = None
 
 
-class JobService:
+class PipelineJobs:
     """The pipeline jobs of one server."""
 
     def __init__(
@@ -183,7 +184,7 @@ class JobService:
     def view(self, job: Job) -> JobView:
         """A stored pipeline job as its API shows it, and a callback of one that has expired."""
         outputs = self._intake.folders.outputs / job.id
-        options = msgspec.json.decode(job.options, type=Options)
+        options = options_of(job)
         return JobView(
             id=job.id,
             state=_shown_state(job),
