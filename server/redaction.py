@@ -9,19 +9,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from server.jobs.keys import PREFIX, SHOWN, TEST_PREFIX
-from server.jobs.webhooks.signatures import PREFIX as SECRET_PREFIX
+from server.credentials import LIVE_KEY, SHOWN, TEST_KEY, WEBHOOK_SECRET
 
 REDACTED: Final = re.compile(
-    rf"(?P<key>(?:{PREFIX}|{TEST_PREFIX})[\w-]{{{SHOWN - len(PREFIX)}}})[\w-]+"  # as lists show it
-    rf"|(?P<secret>{SECRET_PREFIX})[\w+/=-]+"
+    rf"(?P<key>(?:{LIVE_KEY}|{TEST_KEY})[\w-]{{{SHOWN - len(LIVE_KEY)}}})[\w-]+"  # as lists show it
+    rf"|(?P<secret>{WEBHOOK_SECRET})[\w+/=-]+"
     r"|(?P<signature>signature(?:=|%3D|%253D))[\w-]+"
     r"|(?P<bearer>bearer\s+)(?!sk_)[^\s\"'\\,)\]}]+"
     # Of a stranger's URL its host alone: user names, paths and queries of URLs are passwords.
     r"""|(?P<scheme>[a-z][a-z0-9+.-]{0,20}://)(?:[^\s"'\\/?#<>@]*@)?(?P<host>[^\s"'\\/?#<>@]*)[/?#][^\s"'\\<>]*""",
     re.IGNORECASE,
 )
-SIGNS: Final = ("sk_", SECRET_PREFIX, "://", "ignature", "earer")  # most lines hold none of them
+SIGNS: Final = ("sk_", WEBHOOK_SECRET, "://", "ignature", "earer")  # most lines hold none of them
 
 
 class Redaction:

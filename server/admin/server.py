@@ -33,6 +33,7 @@ from server.admin.messages import (
     proof_of,
 )
 from server.admin.snapshots import take_snapshot
+from server.credentials import LIVE_KEY
 from server.errors import StemboxError, in_seconds
 from server.jobs import keys
 from server.jobs.webhooks.signatures import callback_secret
@@ -107,13 +108,13 @@ class AdminServer:
         return "\n".join(line.rstrip() for line in lines)
 
     async def _revoke(self, prefix: str) -> str:
-        if len(prefix) <= len(keys.PREFIX):
+        if len(prefix) <= len(LIVE_KEY):
             raise StemboxError("give more of the key: that prefix is every key's")
-        revoked, found = await self._accounts.revoke(prefix[: keys.SHOWN], time.time())
+        revoked, found = await self._accounts.revoke(keys.shown(prefix), time.time())
         self._revoked()
         if not found:
-            raise StemboxError(f"no key begins with {prefix[: keys.SHOWN]}")
-        log.info("keys revoked", prefix=prefix[: keys.SHOWN], count=revoked)
+            raise StemboxError(f"no key begins with {keys.shown(prefix)}")
+        log.info("keys revoked", prefix=keys.shown(prefix), count=revoked)
         return f"{revoked} key(s) revoked"
 
     async def _grant(self, account: str, minutes: float, reference: str) -> str:

@@ -12,8 +12,38 @@ from server.admin.messages import (
     ShowCredits,
     ShowSecret,
 )
+from server.commands.arguments import Commands, text
 from server.config import Config
 from server.errors import StemboxError
+
+
+def declare(commands: Commands) -> None:
+    """Adds the commands of this module."""
+    keys = commands.group("keys", "API keys: create, list, revoke; secret of callbacks")
+    sub = keys.add("create", create_key, "make a key, which is shown this once")
+    sub.add_argument("--account", type=text, required=True, metavar="NAME")
+    sub.add_argument("--minutes", type=float, default=0.0, metavar="N",
+                     help="credits to begin with")
+    sub.add_argument("--scopes", default="pipeline,stemsplit", metavar="LIST",
+                     help="what it opens: pipeline, stemsplit, admin")
+    sub.add_argument("--requests-per-minute", type=int, metavar="N", help="a limit of its own")
+    sub.add_argument("--test", action="store_true",
+                     help="a test key: the starter serves it, and it costs nothing")
+    keys.add("list", list_keys, "all keys by their first characters")
+    sub = keys.add("revoke", revoke_keys, "revoke the keys that begin so")
+    sub.add_argument("prefix", type=text, metavar="PREFIX")
+    sub = keys.add("secret", show_secret, "what signs calls to callback_url")
+    sub.add_argument("--account", type=text, default="", metavar="NAME",
+                     help="of an account's jobs")
+
+    credits = commands.group("credits", "credits: grant, show")
+    sub = credits.add("grant", grant, "give credits to an account")
+    sub.add_argument("--account", type=text, required=True, metavar="NAME")
+    sub.add_argument("--minutes", type=float, required=True, metavar="N")
+    sub.add_argument("--reference", type=text, default="", metavar="NAME",
+                     help="a name that these credits are given once under")
+    sub = credits.add("show", show_credits, "an account's balance and ledger")
+    sub.add_argument("--account", type=text, required=True, metavar="NAME")
 
 
 def create_key(arguments: argparse.Namespace, config: Config) -> int:

@@ -3,7 +3,34 @@
 import argparse
 from pathlib import Path
 
+from server.commands.arguments import Commands, add_common, count, seconds
 from server.config import Config
+
+
+def declare(commands: Commands) -> None:
+    """Adds the commands of this module."""
+    sub = commands.add("models", list_models, "list models, or pull one")
+    sub.set_defaults(names=[])
+    actions = sub.add_subparsers(metavar="ACTION")
+    lister = actions.add_parser("list", help="models on this machine, and which tier each serves")
+    lister.add_argument("--known", action="store_true", help="and those that pull knows by name")
+    puller = actions.add_parser("pull", help="fetch models by name, from a URL or a folder")
+    puller.add_argument("names", nargs="+", metavar="NAME[@REVISION]|URL|FOLDER")
+    puller.add_argument("--any-licence", action="store_true",
+                        help="also where nobody here knows the licence")
+    puller.set_defaults(command=pull_models)
+    for action in (lister, puller):
+        add_common(action, default=argparse.SUPPRESS)  # what stands before the action holds, too
+
+    sub = commands.add("quality", quality, "measure a model on songs with known stems")
+    sub.add_argument("folder", type=Path, metavar="FOLDER",
+                     help="a folder a song, with a file a stem (MUSDB18-HQ's layout)")
+    sub.add_argument("--model", metavar="NAME", help="in place of the quality's")
+    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BEST")
+    sub.add_argument("--songs", type=count, metavar="N", help="the first of them alone")
+    sub.add_argument("--seconds", type=seconds, metavar="S", help="of each song, from its start")
+    sub.add_argument("--out", type=Path, default=Path("quality"), metavar="DIR",
+                     help="where quality.json, .md and .png are written")
 
 
 def list_models(arguments: argparse.Namespace, config: Config) -> int:

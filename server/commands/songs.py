@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from server.commands.arguments import Commands, count, seconds
 from server.commands.bar import Bar
 from server.config import Config
 from server.errors import AudioTooLong, StemboxError
@@ -18,6 +19,44 @@ if TYPE_CHECKING:
     from server.engine.library.choice import Choice
 
 FOR_ALL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))  # no other file would fare better
+
+
+def declare(commands: Commands) -> None:
+    """Adds the commands of this module."""
+    sub = commands.add("separate", separate, "separate files, without a server")
+    sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR")
+    _add_order(sub, "WAV")
+
+    sub = commands.add("catalogue", catalogue, "separate a catalogue of songs on Ray")
+    sub.add_argument("input", metavar="INPUT",
+                     help="manifest (.parquet, .csv, .jsonl), folder, or prefix of a bucket")
+    sub.add_argument("--out", required=True, metavar="OUTPUT", help="a folder or prefix")
+    sub.add_argument("--address", metavar="RAY", help="a Ray cluster; without it, this machine")
+    sub.add_argument("--column", default="", metavar="NAME",
+                     help="the manifest's column of paths or URLs")
+    _add_order(sub, "FLAC")
+    sub.add_argument("--stations", type=count, default=0, metavar="N",
+                     help="models at once; without it, one for each card, or machine without one")
+    sub.add_argument("--songs", type=count, default=0, metavar="N",
+                     help="songs under way at each of them")
+    sub.add_argument("--scratch", metavar="DIR", help="for songs under way, on every machine")
+
+    sub = commands.add("demo", demo, "separate a song that stembox makes itself")
+    sub.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
+    sub.add_argument("--seconds", type=seconds, default=30.0, metavar="S")
+
+
+def _add_order(sub: argparse.ArgumentParser, usual: str) -> None:
+    """What is made of a song. usual: the format of the tracks."""
+    made = sub.add_mutually_exclusive_group()
+    made.add_argument("--output-type", choices=list(OUTPUTS),
+                      help="FOUR_STEMS; of a model that is named, all that it makes")
+    made.add_argument("--stems", metavar="A,B", help="these, in place of an output type's")
+    sub.add_argument("--model", metavar="NAME",
+                     help="made by this model or preset, in place of the quality's")
+    sub.add_argument("--quality", choices=["FAST", "BALANCED", "BEST"], default="BALANCED")
+    sub.add_argument("--format", choices=["WAV", "FLAC", "MP3"], default=usual)
 
 
 def separate(arguments: argparse.Namespace, config: Config) -> int:

@@ -6,11 +6,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from server.commands.arguments import Commands
 from server.commands.bar import Bar
 from server.config import Config
 
 if TYPE_CHECKING:
     from server.upkeep.restore import Restored
+
+
+def declare(commands: Commands) -> None:
+    """Adds the commands of this module."""
+    sub = commands.add("backup", backup,
+                       "keep database and secret in a file, while the server runs")
+    sub.add_argument("file", type=Path, metavar="FILE")
+    sub.add_argument("--outputs", action="store_true", help="and all files of jobs, and uploads")
+    sub = commands.add("restore", restore, "make an empty data directory from a backup")
+    sub.add_argument("file", type=Path, metavar="FILE")
+    commands.add("audit", audit, "hold ledger, jobs, deliveries and files against their promises")
 
 
 def backup(arguments: argparse.Namespace, config: Config) -> int:

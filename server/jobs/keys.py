@@ -4,26 +4,25 @@ import hashlib
 import secrets
 import zlib
 
-PREFIX = "sk_live_"
-TEST_PREFIX = "sk_test_"  # as long as the other
+from server.credentials import LIVE_KEY, SHOWN, TEST_KEY
+
 SCOPES = ("pipeline", "stemsplit", "admin")  # the two APIs, and what is the operator's alone
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM = 28  # characters, of 5.95 bits each: 166 bits
 CHECK = 6  # characters of CRC-32, so that a mistyped key is told without a look into the database
-SHOWN = len(PREFIX) + 8  # characters that name a key in lists
 
 
 def new_key(test: bool = False) -> str:
     """A new key of 166 random bits."""
     body = "".join(secrets.choice(ALPHABET) for _ in range(RANDOM))
-    return f"{TEST_PREFIX if test else PREFIX}{body}{_check(body)}"
+    return f"{TEST_KEY if test else LIVE_KEY}{body}{_check(body)}"
 
 
 def well_formed(key: str) -> bool:
     """Whether this could be one of our keys."""
-    body = key[len(PREFIX) : -CHECK]
+    body = key[len(LIVE_KEY) : -CHECK]
     return (
-        key.startswith((PREFIX, TEST_PREFIX))
+        key.startswith((LIVE_KEY, TEST_KEY))
         and len(body) == RANDOM
         and key.isascii()
         and key[-CHECK:] == _check(body)
@@ -42,7 +41,7 @@ def shown(key: str) -> str:
 
 def is_test(shown: str) -> bool:
     """Whether this is, or begins, a test key: its jobs run on the starter and cost nothing."""
-    return shown.startswith(TEST_PREFIX)
+    return shown.startswith(TEST_KEY)
 
 
 def _check(body: str) -> str:

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import secrets
 
-PREFIX = "whsec_"
+from server.credentials import WEBHOOK_SECRET
 
 
 def new_secret() -> str:
@@ -15,7 +15,7 @@ def new_secret() -> str:
 
 def as_secret(key: bytes) -> str:
     """A key as it is shown to people."""
-    return PREFIX + base64.b64encode(key).decode()
+    return WEBHOOK_SECRET + base64.b64encode(key).decode()
 
 
 def callback_secret(master: bytes, account_id: str | None) -> str:
@@ -36,7 +36,7 @@ def signed_headers(
     whose key is what the secret's base64 stands for.
     """
     timestamp = str(int(now))
-    key = base64.b64decode(secret.removeprefix(PREFIX))
+    key = base64.b64decode(secret.removeprefix(WEBHOOK_SECRET))
     content = b".".join((message_id.encode(), timestamp.encode(), body))
     standard = base64.b64encode(hmac.digest(key, content, "sha256")).decode()
     return {
