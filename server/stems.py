@@ -45,8 +45,8 @@ def wants_six(stems: Sequence[str]) -> bool:
 
 
 def can_make(wanted: Sequence[str], made: Sequence[str] | None) -> bool:
-    """Whether a model that makes these stems makes all tracks that are wanted; one of which it is
-    not known what it makes is believed to."""
+    """Whether a model that makes the stems `made` gives every track that is wanted. None: it is not
+    known what it makes, and it is assumed to."""
     return made is None or not lacking(wanted, made)
 
 
@@ -130,11 +130,12 @@ def mixed(gains: Mapping[str, float], recipe: Recipe) -> list[float]:
 
 
 def _parts(stem: str, wanted: Sequence[str], made: Container[str]) -> tuple[str, ...]:
-    """The stems of which a track is the sum; for the instrumental, of which it is what is left,
-    unless a model makes it and no vocals.
+    """The stems that a track is made of: as a rule the stem of its name.
 
-    `other` of a whole separation is all that is no drums, bass or vocals. That of a model that
-    tells the guitar from all the rest is the rest, and has no guitar to take in.
+    The instrumental is the mix less the vocals, unless the model makes it and no vocals. `other`
+    of a whole separation is all but drums, bass and vocals: guitar and piano are added to it where
+    the model makes them and nobody wants them. A model that tells the guitar alone from the rest
+    has no guitar to add to its `other`.
     """
     if stem == REST_OF_MIX:
         return ("vocals",) if "vocals" in made else (REST_OF_MIX,)

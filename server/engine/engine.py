@@ -33,13 +33,13 @@ class Song:
 
     def __init__(
         self, name: str, model: Separator, separation: Separation,
-        again: "Callable[[], Song] | None" = None, behind: int = 0,
+        again: "Callable[[], Song] | None" = None, repeats: int = 0,
     ) -> None:  # fmt: skip
         self.name = name
         self.model = model
         self.separation = separation
         self.again = again  # the same song from its start, in float32
-        self.behind = behind  # so often its job begins anew, with another model
+        self.repeats = repeats  # inferences of its job that follow, with other models
         self.members = model.members(separation.needed)
         self.began = time.monotonic()
         self.failed: Exception | None = None
@@ -59,8 +59,8 @@ class Song:
 
     @property
     def remaining(self) -> int:
-        """Segments that are not yet read, of those to come as many as of these."""
-        return self.separation.unread + self.behind * self.separation.cuts.count
+        """Segments still to be read: of this inference, and about as many of each that follows."""
+        return self.separation.unread + self.repeats * self.separation.cuts.count
 
     def left(self, at_most: int) -> int:
         """How many of its next segments fit into one batch, up to `at_most`."""
@@ -75,10 +75,10 @@ class Song:
 
 def start_song(
     name: str, model: Separator, scratch: Path, options: Options, step: Inference | None = None,
-    behind: int = 0,
+    repeats: int = 0,
 ) -> Song:  # fmt: skip
     """A song whose mix lies in `scratch`, to be separated there into the stems of its options; or
-    into what `step` of them says, of the signal that it says. behind: such steps that follow.
+    into what `step` of them says, of the signal that it says. repeats: such steps that follow.
 
     Raises:
         ModelError: the model has no source for one of them.
@@ -92,9 +92,9 @@ def start_song(
     separation = Separation(mix, targets, model.cut(overlap), model.device)
 
     def again() -> Song:
-        return start_song(name, model.in_full(), scratch, options, step, behind)
+        return start_song(name, model.in_full(), scratch, options, step, repeats)
 
-    return Song(name, model, separation, again if model.reduced else None, behind)
+    return Song(name, model, separation, again if model.reduced else None, repeats)
 
 
 class Flight(NamedTuple):

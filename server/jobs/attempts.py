@@ -79,8 +79,8 @@ class Attempts:
         self.suspects: set[str] = set()
 
     async def make(self, claim: Claim, slot: Slot) -> None:
-        """One attempt, from the claim to its booked end. Cancelled, it leaves its lease to the
-        caller."""
+        """Runs one attempt, from the claim to its recorded end. Cancelled, it leaves the lease
+        open, and the caller gives it back."""
         stage = claim.stage
         structlog.contextvars.bind_contextvars(
             job=stage.job_id, stage=stage.name, worker=slot.worker.hello.worker,

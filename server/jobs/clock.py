@@ -33,8 +33,11 @@ class Reading(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True):
-    """The last reading; by its steady clock, since when the wall clock has gone evenly (None: no
-    jump is known of), and when it is likely to be set."""
+    """What is remembered between two looks at the clocks.
+
+    even_since: steady seconds since which the wall clock has not jumped; None: no jump is known.
+    set_by: steady seconds by which it is likely to be set.
+    """
 
     reading: Reading
     even_since: float | None = None

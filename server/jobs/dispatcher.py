@@ -21,7 +21,7 @@ log = structlog.get_logger()
 POOLS = ("separation", "audio")
 CLAIM_PAUSE = 2.0  # seconds between attempts to claim from a database that refuses
 ROOM_PAUSE = 5.0  # seconds until a job that waits for room on the disk is looked at again
-OFFER_SECONDS = 0.05  # the longest that an answer waits to tell of a job's first stage
+PASS_SECONDS = 0.05  # the longest that an answer waits to tell of a job's first stage
 
 
 class Dispatcher:
@@ -54,12 +54,12 @@ class Dispatcher:
         """There may be something to do."""
         self._wake.set()
 
-    async def offer(self) -> None:
-        """Wakes, and gives a free worker the moment that it takes to begin: an answer about a
-        new job then tells of its first stage. A long queue delays nobody."""
+    async def wake_and_wait(self) -> None:
+        """Wakes the dispatcher and waits for one pass of it, PASS_SECONDS at most: the answer to a
+        new job then tells of its first stage, if a worker was free."""
         self._wake.set()
         passed = self._passed
-        await asyncio.wait([passed], timeout=OFFER_SECONDS)
+        await asyncio.wait([passed], timeout=PASS_SECONDS)
 
     async def run(self) -> None:
         """Dispatches until cancelled; then running stages go back to the queue, uncharged."""
@@ -99,7 +99,9 @@ class Dispatcher:
             claim = None
             try:
                 decode = await self._next_to_decode() if pool == "audio" else None
-                claim = await self._stages.claim(pool, lease, time.time(), slot.before, decode)
+                claim = await self._stages.claim(
+                    pool, lease, time.time(), slot.must_be_due_before, decode
+                )
             finally:
                 if claim is None:
                     slot.release()

@@ -14,7 +14,8 @@ from server.work.scratch import SAMPLE_RATE
 from store import Job, JobRepository, Stage
 
 BEFORE = 4  # percent of the whole that come before the separation
-# Of a song, before its own pace tells anything: its first segments wait for a model, for others.
+# So much of a song must be done before its own pace counts: the first segments wait for the model,
+# and for other songs.
 TELLING_PERCENT = 25
 TELLING_SECONDS = 20.0
 MOST_WATCHED = 4096  # jobs

@@ -117,7 +117,7 @@ class PipelineJobs:
         ), seconds))  # fmt: skip
         log.info("job accepted", job=job.id, file=upload.file_name, bytes=upload.size_bytes,
                  model=options.model)
-        await self._dispatcher.offer()
+        await self._dispatcher.wake_and_wait()
         return self.view(await self._jobs.get(job.id) or job)
 
     async def get(self, job_id: str, account_id: str | None = None) -> JobView:

@@ -274,7 +274,7 @@ class StemSplitJobs:
 
     def _options(self, order: Order, request: Request) -> Options:
         config, stems = self._config, order.tracks
-        found = choice.still(request.model, stems, config)
+        found = choice.revalidated(request.model, stems, config)
         formats = {"WAV": config.stemsplit.wav_format, "FLAC": config.stemsplit.flac_format}
         return Options(
             **choice.work(found, stems, order.quality, config)._asdict(),

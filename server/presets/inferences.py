@@ -15,8 +15,11 @@ BETWEEN = "."
 
 
 class Signal(Struct, frozen=True, kw_only=True):
-    """What an inference writes: gains of the model's stems, and of its own input, added to another
-    signal (`onto`, unless it is empty). What is of the input stays where that is silent."""
+    """One file that an inference writes.
+
+    of: gains over the model's stems. of_input: gain over its input, which is kept where the input
+    is silent. onto: the signal that the result is added to; empty for none.
+    """
 
     name: str
     of: dict[str, float]
@@ -51,8 +54,8 @@ def unwanted(inferences: Sequence[Inference], after: int) -> list[str]:
 
 
 def inside_other(inferences: Sequence[Inference]) -> frozenset[str]:
-    """The parts of `other` that are tracks as well, and still in it: what makes them makes no
-    `other`, and that which does knows nothing of them."""
+    """The parts of `other` (guitar, piano) that are tracks of their own and still sound in it,
+    because another step made `other`."""
     made: dict[str, set[int]] = {}
     for number, step in enumerate(inferences):
         for signal in step.signals:
@@ -105,8 +108,8 @@ def inferences_of(
 
 
 def _elsewhere(layout: Layout) -> list[str]:
-    """The parts of `other` that another step makes than that does: of a sound that has them still,
-    as a rule of `other` itself, so that they would be in there twice."""
+    """The parts of `other` that the step which makes `other` does not make itself: other steps find
+    them in a sound that still has them, so they would be heard twice."""
     beside = next((stage.sources for stage in layout.stages if "other" in stage.sources), {})
     return [part for part in PARTS_OF_OTHER if part not in beside]
 

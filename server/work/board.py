@@ -1,5 +1,5 @@
 """What the supervisor and its processes tell each other, in memory that all of them share: a
-process' last sign of life, what a worker has in hand, and until when a pool's breaker is open.
+process' last sign of life, what a worker is working on, and until when a pool's breaker is open.
 
 Times are `time.monotonic()`, which is one clock for all processes of a machine; 0 means none. Each
 number has one writer.
@@ -11,7 +11,7 @@ from itertools import islice
 from multiprocessing import get_context
 
 LONGEST_REST = 60.0  # seconds that a pool may rest
-MOST_MARKS = 128  # of what one worker has in hand; more are not kept
+MOST_MARKS = 128  # of what one worker is working on; more are not kept
 
 
 def pool_of(worker: str) -> str:
@@ -63,15 +63,15 @@ class Board:
         """When this process gave its last sign; None before its first."""
         return self._signs[seat] or None
 
-    def take_in_hand(self, seat: int, marks: Iterable[int]) -> None:
-        """What this worker is at from now on, and nothing else, by numbers of 64 bits that tell it
-        from other work."""
+    def set_current_work(self, seat: int, marks: Iterable[int]) -> None:
+        """What this worker is working on from now on, as 64-bit hashes of jobs and files: after a
+        death the supervisor knows what it was over."""
         kept = list(islice(marks, MOST_MARKS))
         self._marks[seat][1 : 1 + len(kept)] = kept
         self._marks[seat][0] = len(kept)
 
-    def in_hand(self, seat: int) -> frozenset[int]:
-        """What a worker is at, or was when it died."""
+    def current_work(self, seat: int) -> frozenset[int]:
+        """What a worker is working on, or was when it died."""
         return frozenset(self._marks[seat][1 : 1 + self._marks[seat][0]])
 
     def open_breaker(self, pool: str, until: float) -> None:

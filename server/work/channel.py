@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from server import errors
-from server.work.hand import Hand
+from server.work.current_work import CurrentWork
 from server.work.messages import Failed, FromWorker, Hello, Result, Task, ToWorker
 
 HEADER = struct.Struct(">I")
@@ -52,7 +52,7 @@ class WorkerEnd(Protocol):
 class Channel:
     """A worker's end: blocking, for one thread.
 
-    at_work: is told what the worker is at, as `Hand` does.
+    at_work: is told what the worker is at, as `CurrentWork` does.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Channel:
 
     def greet(self, hello: Hello) -> None:
         """Says who is there. Raises ChannelClosed."""
-        self._hand = Hand(self._at_work, hello.in_turns)
+        self._hand = CurrentWork(self._at_work, hello.in_turns)
         self.send(hello)
 
     def close(self) -> None:

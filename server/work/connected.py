@@ -56,8 +56,9 @@ class Worker:
         return len(self.calls) + len(self.reserved)
 
     @property
-    def before(self) -> float:
-        """What it takes now must be due before that: it would not begin with anything else."""
+    def must_be_due_before(self) -> float:
+        """Unix seconds. A worker that takes turns begins only with what is more urgent than all
+        that it has."""
         if not self.hello.in_turns:
             return math.inf
         running = [call.due for call in self.calls.values()]
@@ -90,8 +91,11 @@ class Worker:
         return True
 
     def lost(self) -> None:
-        """The connection has ended: so have all tasks. Those that lay still had no part in it, nor
-        had those that were on their way to it while others were there."""
+        """The connection has ended, and all tasks with it.
+
+        Those that ran are lost: of a worker that takes turns, the one that was due first. Those
+        that were paused, or had not reached it, had no part in it and are charged no attempt.
+        """
         started = self._started & self.calls.keys()
         running = started or set(self.calls)
         if self.hello.in_turns and started:

@@ -151,7 +151,7 @@ class WorkerAPI(litserve.LitAPI):
         self.work = pkgutil.resolve_name(self.plan.work)(self.config, self.plan.devices[number])
         log.info("worker ready", pid=os.getpid(), device=self.plan.devices[number],
                  warm_up_s=round(time.monotonic() - started, 2))
-        at_work = partial(self.board.take_in_hand, self.seat)
+        at_work = partial(self.board.set_current_work, self.seat)
         self.channel = Channel(self.sockets[self.worker_name], at_work)
         self.channel.listen()
         if self.plan.rights is not None:

@@ -14,8 +14,10 @@ from server.work.board import LONGEST_REST, Board
 log = structlog.get_logger()
 SHORTEST_LIFE = 10.0  # seconds; a process that dies younger is replaced more and more slowly
 LONGEST_PAUSE = 30.0  # seconds
-DEATHS = 3  # of a pool's workers, each over other work or none, that open its breaker
-IN_SECONDS = 60.0  # where they come so close together, or each worker lived no longer than that
+# A pool's breaker opens at so many deaths of its workers, each over other work or none, if all fall
+# within that time, or no worker lived longer than that.
+DEATHS = 3
+IN_SECONDS = 60.0
 FIRST_PAUSE = 5.0  # seconds that a breaker is open the first time; each time twice as long
 LAST_PAUSE = LONGEST_REST
 CALM_SECONDS = 600.0  # without an open breaker, until the next pause is a first one again
@@ -73,7 +75,7 @@ class Supervisor:
         """Another process was started. All workers have to find a new API process."""
         self._backoffs[seat].started(now)
         if seat != self._board.api:
-            self._board.take_in_hand(seat, ())
+            self._board.set_current_work(seat, ())
         self._ready_since.pop(seat, None)
         for other in range(len(self._board.seats)) if seat == self._board.api else (seat,):
             self._board.forget_sign(other)
@@ -108,16 +110,16 @@ class Supervisor:
 
     def _count(self, pool: str, seat: int, now: float) -> bool:
         """Counts a worker's death; whether it was over work that has killed before."""
-        breaker, in_hand = self._breakers[pool], self._board.in_hand(seat)
-        known = breaker.knows(in_hand)
-        if breaker.died(now, now - self._ready_since.get(seat, now), in_hand):
+        breaker, current_work = self._breakers[pool], self._board.current_work(seat)
+        known = breaker.knows(current_work)
+        if breaker.died(now, now - self._ready_since.get(seat, now), current_work):
             self._board.open_breaker(pool, breaker.closes)
             log.error("workers keep dying: breaker open", pool=pool, pause_s=breaker.pause)
         return known
 
 
 class Death(NamedTuple):
-    """A worker's. young: whether it lived no longer than IN_SECONDS; over: what it had in hand."""
+    """A worker's. young: whether it lived no longer than IN_SECONDS; over: what it worked on."""
 
     at: float
     young: bool
@@ -137,13 +139,14 @@ class Breaker:
         self._deaths: deque[Death] = deque(maxlen=DEATHS)
 
     def died(self, now: float, lived: float, over: frozenset[int] = frozenset()) -> bool:
-        """Counts a death, unless it was over work that has killed before. True: it opened.
+        """Counts a death. Returns True if it opened the breaker.
 
-        Workers that take a minute to load never die three times in one: they count by their lives.
+        A death over work that has killed before does not count: that work is to blame. Workers that
+        take a minute to load never die three times in one, so short lives count as well.
 
         Args:
             lived: seconds since the worker was ready, 0 for never.
-            over: what it had in hand. Of several works, one is to blame.
+            over: what it worked on. Where that is several, one of them is to blame.
         """
         if self.is_open(now):
             return False
@@ -162,7 +165,7 @@ class Breaker:
         return True
 
     def knows(self, over: frozenset[int]) -> bool:
-        """Whether some of this work was in hand at an earlier death."""
+        """Whether an earlier death was over some of this work."""
         return any(earlier.over & over for earlier in self._deaths)
 
     def is_open(self, now: float) -> bool:

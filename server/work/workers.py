@@ -33,14 +33,14 @@ CALL_SECONDS = 0.1  # until a worker that is not there is called again
 class Slot:
     """A reserved place at a worker: run one task on it, or give it back.
 
-    `before`: it is for a task that is due earlier (unix seconds). `due`: when that one is; until
-    it is known, nothing is more urgent.
+    must_be_due_before: only a task that is due earlier fits (unix seconds). due: of the task that
+    it is for; until that is set, the slot counts as the most urgent one.
     """
 
     def __init__(self, workers: "Workers", worker: Worker) -> None:
         self._workers = workers
         self.worker = worker
-        self.before = worker.before
+        self.must_be_due_before = worker.must_be_due_before
         self.due = -math.inf
         worker.reserved.add(self)
 
@@ -164,7 +164,7 @@ class Workers:
         free = [w for w in self._free(pool) if not (alone and w.load)]
         if not free:
             return None
-        return Slot(self, min(free, key=lambda worker: (-worker.before, worker.load)))
+        return Slot(self, min(free, key=lambda worker: (-worker.must_be_due_before, worker.load)))
 
     async def reserve(self, pool: str, due: float = 0.0) -> Slot:
         """A place, as soon as there is one for a task that is due then; of equals, the first.

@@ -33,7 +33,7 @@ Behaviour = Callable[[Task, int], "Result | Exception | float"]
 class PretendedSlot:
     def __init__(self, crew: "PretendedWorkers", pool: str) -> None:
         self._crew, self._pool, self._held = crew, pool, True
-        self.before = math.inf
+        self.must_be_due_before = math.inf
         self.worker = type("W", (), {"hello": type("H", (), {"worker": f"{pool}-0"})})
         crew.busy[pool] += 1
 
@@ -267,7 +267,7 @@ def test_options_that_cannot_be_read_fail_the_job_and_free_the_place(
 def test_an_offered_job_has_begun_when_a_worker_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher_module, "OFFER_SECONDS", 20)
+    monkeypatch.setattr(dispatcher_module, "PASS_SECONDS", 20)
 
     async def main() -> None:
         folders = Folders(tmp_path)
@@ -281,7 +281,7 @@ def test_an_offered_job_has_begun_when_a_worker_is_free(
             loop = asyncio.create_task(dispatcher.run())
             for i in range(4):  # three places in the pool
                 await jobs.create(new_job(f"j{i}", float(i), PIPELINE, OPTIONS))
-                await dispatcher.offer()
+                await dispatcher.wake_and_wait()
                 state = shown_stages((await jobs.get(f"j{i}")).stages)[0].state
                 assert state == ("processing" if i < 3 else "pending")
             loop.cancel()

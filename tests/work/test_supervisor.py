@@ -162,7 +162,7 @@ SONG, OTHER, THIRD = 2**64 - 1, 7, 8  # marks of what is in hand
 
 def dies_over(house: House, seat: int, *marks: int) -> list[int]:
     """A worker's death with that in hand; what was started in the next second."""
-    house.board.take_in_hand(seat, marks)
+    house.board.set_current_work(seat, marks)
     house.processes[seat].kill()
     return house.wait(1, ALL)
 
@@ -194,7 +194,7 @@ def test_what_was_in_hand_is_not_held_against_the_next_worker(house: House) -> N
     """It dies as it loads, for reasons of its own."""
     house.wait(100, ALL)
     dies_over(house, 0, SONG)
-    assert house.board.in_hand(0) == frozenset()
+    assert house.board.current_work(0) == frozenset()
     for _ in range(2):
         house.processes[0].kill()
         house.wait(2, ALL)
@@ -203,10 +203,10 @@ def test_what_was_in_hand_is_not_held_against_the_next_worker(house: House) -> N
 
 def test_a_new_api_process_takes_nothing_out_of_anyones_hand(house: House) -> None:
     house.wait(10, ALL)
-    house.board.take_in_hand(0, [SONG])
+    house.board.set_current_work(0, [SONG])
     house.processes[API].kill()
     assert house.wait(1, (0, 1, 2)) == [API]
-    assert house.board.in_hand(0) == {SONG}
+    assert house.board.current_work(0) == {SONG}
 
 
 @pytest.mark.parametrize(("deaths", "opens"), [
@@ -227,10 +227,10 @@ def test_of_works_that_were_in_hand_together_one_is_to_blame(
 
 def test_more_in_hand_than_the_board_has_room_for() -> None:
     board = Board({"separation": 1})
-    board.take_in_hand(0, range(10 * board_module.MOST_MARKS))
-    assert board.in_hand(0) == frozenset(range(board_module.MOST_MARKS))
-    board.take_in_hand(0, ())
-    assert board.in_hand(0) == frozenset()
+    board.set_current_work(0, range(10 * board_module.MOST_MARKS))
+    assert board.current_work(0) == frozenset(range(board_module.MOST_MARKS))
+    board.set_current_work(0, ())
+    assert board.current_work(0) == frozenset()
 
 
 def test_a_breakers_pauses_grow_and_end() -> None:

@@ -63,7 +63,7 @@ def test_the_task_that_is_due_first_goes_ahead() -> None:
         endless = asyncio.create_task(workers.try_reserve("test").run(task("forever", 50)))
         while not workers.of("test")[0].calls:
             await asyncio.sleep(0.01)
-        assert workers.try_reserve("test").before == 50
+        assert workers.try_reserve("test").must_be_due_before == 50
         later = [asyncio.create_task(one(f"later {due}", due)) for due in (70, 60)]
         await asyncio.sleep(0.2)
         await asyncio.gather(*(one(f"clip {due}", due) for due in (20, 10, 30)))
@@ -80,12 +80,12 @@ def test_a_place_goes_where_the_least_urgent_task_would_lie_still() -> None:
         slots = []
         for due in (10.0, 30.0):
             slot = workers.try_reserve("test")
-            assert slot.before == math.inf, "an idle one first"
-            assert slot.worker.before == -math.inf, "nothing is more urgent than what is not known"
+            assert slot.must_be_due_before == math.inf, "an idle one first"
+            assert slot.worker.must_be_due_before == -math.inf, "not known yet: the most urgent"
             slot.due = due
             slots.append(slot)
         third = workers.try_reserve("test")
-        assert (third.worker, third.before) == (slots[1].worker, 30.0)
+        assert (third.worker, third.must_be_due_before) == (slots[1].worker, 30.0)
         assert workers.try_reserve("test", alone=True) is None
 
     in_company(main, pretended=2, slots=3)

@@ -153,9 +153,9 @@ def making(
     raise InvalidRequest(f"No model here makes all of {', '.join(wanted)}")
 
 
-def still(name: str, wanted: Sequence[str], config: Config) -> Choice:
-    """What was chosen for these stems a while ago. Raises ModelError: it is gone, or another now
-    that does not make them."""
+def revalidated(name: str, wanted: Sequence[str], config: Config) -> Choice:
+    """What was chosen for these stems earlier, looked at again. Raises ModelError: it is gone, or
+    another model has its name that does not make them."""
     found = find(name, config)
     if found is None or not can_make(wanted, found.stems):
         raise ModelError(f"model {name} has been replaced or removed meanwhile")
@@ -234,8 +234,8 @@ def _named(model: str, config: Config) -> Choice:
 
 
 def _listed(quality: Quality, config: Config) -> Iterator[Choice]:
-    """What may be chosen, the first first. What no list names is looked at only if nothing of the
-    lists does: it takes a while where there is much."""
+    """What may be chosen, in order of preference. What no list names comes last, and is looked for
+    only then: that reads the disk."""
     listed = dict.fromkeys((*config.models.tier(quality)[0], *config.models.six_stems))
     others = (
         name for name in (*catalog.names(config), *sorted(config.presets)) if name not in listed

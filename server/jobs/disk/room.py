@@ -60,9 +60,13 @@ def with_room(new: NewJob, seconds: float) -> NewJob:
 
 
 class Left(NamedTuple):
-    """Bytes that are free on the disk, and how many of them are to stay so. What is nobody's beside
-    those, `now` with all that running jobs will still write, and `later`, once all accepted jobs
-    have ended: less than nothing where more was promised. `largest`: of their scratch."""
+    """Bytes of the data's disk.
+
+    free: that nothing is written to at this moment. stay_free: of those, the reserve that nobody
+    may use. now: what is left of the others when running jobs have written all that they still
+    will. later: what is left once all accepted jobs have ended; negative if more was promised than
+    there is. largest: the most scratch that one of them needs.
+    """
 
     free: int
     stay_free: int

@@ -1,7 +1,7 @@
-"""What a worker is at, told by two numbers of each task: its job's and its file's.
+"""What a worker is working on, as two 64-bit hashes of each task: its job's and its file's.
 
 A file that kills its worker does so at every attempt, at every look at its upload, and when it is
-sent once more. Whoever counts deaths can tell that from workers that die by themselves.
+sent once more. By its hash whoever counts deaths tells that from workers that die by themselves.
 """
 
 import hashlib
@@ -15,11 +15,11 @@ SAMPLES, SAMPLE_BYTES = 16, 4096  # of a file, spread over all of it: two songs 
 LONGEST = SAMPLES * SAMPLE_BYTES
 
 
-class Hand:
-    """The tasks that one worker has. tell: is told the marks of those that it is at."""
+class CurrentWork:
+    """The tasks that one worker has. tell: is given the marks of those that it works on."""
 
     def __init__(self, tell: Callable[[Iterable[int]], None], in_turns: bool) -> None:
-        """in_turns: it is at the one that is due first, and the others lie still."""
+        """in_turns: it works on the one that is due first, and the others are paused."""
         self._tell = tell
         self._in_turns = in_turns
         self._tasks: dict[str, tuple[float, list[int]]] = {}

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from server.errors import WorkerLost
-from server.work.hand import LONGEST, Hand, marks
+from server.work.current_work import LONGEST, CurrentWork, marks
 from server.work.messages import Task
 from server.work.workers import Workers
 from tests.work.company import task
@@ -38,7 +38,7 @@ def of(*names: str) -> frozenset[int]:
 def test_all_that_run_together_or_the_one_whose_turn_it_is() -> None:
     together, in_turns = Told(), Told()
     for told, turns in ((together, False), (in_turns, True)):
-        hand = Hand(told, turns)
+        hand = CurrentWork(told, turns)
         for name, due in (("a", 2.0), ("b", 1.0), ("c", 3.0)):
             hand.take(job(name, due))
         assert told.marks == (of("b") if turns else of("a", "b", "c"))
