@@ -1,7 +1,7 @@
 /** Builds `dist/` from `src/`: bundles with hashed names, the page, and the sources' own hash. */
 
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { build } from "esbuild";
 
 const here = new URL(".", import.meta.url);
@@ -47,11 +47,12 @@ async function bundle(entry, name, define = {}) {
   await put(name, outputFiles[0].contents);
 }
 
-/** Of every source, by name and content: the tests hold `dist/` in step with it. */
+/** Of every source, by its path within `src/` and content: the tests hold `dist/` in step with it. */
 async function fingerprint() {
   const hash = createHash("sha256");
-  for (const name of (await readdir(source(""))).sort()) {
-    hash.update(`${name}\0`).update(await readFile(source(name))).update("\0");
+  for (const path of (await readdir(source(""), { recursive: true })).sort()) {
+    if ((await stat(source(path))).isDirectory()) continue;
+    hash.update(`${path}\0`).update(await readFile(source(path))).update("\0");
   }
   return hash.digest("hex");
 }
