@@ -59,9 +59,9 @@ async function fingerprint() {
 
 await rm(target(""), { recursive: true, force: true });
 await mkdir(target(""));
-await bundle("mixer-worklet.ts", "mixer.js");
-await bundle("stretch-worklet.ts", "stretch.js");
-await writeFile(target("stretch.LICENSE.txt"), await readFile(source("stretch.LICENSE.txt")));
+await bundle("mixer/mixer-worklet.ts", "mixer.js");
+await bundle("mixer/stretch-worklet.ts", "stretch.js");
+await writeFile(target("stretch.LICENSE.txt"), await readFile(source("mixer/stretch.LICENSE.txt")));
 await bundle("main.ts", "main.js", {
   MIXER_FILE: JSON.stringify(`./${names["mixer.js"]}`),
   STRETCH_FILE: JSON.stringify(`./${names["stretch.js"]}`),

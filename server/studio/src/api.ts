@@ -2,7 +2,7 @@
 
 import { ByteSource } from "./byte-source";
 import { megabytes } from "./format";
-import { SAMPLE_RATE } from "./mixer";
+import { SAMPLE_RATE } from "./mixer/mixer";
 import { decibelsOf, heardOf, type Mix } from "./mix";
 import { send } from "./sending";
 import type { Window } from "./window-feed";

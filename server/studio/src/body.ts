@@ -1,11 +1,11 @@
 /** The open part of a song's card: transport, ruler, tracks, markers, downloads. */
 
-import type { Bend } from "./bend";
+import type { Bend } from "./mixer/bend";
 import { h } from "./dom";
 import { Gestures } from "./gestures";
 import { MarkerList } from "./marker-list";
 import { beside, renamed, withMarker, without } from "./markers";
-import { SAMPLE_RATE } from "./mixer";
+import { SAMPLE_RATE } from "./mixer/mixer";
 import { Ruler } from "./ruler";
 import { Spectrogram } from "./spectrogram";
 import { audible, audibleOf, finalsOf, hasOriginal, phaseOf, type Song } from "./state";

@@ -1,7 +1,7 @@
 /** The song that is open: its player, its peaks, and how it is set to sound. */
 
 import { ApiError, type Api, type PeaksAnswer } from "./api";
-import { STRAIGHT } from "./bend";
+import { STRAIGHT } from "./mixer/bend";
 import type { Library } from "./library";
 import { Limit } from "./limit";
 import { gainsOf, type Mix } from "./mix";

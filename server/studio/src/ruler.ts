@@ -2,7 +2,7 @@
 
 import { frames as length } from "./format";
 import type { Marker } from "./markers";
-import { SAMPLE_RATE } from "./mixer";
+import { SAMPLE_RATE } from "./mixer/mixer";
 import type { Viewport } from "./viewport";
 import type { Scene } from "./waveform";
 

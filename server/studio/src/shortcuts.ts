@@ -1,6 +1,6 @@
 /** The keyboard: one table of what each key does, and the list of it that people see. */
 
-import { STRAIGHT, withPitch, withTempo } from "./bend";
+import { STRAIGHT, withPitch, withTempo } from "./mixer/bend";
 import { h } from "./dom";
 import { reset, withMute, withSolo } from "./mix";
 import type { Body } from "./body";

@@ -2,7 +2,7 @@
 
 import type { ApiError } from "./api";
 import { frames, lasting, left, megabytes, span, time } from "./format";
-import { SAMPLE_RATE } from "./mixer";
+import { SAMPLE_RATE } from "./mixer/mixer";
 import { heardOf } from "./mix";
 import { finalsOf, phaseOf, type Song } from "./state";
 

@@ -1,6 +1,6 @@
 /** Play, loop, time, original, tempo, key, zoom: one row, always in reach. */
 
-import { FASTEST, SLOWEST, STRAIGHT, straight, WIDEST, withPitch, withTempo, type Bend } from "./bend";
+import { FASTEST, SLOWEST, STRAIGHT, straight, WIDEST, withPitch, withTempo, type Bend } from "./mixer/bend";
 import { h, icon, say } from "./dom";
 import { frames, semitones, span } from "./format";
 import type { Player } from "./player";

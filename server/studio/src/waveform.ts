@@ -5,7 +5,7 @@
  */
 
 import type { Marker } from "./markers";
-import type { Loop } from "./mixer";
+import type { Loop } from "./mixer/mixer";
 import type { Columns, Peaks } from "./peaks";
 import type { Viewport } from "./viewport";
 
