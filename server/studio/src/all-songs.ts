@@ -5,7 +5,7 @@ import type { Mix } from "./mix";
 import type { SplitSongs } from "./split";
 import { tracksOf, type Choice } from "./split-choice";
 import { PIPELINE_TRACKS } from "./tracks";
-import type { Window } from "./window-feed";
+import type { Window } from "./player/window-feed";
 
 export class AllSongs extends Api {
   private readonly choices = new WeakMap<File, Choice>();

@@ -7,12 +7,12 @@ import { Limit } from "./limit";
 import { gainsOf, type Mix } from "./mix";
 import { OtherTabs } from "./other-tabs";
 import { PeakFeed } from "./peak-feed";
-import { Outdated } from "./outlet";
-import { Player } from "./player";
+import { Outdated } from "./player/outlet";
+import { Player } from "./player/player";
 import { finalsOf, hasOriginal, phaseOf, type Song, type State } from "./state";
 import type { Store } from "./store";
 import { kindOf } from "./tracks";
-import type { FetchWindow } from "./window-feed";
+import type { FetchWindow } from "./player/window-feed";
 
 const UPDATED = "The server was updated: reload this page.";
 

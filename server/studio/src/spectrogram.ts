@@ -5,7 +5,7 @@ import { BANDS, HIGHEST_HERTZ, LOWEST_HERTZ, MOMENT } from "./spectrum";
 import { SpectrumFeed, stepOf, type Look } from "./spectrum-feed";
 import { kindOf, ORIGINAL } from "./tracks";
 import type { Scene } from "./waveform";
-import type { FetchWindow } from "./window-feed";
+import type { FetchWindow } from "./player/window-feed";
 
 const COLUMN = 2; // CSS pixels that a column should have, at most twice as many
 const MARKS = [100, 1000, 10_000]; // Hz

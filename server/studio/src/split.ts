@@ -12,7 +12,7 @@ import type { Mix } from "./mix";
 import { send } from "./sending";
 import { madeOf, tracksOf, type Choice } from "./split-choice";
 import { inOrder } from "./tracks";
-import type { Window } from "./window-feed";
+import type { Window } from "./player/window-feed";
 
 interface Listening {
   windowUrl: string;

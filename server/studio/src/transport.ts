@@ -3,7 +3,7 @@
 import { FASTEST, SLOWEST, STRAIGHT, straight, WIDEST, withPitch, withTempo, type Bend } from "./mixer/bend";
 import { h, icon, say } from "./dom";
 import { frames, semitones, span } from "./format";
-import type { Player } from "./player";
+import type { Player } from "./player/player";
 import { audible, hasOriginal, type Song } from "./state";
 import { Stepper } from "./stepper";
 

@@ -1,6 +1,6 @@
 /** Where the player is, between two of the mixer's reports: in frames, for the eye. */
 
-import { SAMPLE_RATE, type Loop } from "./mixer/mixer";
+import { SAMPLE_RATE, type Loop } from "../mixer/mixer";
 
 const LONGEST_GUESS = 0.1; // seconds without a report after which time stands still
 

@@ -5,8 +5,8 @@
  * mixer runs in the page and its sound is scheduled piece by piece, a little ahead.
  */
 
-import { equip, obey, report, type Message, type Order, type Report } from "./mixer/messages";
-import { Mixer, SAMPLE_RATE } from "./mixer/mixer";
+import { equip, obey, report, type Message, type Order, type Report } from "../mixer/messages";
+import { Mixer, SAMPLE_RATE } from "../mixer/mixer";
 
 const PIECE = 1024; // frames of one chained buffer
 const AHEAD = 0.3; // seconds that are scheduled: a page may be busy for so long

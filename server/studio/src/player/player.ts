@@ -3,10 +3,10 @@
  * Orders are kept until there is sound to give them to: browsers allow it at a click, not before.
  */
 
-import { straight, STRAIGHT, type Bend } from "./mixer/bend";
+import { straight, STRAIGHT, type Bend } from "../mixer/bend";
 import { Clock } from "./clock";
-import type { Order, Report } from "./mixer/messages";
-import { SAMPLE_RATE, type Loop } from "./mixer/mixer";
+import type { Order, Report } from "../mixer/messages";
+import { SAMPLE_RATE, type Loop } from "../mixer/mixer";
 import { openOutlet, type Outlet } from "./outlet";
 import { WindowFeed, type FetchWindow } from "./window-feed";
 

@@ -5,8 +5,8 @@
  */
 
 import type { ByteSource } from "./byte-source";
-import type { Order } from "./mixer/messages";
-import { BLOCK, type Loop } from "./mixer/mixer";
+import type { Order } from "../mixer/messages";
+import { BLOCK, type Loop } from "../mixer/mixer";
 
 const AHEAD = 16; // blocks on the way that are held: 8 s
 const RUN = 8; // blocks of one window at most: 4 s
