@@ -1,10 +1,10 @@
 /** Both kinds of songs behind one API: what is asked of a job goes to where it was made. */
 
 import { Api, type FileHere, type Job, type MixFormat, type PeaksAnswer } from "./api";
-import type { Mix } from "./mix";
+import type { Mix } from "./base/mix";
 import type { SplitSongs } from "./split";
 import { tracksOf, type Choice } from "./split-choice";
-import { PIPELINE_TRACKS } from "./tracks";
+import { PIPELINE_TRACKS } from "./base/tracks";
 import type { Window } from "./player/window-feed";
 
 export class AllSongs extends Api {

@@ -1,6 +1,6 @@
 /** Tells people who do not see the page how the songs get on, sparingly: each ten percent. */
 
-import { say } from "./dom";
+import { say } from "./base/dom";
 import { phaseOf, type Song } from "./state";
 import { adviceOf, progressOf, statusOf } from "./status";
 

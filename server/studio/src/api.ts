@@ -1,9 +1,9 @@
 /** The server, as the page calls it. Every address is relative, so that a proxy may add a path. */
 
 import { ByteSource } from "./player/byte-source";
-import { megabytes } from "./format";
+import { megabytes } from "./base/format";
 import { SAMPLE_RATE } from "./mixer/mixer";
-import { decibelsOf, heardOf, type Mix } from "./mix";
+import { decibelsOf, heardOf, type Mix } from "./base/mix";
 import { send } from "./sending";
 import type { Window } from "./player/window-feed";
 

@@ -1,10 +1,10 @@
 /** The open part of a song's card: transport, ruler, tracks, markers, downloads. */
 
 import type { Bend } from "./mixer/bend";
-import { h } from "./dom";
+import { h } from "./base/dom";
 import { Gestures } from "./gestures";
 import { MarkerList } from "./marker-list";
-import { beside, renamed, withMarker, without } from "./markers";
+import { beside, renamed, withMarker, without } from "./base/markers";
 import { SAMPLE_RATE } from "./mixer/mixer";
 import { Ruler } from "./ruler";
 import { Spectrogram } from "./spectrogram";
@@ -12,7 +12,7 @@ import { audible, audibleOf, finalsOf, hasOriginal, phaseOf, type Song } from ".
 import type { Studio } from "./studio";
 import { TakeAway } from "./take-away";
 import { TrackRow } from "./track-row";
-import { kindOf } from "./tracks";
+import { kindOf } from "./base/tracks";
 import { Transport } from "./transport";
 import { Viewport } from "./viewport";
 

@@ -1,8 +1,8 @@
 /** One song: its header, and, when it is open, its player. A function of the song's state. */
 
 import { Body } from "./body";
-import { h, icon, say } from "./dom";
-import { quoted } from "./format";
+import { h, icon, say } from "./base/dom";
+import { quoted } from "./base/format";
 import { audible, phaseOf, type Song } from "./state";
 import { adviceOf, lengthOf, progressOf, statusOf } from "./status";
 import type { Studio } from "./studio";

@@ -4,14 +4,14 @@ import { ApiError, type Api, type PeaksAnswer } from "./api";
 import { STRAIGHT } from "./mixer/bend";
 import type { Library } from "./library";
 import { Limit } from "./limit";
-import { gainsOf, type Mix } from "./mix";
+import { gainsOf, type Mix } from "./base/mix";
 import { OtherTabs } from "./other-tabs";
 import { PeakFeed } from "./peak-feed";
 import { Outdated } from "./player/outlet";
 import { Player } from "./player/player";
 import { finalsOf, hasOriginal, phaseOf, type Song, type State } from "./state";
-import type { Store } from "./store";
-import { kindOf } from "./tracks";
+import type { Store } from "./base/store";
+import { kindOf } from "./base/tracks";
 import type { FetchWindow } from "./player/window-feed";
 
 const UPDATED = "The server was updated: reload this page.";

@@ -2,10 +2,10 @@
 
 import type { AllSongs } from "./all-songs";
 import { ApiError, type FileHere } from "./api";
-import { megabytes } from "./format";
+import { megabytes } from "./base/format";
 import type { Host } from "./host";
 import type { State } from "./state";
-import type { Store } from "./store";
+import type { Store } from "./base/store";
 
 const STEP = 10e6; // bytes between two words on a file whose size nobody told
 

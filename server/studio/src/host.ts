@@ -3,7 +3,7 @@
 import { AccountError } from "./account-api";
 import { ApiError, type Api } from "./api";
 import type { State } from "./state";
-import type { Store } from "./store";
+import type { Store } from "./base/store";
 
 const RETRY = 2500; // milliseconds between two looks for a server that is away
 const NONE = "none"; // a job that there is not

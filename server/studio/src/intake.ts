@@ -5,10 +5,10 @@ import type { AllSongs } from "./all-songs";
 import { ApiError, type Job } from "./api";
 import type { Host } from "./host";
 import { songOf, type Library } from "./library";
-import { mixOf } from "./mix";
+import { mixOf } from "./base/mix";
 import type { Song, State } from "./state";
 import { refusalOf } from "./status";
-import type { Store } from "./store";
+import type { Store } from "./base/store";
 import { Uploads } from "./uploads";
 
 const MEGABYTE = 1_048_576;

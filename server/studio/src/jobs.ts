@@ -4,9 +4,9 @@ import type { Api, Job } from "./api";
 import { JobEvents } from "./events";
 import type { Host } from "./host";
 import type { Library } from "./library";
-import { mixOf } from "./mix";
+import { mixOf } from "./base/mix";
 import type { Song } from "./state";
-import { PIPELINE_TRACKS } from "./tracks";
+import { PIPELINE_TRACKS } from "./base/tracks";
 
 export interface JobsListener {
   /** This is how the song stands now. */

@@ -6,18 +6,18 @@ import { AccountView } from "./account-view";
 import { AllSongs } from "./all-songs";
 import { Announcer } from "./announcer";
 import { Card } from "./card";
-import { h, icon, say } from "./dom";
+import { h, icon, say } from "./base/dom";
 import { Downloads } from "./downloads";
 import { DropZone } from "./drop-zone";
-import { clock } from "./format";
-import { Notice } from "./notice";
+import { clock } from "./base/format";
+import { Notice } from "./base/notice";
 import { Places } from "./places";
 import { Shortcuts } from "./shortcuts";
 import { SplitSongs } from "./split";
 import { ChoiceForm } from "./split-choice";
 import { EMPTY, phaseOf, type Song, type State } from "./state";
 import { Studio } from "./studio";
-import { ThemeSwitch } from "./theme";
+import { ThemeSwitch } from "./base/theme";
 
 const KEY_PLACE = "stembox.key";
 

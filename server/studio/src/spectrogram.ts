@@ -1,9 +1,9 @@
 /** Paints the pitches of one track over time, under the ruler and in step with the waveforms. */
 
-import { h } from "./dom";
+import { h } from "./base/dom";
 import { BANDS, HIGHEST_HERTZ, LOWEST_HERTZ, MOMENT } from "./spectrum";
 import { SpectrumFeed, stepOf, type Look } from "./spectrum-feed";
-import { kindOf, ORIGINAL } from "./tracks";
+import { kindOf, ORIGINAL } from "./base/tracks";
 import type { Scene } from "./waveform";
 import type { FetchWindow } from "./player/window-feed";
 

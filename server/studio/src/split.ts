@@ -7,11 +7,11 @@ import { AccountError, errorOf, fetched, own, random, type AccountApi, type JobI
 import {
   ApiError, eventData, jsonOf, mixQuery, windowOf, windowQuery, type Job, type MixFormat, type PeaksAnswer,
 } from "./api";
-import { span } from "./format";
-import type { Mix } from "./mix";
+import { span } from "./base/format";
+import type { Mix } from "./base/mix";
 import { send } from "./sending";
 import { madeOf, tracksOf, type Choice } from "./split-choice";
-import { inOrder } from "./tracks";
+import { inOrder } from "./base/tracks";
 import type { Window } from "./player/window-feed";
 
 interface Listening {

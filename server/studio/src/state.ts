@@ -1,9 +1,9 @@
 /** What the page knows, as plain data; the views are functions of it. */
 
 import type { Job } from "./api";
-import type { Marker } from "./markers";
-import type { Mix } from "./mix";
-import { ORIGINAL } from "./tracks";
+import type { Marker } from "./base/markers";
+import type { Mix } from "./base/mix";
+import { ORIGINAL } from "./base/tracks";
 
 export interface Upload {
   sent: number;

@@ -8,15 +8,15 @@ import type { AllSongs } from "./all-songs";
 import { ApiError, type FileHere, type Job, type MixFormat } from "./api";
 import { Deck } from "./deck";
 import { Fetching } from "./fetching";
-import { quoted } from "./format";
+import { quoted } from "./base/format";
 import { Host } from "./host";
 import { Intake } from "./intake";
 import { Jobs } from "./jobs";
 import { Library, songOf } from "./library";
-import { heardOf } from "./mix";
+import { heardOf } from "./base/mix";
 import { EMPTY, phaseOf, type Song, type State } from "./state";
-import { Store } from "./store";
-import { FOUR } from "./tracks";
+import { Store } from "./base/store";
+import { FOUR } from "./base/tracks";
 
 const TIDY = 300_000; // milliseconds between two looks for songs that have expired
 const NO_KEY = "This job is an account's: sign in with its key under Account.";

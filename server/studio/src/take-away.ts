@@ -1,7 +1,7 @@
 /** The foot of a card: what can be downloaded; while the song is being separated, its stages. */
 
 import type { MixFormat, Stage } from "./api";
-import { h, icon, say } from "./dom";
+import { h, icon, say } from "./base/dom";
 import { phaseOf, type Song } from "./state";
 import { link } from "./track-row";
 

@@ -1,8 +1,8 @@
 /** Play, loop, time, original, tempo, key, zoom: one row, always in reach. */
 
 import { FASTEST, SLOWEST, STRAIGHT, straight, WIDEST, withPitch, withTempo, type Bend } from "./mixer/bend";
-import { h, icon, say } from "./dom";
-import { frames, semitones, span } from "./format";
+import { h, icon, say } from "./base/dom";
+import { frames, semitones, span } from "./base/format";
 import type { Player } from "./player/player";
 import { audible, hasOriginal, type Song } from "./state";
 import { Stepper } from "./stepper";

@@ -4,7 +4,7 @@
  * anew when the peaks, the part that is seen, the size or the theme change.
  */
 
-import type { Marker } from "./markers";
+import type { Marker } from "./base/markers";
 import type { Loop } from "./mixer/mixer";
 import type { Columns, Peaks } from "./peaks";
 import type { Viewport } from "./viewport";

@@ -1,7 +1,7 @@
 /** Numbers as people read them: always with their unit, times as m:ss.t. */
 
 import { LOWEST } from "./mix";
-import { SAMPLE_RATE } from "./mixer/mixer";
+import { SAMPLE_RATE } from "../mixer/mixer";
 
 /** A name within a sentence, in whichever direction it is written. */
 export function quoted(name: string): string {

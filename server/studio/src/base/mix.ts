@@ -1,7 +1,7 @@
 /** How a song is set: gains, mutes, solos, loop, original. Pure: each change makes a new one. */
 
-import { STRAIGHT, type Bend } from "./mixer/bend";
-import type { Loop } from "./mixer/mixer";
+import { STRAIGHT, type Bend } from "../mixer/bend";
+import type { Loop } from "../mixer/mixer";
 import { heardAtFirst, ORIGINAL } from "./tracks";
 
 export const LOWEST = -48; // dB of the fader's bottom, which is silence
