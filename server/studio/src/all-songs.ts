@@ -1,6 +1,6 @@
 /** Both kinds of songs behind one API: what is asked of a job goes to where it was made. */
 
-import { Api, type FileHere, type Job, type MixFormat, type PeaksAnswer } from "./api";
+import { Api, type FileHere, type Job, type MixFormat, type PeaksAnswer } from "./api/api";
 import type { Mix } from "./base/mix";
 import type { SplitSongs } from "./split";
 import { tracksOf, type Choice } from "./split-choice";

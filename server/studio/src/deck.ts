@@ -1,9 +1,9 @@
 /** The song that is open: its player, its peaks, and how it is set to sound. */
 
-import { ApiError, type Api, type PeaksAnswer } from "./api";
+import { ApiError, type Api, type PeaksAnswer } from "./api/api";
 import { STRAIGHT } from "./mixer/bend";
 import type { Library } from "./library";
-import { Limit } from "./limit";
+import { Limit } from "./api/limit";
 import { gainsOf, type Mix } from "./base/mix";
 import { OtherTabs } from "./other-tabs";
 import { PeakFeed } from "./peak-feed";

@@ -1,7 +1,7 @@
 /** Brings in a file that a link alone does not get, and says how far it is. */
 
 import type { AllSongs } from "./all-songs";
-import { ApiError, type FileHere } from "./api";
+import { ApiError, type FileHere } from "./api/api";
 import { megabytes } from "./base/format";
 import type { Host } from "./host";
 import type { State } from "./state";

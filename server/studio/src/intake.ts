@@ -2,7 +2,7 @@
 
 import { AccountError } from "./account-api";
 import type { AllSongs } from "./all-songs";
-import { ApiError, type Job } from "./api";
+import { ApiError, type Job } from "./api/api";
 import type { Host } from "./host";
 import { songOf, type Library } from "./library";
 import { mixOf } from "./base/mix";

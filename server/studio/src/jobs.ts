@@ -1,7 +1,7 @@
 /** Follows the jobs of songs until they end; what it hears of them goes into the library. */
 
-import type { Api, Job } from "./api";
-import { JobEvents } from "./events";
+import type { Api, Job } from "./api/api";
+import { JobEvents } from "./api/events";
 import type { Host } from "./host";
 import type { Library } from "./library";
 import { mixOf } from "./base/mix";

@@ -1,6 +1,6 @@
 /** What the page knows, as plain data; the views are functions of it. */
 
-import type { Job } from "./api";
+import type { Job } from "./api/api";
 import type { Marker } from "./base/markers";
 import type { Mix } from "./base/mix";
 import { ORIGINAL } from "./base/tracks";

@@ -5,7 +5,7 @@
 
 import { Address } from "./address";
 import type { AllSongs } from "./all-songs";
-import { ApiError, type FileHere, type Job, type MixFormat } from "./api";
+import { ApiError, type FileHere, type Job, type MixFormat } from "./api/api";
 import { Deck } from "./deck";
 import { Fetching } from "./fetching";
 import { quoted } from "./base/format";

@@ -1,6 +1,6 @@
 /** The foot of a card: what can be downloaded; while the song is being separated, its stages. */
 
-import type { MixFormat, Stage } from "./api";
+import type { MixFormat, Stage } from "./api/api";
 import { h, icon, say } from "./base/dom";
 import { phaseOf, type Song } from "./state";
 import { link } from "./track-row";

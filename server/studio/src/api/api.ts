@@ -1,11 +1,11 @@
 /** The server, as the page calls it. Every address is relative, so that a proxy may add a path. */
 
-import { ByteSource } from "./player/byte-source";
-import { megabytes } from "./base/format";
-import { SAMPLE_RATE } from "./mixer/mixer";
-import { decibelsOf, heardOf, type Mix } from "./base/mix";
+import { ByteSource } from "../player/byte-source";
+import { megabytes } from "../base/format";
+import { SAMPLE_RATE } from "../mixer/mixer";
+import { decibelsOf, heardOf, type Mix } from "../base/mix";
 import { send } from "./sending";
-import type { Window } from "./player/window-feed";
+import type { Window } from "../player/window-feed";
 
 export interface Stage {
   name: string;
