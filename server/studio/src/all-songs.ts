@@ -2,8 +2,8 @@
 
 import { Api, type FileHere, type Job, type MixFormat, type PeaksAnswer } from "./api/api";
 import type { Mix } from "./base/mix";
-import type { SplitSongs } from "./split";
-import { tracksOf, type Choice } from "./split-choice";
+import type { SplitSongs } from "./account/split-songs";
+import { tracksOf, type Choice } from "./account/split-choice";
 import { PIPELINE_TRACKS } from "./base/tracks";
 import type { Window } from "./player/window-feed";
 

@@ -1,6 +1,6 @@
 /** The server as a whole: what it takes, whether it answers, whether it wants a key. */
 
-import { AccountError } from "./account-api";
+import { AccountError } from "./account/account-api";
 import { ApiError, type Api } from "./api/api";
 import type { State } from "./state";
 import type { Store } from "./base/store";

@@ -1,6 +1,6 @@
 /** Takes songs in: files that are sent, the demo song; says why one was not taken. */
 
-import { AccountError } from "./account-api";
+import { AccountError } from "./account/account-api";
 import type { AllSongs } from "./all-songs";
 import { ApiError, type Job } from "./api/api";
 import type { Host } from "./host";

@@ -1,8 +1,8 @@
 /** Puts the page together: the header, the places to drop songs, a card a song, the keyboard. */
 
-import { Account } from "./account";
-import { AccountApi } from "./account-api";
-import { AccountView } from "./account-view";
+import { Account } from "./account/account";
+import { AccountApi } from "./account/account-api";
+import { AccountView } from "./account/account-view";
 import { AllSongs } from "./all-songs";
 import { Announcer } from "./announcer";
 import { Card } from "./card";
@@ -13,8 +13,8 @@ import { clock } from "./base/format";
 import { Notice } from "./base/notice";
 import { Places } from "./places";
 import { Shortcuts } from "./shortcuts";
-import { SplitSongs } from "./split";
-import { ChoiceForm } from "./split-choice";
+import { SplitSongs } from "./account/split-songs";
+import { ChoiceForm } from "./account/split-choice";
 import { EMPTY, phaseOf, type Song, type State } from "./state";
 import { Studio } from "./studio";
 import { ThemeSwitch } from "./base/theme";

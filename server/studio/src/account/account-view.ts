@@ -2,9 +2,9 @@
 
 import type { Account, AccountState } from "./account";
 import { STATUSES, type Delivery, type JobItem, type JobStatus, type LedgerEntry } from "./account-api";
-import { AttemptsCell } from "./attempts";
-import { h, say } from "./base/dom";
-import { clock, moment, span, time } from "./base/format";
+import { AttemptsCell } from "./delivery-attempts";
+import { h, say } from "../base/dom";
+import { clock, moment, span, time } from "../base/format";
 import { madeOf } from "./split-choice";
 import { only, Table } from "./table";
 import { WebhookList } from "./webhook-list";

@@ -1,8 +1,8 @@
 /** The account's webhooks: where they lead, how they get on, a button that tests each. */
 
 import type { Webhook } from "./account-api";
-import { h, say } from "./base/dom";
-import { counted, moment } from "./base/format";
+import { h, say } from "../base/dom";
+import { counted, moment } from "../base/format";
 
 interface Row {
   element: HTMLElement;

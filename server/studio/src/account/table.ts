@@ -1,6 +1,6 @@
 /** A table whose rows stay the same elements while what they say changes: the focus stays, too. */
 
-import { h, say } from "./base/dom";
+import { h, say } from "../base/dom";
 import type { Page } from "./account-api";
 
 export interface Column<T> {

@@ -6,13 +6,13 @@
 import { AccountError, errorOf, fetched, own, random, type AccountApi, type JobItem, type JobStatus } from "./account-api";
 import {
   ApiError, eventData, jsonOf, mixQuery, windowOf, windowQuery, type Job, type MixFormat, type PeaksAnswer,
-} from "./api/api";
-import { span } from "./base/format";
-import type { Mix } from "./base/mix";
-import { send } from "./api/sending";
+} from "../api/api";
+import { span } from "../base/format";
+import type { Mix } from "../base/mix";
+import { send } from "../api/sending";
 import { madeOf, tracksOf, type Choice } from "./split-choice";
-import { inOrder } from "./base/tracks";
-import type { Window } from "./player/window-feed";
+import { inOrder } from "../base/tracks";
+import type { Window } from "../player/window-feed";
 
 interface Listening {
   windowUrl: string;

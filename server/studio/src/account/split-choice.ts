@@ -1,7 +1,7 @@
 /** What a dropped song is made into: the nine tracks, or a StemSplit job of the account's. */
 
-import { h } from "./base/dom";
-import { kindOf, ORIGINAL } from "./base/tracks";
+import { h } from "../base/dom";
+import { kindOf, ORIGINAL } from "../base/tracks";
 
 export interface Choice {
   outputType: string;

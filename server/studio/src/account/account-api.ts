@@ -1,8 +1,8 @@
 /** The StemSplit API as the page calls it: everything that is asked for with an account's key. */
 
-import { ApiError, carried, jsonOf, waitOf } from "./api/api";
+import { ApiError, carried, jsonOf, waitOf } from "../api/api";
 import type { Options } from "./split-choice";
-import { LONGEST_WAIT, pause } from "./api/waiting";
+import { LONGEST_WAIT, pause } from "../api/waiting";
 
 export type JobStatus = "PENDING" | "PROCESSING" | "COMPLETED" | "FAILED" | "EXPIRED";
 export const STATUSES: JobStatus[] = ["PENDING", "PROCESSING", "COMPLETED", "FAILED", "EXPIRED"];

@@ -6,8 +6,8 @@
 import {
   PAGE, type AccountApi, type Delivery, type JobItem, type JobStatus, type LedgerEntry, type Page, type Webhook,
 } from "./account-api";
-import { ApiError } from "./api/api";
-import { Store } from "./base/store";
+import { ApiError } from "../api/api";
+import { Store } from "../base/store";
 
 export interface AccountState {
   signedIn: boolean;

@@ -1,8 +1,8 @@
 /** The attempts at a delivery: how many, and, unfolded, each as it went. */
 
 import type { Attempt } from "./account-api";
-import { h, say } from "./base/dom";
-import { counted, moment } from "./base/format";
+import { h, say } from "../base/dom";
+import { counted, moment } from "../base/format";
 import { only } from "./table";
 
 export const AttemptsCell = {
