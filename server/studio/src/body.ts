@@ -2,19 +2,19 @@
 
 import type { Bend } from "./mixer/bend";
 import { h } from "./base/dom";
-import { Gestures } from "./gestures";
+import { Gestures } from "./waves/gestures";
 import { MarkerList } from "./marker-list";
 import { beside, renamed, withMarker, without } from "./base/markers";
 import { SAMPLE_RATE } from "./mixer/mixer";
-import { Ruler } from "./ruler";
-import { Spectrogram } from "./spectrogram";
+import { Ruler } from "./waves/ruler";
+import { Spectrogram } from "./waves/spectrogram";
 import { audible, audibleOf, finalsOf, hasOriginal, phaseOf, type Song } from "./state";
 import type { Studio } from "./studio";
 import { TakeAway } from "./take-away";
 import { TrackRow } from "./track-row";
 import { kindOf } from "./base/tracks";
 import { Transport } from "./transport";
-import { Viewport } from "./viewport";
+import { Viewport } from "./waves/viewport";
 
 export class Body {
   readonly element: HTMLElement;

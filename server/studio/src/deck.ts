@@ -6,7 +6,7 @@ import type { Library } from "./library";
 import { Limit } from "./api/limit";
 import { gainsOf, type Mix } from "./base/mix";
 import { OtherTabs } from "./other-tabs";
-import { PeakFeed } from "./peak-feed";
+import { PeakFeed } from "./waves/peak-feed";
 import { Outdated } from "./player/outlet";
 import { Player } from "./player/player";
 import { finalsOf, hasOriginal, phaseOf, type Song, type State } from "./state";

@@ -1,6 +1,6 @@
 /** Fetches the peaks of one song as they grow, at most once a second. */
 
-import { ApiError, type PeaksAnswer } from "./api/api";
+import { ApiError, type PeaksAnswer } from "../api/api";
 import { Peaks } from "./peaks";
 
 const PAUSE = 1000; // milliseconds

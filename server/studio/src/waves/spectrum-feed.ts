@@ -4,7 +4,7 @@
  * whatever the song's length.
  */
 
-import type { FetchWindow } from "./player/window-feed";
+import type { FetchWindow } from "../player/window-feed";
 import { MOMENT, Spectrum } from "./spectrum";
 
 const KEPT = 4096; // columns: 0.7 MB

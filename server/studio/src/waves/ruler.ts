@@ -1,8 +1,8 @@
 /** The line of times above the tracks: marks, the loop, the playhead's head; a slider for keys. */
 
-import { frames as length } from "./base/format";
-import type { Marker } from "./base/markers";
-import { SAMPLE_RATE } from "./mixer/mixer";
+import { frames as length } from "../base/format";
+import type { Marker } from "../base/markers";
+import { SAMPLE_RATE } from "../mixer/mixer";
 import type { Viewport } from "./viewport";
 import type { Scene } from "./waveform";
 

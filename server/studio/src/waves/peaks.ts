@@ -1,6 +1,6 @@
 /** The minima and maxima of a song's tracks, as far as they are known; columns for a picture. */
 
-import type { PeakData, PeaksAnswer } from "./api/api";
+import type { PeakData, PeaksAnswer } from "../api/api";
 
 /** One value a column, -1 to 1. `body` is the mean of the peaks within: how full it is. */
 export interface Columns {

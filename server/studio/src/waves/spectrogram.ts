@@ -1,11 +1,11 @@
 /** Paints the pitches of one track over time, under the ruler and in step with the waveforms. */
 
-import { h } from "./base/dom";
+import { h } from "../base/dom";
 import { BANDS, HIGHEST_HERTZ, LOWEST_HERTZ, MOMENT } from "./spectrum";
 import { SpectrumFeed, stepOf, type Look } from "./spectrum-feed";
-import { kindOf, ORIGINAL } from "./base/tracks";
+import { kindOf, ORIGINAL } from "../base/tracks";
 import type { Scene } from "./waveform";
-import type { FetchWindow } from "./player/window-feed";
+import type { FetchWindow } from "../player/window-feed";
 
 const COLUMN = 2; // CSS pixels that a column should have, at most twice as many
 const MARKS = [100, 1000, 10_000]; // Hz

@@ -1,6 +1,6 @@
 /** How strong each pitch is in a moment of sound, for the eye. Pure. */
 
-import { SAMPLE_RATE } from "./mixer/mixer";
+import { SAMPLE_RATE } from "../mixer/mixer";
 
 export const MOMENT = 4096; // frames of one spectrum: 93 ms, a bin every 11 Hz
 export const BANDS = 160; // from low to high, the same step in pitch each

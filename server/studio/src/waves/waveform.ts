@@ -4,8 +4,8 @@
  * anew when the peaks, the part that is seen, the size or the theme change.
  */
 
-import type { Marker } from "./base/markers";
-import type { Loop } from "./mixer/mixer";
+import type { Marker } from "../base/markers";
+import type { Loop } from "../mixer/mixer";
 import type { Columns, Peaks } from "./peaks";
 import type { Viewport } from "./viewport";
 
