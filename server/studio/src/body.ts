@@ -8,7 +8,7 @@ import { beside, renamed, withMarker, without } from "./base/markers";
 import { SAMPLE_RATE } from "./mixer/mixer";
 import { Ruler } from "./waves/ruler";
 import { Spectrogram } from "./waves/spectrogram";
-import { audible, audibleOf, finalsOf, hasOriginal, phaseOf, type Song } from "./state";
+import { audible, audibleOf, finalsOf, hasOriginal, phaseOf, type Song } from "./songs/state";
 import type { Studio } from "./studio";
 import { TakeAway } from "./take-away";
 import { TrackRow } from "./track-row";

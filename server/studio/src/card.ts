@@ -3,8 +3,8 @@
 import { Body } from "./body";
 import { h, icon, say } from "./base/dom";
 import { quoted } from "./base/format";
-import { audible, phaseOf, type Song } from "./state";
-import { adviceOf, lengthOf, progressOf, statusOf } from "./status";
+import { audible, phaseOf, type Song } from "./songs/state";
+import { adviceOf, lengthOf, progressOf, statusOf } from "./songs/status";
 import type { Studio } from "./studio";
 
 const PLAYABLE = ["loading", "queued", "separating", "done", "uploading"];

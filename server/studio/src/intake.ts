@@ -1,13 +1,13 @@
 /** Takes songs in: files that are sent, the demo song; says why one was not taken. */
 
 import { AccountError } from "./account/account-api";
-import type { AllSongs } from "./all-songs";
+import type { AllSongs } from "./songs/all-songs";
 import { ApiError, type Job } from "./api/api";
-import type { Host } from "./host";
-import { songOf, type Library } from "./library";
+import type { Host } from "./songs/host";
+import { songOf, type Library } from "./songs/library";
 import { mixOf } from "./base/mix";
-import type { Song, State } from "./state";
-import { refusalOf } from "./status";
+import type { Song, State } from "./songs/state";
+import { refusalOf } from "./songs/status";
 import type { Store } from "./base/store";
 import { Uploads } from "./uploads";
 

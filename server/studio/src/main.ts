@@ -3,7 +3,7 @@
 import { Account } from "./account/account";
 import { AccountApi } from "./account/account-api";
 import { AccountView } from "./account/account-view";
-import { AllSongs } from "./all-songs";
+import { AllSongs } from "./songs/all-songs";
 import { Announcer } from "./announcer";
 import { Card } from "./card";
 import { h, icon, say } from "./base/dom";
@@ -15,7 +15,7 @@ import { Places } from "./places";
 import { Shortcuts } from "./shortcuts";
 import { SplitSongs } from "./account/split-songs";
 import { ChoiceForm } from "./account/split-choice";
-import { EMPTY, phaseOf, type Song, type State } from "./state";
+import { EMPTY, phaseOf, type Song, type State } from "./songs/state";
 import { Studio } from "./studio";
 import { ThemeSwitch } from "./base/theme";
 

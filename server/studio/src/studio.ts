@@ -4,17 +4,17 @@
  */
 
 import { Address } from "./address";
-import type { AllSongs } from "./all-songs";
+import type { AllSongs } from "./songs/all-songs";
 import { ApiError, type FileHere, type Job, type MixFormat } from "./api/api";
 import { Deck } from "./deck";
 import { Fetching } from "./fetching";
 import { quoted } from "./base/format";
-import { Host } from "./host";
+import { Host } from "./songs/host";
 import { Intake } from "./intake";
-import { Jobs } from "./jobs";
-import { Library, songOf } from "./library";
+import { Jobs } from "./songs/jobs";
+import { Library, songOf } from "./songs/library";
 import { heardOf } from "./base/mix";
-import { EMPTY, phaseOf, type Song, type State } from "./state";
+import { EMPTY, phaseOf, type Song, type State } from "./songs/state";
 import { Store } from "./base/store";
 import { FOUR } from "./base/tracks";
 

@@ -2,7 +2,7 @@
 
 import type { MixFormat, Stage } from "./api/api";
 import { h, icon, say } from "./base/dom";
-import { phaseOf, type Song } from "./state";
+import { phaseOf, type Song } from "./songs/state";
 import { link } from "./track-row";
 
 const STAGES: Record<string, string> = {

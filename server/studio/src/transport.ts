@@ -4,7 +4,7 @@ import { FASTEST, SLOWEST, STRAIGHT, straight, WIDEST, withPitch, withTempo, typ
 import { h, icon, say } from "./base/dom";
 import { frames, semitones, span } from "./base/format";
 import type { Player } from "./player/player";
-import { audible, hasOriginal, type Song } from "./state";
+import { audible, hasOriginal, type Song } from "./songs/state";
 import { Stepper } from "./stepper";
 
 const HEAR_ORIGINAL = "Hear the song as it came in (O)";

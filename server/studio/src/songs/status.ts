@@ -1,9 +1,9 @@
 /** What a song's state is called: one sentence, and how far it is. Pure. */
 
-import type { ApiError } from "./api/api";
-import { frames, lasting, left, megabytes, span, time } from "./base/format";
-import { SAMPLE_RATE } from "./mixer/mixer";
-import { heardOf } from "./base/mix";
+import type { ApiError } from "../api/api";
+import { frames, lasting, left, megabytes, span, time } from "../base/format";
+import { SAMPLE_RATE } from "../mixer/mixer";
+import { heardOf } from "../base/mix";
 import { finalsOf, phaseOf, type Song } from "./state";
 
 export function statusOf(song: Song, now: number): string {

@@ -1,9 +1,9 @@
 /** What the page knows, as plain data; the views are functions of it. */
 
-import type { Job } from "./api/api";
-import type { Marker } from "./base/markers";
-import type { Mix } from "./base/mix";
-import { ORIGINAL } from "./base/tracks";
+import type { Job } from "../api/api";
+import type { Marker } from "../base/markers";
+import type { Mix } from "../base/mix";
+import { ORIGINAL } from "../base/tracks";
 
 export interface Upload {
   sent: number;

@@ -1,9 +1,9 @@
 /** The server as a whole: what it takes, whether it answers, whether it wants a key. */
 
-import { AccountError } from "./account/account-api";
-import { ApiError, type Api } from "./api/api";
+import { AccountError } from "../account/account-api";
+import { ApiError, type Api } from "../api/api";
 import type { State } from "./state";
-import type { Store } from "./base/store";
+import type { Store } from "../base/store";
 
 const RETRY = 2500; // milliseconds between two looks for a server that is away
 const NONE = "none"; // a job that there is not

@@ -1,6 +1,6 @@
 /** A list of songs that a browser's storage keeps: for the browser, or for one tab. */
 
-import { markersOf, type Marker } from "./base/markers";
+import { markersOf, type Marker } from "../base/markers";
 
 export interface KeptSong {
   id: string;

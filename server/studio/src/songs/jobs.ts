@@ -1,12 +1,12 @@
 /** Follows the jobs of songs until they end; what it hears of them goes into the library. */
 
-import type { Api, Job } from "./api/api";
-import { JobEvents } from "./api/events";
+import type { Api, Job } from "../api/api";
+import { JobEvents } from "../api/events";
 import type { Host } from "./host";
 import type { Library } from "./library";
-import { mixOf } from "./base/mix";
+import { mixOf } from "../base/mix";
 import type { Song } from "./state";
-import { PIPELINE_TRACKS } from "./base/tracks";
+import { PIPELINE_TRACKS } from "../base/tracks";
 
 export interface JobsListener {
   /** This is how the song stands now. */

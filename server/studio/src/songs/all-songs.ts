@@ -1,11 +1,11 @@
 /** Both kinds of songs behind one API: what is asked of a job goes to where it was made. */
 
-import { Api, type FileHere, type Job, type MixFormat, type PeaksAnswer } from "./api/api";
-import type { Mix } from "./base/mix";
-import type { SplitSongs } from "./account/split-songs";
-import { tracksOf, type Choice } from "./account/split-choice";
-import { PIPELINE_TRACKS } from "./base/tracks";
-import type { Window } from "./player/window-feed";
+import { Api, type FileHere, type Job, type MixFormat, type PeaksAnswer } from "../api/api";
+import type { Mix } from "../base/mix";
+import type { SplitSongs } from "../account/split-songs";
+import { tracksOf, type Choice } from "../account/split-choice";
+import { PIPELINE_TRACKS } from "../base/tracks";
+import type { Window } from "../player/window-feed";
 
 export class AllSongs extends Api {
   private readonly choices = new WeakMap<File, Choice>();

@@ -3,12 +3,12 @@
  * or, an account's, in this tab. Knows no network and no player.
  */
 
-import type { Marker } from "./base/markers";
-import { mixOf } from "./base/mix";
-import { SongList, type KeptSong } from "./songs";
+import type { Marker } from "../base/markers";
+import { mixOf } from "../base/mix";
+import { SongList, type KeptSong } from "./kept-songs";
 import type { Song, State } from "./state";
-import type { Store } from "./base/store";
-import { ORIGINAL, PIPELINE_TRACKS } from "./base/tracks";
+import type { Store } from "../base/store";
+import { ORIGINAL, PIPELINE_TRACKS } from "../base/tracks";
 
 const LINGER = 24 * 3_600_000; // milliseconds for which an expired song is still listed
 
