@@ -8,7 +8,7 @@ import { Announcer } from "./announcer";
 import { Card } from "./card";
 import { h, icon, say } from "./base/dom";
 import { Downloads } from "./downloads";
-import { DropZone } from "./drop-zone";
+import { DropZone } from "./files/drop-zone";
 import { clock } from "./base/format";
 import { Notice } from "./base/notice";
 import { Places } from "./places";

@@ -1,6 +1,6 @@
 /** Takes songs: dropped anywhere on the page, chosen, or the demo song. */
 
-import { h, icon } from "./base/dom";
+import { h, icon } from "../base/dom";
 
 export interface DropActions {
   files(files: Iterable<File>): void;

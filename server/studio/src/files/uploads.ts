@@ -1,7 +1,7 @@
 /** Sends songs to the server, one after the other: together they would only share the line. */
 
-import { ApiError, type Api, type Job } from "./api/api";
-import { full, pause } from "./api/waiting";
+import { ApiError, type Api, type Job } from "../api/api";
+import { full, pause } from "../api/waiting";
 
 export interface UploadListener {
   progress(key: string, sent: number, since: number): void;

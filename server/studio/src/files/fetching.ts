@@ -1,11 +1,11 @@
 /** Brings in a file that a link alone does not get, and says how far it is. */
 
-import type { AllSongs } from "./songs/all-songs";
-import { ApiError, type FileHere } from "./api/api";
-import { megabytes } from "./base/format";
-import type { Host } from "./songs/host";
-import type { State } from "./songs/state";
-import type { Store } from "./base/store";
+import type { AllSongs } from "../songs/all-songs";
+import { ApiError, type FileHere } from "../api/api";
+import { megabytes } from "../base/format";
+import type { Host } from "../songs/host";
+import type { State } from "../songs/state";
+import type { Store } from "../base/store";
 
 const STEP = 10e6; // bytes between two words on a file whose size nobody told
 

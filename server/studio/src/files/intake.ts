@@ -1,14 +1,14 @@
 /** Takes songs in: files that are sent, the demo song; says why one was not taken. */
 
-import { AccountError } from "./account/account-api";
-import type { AllSongs } from "./songs/all-songs";
-import { ApiError, type Job } from "./api/api";
-import type { Host } from "./songs/host";
-import { songOf, type Library } from "./songs/library";
-import { mixOf } from "./base/mix";
-import type { Song, State } from "./songs/state";
-import { refusalOf } from "./songs/status";
-import type { Store } from "./base/store";
+import { AccountError } from "../account/account-api";
+import type { AllSongs } from "../songs/all-songs";
+import { ApiError, type Job } from "../api/api";
+import type { Host } from "../songs/host";
+import { songOf, type Library } from "../songs/library";
+import { mixOf } from "../base/mix";
+import type { Song, State } from "../songs/state";
+import { refusalOf } from "../songs/status";
+import type { Store } from "../base/store";
 import { Uploads } from "./uploads";
 
 const MEGABYTE = 1_048_576;
