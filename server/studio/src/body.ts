@@ -9,7 +9,7 @@ import { SAMPLE_RATE } from "./mixer/mixer";
 import { Ruler } from "./waves/ruler";
 import { Spectrogram } from "./waves/spectrogram";
 import { audible, audibleOf, finalsOf, hasOriginal, phaseOf, type Song } from "./songs/state";
-import type { Studio } from "./studio";
+import type { Studio } from "./studio/studio";
 import { TakeAway } from "./take-away";
 import { TrackRow } from "./track-row";
 import { kindOf } from "./base/tracks";

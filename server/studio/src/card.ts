@@ -5,7 +5,7 @@ import { h, icon, say } from "./base/dom";
 import { quoted } from "./base/format";
 import { audible, phaseOf, type Song } from "./songs/state";
 import { adviceOf, lengthOf, progressOf, statusOf } from "./songs/status";
-import type { Studio } from "./studio";
+import type { Studio } from "./studio/studio";
 
 const PLAYABLE = ["loading", "queued", "separating", "done", "uploading"];
 const RETRIABLE = ["failed", "refused", "expired"];

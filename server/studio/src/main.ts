@@ -11,12 +11,12 @@ import { Downloads } from "./downloads";
 import { DropZone } from "./files/drop-zone";
 import { clock } from "./base/format";
 import { Notice } from "./base/notice";
-import { Places } from "./places";
+import { Places } from "./studio/places";
 import { Shortcuts } from "./shortcuts";
 import { SplitSongs } from "./account/split-songs";
 import { ChoiceForm } from "./account/split-choice";
 import { EMPTY, phaseOf, type Song, type State } from "./songs/state";
-import { Studio } from "./studio";
+import { Studio } from "./studio/studio";
 import { ThemeSwitch } from "./base/theme";
 
 const KEY_PLACE = "stembox.key";

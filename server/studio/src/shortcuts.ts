@@ -4,7 +4,7 @@ import { STRAIGHT, withPitch, withTempo } from "./mixer/bend";
 import { h } from "./base/dom";
 import { reset, withMute, withSolo } from "./base/mix";
 import type { Body } from "./body";
-import type { Studio } from "./studio";
+import type { Studio } from "./studio/studio";
 import { kindOf } from "./base/tracks";
 
 const LISTED = [

@@ -4,19 +4,19 @@
  */
 
 import { Address } from "./address";
-import type { AllSongs } from "./songs/all-songs";
-import { ApiError, type FileHere, type Job, type MixFormat } from "./api/api";
+import type { AllSongs } from "../songs/all-songs";
+import { ApiError, type FileHere, type Job, type MixFormat } from "../api/api";
 import { Deck } from "./deck";
-import { Fetching } from "./files/fetching";
-import { quoted } from "./base/format";
-import { Host } from "./songs/host";
-import { Intake } from "./files/intake";
-import { Jobs } from "./songs/jobs";
-import { Library, songOf } from "./songs/library";
-import { heardOf } from "./base/mix";
-import { EMPTY, phaseOf, type Song, type State } from "./songs/state";
-import { Store } from "./base/store";
-import { FOUR } from "./base/tracks";
+import { Fetching } from "../files/fetching";
+import { quoted } from "../base/format";
+import { Host } from "../songs/host";
+import { Intake } from "../files/intake";
+import { Jobs } from "../songs/jobs";
+import { Library, songOf } from "../songs/library";
+import { heardOf } from "../base/mix";
+import { EMPTY, phaseOf, type Song, type State } from "../songs/state";
+import { Store } from "../base/store";
+import { FOUR } from "../base/tracks";
 
 const TIDY = 300_000; // milliseconds between two looks for songs that have expired
 const NO_KEY = "This job is an account's: sign in with its key under Account.";

@@ -1,18 +1,18 @@
 /** The song that is open: its player, its peaks, and how it is set to sound. */
 
-import { ApiError, type Api, type PeaksAnswer } from "./api/api";
-import { STRAIGHT } from "./mixer/bend";
-import type { Library } from "./songs/library";
-import { Limit } from "./api/limit";
-import { gainsOf, type Mix } from "./base/mix";
+import { ApiError, type Api, type PeaksAnswer } from "../api/api";
+import { STRAIGHT } from "../mixer/bend";
+import type { Library } from "../songs/library";
+import { Limit } from "../api/limit";
+import { gainsOf, type Mix } from "../base/mix";
 import { OtherTabs } from "./other-tabs";
-import { PeakFeed } from "./waves/peak-feed";
-import { Outdated } from "./player/outlet";
-import { Player } from "./player/player";
-import { finalsOf, hasOriginal, phaseOf, type Song, type State } from "./songs/state";
-import type { Store } from "./base/store";
-import { kindOf } from "./base/tracks";
-import type { FetchWindow } from "./player/window-feed";
+import { PeakFeed } from "../waves/peak-feed";
+import { Outdated } from "../player/outlet";
+import { Player } from "../player/player";
+import { finalsOf, hasOriginal, phaseOf, type Song, type State } from "../songs/state";
+import type { Store } from "../base/store";
+import { kindOf } from "../base/tracks";
+import type { FetchWindow } from "../player/window-feed";
 
 const UPDATED = "The server was updated: reload this page.";
 

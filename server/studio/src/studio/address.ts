@@ -1,7 +1,7 @@
 /** The page's address names the open song, and opens the one it names. */
 
 import { ACCOUNT } from "./places";
-import type { Song } from "./songs/state";
+import type { Song } from "../songs/state";
 
 export interface AddressListener {
   visited(id: string, split: boolean): void;

@@ -1,6 +1,6 @@
 /** Which of the page's places is seen: the songs, or the account. The address says. */
 
-import { h } from "./base/dom";
+import { h } from "../base/dom";
 
 export const ACCOUNT = "#/account";
 
