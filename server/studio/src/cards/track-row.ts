@@ -1,10 +1,10 @@
 /** One track: its name, its waveform, solo, mute, gain with level, download. */
 
-import { h, icon, mark, say } from "./base/dom";
-import { decibels } from "./base/format";
-import { decibelsOf, heardOf, HIGHEST, LOWEST, withGain, withMute, withSolo, type Mix } from "./base/mix";
-import { kindOf } from "./base/tracks";
-import { Waveform, type Scene } from "./waves/waveform";
+import { h, icon, mark, say } from "../base/dom";
+import { decibels } from "../base/format";
+import { decibelsOf, heardOf, HIGHEST, LOWEST, withGain, withMute, withSolo, type Mix } from "../base/mix";
+import { kindOf } from "../base/tracks";
+import { Waveform, type Scene } from "../waves/waveform";
 
 const FALL = 0.9; // of a level from one picture to the next
 

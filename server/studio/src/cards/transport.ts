@@ -1,10 +1,10 @@
 /** Play, loop, time, original, tempo, key, zoom: one row, always in reach. */
 
-import { FASTEST, SLOWEST, STRAIGHT, straight, WIDEST, withPitch, withTempo, type Bend } from "./mixer/bend";
-import { h, icon, say } from "./base/dom";
-import { frames, semitones, span } from "./base/format";
-import type { Player } from "./player/player";
-import { audible, hasOriginal, type Song } from "./songs/state";
+import { FASTEST, SLOWEST, STRAIGHT, straight, WIDEST, withPitch, withTempo, type Bend } from "../mixer/bend";
+import { h, icon, say } from "../base/dom";
+import { frames, semitones, span } from "../base/format";
+import type { Player } from "../player/player";
+import { audible, hasOriginal, type Song } from "../songs/state";
 import { Stepper } from "./stepper";
 
 const HEAR_ORIGINAL = "Hear the song as it came in (O)";

@@ -1,20 +1,20 @@
 /** The open part of a song's card: transport, ruler, tracks, markers, downloads. */
 
-import type { Bend } from "./mixer/bend";
-import { h } from "./base/dom";
-import { Gestures } from "./waves/gestures";
+import type { Bend } from "../mixer/bend";
+import { h } from "../base/dom";
+import { Gestures } from "../waves/gestures";
 import { MarkerList } from "./marker-list";
-import { beside, renamed, withMarker, without } from "./base/markers";
-import { SAMPLE_RATE } from "./mixer/mixer";
-import { Ruler } from "./waves/ruler";
-import { Spectrogram } from "./waves/spectrogram";
-import { audible, audibleOf, finalsOf, hasOriginal, phaseOf, type Song } from "./songs/state";
-import type { Studio } from "./studio/studio";
+import { beside, renamed, withMarker, without } from "../base/markers";
+import { SAMPLE_RATE } from "../mixer/mixer";
+import { Ruler } from "../waves/ruler";
+import { Spectrogram } from "../waves/spectrogram";
+import { audible, audibleOf, finalsOf, hasOriginal, phaseOf, type Song } from "../songs/state";
+import type { Studio } from "../studio/studio";
 import { TakeAway } from "./take-away";
 import { TrackRow } from "./track-row";
-import { kindOf } from "./base/tracks";
+import { kindOf } from "../base/tracks";
 import { Transport } from "./transport";
-import { Viewport } from "./waves/viewport";
+import { Viewport } from "../waves/viewport";
 
 export class Body {
   readonly element: HTMLElement;

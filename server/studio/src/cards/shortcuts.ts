@@ -1,11 +1,11 @@
 /** The keyboard: one table of what each key does, and the list of it that people see. */
 
-import { STRAIGHT, withPitch, withTempo } from "./mixer/bend";
-import { h } from "./base/dom";
-import { reset, withMute, withSolo } from "./base/mix";
+import { STRAIGHT, withPitch, withTempo } from "../mixer/bend";
+import { h } from "../base/dom";
+import { reset, withMute, withSolo } from "../base/mix";
 import type { Body } from "./body";
-import type { Studio } from "./studio/studio";
-import { kindOf } from "./base/tracks";
+import type { Studio } from "../studio/studio";
+import { kindOf } from "../base/tracks";
 
 const LISTED = [
   ["Space", "play, pause"], ["← →", "5 s back, forward; with Shift 1 s"], ["Home", "to the start"],

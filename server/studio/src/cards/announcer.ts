@@ -1,8 +1,8 @@
 /** Tells people who do not see the page how the songs get on, sparingly: each ten percent. */
 
-import { say } from "./base/dom";
-import { phaseOf, type Song } from "./songs/state";
-import { adviceOf, progressOf, statusOf } from "./songs/status";
+import { say } from "../base/dom";
+import { phaseOf, type Song } from "../songs/state";
+import { adviceOf, progressOf, statusOf } from "../songs/status";
 
 export class Announcer {
   private readonly said = new Map<string, string>();

@@ -1,8 +1,8 @@
 /** The markers of a song: each can be gone to, named and deleted. */
 
-import { h, icon, say } from "./base/dom";
-import { frames } from "./base/format";
-import { LONGEST_NAME, type Marker } from "./base/markers";
+import { h, icon, say } from "../base/dom";
+import { frames } from "../base/format";
+import { LONGEST_NAME, type Marker } from "../base/markers";
 
 export interface MarkerActions {
   go(frame: number): void;

@@ -1,8 +1,8 @@
 /** The foot of a card: what can be downloaded; while the song is being separated, its stages. */
 
-import type { MixFormat, Stage } from "./api/api";
-import { h, icon, say } from "./base/dom";
-import { phaseOf, type Song } from "./songs/state";
+import type { MixFormat, Stage } from "../api/api";
+import { h, icon, say } from "../base/dom";
+import { phaseOf, type Song } from "../songs/state";
 import { link } from "./track-row";
 
 const STAGES: Record<string, string> = {

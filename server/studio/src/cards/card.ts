@@ -1,11 +1,11 @@
 /** One song: its header, and, when it is open, its player. A function of the song's state. */
 
 import { Body } from "./body";
-import { h, icon, say } from "./base/dom";
-import { quoted } from "./base/format";
-import { audible, phaseOf, type Song } from "./songs/state";
-import { adviceOf, lengthOf, progressOf, statusOf } from "./songs/status";
-import type { Studio } from "./studio/studio";
+import { h, icon, say } from "../base/dom";
+import { quoted } from "../base/format";
+import { audible, phaseOf, type Song } from "../songs/state";
+import { adviceOf, lengthOf, progressOf, statusOf } from "../songs/status";
+import type { Studio } from "../studio/studio";
 
 const PLAYABLE = ["loading", "queued", "separating", "done", "uploading"];
 const RETRIABLE = ["failed", "refused", "expired"];

@@ -1,6 +1,6 @@
 /** A value between two buttons: down, the value itself, which goes back to where it began, and up. */
 
-import { h, say } from "./base/dom";
+import { h, say } from "../base/dom";
 
 export interface StepperListener {
   step(steps: number): void;

@@ -1,7 +1,7 @@
 /** Links to files where a link alone is not let in: the page fetches the file, and hands it over. */
 
-import { h } from "./base/dom";
-import type { Studio } from "./studio/studio";
+import { h } from "../base/dom";
+import type { Studio } from "../studio/studio";
 
 const KEPT = 60_000; // milliseconds for which a browser may still read what it is to save
 
