@@ -68,13 +68,13 @@ await bundle("main.ts", "main.js", {
 });
 await bundle("studio.css", "studio.css");
 await put("icon.svg", await readFile(source("icon.svg")));
-await bundle("docs.ts", "docs.js");
-await bundle("docs.css", "docs.css");
+await bundle("docs/docs.ts", "docs.js");
+await bundle("docs/docs.css", "docs.css");
 await put("viewer.js", await readFile(viewer("swagger-ui-bundle.js")));
 await put("viewer.css", await readFile(viewer("swagger-ui.css")));
 await writeFile(target("viewer.LICENSE.txt"), await readFile(viewer("LICENSE")));
-for (const name of ["index.html", "docs.html"]) {
-  const page = await readFile(source(name), "utf8");
+for (const [path, name] of [["index.html", "index.html"], ["docs/docs.html", "docs.html"]]) {
+  const page = await readFile(source(path), "utf8");
   await writeFile(target(name), page.replaceAll(/\{\{(.+?)\}\}/g, (_, file) => names[file]));
 }
 await writeFile(target("sources.sha256"), `${await fingerprint()}\n`);

@@ -1,8 +1,8 @@
 /** The reference of both APIs, from the documents that this server itself serves. */
 
-import { icon } from "./base/dom";
+import { icon } from "../base/dom";
 import { mend } from "./docs-mend";
-import { ThemeSwitch } from "./base/theme";
+import { ThemeSwitch } from "../base/theme";
 
 /** The bundled viewer; it comes as a script of its own. */
 declare const SwaggerUIBundle: (options: {
