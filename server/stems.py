@@ -21,7 +21,7 @@ MIX: Final = "mix"  # what all stems were
 REST_OF_MIX = "instrumental"  # the mix minus the vocals
 PARTS_OF_OTHER = ("guitar", "piano")  # of a six-source model, where nobody wants them apart
 
-# What models tell apart of a track that others have whole, as the page has it (its `tracks.ts`).
+# What models tell apart of a track that others have whole, as the page's `base/tracks.ts` has it.
 PARTS = MappingProxyType({
     "vocals": ("lead", "backing", "lead_vocals", "backing_vocals"),
     "instrumental": ("drums", "bass", "other", *PARTS_OF_OTHER),

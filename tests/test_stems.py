@@ -142,7 +142,7 @@ def test_what_is_still_inside_other_is_heard_with_it() -> None:
 
 
 def test_the_page_knows_the_same_parts() -> None:
-    page = (Path(stems.__file__).parent / "studio/src/tracks.ts").read_text()
+    page = (Path(stems.__file__).parent / "studio/src/base/tracks.ts").read_text()
     told = re.search(r"const PARTS: .*?= {(.*?)};", page, re.S)
     assert told is not None
     listed = told[1].replace("...PARTS_OF_OTHER", ", ".join(f'"{p}"' for p in PARTS_OF_OTHER))

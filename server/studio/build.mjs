@@ -1,7 +1,7 @@
 /** Builds `dist/` from `src/`: bundles with hashed names, the page, and the sources' own hash. */
 
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { build } from "esbuild";
 
 const here = new URL(".", import.meta.url);
@@ -47,33 +47,34 @@ async function bundle(entry, name, define = {}) {
   await put(name, outputFiles[0].contents);
 }
 
-/** Of every source, by name and content: the tests hold `dist/` in step with it. */
+/** Of every source, by its path within `src/` and content: the tests hold `dist/` in step with it. */
 async function fingerprint() {
   const hash = createHash("sha256");
-  for (const name of (await readdir(source(""))).sort()) {
-    hash.update(`${name}\0`).update(await readFile(source(name))).update("\0");
+  for (const path of (await readdir(source(""), { recursive: true })).sort()) {
+    if ((await stat(source(path))).isDirectory()) continue;
+    hash.update(`${path}\0`).update(await readFile(source(path))).update("\0");
   }
   return hash.digest("hex");
 }
 
 await rm(target(""), { recursive: true, force: true });
 await mkdir(target(""));
-await bundle("mixer-worklet.ts", "mixer.js");
-await bundle("stretch-worklet.ts", "stretch.js");
-await writeFile(target("stretch.LICENSE.txt"), await readFile(source("stretch.LICENSE.txt")));
+await bundle("mixer/mixer-worklet.ts", "mixer.js");
+await bundle("mixer/stretch-worklet.ts", "stretch.js");
+await writeFile(target("stretch.LICENSE.txt"), await readFile(source("mixer/stretch.LICENSE.txt")));
 await bundle("main.ts", "main.js", {
   MIXER_FILE: JSON.stringify(`./${names["mixer.js"]}`),
   STRETCH_FILE: JSON.stringify(`./${names["stretch.js"]}`),
 });
 await bundle("studio.css", "studio.css");
 await put("icon.svg", await readFile(source("icon.svg")));
-await bundle("docs.ts", "docs.js");
-await bundle("docs.css", "docs.css");
+await bundle("docs/docs.ts", "docs.js");
+await bundle("docs/docs.css", "docs.css");
 await put("viewer.js", await readFile(viewer("swagger-ui-bundle.js")));
 await put("viewer.css", await readFile(viewer("swagger-ui.css")));
 await writeFile(target("viewer.LICENSE.txt"), await readFile(viewer("LICENSE")));
-for (const name of ["index.html", "docs.html"]) {
-  const page = await readFile(source(name), "utf8");
+for (const [path, name] of [["index.html", "index.html"], ["docs/docs.html", "docs.html"]]) {
+  const page = await readFile(source(path), "utf8");
   await writeFile(target(name), page.replaceAll(/\{\{(.+?)\}\}/g, (_, file) => names[file]));
 }
 await writeFile(target("sources.sha256"), `${await fingerprint()}\n`);

@@ -35,9 +35,11 @@ def files(page: str) -> list[str]:
 
 
 def test_the_built_files_are_those_of_the_sources() -> None:
+    sources = (path for path in SOURCES.rglob("*") if path.is_file())
+    paths = {path.relative_to(SOURCES).as_posix(): path for path in sources}
     digest = hashlib.sha256()
-    for path in sorted(SOURCES.iterdir()):
-        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    for name in sorted(paths):
+        digest.update(f"{name}\0".encode() + paths[name].read_bytes() + b"\0")
     assert (DIST / "sources.sha256").read_text().strip() == digest.hexdigest(), REMEDY
 
 

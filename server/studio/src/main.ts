@@ -1,23 +1,40 @@
-/** Puts the page together: the header, the places to drop songs, a card a song, the keyboard. */
+/**
+ * Puts the page together: the header, the places to drop songs, a card a song, the keyboard.
+ *
+ * Everything else is in a room, and each room uses only rooms that stand below it:
+ *
+ * - `cards`: a song as it is seen and handled, by pointer, keys or a screen reader
+ * - `studio`: what the views act on; the deck that plays the open song; the page's address
+ * - `files`: songs on their way in, files on their way out
+ * - `songs`: what is known of them, the jobs behind them, whether their server answers
+ * - `account`: its key, its view, its API, and the StemSplit jobs that are songs here
+ * - `waves`: all that is painted over a song's time, and the gestures on it
+ * - `api`: the server as it is called, and when to wait
+ * - `player`: the mixer's sound on its way out, samples on their way in
+ * - `base`: elements, words, theme; a song's tracks, mix and markers
+ * - `mixer`: what runs on the audio thread, tempo and key as well; knows nothing of the page
+ *
+ * `docs` is the other page, the reference: it uses `base` alone.
+ */
 
-import { Account } from "./account";
-import { AccountApi } from "./account-api";
-import { AccountView } from "./account-view";
-import { AllSongs } from "./all-songs";
-import { Announcer } from "./announcer";
-import { Card } from "./card";
-import { h, icon, say } from "./dom";
-import { Downloads } from "./downloads";
-import { DropZone } from "./drop-zone";
-import { clock } from "./format";
-import { Notice } from "./notice";
-import { Places } from "./places";
-import { Shortcuts } from "./shortcuts";
-import { SplitSongs } from "./split";
-import { ChoiceForm } from "./split-choice";
-import { EMPTY, phaseOf, type Song, type State } from "./state";
-import { Studio } from "./studio";
-import { ThemeSwitch } from "./theme";
+import { Account } from "./account/account";
+import { AccountApi } from "./account/account-api";
+import { AccountView } from "./account/account-view";
+import { AllSongs } from "./songs/all-songs";
+import { Announcer } from "./cards/announcer";
+import { Card } from "./cards/card";
+import { h, icon, say } from "./base/dom";
+import { Downloads } from "./cards/downloads";
+import { DropZone } from "./files/drop-zone";
+import { clock } from "./base/format";
+import { Notice } from "./base/notice";
+import { Places } from "./studio/places";
+import { Shortcuts } from "./cards/shortcuts";
+import { SplitSongs } from "./account/split-songs";
+import { ChoiceForm } from "./account/split-choice";
+import { EMPTY, phaseOf, type Song, type State } from "./songs/state";
+import { Studio } from "./studio/studio";
+import { ThemeSwitch } from "./base/theme";
 
 const KEY_PLACE = "stembox.key";
 
