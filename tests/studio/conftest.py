@@ -19,6 +19,7 @@ from .axe import script
 from .fakes import FakeJob, FakeServer, music
 
 CHROMIUM = os.environ.get("STEMBOX_CHROMIUM") or shutil.which("chromium")
+FAILED = "Failed to load resource"  # what a browser writes of a request that failed begins so
 MUST = os.environ.get("STEMBOX_STUDIO_TESTS") == "must"
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--mute-audio",
              "--host-resolver-rules=MAP stembox.test 127.0.0.1"]  # fmt: skip
