@@ -1,4 +1,4 @@
-"""A real server in its own process group, for tests that look at it from outside."""
+"""A real server in its own process group, or a command, for tests that look at it from outside."""
 
 import ctypes
 import os
@@ -156,6 +156,13 @@ def serving(data: Path, **settings: Any) -> Iterator[Server]:
     finally:
         server.kill()
         wait_for(lambda: not _port_taken(server.port), 30)
+
+
+def stembox(*arguments: object, **environ: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "server.cli", *map(str, arguments)], text=True,
+        capture_output=True, env=os.environ | environ, timeout=240, check=False,
+    )
 
 
 def _port_taken(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""Small models with random weights, written in the hub's own format."""
+"""Small models with random weights, written in the hub's own format, and songs for them."""
 
 import threading
 from collections.abc import Iterator
@@ -14,9 +14,14 @@ from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
 from server.config import Config, load
+from server.engine.engine import Engine, Song, start_song
 from server.engine.masknet import MaskNet
+from server.engine.models import Separator
 from server.starter.store import save_bag, save_hub_model
+from server.work.messages import Options
+from server.work.scratch import FrameReader, FrameWriter
 
+CPU = torch.device("cpu")
 STEMS = ["drums", "bass", "other", "vocals"]
 # of each stem, over the four sources of the first network, two of the second, and the mix
 GAINS = {"drums": [0.9, 0, 0.1, 0, 0.2, 0, 0.1], "bass": [-0.2, 0.7, 0, 0, -0.1, 0, 0.2],
@@ -109,3 +114,43 @@ def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    """Frames (n, 2) of coloured noise at the level of music."""
+    rng = np.random.default_rng(seed)
+    white = rng.standard_normal((max(1, round(seconds * 44100)), 2)).astype(np.float32)
+    return (0.1 * np.cumsum(white, axis=0) / 30).astype(np.float32)
+
+
+def song(
+    folder: Path, frames: np.ndarray, model: Separator, overlap: float = 0.25, name: str = "song",
+    stems: tuple[str, ...] | None = None,
+) -> Song:  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    with FrameWriter(folder / "mix.f32") as mix:
+        mix.write(frames)
+    options = Options(
+        file_name="song", model=model.name, overlap=overlap, wav_format="FLOAT", target_lufs=-14,
+        true_peak_dbtp=-1, max_seconds=60, stems=stems or model.sources,
+    )
+    return start_song(name, model, folder, options)
+
+
+def run(engine: Engine) -> dict[str, Exception | None]:
+    ends = {}
+    while not engine.idle:
+        for entry, error in engine.step():
+            if error or entry.separation.done:
+                ends[entry.name] = error
+    return ends
+
+
+def stems_of(
+    folder: Path, model: Separator, stems: tuple[str, ...] | None = None
+) -> np.ndarray:
+    parts = []
+    for stem in stems or model.sources:
+        with FrameReader(folder / f"{stem}.f32") as reader:
+            parts.append(reader.read(0, reader.frames).T)
+    return np.stack(parts)

@@ -14,7 +14,7 @@ from server.work.channel import ChannelClosed
 from server.work.messages import Cancel, Failed, Progress, Result
 from tests.engine.chaining import NAMES, Desk, made, separated, task
 from tests.engine.chaining import config as config
-from tests.engine.songs.test_separation import noise
+from tests.engine.conftest import noise
 
 
 def second_step(message: Any) -> bool:

@@ -26,7 +26,7 @@ from server.work.messages import Hello, Progress, Result
 from server.work.scratch import FrameReader, parts_of
 from tests.engine.chaining import NAMES, Desk, made, separated, task
 from tests.engine.chaining import config as config
-from tests.engine.songs.test_separation import CPU, noise, run, song, stems_of
+from tests.engine.conftest import CPU, noise, run, song, stems_of
 
 
 def by_hand(

@@ -19,9 +19,8 @@ from server.engine.models import Separator
 from server.engine.worker import SeparationWorker
 from server.errors import Cancelled
 from server.stems import OUTPUTS
-from tests.engine.conftest import tiny_masks
+from tests.engine.conftest import noise, run, song, stems_of, tiny_masks
 from tests.engine.forwards.test_fast import SHAPES, shaken
-from tests.engine.songs.test_separation import noise, run, song, stems_of
 
 pytestmark = [
     pytest.mark.gpu,

@@ -17,8 +17,19 @@ from server.engine.recipes import Formed
 from server.errors import ModelError
 from server.starter.store import save_bag, save_hub_model
 from server.stems import OUTPUTS, own_sources
-from tests.engine.conftest import GAINS, MASK_GAINS, STEMS, WIENER, tiny, tiny_masks
-from tests.engine.songs.test_separation import CPU, noise, run, song, stems_of
+from tests.engine.conftest import (
+    CPU,
+    GAINS,
+    MASK_GAINS,
+    STEMS,
+    WIENER,
+    noise,
+    run,
+    song,
+    stems_of,
+    tiny,
+    tiny_masks,
+)
 
 PAIR = [tiny_masks(0, ["vocals", "instrumental"]), tiny_masks(1)]
 

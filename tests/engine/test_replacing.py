@@ -15,8 +15,8 @@ from server.engine.worker import SeparationWorker
 from server.starter.store import save_hub_model
 from server.work.channel import Channel
 from tests.engine.conftest import tiny
-from tests.engine.test_worker import Spoken, chain, quick
-from tests.engine.test_worker import config as config
+from tests.engine.speaking import Spoken, chain, quick
+from tests.engine.speaking import config as config
 
 
 class Running(NamedTuple):

@@ -14,7 +14,7 @@ from server.starter.measuring.own_songs import score, wanted_of
 from server.starter.measuring.report import Leak, Score
 from server.starter.measuring.song_folders import Sounds, check_songs, find_songs, read_song
 from server.starter.songs import synthesise
-from tests.test_cli import stembox
+from tests.harness import stembox
 
 RATE = 44100
 

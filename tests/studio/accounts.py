@@ -7,12 +7,13 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from server.api import by_path, v1
 from server.api.limits import RateLimit
@@ -41,12 +42,13 @@ from store import (
 )
 from store.accounts import NewKey
 from store.webhooks import Webhook
-from tests.api.fakes import fake_services
+from tests.api.fakes import fake_services, serving
 from tests.store.conftest import PLAN, new_job
 
 from .fakes import FakeServer
 
 BOTH = ["job.completed", "job.failed"]
+REFUSED = "Failed to load resource: the server responded with a status of "
 
 
 class AccountServer:
@@ -152,3 +154,33 @@ def events(receiver: Any) -> list[tuple[str, str, Any]]:
     """Id, event and job of everything that came to a receiver."""
     return [(got.headers["X-Webhook-Id"], json.loads(got.body)["event"],
              json.loads(got.body)["data"]["jobId"]) for got in receiver.got]  # fmt: skip
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> AccountServer:
+    return AccountServer(tmp_path)
+
+
+@pytest.fixture
+def url(box: AccountServer) -> Iterator[str]:
+    with serving(box) as port:
+        yield f"http://127.0.0.1:{port}/"
+        box.away = False
+        box.close()
+
+
+def sign_in(page: Any, key: str) -> Any:
+    page.get_by_role("link", name="Account").click()
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    return page.get_by_role("region", name="Account")
+
+
+def part(page: Any, name: str) -> Any:
+    return page.locator(f'[data-section="{name}"]')
+
+
+def rows(page: Any, name: str) -> list[str]:
+    """The first cell of each row that a section shows."""
+    cells: list[str] = part(page, name).locator("tbody tr td:first-child").all_inner_texts()
+    return [cell.strip() for cell in cells]

@@ -19,12 +19,13 @@ from .axe import script
 from .fakes import FakeJob, FakeServer, music
 
 CHROMIUM = os.environ.get("STEMBOX_CHROMIUM") or shutil.which("chromium")
+FAILED = "Failed to load resource"  # what a browser writes of a request that failed begins so
 MUST = os.environ.get("STEMBOX_STUDIO_TESTS") == "must"
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--mute-audio",
              "--host-resolver-rules=MAP stembox.test 127.0.0.1"]  # fmt: skip
 
 
-@pytest.fixture(scope="module")  # its event loop runs in this thread as long as it does
+@pytest.fixture(scope="package")  # its event loop runs in this thread as long as it does
 def playwright() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
@@ -34,7 +35,7 @@ def playwright() -> Iterator[Any]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(playwright: Any) -> Iterator[Any]:
     if CHROMIUM is None:
         unable("no chromium here: apt-get install chromium, or name one in STEMBOX_CHROMIUM")

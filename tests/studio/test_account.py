@@ -1,51 +1,18 @@
-"""The account in a browser: its key, its jobs and credits, its webhooks and what became of them."""
+"""The account in a browser: its key, its jobs and its credits."""
 
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.fakes import serving
 from tests.receiver import receiving
 from tests.studio.hearing import until
 
-from .accounts import AccountServer, events
+from .accounts import REFUSED, AccountServer, part, rows, sign_in
+from .accounts import box as box
+from .accounts import url as url
 from .axe import findings
 from .fakes import FakeJob, music
-
-REFUSED = "Failed to load resource: the server responded with a status of "
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> AccountServer:
-    return AccountServer(tmp_path)
-
-
-@pytest.fixture
-def url(box: AccountServer) -> Iterator[str]:
-    with serving(box) as port:
-        yield f"http://127.0.0.1:{port}/"
-        box.away = False
-        box.close()
-
-
-def sign_in(page: Any, key: str) -> Any:
-    page.get_by_role("link", name="Account").click()
-    page.get_by_label("API key").fill(key)
-    page.get_by_role("button", name="Sign in").click()
-    return page.get_by_role("region", name="Account")
-
-
-def part(page: Any, name: str) -> Any:
-    return page.locator(f'[data-section="{name}"]')
-
-
-def rows(page: Any, name: str) -> list[str]:
-    """The first cell of each row that a section shows."""
-    cells: list[str] = part(page, name).locator("tbody tr td:first-child").all_inner_texts()
-    return [cell.strip() for cell in cells]
 
 
 def test_a_wrong_key_and_one_that_was_revoked(page: Any, box: AccountServer) -> None:
@@ -153,107 +120,6 @@ def test_the_balance_and_how_it_came_about(page: Any, box: AccountServer) -> Non
         ["held", "−12 s", "1 min 48 s", "job-a"],
         ["granted", "+2 min", "2 min", ""],
     ]
-
-
-def test_a_test_event_arrives(page: Any, box: AccountServer) -> None:
-    account, key = box.customer()
-    with receiving(lambda number: 200 if number else 503) as receiver:
-        box.hook(account, receiver.url)
-        sign_in(page, key)
-        button = page.get_by_role("button", name=f"Send a test event to {receiver.url}")
-        button.click()
-        page.get_by_text(f"A test event is on its way to {receiver.url}.").wait_for()
-        row = part(page, "deliveries").locator("tbody tr").first
-        row.get_by_text("given up").wait_for()
-        row.get_by_text("HTTP 503", exact=True).wait_for()
-        part(page, "webhooks").get_by_text("HTTP 503").wait_for()
-        button.click()
-        row.get_by_text("delivered").wait_for()
-        row.get_by_text("HTTP 200", exact=True).wait_for()
-        assert row.get_by_text("job.completed (test)").is_visible()
-        until(page, lambda: part(page, "webhooks").get_by_text("HTTP 503").count() == 0)
-        assert len({name for name, _, _ in events(receiver)}) == 2
-
-
-def test_an_endpoint_that_hangs_does_not_cost_the_keys_requests(
-    page: Any, box: AccountServer
-) -> None:
-    account, key = box.customer()
-    held = threading.Event()
-    with receiving(lambda number: 200 if held.wait(60) else 503) as receiver:
-        box.hook(account, receiver.url)
-        page.clock.install()
-        page.reload()
-        sign_in(page, key)
-        page.get_by_role("button", name=f"Send a test event to {receiver.url}").click()
-        row = part(page, "deliveries").locator("tbody tr").first
-        until(page, lambda: receiver.got)
-        asked = len(box.requests)
-        for _ in range(24):  # a minute
-            page.clock.run_for(2500)
-            page.wait_for_timeout(40)
-        assert 4 < len(box.requests) - asked < 12
-        held.set()
-        for _ in range(6):
-            page.clock.run_for(2500)
-            page.wait_for_timeout(40)
-        row.get_by_text("delivered").wait_for()
-
-
-def test_a_failed_delivery_is_sent_again(page: Any, box: AccountServer) -> None:
-    account, key = box.customer()
-    with receiving(lambda number: 410 if number < 2 else 204) as receiver:
-        box.hook(account, receiver.url)
-        box.job(account, "a.wav")
-        sign_in(page, key)
-        part(page, "webhooks").get_by_text("switched off").wait_for()
-        row = part(page, "deliveries").locator("tbody tr")
-        again = row.get_by_role("button", name="Send again")
-        again.focus()
-        page.keyboard.press("Enter")
-        until(page, lambda: len(receiver.got) == 2)
-        row.locator("summary").get_by_text("2").wait_for()
-        assert again.evaluate("(button) => button === document.activeElement"), "focus stays"
-        page.keyboard.press("Enter")
-        row.get_by_text("delivered").wait_for()
-        part(page, "webhooks").get_by_text("active, last called").wait_for()
-        assert again.is_hidden()
-        row.locator("summary").click()
-        lines = row.locator("li").all_inner_texts()
-        assert [("HTTP 410" in line, "HTTP 204" in line) for line in lines] == [
-            (True, False), (True, False), (False, True)]  # fmt: skip
-    assert len(set(events(receiver))) == 1, "one id, one event"
-
-
-def test_without_webhooks_there_is_nothing_to_choose(page: Any, box: AccountServer) -> None:
-    """An empty box to choose from told nothing. The webhook is registered by another program."""
-    account, key = box.customer()
-    region = sign_in(page, key)
-    part(page, "deliveries").get_by_text("No deliveries.").wait_for()
-    assert not region.get_by_label("Deliveries of").is_visible()
-    box.hook(account, "https://a.example/hook")
-    region.get_by_role("button", name="Refresh").click()
-    region.get_by_label("Deliveries of").wait_for()
-
-
-def test_deliveries_of_one_webhook_page_by_page(page: Any, box: AccountServer) -> None:
-    account, key = box.customer()
-    with receiving() as one, receiving() as two:
-        box.hook(account, f"{one.url}/one")
-        for number in range(11):
-            box.job(account, f"song{number}.wav")
-        until(page, lambda: len(one.got) == 11)
-        box.hook(account, f"{two.url}/two-of-them")
-        box.job(account, "last.wav")
-        until(page, lambda: len(two.got) == 1)
-        sign_in(page, key)
-        deliveries = part(page, "deliveries")
-        deliveries.get_by_text("1–10 of 13").wait_for()
-        deliveries.get_by_role("button", name="Older page of deliveries").click()
-        deliveries.get_by_text("11–13 of 13").wait_for()
-        deliveries.get_by_label("Deliveries of").select_option(label=f"{two.url}/two-of-them")
-        until(page, lambda: deliveries.locator("tbody tr").count() == 1)
-        assert deliveries.get_by_text("two-of-them").last.is_visible()
 
 
 def test_too_many_requests_and_a_server_that_is_away(page: Any, box: AccountServer) -> None:

@@ -8,10 +8,9 @@ import pytest
 from tests.receiver import receiving
 from tests.studio.hearing import until
 
-from .accounts import AccountServer
-from .test_account import box as box
-from .test_account import part, rows, sign_in
-from .test_account import url as url
+from .accounts import AccountServer, part, rows, sign_in
+from .accounts import box as box
+from .accounts import url as url
 from .test_touch import LYING, PHONE, TABLET, too_small
 from .test_touch import page as page
 

@@ -1,4 +1,4 @@
-"""What goes wrong around the page: proxies, lost answers, odd names and keys."""
+"""What goes wrong around the page: proxies, lost answers, a server that is away, full or new."""
 
 from pathlib import Path
 from typing import Any
@@ -7,14 +7,10 @@ import pytest
 
 from tests.studio.hearing import TAP, choose, clock, constant, heard, until
 
-from .fakes import FakeJob, FakeServer, music
+from .conftest import FAILED
+from .fakes import RATE, FakeJob, FakeServer, music
 
-FAILED = "Failed to load resource"
 STRANGERS_PAGE = {"status": 200, "content_type": "text/html", "body": "<html>Sign in</html>"}
-HANGING = """() => [...document.querySelectorAll("body *")]
-    .filter((one) => !one.closest(".hidden"))
-    .filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5)
-    .map((one) => one.outerHTML.slice(0, 80))"""
 
 
 def answer_once(page: Any, pattern: str, answer: dict[str, Any]) -> None:
@@ -41,231 +37,6 @@ def test_an_upload_answered_by_a_stranger_holds_up_no_other(
     page.set_input_files("input[type=file]", [song, song])
     page.locator(".advice").get_by_text("The answer is not the server's").wait_for()
     page.locator(f'[data-job="{job.id}"]').wait_for()
-
-
-def test_the_demo_song_where_the_server_wants_a_key(
-    page: Any, server: FakeServer, job: FakeJob
-) -> None:
-    page.expected.append(FAILED)
-    server.key = "sk_live_good"
-    server.songs.append(job)
-    page.locator('[data-action="demo"]').click()
-    page.get_by_label("This server wants a key").fill("sk_live_good")
-    page.get_by_text("Use it").click()
-    page.locator('[data-action="demo"]').click()
-    page.locator(f'[data-job="{job.id}"]').wait_for()
-
-
-def test_a_key_that_no_header_can_carry(
-    page: Any, server: FakeServer, job: FakeJob, song: Path
-) -> None:
-    page.expected.append(FAILED)
-    server.key = "sk_live_good"
-    page.set_input_files("input[type=file]", song)
-    key = page.get_by_label("This server wants a key")
-    key.fill("“sk_live_good”")
-    page.get_by_text("Use it").click()
-    page.get_by_text("This key is not let in. This is not a key").wait_for()
-    key.fill("sk_live_good")
-    page.get_by_text("Use it").click()
-    server.songs.append(job)
-    page.locator('[data-action="retry"]').click()
-    page.locator(f'[data-job="{job.id}"]').wait_for()
-
-
-def test_a_wrong_key_is_said_to_be_wrong(page: Any, server: FakeServer, song: Path) -> None:
-    page.expected.append(FAILED)
-    server.key = "sk_live_good"
-    page.set_input_files("input[type=file]", song)
-    key = page.get_by_label("This server wants a key")
-    kept = "sessionStorage.getItem('stembox.key')"
-    key.fill("sk_live_wrong")
-    page.get_by_text("Use it").click()
-    said = page.get_by_text("This key is not let in. Missing API key")
-    said.wait_for()
-    assert key.is_visible()
-    assert page.evaluate(kept) is None
-    key.fill("sk_live_good")
-    page.get_by_text("Use it").click()
-    key.wait_for(state="hidden")
-    said.wait_for(state="hidden")
-    until(page, lambda: page.evaluate(kept) == "sk_live_good")
-
-
-def test_the_songs_keys_do_nothing_where_the_song_is_not_seen(
-    page: Any, server: FakeServer, job: FakeJob, song: Path
-) -> None:
-    job.complete()
-    card = choose(page, server, job, song)
-    card.locator('[data-action="play"]:enabled').click()
-    until(page, lambda: clock(page) > 1000)
-    page.get_by_role("link", name="Account").click()
-    page.get_by_label("API key").evaluate("(input) => input.blur()")
-    for key in ("m", "o", "1"):
-        page.keyboard.press(key)
-    page.keyboard.press("Space")  # what sounds can be stopped from everywhere
-    page.get_by_role("link", name="Songs").click()
-    card.get_by_label("Play", exact=True).wait_for()
-    assert card.locator(".markers li").count() == 0
-    assert card.locator('[data-action="original"]').get_attribute("aria-pressed") == "false"
-    assert card.locator('[data-action="solo"][aria-pressed="true"]').count() == 0
-
-
-def test_the_address_of_the_open_song_comes_back_with_it(
-    page: Any, server: FakeServer, job: FakeJob, song: Path
-) -> None:
-    choose(page, server, job, song)
-    until(page, lambda: page.url.endswith(f"#/job/{job.id}"))
-    page.get_by_role("link", name="Account").click()
-    page.get_by_role("link", name="Songs").click()
-    until(page, lambda: page.url.endswith(f"#/job/{job.id}"))
-
-
-@pytest.mark.parametrize("width", [320, 640, 1280])
-def test_nothing_hangs_over_the_edge(
-    page: Any, server: FakeServer, job: FakeJob, tmp_path: Path, width: int
-) -> None:
-    page.set_viewport_size({"width": width, "height": 700})
-    song = tmp_path / f"{'n' * 250}.wav"
-    song.write_bytes(bytes(1000))
-    card = choose(page, server, job, song)
-    job.advance(2)
-    card.get_by_text("listen to 0:02").wait_for()
-    status = card.locator(".status").bounding_box()
-    assert width < 720 or status["height"] <= 20, "a long name leaves the status its line"
-    assert page.evaluate(HANGING) == []
-    job.complete()
-    card.get_by_text("ready", exact=True).wait_for()
-    card.locator('[data-action="remove"]').click()
-    dialog = page.get_by_role("dialog")
-    assert dialog.evaluate("(box) => box.scrollWidth <= box.clientWidth")
-    dialog.get_by_text("Keep").click()
-    page.get_by_role("link", name="Account").click()
-    page.get_by_label("API key").wait_for()
-    assert page.evaluate(HANGING) == []
-
-
-def test_a_name_in_another_direction(page: Any, server: FakeServer, tmp_path: Path) -> None:
-    page.set_viewport_size({"width": 390, "height": 700})
-    name = "שיר ארוך מאוד עם מספר 12 (רמיקס) של הלהקה.mp3"
-    song = tmp_path / name
-    song.write_bytes(bytes(1000))
-    job = FakeJob(music(2))
-    job.complete()
-    card = choose(page, server, job, song)
-    card.get_by_text("ready", exact=True).wait_for()
-    title = card.locator(".title")
-    assert title.evaluate("(title) => getComputedStyle(title).direction") == "rtl"
-    card.locator('[data-action="remove"]').click()
-    page.get_by_role("dialog").get_by_text(f"Remove “\u2068{name}\u2069” and its files").wait_for()
-
-
-def test_the_time_is_read_whole_on_the_narrowest_page(
-    page: Any, server: FakeServer, song: Path
-) -> None:
-    page.set_viewport_size({"width": 320, "height": 256})
-    job = constant(3700)
-    job.complete()
-    card = choose(page, server, job, song)
-    card.get_by_text("1:01:40").first.wait_for()
-    time = card.locator(".time")
-    assert time.evaluate("(time) => time.scrollWidth <= time.clientWidth")
-    page.keyboard.press("?")
-    heading = page.get_by_role("heading", name="Keyboard")
-    box = heading.bounding_box()
-    assert 0 <= box["y"] < 256, "a list that is longer than the page begins at its beginning"
-
-
-def test_the_focus_goes_on_to_the_next_card(page: Any, server: FakeServer, song: Path) -> None:
-    jobs = [FakeJob(music(2, seed)) for seed in (1, 2, 3)]
-    for job in jobs:
-        choose(page, server, job, song)
-
-    def focused() -> str | None:
-        return page.evaluate("document.activeElement.closest('[data-job]')?.dataset.job")
-
-    page.locator(f'[data-job="{jobs[2].id}"] [data-action="remove"]').focus()
-    for rest in (jobs[1], jobs[0]):
-        page.keyboard.press("Enter")
-        until(page, lambda rest=rest: focused() == rest.id)
-        page.locator(f'[data-job="{rest.id}"] [data-action="remove"]').focus()
-    page.keyboard.press("Enter")
-    until(page, lambda: page.evaluate("document.activeElement.id") == "songs")
-
-
-def test_a_key_that_ends_while_a_finished_song_plays(
-    page: Any, server: FakeServer, song: Path
-) -> None:
-    page.expected.append(FAILED)
-    page.add_init_script(TAP)
-    page.reload()
-    job = constant(600)
-    job.complete()
-    card = choose(page, server, job, song)
-    card.locator('[data-action="play"]').click()
-    until(page, lambda: heard(page) != 0)
-    server.key = "sk_live_new"
-    for _ in range(5):
-        page.keyboard.press("ArrowRight")
-    key = page.get_by_label("This server wants a key")
-    key.fill("sk_live_new")
-    page.get_by_text("Use it").click()
-    before = clock(page)
-    until(page, lambda: clock(page) > before + 44_100)
-
-
-@pytest.fixture
-def finished(page: Any, server: FakeServer, job: FakeJob, song: Path) -> Any:
-    """The card of a finished song on a server that wants a key, and has it."""
-    server.key = "sk_live_good"
-    page.evaluate("sessionStorage.setItem('stembox.key', 'sk_live_good')")
-    page.reload()
-    job.complete()
-    card = choose(page, server, job, song)
-    card.get_by_text("ready", exact=True).wait_for()
-    return card
-
-
-def test_a_download_that_is_refused_says_so(page: Any, server: FakeServer, finished: Any) -> None:
-    page.expected.append(FAILED)
-    server.key = "sk_live_new"
-    finished.locator('[data-track="vocals"] [data-action="download"]').click()
-    page.get_by_text("The file could not be downloaded. Missing API key").wait_for()
-    page.get_by_label("This server wants a key").wait_for()
-
-
-def test_a_download_with_a_key_says_how_far_it_is(
-    page: Any, server: FakeServer, finished: Any
-) -> None:
-    link = finished.locator('[data-track="vocals"] [data-action="download"]')
-    server.held = True
-    link.focus()
-    page.keyboard.press("Enter")
-    fetching = page.get_by_text("Fetching 12.0 MB: 50 %.")
-    fetching.wait_for()
-    assert link.get_attribute("aria-disabled") == "true"
-    page.keyboard.press("Enter")
-    with page.expect_download() as download:
-        server.held = False
-    assert download.value.suggested_filename == "vocals.wav"
-    assert Path(download.value.path()).stat().st_size == 12_000_000
-    fetching.wait_for(state="hidden")
-    assert link.get_attribute("aria-disabled") is None
-    assert sum("/download/" in request for request in server.requests) == 1
-
-
-def test_a_download_with_a_key_that_is_cut_off(
-    page: Any, server: FakeServer, finished: Any
-) -> None:
-    page.expected.append(FAILED)
-    link = finished.locator('[data-track="vocals"] [data-action="download"]')
-    server.held = server.cut = True
-    link.click()
-    page.get_by_text("Fetching 12.0 MB: 50 %.").wait_for()
-    server.held = False
-    page.get_by_text("The file could not be downloaded. It was cut off after 6.0 MB.").wait_for()
-    with page.expect_download():
-        link.click()
 
 
 def test_a_file_that_is_not_there_any_more(
@@ -436,3 +207,37 @@ def test_sound_goes_first_where_requests_are_few(
     assert asked("mix&") < 20, "one in three seconds"
     card.get_by_label("Pause", exact=True).click()
     until(page, lambda: asked("mix&") > 40)
+
+
+def test_playing_while_the_server_is_away_can_be_tried_again(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    page.expected.append("Failed to load resource")
+    job.complete()
+    card = choose(page, server, job, song)
+    card.get_by_text("ready", exact=True).wait_for()
+    server.away = True
+    card.locator('[data-action="play"]').click()
+    page.get_by_text("The server has not answered since").wait_for()
+    server.away = False
+    page.get_by_text("The server has not answered since").wait_for(state="hidden")
+    card.locator('[data-action="play"]').click()
+    until(page, lambda: clock(page) > 1000)
+
+
+def test_a_server_that_goes_away_and_comes_back(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    page.expected.append("Failed to load resource")
+    card = choose(page, server, job, song)
+    job.advance(4)
+    card.locator('[data-action="play"]:enabled').click()
+    until(page, lambda: clock(page) > 1000)
+    server.away = True
+    page.get_by_text("The server has not answered since").wait_for()
+    assert card.is_visible(), "what was there stays"
+    server.away = False
+    page.get_by_text("The server has not answered since").wait_for(state="hidden")
+    job.complete()
+    card.get_by_text("ready", exact=True).wait_for()
+    until(page, lambda: clock(page) > 5 * RATE)

@@ -10,8 +10,7 @@ import pytest
 from tests.api.fakes import serving
 from tests.studio.hearing import until
 
-from .accounts import AccountServer
-from .test_account import part, sign_in
+from .accounts import AccountServer, part, sign_in
 
 BUSY = {"error": {"code": "SERVER_BUSY", "message": "The queue is full"}}
 GONE = {"error": {"code": "UPLOAD_NOT_FOUND", "message": "This upload has expired"}}

@@ -17,7 +17,7 @@ from tests.e2e.conftest import write_song
 from tests.harness import Server, serving
 from tests.studio.hearing import TAP, clock, heard, until
 
-from .test_account import REFUSED, part, sign_in
+from .accounts import REFUSED, part, sign_in
 from .test_real_server import PATIENCE, painted, ready
 
 BUY = "https://example.com/buy"

@@ -1,13 +1,16 @@
-"""Reads files the way the house does, and writes samples the way programs do."""
+"""Reads files the way the house does, and writes samples and WAV files the way programs do."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from server.audio.sources.opening import open_source
 
 FRAMES = 441_000
 RATE = 44_100
+PCM_GUID = b"\x00\x00\x00\x00\x10\x00\x80\x00\x00\xaa\x00\x38\x9b\x71"
 
 
 def read(path: Path) -> tuple[np.ndarray, int, tuple[str, ...]]:
@@ -53,3 +56,30 @@ def form(kind: bytes, type: bytes, content: bytes, order: str = "little",
          size: int | None = None) -> bytes:  # fmt: skip
     """A RIFF or an AIFF around its chunks."""
     return chunk(kind, type + content, order, size, pad=False)
+
+
+def fmt(tag: int = 1, channels: int = 2, bits: int = 16, width: int | None = None,
+        order: str = "little", valid: int | None = None, mask: int = 0) -> bytes:  # fmt: skip
+    """The content of a format chunk, extensible if `valid` bits are told."""
+    sign, width = "<" if order == "little" else ">", width or bits // 8
+    block = width * channels
+    head = (channels, RATE, RATE * block, block, bits)
+    if valid is None:
+        return struct.pack(f"{sign}HHIIHH", tag, *head)
+    extra = struct.pack(f"{sign}HHI", 22, valid, mask)
+    guid = struct.pack(f"{sign}IHH", tag, 0, 16) + PCM_GUID[6:]
+    return struct.pack(f"{sign}HHIIHH", 0xFFFE, *head) + extra + guid
+
+
+def wav(data: bytes, format: bytes | None = None, before: bytes = b"", after: bytes = b"",
+        size: int | None = None, total: int | None = None, order: str = "little",
+        kind: bytes = b"RIFF") -> bytes:  # fmt: skip
+    """A WAV; `size` and `total` stand in place of the true sizes of the samples and the file."""
+    content = chunk(b"fmt ", fmt() if format is None else format, order) + before
+    content += chunk(b"data", data, order, size) + after
+    return form(kind, b"WAVE", content, order, total)
+
+
+@pytest.fixture(scope="module")
+def values() -> np.ndarray:
+    return noise()

@@ -11,7 +11,8 @@ from server.audio.sources.aiff import extended
 from server.errors import AudioError
 
 from ..making import song
-from .reading import FRAMES, RATE, chunk, expected, form, noise, packed, read
+from .reading import FRAMES, RATE, chunk, expected, form, packed, read
+from .reading import values as values
 
 RATE_80 = bytes.fromhex("400eac44000000000000")  # 44,100 as an 80-bit float
 
@@ -32,11 +33,6 @@ def ssnd(data: bytes, offset: int = 0, size: int | None = None) -> bytes:
 
 def aiff(content: bytes, type: bytes = b"AIFF", total: int | None = None) -> bytes:
     return form(b"FORM", type, content, "big", total)
-
-
-@pytest.fixture(scope="module")
-def values() -> np.ndarray:
-    return noise()
 
 
 @pytest.mark.parametrize(("bits", "width"), [

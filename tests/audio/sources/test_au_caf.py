@@ -10,12 +10,8 @@ from server.audio.decode import probe
 from server.errors import AudioError
 
 from .reading import FRAMES, RATE, expected, noise, packed, read
+from .reading import values as values
 from .test_aiff import aiff, big, comm, ssnd
-
-
-@pytest.fixture(scope="module")
-def values() -> np.ndarray:
-    return noise()
 
 
 def au(data: bytes, size: int, encoding: int, order: str = "big", start: int = 28) -> bytes:

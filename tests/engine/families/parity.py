@@ -9,8 +9,8 @@ from torch import nn
 
 from server.engine.engine import Engine
 from server.engine.models import Separator
+from tests.engine.conftest import CPU, noise, run, song, stems_of
 from tests.engine.families.conftest import CHUNK
-from tests.engine.songs.test_separation import CPU, noise, run, song, stems_of
 
 Demix = Callable[[torch.Tensor], dict[str, np.ndarray]]  # (2, samples) to (2, samples) by stem
 CLOSE = 1e-4

@@ -22,10 +22,9 @@ from server.engine.library.configuration import understood
 from server.engine.loading import load_members
 from server.engine.models import Separator
 from server.errors import InvalidRequest, ModelError
-from tests.engine.conftest import STEMS, tiny
+from tests.engine.conftest import CPU, STEMS, noise, tiny
 from tests.engine.families.conftest import MODELS, content
 from tests.engine.families.parity import separated
-from tests.engine.songs.test_separation import CPU, noise
 
 DEMUCS: dict[str, Any] = {
     "audio": {"chunk_size": 44100}, "model": "htdemucs",

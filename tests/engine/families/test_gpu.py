@@ -11,9 +11,9 @@ from server.engine.card import prepare_card
 from server.engine.forwards.acceleration import LEAST_SNR
 from server.engine.models import Separator
 from server.errors import ModelError
+from tests.engine.conftest import CPU, noise
 from tests.engine.families.conftest import CHUNK, MODELS, content, network
 from tests.engine.families.parity import separated
-from tests.engine.songs.test_separation import CPU, noise
 
 pytestmark = [
     pytest.mark.gpu,

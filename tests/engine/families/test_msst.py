@@ -12,9 +12,9 @@ import torch
 from server.engine.forwards import acceleration, packed
 from server.engine.forwards.acceleration import LEAST_SNR
 from server.engine.models import Separator
+from tests.engine.conftest import CPU, noise
 from tests.engine.families.conftest import CHUNK, content, network
 from tests.engine.families.parity import check_batches, check_demix, check_forward
-from tests.engine.songs.test_separation import CPU, noise
 
 pytest.importorskip("msst", reason="pip install 'stembox[msst]'")
 pytest.importorskip("ml_collections", reason="msst needs it")

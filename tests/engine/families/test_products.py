@@ -18,9 +18,9 @@ from server.engine.forwards.packed import PackedLinear
 from server.engine.forwards.rotary import FeedForward, RotaryAttention
 from server.engine.models import Separator
 from server.starter.songs import synthesise
+from tests.engine.conftest import CPU, noise, run, song, stems_of
 from tests.engine.families.conftest import CHUNK, content, network
 from tests.engine.families.parity import separated
-from tests.engine.songs.test_separation import CPU, noise, run, song, stems_of
 
 KINDS = ("bs_roformer", "mel_band_roformer")
 for package in KINDS:

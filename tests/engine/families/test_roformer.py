@@ -21,11 +21,10 @@ from server.engine.models import Separator
 from server.presets import Preset, Step
 from server.work.messages import Options, Task
 from server.work.scratch import FrameReader, FrameWriter
-from tests.engine.conftest import tiny
+from tests.engine.conftest import CPU, noise, tiny
 from tests.engine.families.conftest import CHUNK, content, network
 from tests.engine.families.parity import check_batches, check_demix, check_forward, separated
 from tests.engine.families.test_families import DEMUCS
-from tests.engine.songs.test_separation import CPU, noise
 
 KINDS = ("bs_roformer", "mel_band_roformer")
 for package in KINDS:

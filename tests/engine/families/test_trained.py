@@ -12,9 +12,8 @@ from server.config import Config
 from server.engine.library import catalog
 from server.engine.loading import load_members
 from server.engine.models import Separator
-from tests.engine.conftest import tiny
+from tests.engine.conftest import CPU, tiny
 from tests.engine.families.test_families import DEMUCS, drums
-from tests.engine.songs.test_separation import CPU
 
 HTDEMUCS = """
 audio: {chunk_size: 44100, min_mean_abs: 0.001, hop_length: 1024}

@@ -1,12 +1,21 @@
-"""Files at an address of this machine."""
+"""Files at an address of this machine, and a small model that is published there."""
 
 import hashlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import yaml
 
+from server.config import Config, load
+from server.engine.library import catalog
+from server.engine.loading import load_members
+from server.engine.pulling.registry import Address, Entry
 from tests.engine.conftest import answering
+from tests.engine.families.test_families import DEMUCS
 
 
 class Shelf:
@@ -70,3 +79,46 @@ def shelf() -> Iterator[Shelf]:
 
     with answering(Handler) as there.url:
         yield there
+
+
+def publish(shelf: Shelf, tmp_path: Path, network: torch.nn.Module, **more: Any) -> None:
+    path = tmp_path / "published.ckpt"
+    torch.save({"state_dict": network.state_dict()}, path)
+    shelf.files = {"config.yaml": yaml.safe_dump(DEMUCS | more).encode(),
+                   "model.ckpt": path.read_bytes()}
+
+
+def entry(shelf: Shelf, **more: Any) -> Entry:
+    addresses = {name: Address(f"{shelf.url}/x/{file}", shelf.sum(file), len(shelf.files[file]))
+                 for name, file in (("config", "config.yaml"), ("weights", "model.ckpt"))}
+    return Entry(family="demucs", about="drums", **addresses | {"licence": "MIT"} | more)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load(environ={}, flags={"server.data_dir": str(tmp_path)})
+
+
+def installed(config: Config, name: str = "drumsep") -> catalog.ModelFiles:
+    files = catalog.find(name, config)
+    assert files is not None
+    return files
+
+
+def check_installed(config: Config, network: torch.nn.Module, name: str = "drumsep") -> None:
+    """It is there as safetensors, with its own numbers, and nothing else is left."""
+    files = installed(config, name)
+    assert {path.name for path in files.folder.iterdir()} == {
+        "config.yaml", "model.safetensors", f"{name}.pins.json"}
+    (made,) = load_members(files).networks
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(made.state_dict()[key], value)
+    assert {path.name for path in files.folder.parent.iterdir()} == {name, f".{name}.lock"}
+
+
+def own(folder: Path, network: torch.nn.Module) -> Path:
+    """A model's folder of one's own."""
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(DEMUCS))
+    torch.save(network.state_dict(), folder / "model.ckpt")
+    return folder

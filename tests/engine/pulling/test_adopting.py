@@ -1,6 +1,5 @@
-"""Models of the registry, of addresses and of folders: shown, fetched, verified, converted."""
+"""Models of the registry, of addresses and of folders: shown, verified, converted."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,57 +8,18 @@ import msgspec
 import pytest
 import torch
 import yaml
-from safetensors import SafetensorError
 
 from server.cli import main
-from server.config import Config, load
+from server.config import Config
 from server.engine.families import FAMILIES
 from server.engine.library import catalog
 from server.engine.loading import load_members
-from server.engine.pulling import hub, registry
+from server.engine.pulling import registry
 from server.engine.pulling.adopting import describe, pull_address, pull_entry, pull_folder
-from server.engine.pulling.place import place
-from server.engine.pulling.registry import Address, Entry
 from server.errors import ModelError
 from server.presets import NAME
-from tests.engine.conftest import tiny
-from tests.engine.families.test_families import DEMUCS, Trap, drums
-from tests.engine.pulling.conftest import Shelf
-
-
-def publish(shelf: Shelf, tmp_path: Path, network: torch.nn.Module, **more: Any) -> None:
-    path = tmp_path / "published.ckpt"
-    torch.save({"state_dict": network.state_dict()}, path)
-    shelf.files = {"config.yaml": yaml.safe_dump(DEMUCS | more).encode(),
-                   "model.ckpt": path.read_bytes()}
-
-
-def entry(shelf: Shelf, **more: Any) -> Entry:
-    addresses = {name: Address(f"{shelf.url}/x/{file}", shelf.sum(file), len(shelf.files[file]))
-                 for name, file in (("config", "config.yaml"), ("weights", "model.ckpt"))}
-    return Entry(family="demucs", about="drums", **addresses | {"licence": "MIT"} | more)
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return load(environ={}, flags={"server.data_dir": str(tmp_path)})
-
-
-def installed(config: Config, name: str = "drumsep") -> catalog.ModelFiles:
-    files = catalog.find(name, config)
-    assert files is not None
-    return files
-
-
-def check_installed(config: Config, network: torch.nn.Module, name: str = "drumsep") -> None:
-    """It is there as safetensors, with its own numbers, and nothing else is left."""
-    files = installed(config, name)
-    assert {path.name for path in files.folder.iterdir()} == {
-        "config.yaml", "model.safetensors", f"{name}.pins.json"}
-    (made,) = load_members(files).networks
-    for key, value in network.state_dict().items():
-        torch.testing.assert_close(made.state_dict()[key], value)
-    assert {path.name for path in files.folder.parent.iterdir()} == {name, f".{name}.lock"}
+from tests.engine.families.test_families import Trap, drums
+from tests.engine.pulling.conftest import Shelf, check_installed, entry, installed, own, publish
 
 
 def test_the_registry_makes_sense() -> None:
@@ -109,70 +69,6 @@ def test_an_unknown_licence_is_refused_before_anything_is_fetched(
     assert not shelf.asked and catalog.find("drumsep", config) is None
     pull_entry("drumsep", entry(shelf, licence=None), models, True)
     assert catalog.licence(installed(config)) is None
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_what_was_cut_off_goes_on(
-    ranges: bool, shelf: Shelf, config: Config, tmp_path: Path
-) -> None:
-    made = drums()
-    publish(shelf, tmp_path, made)
-    size, models = len(shelf.files["model.ckpt"]), config.data_dir / "models"
-    shelf.cut, shelf.ranges = size // 2 + 1, True
-    if ranges:
-        pull_entry("drumsep", entry(shelf), models, False)
-        assert ("model.ckpt", f"bytes={size // 2 + 1}-") in shelf.asked, "in one pull"
-    else:
-        shelf.ranges = False
-        with pytest.raises(ModelError, match=r"drumsep cannot be fetched: 127\.0\.0\.1 cannot be"):
-            pull_entry("drumsep", entry(shelf), models, False)
-        assert catalog.find("drumsep", config) is None
-        shelf.cut = None
-        pull_entry("drumsep", entry(shelf), models, False)
-    check_installed(config, made)
-
-
-def test_the_next_pull_goes_on_where_the_last_was_cut_off(
-    shelf: Shelf, config: Config, tmp_path: Path
-) -> None:
-    made = drums()
-    publish(shelf, tmp_path, made)
-    models, size = config.data_dir / "models", len(shelf.files["model.ckpt"])
-    fresh = models / ".drumsep.part"
-    fresh.mkdir(parents=True)
-    (fresh / "fetched.ckpt.part").write_bytes(shelf.files["model.ckpt"][: size - 10])
-    pull_entry("drumsep", entry(shelf), models, False)
-    assert ("model.ckpt", f"bytes={size - 10}-") in shelf.asked
-    check_installed(config, made)
-
-
-@pytest.mark.parametrize("what", ["config.yaml", "model.ckpt"])
-def test_other_bytes_than_published(
-    what: str, shelf: Shelf, config: Config, tmp_path: Path
-) -> None:
-    publish(shelf, tmp_path, drums())
-    wanted = entry(shelf)
-    shelf.files[what] += b"\n"
-    with pytest.raises(ModelError, match="is not what was published"):
-        pull_entry("drumsep", wanted, config.data_dir / "models", False)
-    assert catalog.find("drumsep", config) is None
-    assert not list((config.data_dir / "models").rglob("*.part*.part"))
-
-
-def test_sums_that_nobody_knew_are_pinned_by_the_first_pull(
-    shelf: Shelf, config: Config, tmp_path: Path
-) -> None:
-    made = drums()
-    publish(shelf, tmp_path, made)
-    models = config.data_dir / "models"
-    unknown = {name: Address(f"{shelf.url}/x/{file}")
-               for name, file in (("config", "config.yaml"), ("weights", "model.ckpt"))}
-    pull_entry("drumsep", entry(shelf, **unknown), models, False)
-    pull_entry("drumsep", entry(shelf, **unknown), models, False)  # the same once more
-    publish(shelf, tmp_path, tiny(9, sources=["kick", "snare"]))
-    with pytest.raises(ModelError, match="gives other files than before"):
-        pull_entry("drumsep", entry(shelf, **unknown), models, False)
-    check_installed(config, made)
 
 
 def test_an_address_of_ones_own(shelf: Shelf, config: Config, tmp_path: Path) -> None:
@@ -271,48 +167,6 @@ def test_what_is_no_model_is_not_taken_in(
     assert [path.name for path in (config.data_dir / "models").iterdir()] == [".drumsep.lock"]
 
 
-def test_without_a_network(config: Config) -> None:
-    gone = Address("http://127.0.0.1:1/x/config.yaml")
-    known = Entry(family="demucs", about="x", config=gone, weights=gone, licence="MIT")
-    with pytest.raises(ModelError, match=r"cannot be fetched: 127\.0\.0\.1 cannot be reached"):
-        pull_entry("drumsep", known, config.data_dir / "models", False)
-
-
-def test_not_there(shelf: Shelf, config: Config, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"answers 404 for config\.yaml"):
-        pull_address(f"{shelf.url}/drumsep", config.data_dir / "models", True)
-
-
-def test_a_full_disk(shelf: Shelf, config: Config, tmp_path: Path) -> None:
-    publish(shelf, tmp_path, drums())
-    huge = Address(f"{shelf.url}/x/model.ckpt", None, 1 << 60)
-    with pytest.raises(ModelError, match="MB are free"):
-        pull_entry("drumsep", entry(shelf, weights=huge), config.data_dir / "models", False)
-
-
-@pytest.mark.parametrize("error", [
-    SafetensorError("I/O error: No space left on device"), OSError(28, "No space left on device"),
-    MemoryError("out of memory"),
-])  # fmt: skip
-def test_a_disk_that_is_full_after_the_download_costs_no_second_one(
-    error: Exception, shelf: Shelf, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made, models = drums(), config.data_dir / "models"
-    publish(shelf, tmp_path, made)
-
-    def full(*_: object) -> None:
-        raise error
-
-    with monkeypatch.context() as patched:
-        patched.setattr("server.engine.pulling.adopting.save_file", full)
-        with pytest.raises(ModelError, match=r"not taken in: .*(No space left|out of memory)"):
-            pull_entry("drumsep", entry(shelf), models, False)
-    asked = list(shelf.asked)
-    pull_entry("drumsep", entry(shelf), models, False)
-    assert shelf.asked == asked
-    check_installed(config, made)
-
-
 @pytest.mark.parametrize("text", ["x: !!bool q", 'x: !!int ""', "licence: [[a]]"])
 def test_a_configuration_that_makes_no_sense_is_not_taken_in(text: str, tmp_path: Path) -> None:
     folder, models = tmp_path / "odd", tmp_path / "models"
@@ -322,90 +176,6 @@ def test_a_configuration_that_makes_no_sense_is_not_taken_in(text: str, tmp_path
     (folder / "model.ckpt").write_bytes(b"")
     with pytest.raises(ModelError, match=r"^config\.yaml: "):
         pull_folder(folder, models, any_licence=True)
-
-
-def own(folder: Path, network: torch.nn.Module) -> Path:
-    """A model's folder of one's own."""
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(DEMUCS))
-    torch.save(network.state_dict(), folder / "model.ckpt")
-    return folder
-
-
-@pytest.mark.parametrize("by_hand", [True, False])
-def test_another_model_is_not_replaced(
-    by_hand: bool, shelf: Shelf, config: Config, tmp_path: Path
-) -> None:
-    made, models = drums(), config.data_dir / "models"
-    publish(shelf, tmp_path, tiny(9, sources=["kick", "snare"]))
-    if by_hand:
-        own(models / "drumsep", made)
-        before = "put there by hand"
-    else:
-        before = f"from {own(tmp_path / 'own' / 'drumsep', made)}"
-        pull_folder(tmp_path / "own" / "drumsep", models, True)
-    there = {path.name: path.read_bytes() for path in (models / "drumsep").iterdir()}
-    elsewhere = own(tmp_path / "more" / "drumsep", made)
-    for pull in (lambda: pull_address(f"{shelf.url}/other/drumsep", models, True),
-                 lambda: pull_entry("drumsep", entry(shelf), models, True),
-                 lambda: pull_folder(elsewhere, models, True),
-                 lambda: hub.pull("drumsep", models)):  # fmt: skip
-        with pytest.raises(ModelError, match=f"drumsep is here already, {before}: remove"):
-            pull()
-    assert not shelf.asked and {
-        path.name: path.read_bytes() for path in (models / "drumsep").iterdir()} == there
-
-
-def test_what_was_cut_off_while_it_was_put_there_is_ones_own(
-    shelf: Shelf, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made, models = drums(), config.data_dir / "models"
-    publish(shelf, tmp_path, made)
-    real = os.replace
-
-    def cut_off(source: Path, target: Path) -> None:
-        if Path(target) == models / "drumsep" / "model.safetensors":
-            raise KeyboardInterrupt
-        real(source, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            pull_entry("drumsep", entry(shelf), models, False)
-    pull_entry("drumsep", entry(shelf), models, False)
-    check_installed(config, made)
-
-
-def test_what_is_here_is_not_fetched_again(
-    shelf: Shelf, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    made, models = drums(), config.data_dir / "models"
-    publish(shelf, tmp_path, made)
-    wanted = entry(shelf)
-    pull_entry("drumsep", wanted, models, False)
-    shelf.asked.clear()
-    assert pull_entry("drumsep", wanted, models, False) == models / "drumsep"
-    assert not shelf.asked and capsys.readouterr().err.endswith("drumsep is here already\n")
-    (models / "drumsep" / "model.safetensors").write_bytes(b"lost")
-    pull_entry("drumsep", wanted, models, False)
-    check_installed(config, made)
-
-
-def test_two_pulls_of_one_model_do_not_meet(shelf: Shelf, config: Config, tmp_path: Path) -> None:
-    made, models = drums(), config.data_dir / "models"
-    publish(shelf, tmp_path, made)
-    elsewhere = own(tmp_path / "own" / "drumsep", made)
-    with place("drumsep", models, None):
-        for pull in (lambda: pull_address(f"{shelf.url}/drumsep", models, True),
-                     lambda: pull_entry("drumsep", entry(shelf), models, True),
-                     lambda: pull_folder(elsewhere, models, True),
-                     lambda: hub.pull("drumsep", models)):  # fmt: skip
-            with pytest.raises(ModelError, match="drumsep is being pulled by another process"):
-                pull()
-    assert not shelf.asked
-    assert catalog.names(config) == ["starter", "starter_fast"], "a lock is no model"
-    pull_entry("drumsep", entry(shelf), models, False)
-    check_installed(config, made)
 
 
 def test_a_name_that_is_a_folder_here(

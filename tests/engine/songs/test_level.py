@@ -17,8 +17,8 @@ from server.engine.songs import level
 from server.engine.songs.level import Level, LevelledReader, level_of
 from server.errors import ModelError, StageFailed
 from server.work.scratch import FrameReader, FrameWriter
+from tests.engine.conftest import CPU, noise, run, song, stems_of
 from tests.engine.families.test_families import DEMUCS, drums
-from tests.engine.songs.test_separation import CPU, noise, run, song, stems_of
 
 VOICES = {"training": DEMUCS["training"] | {"instruments": ["vocals", "other"]}}
 

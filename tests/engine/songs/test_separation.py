@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.config import Config
-from server.engine import engine as engine_module
-from server.engine.engine import Engine, Song, start_song
+from server.engine.engine import Engine
 from server.engine.forwards import acceleration
 from server.engine.library import catalog
 from server.engine.loading import load_bag
@@ -20,53 +19,10 @@ from server.engine.models import Separator
 from server.engine.songs.edges import read_segment
 from server.engine.songs.overlap_add import OverlapAdd
 from server.engine.songs.segments import fades, triangles
-from server.errors import ModelError, StageFailed
+from server.errors import ModelError
 from server.stems import OUTPUTS, SIX
-from server.work.messages import Options
 from server.work.scratch import FrameReader, FrameWriter
-from tests.engine.conftest import OFFICIAL
-
-CPU = torch.device("cpu")
-
-
-def noise(seconds: float, seed: int = 0) -> np.ndarray:
-    """Frames (n, 2) of coloured noise at the level of music."""
-    rng = np.random.default_rng(seed)
-    white = rng.standard_normal((max(1, round(seconds * 44100)), 2)).astype(np.float32)
-    return (0.1 * np.cumsum(white, axis=0) / 30).astype(np.float32)
-
-
-def song(
-    folder: Path, frames: np.ndarray, model: Separator, overlap: float = 0.25, name: str = "song",
-    stems: tuple[str, ...] | None = None,
-) -> Song:  # fmt: skip
-    folder.mkdir(exist_ok=True)
-    with FrameWriter(folder / "mix.f32") as mix:
-        mix.write(frames)
-    options = Options(
-        file_name="song", model=model.name, overlap=overlap, wav_format="FLOAT", target_lufs=-14,
-        true_peak_dbtp=-1, max_seconds=60, stems=stems or model.sources,
-    )
-    return start_song(name, model, folder, options)
-
-
-def run(engine: Engine) -> dict[str, Exception | None]:
-    ends = {}
-    while not engine.idle:
-        for entry, error in engine.step():
-            if error or entry.separation.done:
-                ends[entry.name] = error
-    return ends
-
-
-def stems_of(
-    folder: Path, model: Separator, stems: tuple[str, ...] | None = None
-) -> np.ndarray:
-    parts = []
-    for stem in stems or model.sources:
-        with FrameReader(folder / f"{stem}.f32") as reader:
-            parts.append(reader.read(0, reader.frames).T)
-    return np.stack(parts)
+from tests.engine.conftest import CPU, OFFICIAL, noise, run, song, stems_of
 
 
 @pytest.fixture
@@ -146,109 +102,12 @@ def test_equals_apply_model_at_any_overlap(
     np.testing.assert_allclose(stems_of(tmp_path / "a", model), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_songs_share_batches_and_stay_themselves(config: Config, tmp_path: Path) -> None:
-    model = Separator(catalog.find("single", config), CPU)
-    lengths = {"a": 3.3, "b": 0.7, "c": 1.9}
-    engine = Engine(max_batch=4)
-    for seed, (name, seconds) in enumerate(lengths.items()):
-        engine.add(song(tmp_path / name, noise(seconds, seed), model, name=name))
-    order = list(run(engine))
-    assert order[0] == "b", "a short song must not wait for a long one"
-    for seed, (name, seconds) in enumerate(lengths.items()):
-        alone = Engine(max_batch=1)
-        alone.add(song(tmp_path / f"{name}-alone", noise(seconds, seed), model))
-        run(alone)
-        np.testing.assert_allclose(
-            stems_of(tmp_path / name, model), stems_of(tmp_path / f"{name}-alone", model),
-            atol=1e-5,
-        )
-
-
-def test_nan_in_one_song_leaves_the_others_bit_equal(config: Config, tmp_path: Path) -> None:
-    model = Separator(catalog.find("single", config), CPU)
-    made = {}
-    for poison in (0.1, np.nan):
-        engine = Engine(max_batch=2)
-        bad = noise(2.0, 1)
-        bad[1000] = poison
-        engine.add(song(tmp_path / f"good{poison}", noise(2.0, 2), model, name="good"))
-        engine.add(song(tmp_path / f"bad{poison}", bad, model, name="bad"))
-        ends = run(engine)
-        made[str(poison)] = stems_of(tmp_path / f"good{poison}", model)
-    assert isinstance(ends["bad"], StageFailed)
-    assert ends["good"] is None
-    np.testing.assert_array_equal(made["0.1"], made["nan"])
-    assert not list((tmp_path / "badnan").glob("vocals*")), "a failed song leaves no stems"
-
-
-def test_a_song_that_cannot_be_read_fails_alone(config: Config, tmp_path: Path) -> None:
-    model = Separator(catalog.find("single", config), CPU)
-    engine = Engine(max_batch=2)
-    engine.add(song(tmp_path / "a", noise(3.0), model, name="a"))
-    engine.add(song(tmp_path / "b", noise(3.0), model, name="b"))
-    list(engine.step())
-    with open(tmp_path / "b" / "mix.f32", "r+b") as mix:
-        mix.truncate(1000)
-    ends = run(engine)
-    assert ends["a"] is None
-    assert isinstance(ends["b"], EOFError)
-
-
-def test_a_broken_device_ends_the_worker(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A card after a sticky error answers nothing: the process must go, not the songs."""
-    model = Separator(catalog.find("single", config), CPU)
-
-    class Broken:
-        name, device = model.name, model.device
-        padded_length = staticmethod(model.padded_length)
-
-        def __call__(self, *_: object) -> torch.Tensor:
-            raise RuntimeError("illegal memory access")
-
-    def broken_device(_: torch.device) -> None:
-        raise RuntimeError("illegal memory access")
-
-    monkeypatch.setattr(engine_module, "check_device", broken_device)
-    engine = Engine(max_batch=1)
-    broken = song(tmp_path / "a", noise(1.0), model)
-    broken.model = Broken()
-    engine.add(broken)
-    with pytest.raises(RuntimeError, match="illegal"):
-        list(engine.step())
-
-
-def test_a_song_that_finds_no_room_on_the_card_leaves_nothing(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise torch.OutOfMemoryError("out of memory")
-
-    model = Separator(catalog.find("single", config), CPU)
-    monkeypatch.setattr("server.engine.songs.separation.OverlapAdd", full)
-    with pytest.raises(torch.OutOfMemoryError):
-        song(tmp_path / "a", noise(1.0), model)
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["mix.f32"]
-
-
 def test_a_song_of_no_samples_ends_at_once(config: Config, tmp_path: Path) -> None:
     model = Separator(catalog.find("single", config), CPU)
     engine = Engine(max_batch=1)
     engine.add(song(tmp_path / "a", np.zeros((0, 2), np.float32), model))
     assert run(engine) == {"song": None}
     assert stems_of(tmp_path / "a", model).shape == (4, 2, 0)
-
-
-def test_a_cancelled_song_leaves_nothing(config: Config, tmp_path: Path) -> None:
-    model = Separator(catalog.find("single", config), CPU)
-    engine = Engine(max_batch=1)
-    engine.add(song(tmp_path / "a", noise(3.0), model, name="a"))
-    list(engine.step())
-    assert engine.remove("a", RuntimeError("cancelled"))
-    assert engine.idle
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["mix.f32"]
-    assert not engine.remove("a", RuntimeError("again"))
 
 
 @pytest.mark.parametrize("frames", [
@@ -342,117 +201,3 @@ def test_stems_add_up_to_the_mix(name: str, output: str, config: Config, tmp_pat
     assert run(engine) == {"song": None}
     error = stems_of(tmp_path, model, wanted).sum(0) - frames.T
     assert 10 * np.log10(np.square(frames).sum() / np.square(error).sum()) > 90
-
-
-def test_songs_that_need_other_specialists_share_no_batch(config: Config, tmp_path: Path) -> None:
-    model = Separator(catalog.find("htdemucs_ft", config), CPU)
-    engine = Engine(max_batch=8)
-    for output in ("VOCALS", "FOUR_STEMS"):
-        engine.add(song(tmp_path / output, noise(2.0), model, name=output, stems=OUTPUTS[output]))
-    assert run(engine) == {"VOCALS": None, "FOUR_STEMS": None}
-
-
-class Card:
-    """Stands for a card: runs out of memory above `room` segments, answers NaN at will."""
-
-    def __init__(self, model: Separator, room: int = 99, overflows: bool = False) -> None:
-        self._model = model
-        self._room = room
-        self._overflows = overflows
-        self.reduced = overflows
-        self.batches: list[int] = []
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._model, name)
-
-    def __call__(self, mix: torch.Tensor, members: tuple[int, ...]) -> torch.Tensor:
-        self.batches.append(len(mix))
-        if len(mix) > self._room:
-            raise torch.OutOfMemoryError("out of memory")
-        made = self._model(mix, members)
-        return made * torch.inf if self._overflows else made
-
-    def in_full(self) -> Separator:
-        return self._model
-
-
-def test_a_model_that_has_little_room_does_not_narrow_others(
-    config: Config, tmp_path: Path
-) -> None:
-    big, small = (Card(Separator(catalog.find(name, config), CPU)) for name in ("bag", "single"))
-    engine = Engine(max_batch=8)
-    engine.bounds["bag"] = 3
-    for name, model in (("a", big), ("b", big), ("c", small)):
-        engine.add(song(tmp_path / name, noise(7.3), model, name=name))
-    assert run(engine) == {"a": None, "b": None, "c": None}
-    assert max(big.batches) == 3 and max(small.batches) > 3
-
-
-def test_out_of_memory_halves_the_batch_for_good(config: Config, tmp_path: Path) -> None:
-    plain = Separator(catalog.find("single", config), CPU)
-    card, engine = Card(plain, room=3), Engine(max_batch=16)
-    for name, seconds in (("a", 7.3), ("b", 5.1)):
-        engine.add(song(tmp_path / name, noise(seconds), card, name=name))
-    assert run(engine) == {"b": None, "a": None}
-    first = card.batches[0]
-    assert card.batches[:4] == [first, first // 2, first // 4, 2]
-    assert max(card.batches[4:]) == engine.most("single") == 2, "it does not try again"
-    assert engine.most("bag") == engine.max_batch == 16, "others have room"
-    for name, seconds in (("a", 7.3), ("b", 5.1)):
-        alone = Engine(max_batch=1)
-        alone.add(song(tmp_path / f"{name}1", noise(seconds), plain))
-        run(alone)
-        np.testing.assert_allclose(stems_of(tmp_path / name, plain),
-                                   stems_of(tmp_path / f"{name}1", plain), atol=1e-5)
-
-
-def test_a_song_too_big_for_the_card_fails_alone(config: Config, tmp_path: Path) -> None:
-    plain = Separator(catalog.find("single", config), CPU)
-    engine = Engine(max_batch=4)
-    engine.add(song(tmp_path / "a", noise(2.0), Card(plain, room=0), name="a"))
-    engine.add(song(tmp_path / "b", noise(2.0), plain, name="b"))
-    ends = run(engine)
-    assert isinstance(ends["a"], torch.OutOfMemoryError)
-    assert ends["b"] is None
-
-
-def test_a_song_that_overflows_half_precision_begins_again(
-    config: Config, tmp_path: Path
-) -> None:
-    plain = Separator(catalog.find("single", config), CPU)
-    engine = Engine(max_batch=2)
-    engine.add(song(tmp_path / "a", noise(3.0), Card(plain, overflows=True), name="a"))
-    engine.add(song(tmp_path / "b", noise(2.0, 1), plain, name="b"))
-    assert run(engine) == {"a": None, "b": None}
-    alone = Engine(max_batch=1)
-    alone.add(song(tmp_path / "c", noise(3.0), plain))
-    run(alone)
-    np.testing.assert_allclose(stems_of(tmp_path / "a", plain), stems_of(tmp_path / "c", plain),
-                               atol=1e-5)
-
-
-@pytest.mark.parametrize("depth", [2, 3])
-def test_batches_under_way_at_once_change_nothing(
-    depth: int, config: Config, tmp_path: Path
-) -> None:
-    model = Separator(catalog.find("single", config), CPU)
-    lengths = {"a": 3.3, "b": 0.7, "c": 1.9, "gone": 9.0, "bad": 2.5}
-    ends = {}
-    for ahead in (1, depth):
-        engine = Engine(max_batch=2)
-        engine._transfers.depth = ahead  # what a card would have
-        for seed, (name, seconds) in enumerate(lengths.items()):
-            mix = noise(seconds, seed)
-            mix[-1] = np.nan if name == "bad" else mix[-1]
-            engine.add(song(tmp_path / f"{name}{ahead}", mix, model, name=name))
-        for _ in range(3):
-            list(engine.step())
-        assert engine.remove("gone", RuntimeError("cancelled"))
-        ends[ahead] = run(engine)
-        assert not list((tmp_path / f"gone{ahead}").glob("vocals*"))
-    assert isinstance(ends[depth].pop("bad"), StageFailed)
-    assert set(ends[depth].values()) == {None}
-    for name in set(lengths) - {"gone", "bad"}:
-        np.testing.assert_array_equal(
-            *(stems_of(tmp_path / f"{name}{ahead}", model) for ahead in (1, depth))
-        )

@@ -18,7 +18,7 @@ from server.engine.songs.targets import stem_targets
 from server.starter.songs import synthesise
 from server.work.messages import Options
 from server.work.scratch import FrameReader, FrameWriter
-from tests.engine.songs.test_separation import run, song, stems_of
+from tests.engine.conftest import run, song, stems_of
 
 RATE = 44100
 LEAST = (STRETCH + 1) * BLOCK  # frames in which a whole stretch lies wherever they begin

@@ -1,144 +1,19 @@
-"""Mixes on demand: what they are made of, rendered once, bounded, gone with the job.
+"""Mixes on demand: rendered once, bounded, gone with the job.
 
 The workers are pretended, and run the real stages.
 """
 
 import asyncio
-from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import soundfile
 
-from server.audio.rendering import RENDERING
-from server.audio.tracks import MIX
-from server.config import load
-from server.errors import (
-    DiskFull,
-    InvalidRequest,
-    JobNotCompleted,
-    JobNotFound,
-    ServerBusy,
-    StageFailed,
-    TrackNotFound,
-    WorkerLost,
-)
-from server.jobs.disk.room import DiskRoom
+from server.errors import DiskFull, JobNotCompleted, JobNotFound, ServerBusy, StageFailed
 from server.jobs.listening import renders as module
-from server.jobs.listening.mixing import MixOrder, sheet
-from server.jobs.listening.renders import Renders
-from server.jobs.reading import options_of
-from server.stems import FOUR, OUTPUTS
-from server.work.channel import failure, to_error
-from server.work.messages import Result, Task
-from server.work.steps import finish
-from store import Job, Track
-from tests.jobs.playing import FRAMES, GAIN, World, make_all_tracks
+from tests.jobs.listening.rendering import PLAIN, STEP, Crew, complete, order, renders_of
+from tests.jobs.playing import World
 from tests.jobs.playing import play as play
-
-STEP = 2**-15
-PLAIN = MixOrder({}, (), (), 0.0, None, "WAV")
-
-
-def order(**changes: Any) -> MixOrder:
-    return msgspec.structs.replace(PLAIN, **changes)
-
-
-class Crew:
-    """A worker that does what it is told, or dies."""
-
-    def __init__(self) -> None:
-        self.tasks: list[Task] = []
-        self.deaths = 0
-        self.gate: asyncio.Event | None = None
-
-    async def reserve(self, pool: str, due: float) -> "Crew":
-        assert pool == "audio"
-        return self
-
-    async def run(self, task: Task) -> Result:
-        task = msgspec.msgpack.decode(msgspec.msgpack.encode(task), type=Task)
-        self.tasks.append(task)
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.deaths:
-            self.deaths -= 1
-            raise WorkerLost("audio-0 died")
-        try:
-            return await asyncio.to_thread(finish, RENDERING[task.stage](task))
-        except Exception as error:
-            raise to_error(failure(task.id, error)) from error
-
-
-def renders_of(world: World, crew: Crew, keep_percent: float = 0) -> Renders:
-    config = load(environ={}, flags={})
-    rooms = DiskRoom(world.jobs.rooms, world.folders, keep_percent)
-    return Renders(config, world.jobs, world.folders, crew, rooms)  # type: ignore[arg-type]
-
-
-async def complete(world: World) -> Job:
-    """The job with all its tracks."""
-    await world.decode()
-    if world.api == "pipeline":
-        await make_all_tracks(world)
-    else:
-        await world.end(await world.claim("audio"), bpm=None, key=None)
-        await world.end(await world.claim("separation"), peak=0.5)
-        for stem in OUTPUTS[world.output_type]:
-            world.encode(stem)
-            await world.end(await world.claim("audio"), [stem])
-    assert (await world.job()).state == "completed"
-    return await world.job()
-
-
-def gains(job: Job, wanted: MixOrder) -> dict[str, float]:
-    """Gain of each track that is summed."""
-    return {Path(term.path).stem: term.gain for term in sheet(job, wanted).terms}
-
-
-def test_what_a_mix_is_made_of(play) -> None:
-    async def test(world: World) -> None:
-        job = await complete(world)
-        half = 10 ** (-6 / 20)
-        assert gains(job, PLAIN) == dict.fromkeys(FOUR, 1.0)
-        assert gains(job, order(gains={"bass": -6.0})) == dict.fromkeys(FOUR, 1.0) | {"bass": half}
-        assert gains(job, order(muted=("bass", "drums"))) == {"other": 1.0, "vocals": 1.0}
-        assert gains(job, order(solo=("bass",), gains={"bass": -6.0})) == {"bass": half}
-        assert gains(job, order(solo=("harmonic", "bass"), muted=("bass",))) == {"harmonic": 1.0}
-        assert gains(job, order(gains={"main": 0.0}, muted=FOUR)) == {"main": 1.0}
-        assert gains(job, order(solo=(MIX,))) == {"main": 1 / GAIN}
-        assert gains(job, order(muted=("percussive",))) == dict.fromkeys(FOUR, 1.0)
-        whole, part = sheet(job, PLAIN), sheet(job, order(start=0.5, end=1.25))
-        assert (whole.start, whole.count) == (0, FRAMES)
-        assert (part.start, part.count) == (22_050, 33_075)
-        assert sheet(job, order(start=1.0, end=9e5)).count == FRAMES - 44_100
-        for wrong in (order(gains={"guitar": 0.0}), order(muted=("x",)), order(solo=("x",))):
-            with pytest.raises(TrackNotFound):
-                sheet(job, wrong)
-        for wrong in (order(muted=FOUR), order(start=3.1), order(start=2.0, end=2.0)):
-            with pytest.raises(InvalidRequest):
-                sheet(job, wrong)
-
-    play(test)
-
-
-def test_no_sound_is_in_a_mix_twice(play) -> None:
-    """Unless somebody asks for it."""
-
-    async def test(world: World) -> None:
-        job, stems = await complete(world), ("instrumental", "vocals", "drums")
-        options = msgspec.json.encode(msgspec.structs.replace(options_of(job), stems=stems))
-        tracks = {name: Track(f"{name}.wav") for name in stems}
-        job = msgspec.structs.replace(job, options=options.decode(), tracks=tracks)
-        whole = {"instrumental": 1.0, "vocals": 1.0}
-        assert gains(job, PLAIN) == whole
-        assert gains(job, order(muted=("drums",))) == whole
-        assert gains(job, order(gains={"drums": 0.0})) == whole | {"drums": 1.0}
-        assert gains(job, order(solo=("drums", "vocals"))) == {"drums": 1.0, "vocals": 1.0}
-
-    play(test, "stemsplit", "BOTH")
 
 
 @pytest.mark.parametrize("format", ["WAV", "FLAC", "MP3"])
@@ -342,13 +217,3 @@ def test_a_full_disk_is_said_before(play) -> None:
         assert not crew.tasks
 
     play(test)
-
-
-@pytest.mark.parametrize("output_type", ["BOTH", "FOUR_STEMS", "SIX_STEMS"])
-def test_the_original_of_a_stemsplit_job(play, output_type: str) -> None:
-    async def test(world: World) -> None:
-        job = await complete(world)
-        original = gains(job, order(solo=(MIX,)))
-        assert original == dict.fromkeys(OUTPUTS[output_type], 1.0)
-
-    play(test, "stemsplit", output_type)

@@ -15,7 +15,7 @@ from server.jobs.listening.mixing import stem_sheets
 from server.jobs.reading import options_of
 from server.presets.inferences import Inference, Signal
 from server.stems import FOUR
-from tests.jobs.listening.test_renders import STEP, Crew, complete, renders_of
+from tests.jobs.listening.rendering import STEP, Crew, complete, renders_of
 from tests.jobs.playing import World
 from tests.jobs.playing import play as play
 
