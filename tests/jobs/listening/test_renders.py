@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from server.audio.rendering import RENDERING
+from server.audio.rendering.stages import RENDERING
 from server.audio.tracks import MIX
 from server.config import load
 from server.errors import (

@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 
-from server.audio.track_writer import Samples, TrackWriter
+from server.audio.writing.track_writer import Samples, TrackWriter
 from server.work.scratch import CHANNELS, SAMPLE_RATE
 
 _RIFF_LIMIT = (1 << 32) - 1  # bytes that the 32-bit sizes of a RIFF header can name

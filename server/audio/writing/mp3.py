@@ -4,8 +4,8 @@ import lameenc
 import numpy as np
 
 from kernels import quantise
-from server.audio.mp3_layout import DELAY, FRAME, FRAME_BYTES, KBITS, TAG_BYTES, info_tag
-from server.audio.track_writer import TrackWriter
+from server.audio.writing.mp3_layout import DELAY, FRAME, FRAME_BYTES, KBITS, TAG_BYTES, info_tag
+from server.audio.writing.track_writer import TrackWriter
 from server.work.scratch import CHANNELS, SAMPLE_RATE
 
 # LAME's 0 (slow) to 9. Noise above the masked threshold, in a simple model of the ear: with 0 to 5

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from server.audio.checksum import HEAD, Checksum, Contents
+from server.audio.writing.checksum import HEAD, Checksum, Contents
 from server.work.durable import sync_names
 from server.work.scratch import part_of
 

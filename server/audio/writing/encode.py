@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from server.audio.checksum import Contents
-from server.audio.flac import FlacWriter
-from server.audio.mp3 import Mp3Writer
-from server.audio.track_writer import TrackWriter
-from server.audio.wav import WavWriter
+from server.audio.writing.checksum import Contents
+from server.audio.writing.flac import FlacWriter
+from server.audio.writing.mp3 import Mp3Writer
+from server.audio.writing.track_writer import TrackWriter
+from server.audio.writing.wav import WavWriter
 from server.work.scratch import FrameReader
 from server.work.steps import Steps
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kernels import quantise
 from server.audio.peaks import PeakMeter
-from server.audio.whole_file import WholeFile
+from server.audio.writing.whole_file import WholeFile
 from server.work.scratch import CHANNELS
 
 

@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 import msgspec
 
-from server.audio.mixdown import Part, Span, mixdown
-from server.audio.stem_file import StemTrack, stem_file
+from server.audio.rendering.mixdown import Part, Span, mixdown
+from server.audio.rendering.stem_file import StemTrack, stem_file
 from server.work.messages import Result, Task
 from server.work.steps import Steps
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import Struct
 
-from server.audio.encode import WRITERS, joint_gain
 from server.audio.finished import Frames, open_finished
+from server.audio.writing.encode import WRITERS, joint_gain
 from server.work.scratch import CHANNELS
 from server.work.steps import Steps, share
 

@@ -18,8 +18,8 @@ import numpy as np
 from msgspec import Struct
 
 from kernels import quantise
-from server.audio.encode import joint_gain
-from server.audio.mixdown import Mixer, Part, Span, highest
+from server.audio.rendering.mixdown import Mixer, Part, Span, highest
+from server.audio.writing.encode import joint_gain
 from server.work.durable import sync_names
 from server.work.scratch import SAMPLE_RATE, part_of
 from server.work.steps import Steps, share
