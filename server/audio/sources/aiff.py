@@ -44,7 +44,7 @@ class _Common(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+def opened(path: Path, container: Container) -> Iterator[Source]:
     """Opens an AIFF. Raises as `open_source`."""
     with open(path, "rb") as file:
         common, sound, names, form_end = _parsed(file)
@@ -55,7 +55,7 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
             source.warnings += iff.followed(file, extent.end, form_end)
             yield source
             return
-    with ffmpeg.opened(path, container, file_name) as coded:
+    with ffmpeg.opened(path, container) as coded:
         yield coded
 
 

@@ -24,7 +24,7 @@ _CODINGS: Mapping[int, tuple[Kind, int]] = {
 
 
 @contextmanager
-def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+def opened(path: Path, container: Container) -> Iterator[Source]:
     """Opens an AU. Raises as `open_source`."""
     with open(path, "rb") as file:
         begin = behind_tags(file)
@@ -46,5 +46,5 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
             source.warnings += iff.followed(file, end)
             yield source
             return
-    with ffmpeg.opened(path, container, file_name) as coded:
+    with ffmpeg.opened(path, container) as coded:
         yield coded

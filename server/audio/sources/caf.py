@@ -37,7 +37,7 @@ class _Description(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+def opened(path: Path, container: Container) -> Iterator[Source]:
     """Opens a CAF. Raises as `open_source`."""
     with open(path, "rb") as file:
         description, sound, names = _parsed(file)
@@ -52,7 +52,7 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
             source.warnings += iff.followed(file, end)
             yield source
             return
-    with ffmpeg.opened(path, container, file_name) as coded:
+    with ffmpeg.opened(path, container) as coded:
         yield coded
 
 

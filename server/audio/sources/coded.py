@@ -48,7 +48,7 @@ class CodedSource(Source):
 
 
 @contextmanager
-def dts(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+def dts(path: Path, container: Container) -> Iterator[Source]:
     """Opens a file of DTS frames, in any of their four spellings. Raises as `open_source`."""
     with open(path, "rb") as file:
         yield CodedSource(container.format, "DTS", file, behind_tags(file), file_size(file))

@@ -131,7 +131,7 @@ class FFmpegSource(Source):
 
 
 @contextmanager
-def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+def opened(path: Path, container: Container) -> Iterator[Source]:
     """Opens a file with the demuxer that its container names. Raises as `open_source`."""
     with open(path, "rb") as file:
         start = behind_tags(file)

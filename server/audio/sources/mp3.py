@@ -148,7 +148,7 @@ class Mp3Source(Source):
 
 
 @contextmanager
-def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+def opened(path: Path, container: Container) -> Iterator[Source]:
     """Opens a file of MPEG audio. Raises as `open_source`."""
     with open(path, "rb") as file:
         yield Mp3Source(container.format, file, 0, file_size(file))

@@ -74,7 +74,7 @@ class ChainSource(Source):
 
 
 @contextmanager
-def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+def opened(path: Path, container: Container) -> Iterator[Source]:
     """Opens an Ogg file, chained or not. Raises as `open_source`."""
     with open(path, "rb") as file:
         links = links_of(file)
@@ -83,7 +83,7 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
         source: Source = ChainSource(path, container, links)
         yield source
     else:
-        with ffmpeg.opened(path, container, file_name) as source:
+        with ffmpeg.opened(path, container) as source:
             yield source
     if not whole:
         source.warnings.append("The file has no end mark: it may have been cut off")

@@ -12,7 +12,7 @@ from server.audio.sources.tags import behind_tags
 from server.audio.sources.unwrapping import UnwrappedSource
 from server.errors import AudioError, UnsupportedFormat
 
-Opener = Callable[[Path, Container, str], AbstractContextManager[Source]]
+Opener = Callable[[Path, Container], AbstractContextManager[Source]]
 
 # By the container's demuxer. What is not here goes to FFmpeg.
 _OPENERS: Mapping[str, Opener] = {
@@ -36,7 +36,7 @@ def open_source(path: Path, file_name: str) -> Iterator[Source]:
         raise _unsupported(path, file_name)
     try:
         opener = _OPENERS.get(container.demuxer, ffmpeg.opened)
-        with opener(path, container, file_name) as source:
+        with opener(path, container) as source:
             yield UnwrappedSource(source)
     except MemoryError:  # FFmpeg's own is one too
         raise AudioError("The audio needs too much memory to be decoded") from None

@@ -66,7 +66,7 @@ class _Wave(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]:
+def opened(path: Path, container: Container) -> Iterator[Source]:
     """Opens any kind of WAV. Raises as `open_source`."""
     with open(path, "rb") as file:
         wave = _parsed(file)
@@ -92,7 +92,7 @@ def opened(path: Path, container: Container, file_name: str) -> Iterator[Source]
     if wave.format.tag in _UNKNOWN:
         name = f"{_UNKNOWN[wave.format.tag]} in {container.format.upper()}"
         raise UnsupportedFormat(f"Unsupported audio format: {name}")
-    with ffmpeg.opened(path, container, file_name) as coded:
+    with ffmpeg.opened(path, container) as coded:
         yield CountedSource(coded, wave.frames, wave.format.block_frames)
 
 
