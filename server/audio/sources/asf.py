@@ -7,6 +7,8 @@ import struct
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
 
+from server.audio.sources.open_file import file_size
+
 _PROPERTIES = UUID("8CABDCA1-A947-11CF-8EE4-00C00C205365").bytes_le
 _ENCRYPTIONS = frozenset(
     UUID(text).bytes_le
@@ -30,7 +32,7 @@ class Media(NamedTuple):
 
 def read(file: BinaryIO) -> Media:
     """The header of an open file. What is broken in it is left out."""
-    size = file.seek(0, 2)
+    size = file_size(file)
     seconds, encrypted, cut, at = None, False, False, _HEADER
     for _ in range(_OBJECTS):
         file.seek(at)

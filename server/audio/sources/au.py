@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.audio.sources import ffmpeg, iff, layouts
+from server.audio.sources.open_file import file_size
 from server.audio.sources.pcm import Coding, Extent, Kind, PcmSource
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Source, check_limits
@@ -36,7 +37,7 @@ def opened(path: Path, container: Container) -> Iterator[Source]:
             for at in range(4, _HEADER_BYTES, 4)
         )
         if encoding in _CODINGS:
-            length, start = iff.file_size(file), begin + start
+            length, start = file_size(file), begin + start
             end = length if size in (0, _UNKNOWN) else min(length, start + size)
             check_limits(rate, channels)
             coding = Coding(*_CODINGS[encoding], big)

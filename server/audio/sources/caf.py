@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 from server.audio.sources import ffmpeg, iff, layouts
 from server.audio.sources.iff import Piece
+from server.audio.sources.open_file import file_size
 from server.audio.sources.pcm import Coding, Extent, Kind, PcmSource
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Source, check_limits, nothing_decoded
@@ -44,7 +45,7 @@ def opened(path: Path, container: Container) -> Iterator[Source]:
         coding = _coding(description)
         if coding is not None:
             told = max(0, sound.told(iff.CAF) - _EDIT_COUNT_BYTES)
-            start, end = sound.start + _EDIT_COUNT_BYTES, iff.file_size(file)
+            start, end = sound.start + _EDIT_COUNT_BYTES, file_size(file)
             if sound.size > _EDIT_COUNT_BYTES:  # -1 in a stream
                 end = min(end, sound.end)
             extent = Extent(start, end, told)

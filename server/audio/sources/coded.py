@@ -14,7 +14,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 
 from server.audio.sources.frames import chunks_of, silence
-from server.audio.sources.iff import file_size
+from server.audio.sources.open_file import file_size
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Chunk, Source, check_limits
 from server.audio.sources.tags import behind_tags

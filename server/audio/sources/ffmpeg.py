@@ -31,10 +31,11 @@ from server.audio.sources import (
 from server.audio.sources.decoder import Decoder
 from server.audio.sources.edits import Edit
 from server.audio.sources.frames import chunks_of, part, silence
+from server.audio.sources.open_file import Behind
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import SHORT, Chunk, Source, nothing_decoded
 from server.audio.sources.streams import only, wanted
-from server.audio.sources.tags import Behind, behind_tags
+from server.audio.sources.tags import behind_tags
 from server.audio.sources.timeline import Clock, Piece, Places, Timeline
 from server.errors import AudioError, UnsupportedFormat
 

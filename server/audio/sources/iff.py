@@ -4,11 +4,12 @@ Pure positions of bytes; what a chunk means is its reader's business. Sizes are 
 programs write them wrong, forget the pad byte, or never come back to fill them in.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO, Literal, NamedTuple
+
+from server.audio.sources.open_file import file_size
 
 _WINDOW = 1 << 16  # bytes
 _TAIL = 1 << 20  # bytes: how far chunks behind sound of no size are looked for
@@ -64,11 +65,6 @@ class Piece(NamedTuple):
     def end(self) -> int:
         """Where its content ends if the size is true."""
         return self.start + self.size
-
-
-def file_size(file: BinaryIO) -> int:
-    """Bytes in an open file."""
-    return os.fstat(file.fileno()).st_size
 
 
 def content(file: BinaryIO, piece: Piece, limit: int) -> bytes:

@@ -11,6 +11,7 @@ from math import inf
 from typing import BinaryIO, NamedTuple
 
 from server.audio.sources.edits import Edit
+from server.audio.sources.open_file import file_size
 
 _PARENTS = frozenset((b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"sinf", b"mvex",
                       b"udta", b"ilst", b"moof", b"traf", b"schi"))  # fmt: skip
@@ -55,7 +56,7 @@ class Movie(NamedTuple):
 
 def brand(file: BinaryIO, start: int = 0) -> str | None:
     """The public name of a file of this family that begins at `start`; None: it is none."""
-    end = file.seek(0, 2)
+    end = file_size(file)
     for box in islice(_walk(file, start, end, depth=0), 8):
         if box.kind in (b"ftyp", b"styp"):
             return _brand_name(_content(file, box, 4))
@@ -76,7 +77,7 @@ def _brand_name(major: bytes) -> str:
 
 def read(file: BinaryIO) -> Movie:
     """The headers of an open file. What is broken in them is left out."""
-    size = file.seek(0, 2)
+    size = file_size(file)
     tracks: list[Track] = []
     smpb: tuple[int, int, int] | None = None
     timescale, fragmented, complete, hidden = 1, False, True, False

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from server.audio.sources.open_file import file_size
+
 _SEGMENT, _INFO, _TRACKS, _CLUSTER = 0x18538067, 0x1549A966, 0x1654AE6B, 0x1F43B675
 _SCALE, _DURATION = 0x2AD7B1, 0x4489
 _ENTRY, _CODEC, _TYPE = 0xAE, 0x86, 0x83
@@ -34,7 +36,7 @@ class _Element(NamedTuple):
 
 def read(file: BinaryIO) -> Film:
     """The headers of an open file. What is broken in them is left out."""
-    size = file.seek(0, 2)
+    size = file_size(file)
     seconds, cut, pictures = None, False, False
     encrypted: dict[int, str] = {}
     codecs: dict[int, str] = {}

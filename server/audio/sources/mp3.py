@@ -17,8 +17,8 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 
 from server.audio.sources.frames import chunks_of
-from server.audio.sources.iff import file_size
 from server.audio.sources.mpeg import LONGEST, Kind, first_frame, mpeg_frame
+from server.audio.sources.open_file import file_size
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Chunk, Source, nothing_decoded
 from server.audio.sources.tags import behind_tags

@@ -5,6 +5,8 @@ Musepack Stream Version 8 specification (trac.musepack.net).
 
 from typing import BinaryIO
 
+from server.audio.sources.open_file import file_size
+
 DELAY = 481  # samples that any decoder adds in front
 _RATES = (44100, 48000, 37800, 32000)  # Hz
 _PACKETS = 20  # before the sound begins
@@ -12,7 +14,7 @@ _PACKETS = 20  # before the sound begins
 
 def read(file: BinaryIO) -> tuple[int, int] | None:
     """(samples, rate in Hz) of an open file of version 8; None: it does not tell."""
-    end = file.seek(0, 2)
+    end = file_size(file)
     file.seek(0)
     if file.read(4) != b"MPCK":
         return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from server.audio.sources import ffmpeg
+from server.audio.sources.open_file import file_size
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Chunk, Source
 from server.errors import AudioError
@@ -91,7 +92,7 @@ def opened(path: Path, container: Container) -> Iterator[Source]:
 
 def links_of(file: BinaryIO) -> list[Link]:
     """The links of an open file, in order. Raises AudioError where there are too many."""
-    size = file.seek(0, 2)
+    size = file_size(file)
     starts: list[int] = []
     serials: set[bytes] = set()  # of the streams in the last link
     expected = -1
@@ -110,7 +111,7 @@ def links_of(file: BinaryIO) -> list[Link]:
 
 def is_whole(file: BinaryIO) -> bool:
     """Whether the last page says that it is the last."""
-    size = file.seek(0, 2)
+    size = file_size(file)
     file.seek(max(0, size - _PAGE))
     tail = file.read()
     at = tail.rfind(b"OggS")
@@ -119,7 +120,7 @@ def is_whole(file: BinaryIO) -> bool:
 
 def _first_pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
     """Where the pages that begin a logical stream start and end."""
-    position, size = 0, file.seek(0, 2)
+    position, size = 0, file_size(file)
     while position < size:
         file.seek(position)
         data = file.read(_READ + _HEADER)

@@ -24,18 +24,3 @@ def behind_tags(file: BinaryIO, start: int = 0) -> int:
         else:
             break
     return start
-
-
-class Behind:
-    """An open file as if it began at byte `start`: enough of one to read headers from."""
-
-    def __init__(self, file: BinaryIO, start: int) -> None:
-        self._file, self._start = file, start
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """As of a file; the end is the file's."""
-        return self._file.seek(offset + (0 if whence else self._start), whence) - self._start
-
-    def read(self, count: int = -1) -> bytes:
-        """As of a file."""
-        return self._file.read(count)
