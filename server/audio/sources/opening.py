@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from server.audio.sources import aiff, au, caf, coded, ffmpeg, foreign, mp3, ogg, wave
-from server.audio.sources.mpeg import is_free_format
+from server.audio.sources.filters.unwrapping import UnwrappedSource
+from server.audio.sources.headers import foreign
+from server.audio.sources.headers.mpeg import is_free_format
+from server.audio.sources.headers.tags import behind_tags
+from server.audio.sources.readers import aiff, au, caf, coded, ffmpeg, mp3, ogg, wave
 from server.audio.sources.sniffing import Container, sniff, suffix_of
 from server.audio.sources.source import Source
-from server.audio.sources.tags import behind_tags
-from server.audio.sources.unwrapping import UnwrappedSource
 from server.errors import AudioError, UnsupportedFormat
 
 Opener = Callable[[Path, Container], AbstractContextManager[Source]]

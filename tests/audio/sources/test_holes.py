@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.audio.sources.holes import Holes
+from server.audio.sources.timing.holes import Holes
 from server.errors import AudioError
 
 from ..making import RATE, song

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from server.audio.decode import measure, probe
-from server.audio.sources import ffmpeg
 from server.audio.sources.opening import open_source
+from server.audio.sources.readers import ffmpeg
 from server.audio.sources.sniffing import Container
 from server.errors import AudioError
 from server.work.steps import finish

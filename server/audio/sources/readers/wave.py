@@ -13,15 +13,16 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from server.audio.sources import ffmpeg, iff, layouts
-from server.audio.sources.coded import CodedSource
-from server.audio.sources.counted import CountedSource
-from server.audio.sources.iff import Layout, Piece
-from server.audio.sources.mp3 import Mp3Source
-from server.audio.sources.pcm import Coding, Extent, Kind, PcmSource
+from server.audio.sources.filters.counted import CountedSource
+from server.audio.sources.headers import iff, layouts
+from server.audio.sources.headers.iff import Layout, Piece
+from server.audio.sources.headers.tags import behind_tags
+from server.audio.sources.readers import ffmpeg
+from server.audio.sources.readers.coded import CodedSource
+from server.audio.sources.readers.mp3 import Mp3Source
+from server.audio.sources.readers.pcm import Coding, Extent, Kind, PcmSource
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Source, check_limits, nothing_decoded
-from server.audio.sources.tags import behind_tags
 from server.errors import UnsupportedFormat
 
 _PCM, _FLOAT, _ALAW, _ULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # wFormatTag

@@ -12,7 +12,7 @@ from itertools import combinations, islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from server.audio.sources.tags import behind_tags
+from server.audio.sources.headers.tags import behind_tags
 
 LONGEST = 2881  # bytes of a frame: layer 2 of MPEG-2.5, 160 kbit/s, 8 kHz
 _CHAIN = 3  # frames in a row that no accident produces

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from math import inf
 from typing import NamedTuple
 
-from server.audio.sources.timeline import Piece, Sound
+from server.audio.sources.timing.timeline import Piece, Sound
 
 
 class Edit(NamedTuple):

@@ -4,54 +4,20 @@ FFmpeg's parsers find the frames in the bytes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 
-from server.audio.sources.frames import chunks_of, silence
-from server.audio.sources.open_file import file_size
-from server.audio.sources.sniffing import Container
-from server.audio.sources.source import Chunk, Source, check_limits
-from server.audio.sources.tags import behind_tags
+from server.audio.sources.decoding.frames import silence
+from server.audio.sources.source import Source, check_limits
 from server.errors import AudioError
 
-_BLOCK = 1 << 16  # bytes
 _DECODERS: Mapping[str, str] = {
     "AC-3": "ac3", "E-AC-3": "eac3", "DTS": "dca", "MP3": "mp3float", "AAC": "aac",
 }  # fmt: skip
-
-
-class CodedSource(Source):
-    """Frames of one codec, from byte `start` of an open file to byte `end`."""
-
-    def __init__(self, format: str, codec: str, file: BinaryIO, start: int, end: int) -> None:
-        super().__init__(format, None)
-        self._codec, self._file, self._start, self._end = codec, file, start, end
-
-    def chunks(self) -> Iterator[Chunk]:
-        """As `Source` says. Raises AudioError also where most or all of it cannot be decoded."""
-        frames = decoded(self._codec, self._blocks(), self)
-        if (first := next(frames, None)) is None:
-            raise undecodable(self._codec)
-        yield from chunks_of(chain((first,), frames))
-        self.check_lost()
-
-    def _blocks(self) -> Iterator[bytes]:
-        for start in range(self._start, self._end, _BLOCK):
-            self._file.seek(start)
-            yield self._file.read(min(_BLOCK, self._end - start))
-
-
-@contextmanager
-def dts(path: Path, container: Container) -> Iterator[Source]:
-    """Opens a file of DTS frames, in any of their four spellings. Raises as `open_source`."""
-    with open(path, "rb") as file:
-        yield CodedSource(container.format, "DTS", file, behind_tags(file), file_size(file))
 
 
 def decoded(codec: str, coded: Iterable[bytes], source: Source) -> Iterator[AudioFrame]:

@@ -5,7 +5,7 @@ Musepack Stream Version 8 specification (trac.musepack.net).
 
 from typing import BinaryIO
 
-from server.audio.sources.open_file import file_size
+from server.audio.sources.headers.open_file import file_size
 
 DELAY = 481  # samples that any decoder adds in front
 _RATES = (44100, 48000, 37800, 32000)  # Hz

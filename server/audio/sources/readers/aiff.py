@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from server.audio.sources import ffmpeg, iff, layouts
-from server.audio.sources.iff import Piece
-from server.audio.sources.pcm import Coding, Extent, PcmSource
+from server.audio.sources.headers import iff, layouts
+from server.audio.sources.headers.iff import Piece
+from server.audio.sources.headers.tags import behind_tags
+from server.audio.sources.readers import ffmpeg
+from server.audio.sources.readers.pcm import Coding, Extent, PcmSource
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Source, check_limits, nothing_decoded
-from server.audio.sources.tags import behind_tags
 
 _FORM_BYTES = 12  # FORM, its size, AIFF or AIFC
 _COMM_BYTES = 22  # of the common chunk, up to the compression type

@@ -8,10 +8,10 @@ from itertools import chain, groupby
 
 import numpy as np
 
-from server.audio.sources import bitstreams
-from server.audio.sources.bitstreams import Bitstream
-from server.audio.sources.coded import decoded, undecodable
-from server.audio.sources.frames import chunks_of
+from server.audio.sources.decoding.coded_frames import decoded, undecodable
+from server.audio.sources.decoding.frames import chunks_of
+from server.audio.sources.filters import bitstreams
+from server.audio.sources.filters.bitstreams import Bitstream
 from server.audio.sources.source import Chunk, Source
 
 _WINDOW = 1 << 18  # words that are searched together

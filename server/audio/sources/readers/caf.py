@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from server.audio.sources import ffmpeg, iff, layouts
-from server.audio.sources.iff import Piece
-from server.audio.sources.open_file import file_size
-from server.audio.sources.pcm import Coding, Extent, Kind, PcmSource
+from server.audio.sources.headers import iff, layouts
+from server.audio.sources.headers.iff import Piece
+from server.audio.sources.headers.open_file import file_size
+from server.audio.sources.headers.tags import behind_tags
+from server.audio.sources.readers import ffmpeg
+from server.audio.sources.readers.pcm import Coding, Extent, Kind, PcmSource
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Source, check_limits, nothing_decoded
-from server.audio.sources.tags import behind_tags
 
 _HEADER_BYTES = 8  # caff, version, flags
 _NO_LAYOUT = Piece(b"chan", 0, 0)

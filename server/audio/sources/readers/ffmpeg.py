@@ -17,26 +17,18 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from server.audio.sources import (
-    asf,
-    avi,
-    codecs,
-    edits,
-    isobmff,
-    matroska,
-    mpeg,
-    musepack,
-    pictures,
-)
-from server.audio.sources.decoder import Decoder
-from server.audio.sources.edits import Edit
-from server.audio.sources.frames import chunks_of, part, silence
-from server.audio.sources.open_file import Behind
+from server.audio.sources.decoding import codecs, pictures
+from server.audio.sources.decoding.decoder import Decoder
+from server.audio.sources.decoding.frames import chunks_of, part, silence
+from server.audio.sources.decoding.streams import only, wanted
+from server.audio.sources.headers import asf, avi, isobmff, matroska, mpeg, musepack
+from server.audio.sources.headers.open_file import Behind
+from server.audio.sources.headers.tags import behind_tags
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import SHORT, Chunk, Source, nothing_decoded
-from server.audio.sources.streams import only, wanted
-from server.audio.sources.tags import behind_tags
-from server.audio.sources.timeline import Clock, Piece, Places, Timeline
+from server.audio.sources.timing import edits
+from server.audio.sources.timing.edits import Edit
+from server.audio.sources.timing.timeline import Clock, Piece, Places, Timeline
 from server.errors import AudioError, UnsupportedFormat
 
 # Where stamps are stored (elsewhere FFmpeg counts them): the longest gap, in broadcasts, whose

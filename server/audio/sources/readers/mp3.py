@@ -16,12 +16,12 @@ import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 
-from server.audio.sources.frames import chunks_of
-from server.audio.sources.mpeg import LONGEST, Kind, first_frame, mpeg_frame
-from server.audio.sources.open_file import file_size
+from server.audio.sources.decoding.frames import chunks_of
+from server.audio.sources.headers.mpeg import LONGEST, Kind, first_frame, mpeg_frame
+from server.audio.sources.headers.open_file import file_size
+from server.audio.sources.headers.tags import behind_tags
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Chunk, Source, nothing_decoded
-from server.audio.sources.tags import behind_tags
 
 _WINDOW = 1 << 18  # bytes that are read together
 _DECODERS = {1: "mp1float", 2: "mp2float", 3: "mp3float"}

@@ -16,9 +16,9 @@ from av.packet import Packet
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 
-from server.audio.sources.holes import Holes, Skipped
 from server.audio.sources.source import check_limits
-from server.audio.sources.timeline import Piece
+from server.audio.sources.timing.holes import Holes, Skipped
+from server.audio.sources.timing.timeline import Piece
 from server.errors import AudioError
 
 MOST_SILENT = 20_000  # packets in a row without sound: minutes of it, and under a second of work

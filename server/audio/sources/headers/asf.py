@@ -7,7 +7,7 @@ import struct
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
 
-from server.audio.sources.open_file import file_size
+from server.audio.sources.headers.open_file import file_size
 
 _PROPERTIES = UUID("8CABDCA1-A947-11CF-8EE4-00C00C205365").bytes_le
 _ENCRYPTIONS = frozenset(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO, Literal, NamedTuple
 
-from server.audio.sources.open_file import file_size
+from server.audio.sources.headers.open_file import file_size
 
 _WINDOW = 1 << 16  # bytes
 _TAIL = 1 << 20  # bytes: how far chunks behind sound of no size are looked for

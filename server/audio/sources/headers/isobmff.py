@@ -10,8 +10,8 @@ from itertools import islice
 from math import inf
 from typing import BinaryIO, NamedTuple
 
-from server.audio.sources.edits import Edit
-from server.audio.sources.open_file import file_size
+from server.audio.sources.headers.open_file import file_size
+from server.audio.sources.timing.edits import Edit
 
 _PARENTS = frozenset((b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"sinf", b"mvex",
                       b"udta", b"ilst", b"moof", b"traf", b"schi"))  # fmt: skip

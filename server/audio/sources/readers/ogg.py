@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from server.audio.sources import ffmpeg
-from server.audio.sources.open_file import file_size
+from server.audio.sources.headers.open_file import file_size
+from server.audio.sources.readers import ffmpeg
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Chunk, Source
 from server.errors import AudioError

@@ -16,8 +16,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
-from server.audio.sources.decoder import MOST_SILENT, Packets
-from server.audio.sources.frames import chunks_of
+from server.audio.sources.decoding.decoder import MOST_SILENT, Packets
+from server.audio.sources.decoding.frames import chunks_of
 from server.audio.sources.source import Chunk
 
 QUIET = 600.0  # s: a track that is silent for so long is taken for silent

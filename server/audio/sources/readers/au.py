@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from server.audio.sources import ffmpeg, iff, layouts
-from server.audio.sources.open_file import file_size
-from server.audio.sources.pcm import Coding, Extent, Kind, PcmSource
+from server.audio.sources.headers import iff, layouts
+from server.audio.sources.headers.open_file import file_size
+from server.audio.sources.headers.tags import behind_tags
+from server.audio.sources.readers import ffmpeg
+from server.audio.sources.readers.pcm import Coding, Extent, Kind, PcmSource
 from server.audio.sources.sniffing import Container
 from server.audio.sources.source import Source, check_limits
-from server.audio.sources.tags import behind_tags
 
 _HEADER_BYTES = 24
 _UNBELIEVABLE = 0x7FFF_0000
