@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from server.audio.sources.headers.dolby import AC3_WORDS
+
 _LONGEST = 1 << 14  # words from one frame to the next: E-AC-3 in S/PDIF needs 12,288
 _EQUAL = 3  # distances in a row
 
@@ -22,9 +24,6 @@ _BURST = ((0xF872, 0xFFFF), (0x4E1F, 0xFFFF))  # IEC 61937-1, 6.1.7: Pa and Pb
 _BURST_HEAD = 4  # words: Pa to Pd
 _AC3 = 0x0B77  # ETSI TS 102 366, 4.3.1 and E.1.3
 _EAC3_VERSION = 16
-_AC3_KBITS = (
-    32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640,
-)  # fmt: skip
 
 # What bursts carry, by data type (IEC 61937-2), and how many bits Pd counts as one.
 _PAYLOADS: Mapping[int, tuple[str, int]] = {
@@ -132,13 +131,14 @@ def _ac3(words: np.ndarray) -> tuple[int, int] | None:
 
 
 def _ac3_words(second: np.ndarray, third: np.ndarray) -> np.ndarray:
-    """Sizes of frames in words, by their second and third words; 0: there is no such frame."""
-    rate, code, version = third >> 14, third >> 8 & 0x3F, _ac3_version(third)
-    kbits = np.array(_AC3_KBITS)[np.minimum(code >> 1, len(_AC3_KBITS) - 1)]
-    hertz = np.array([48000, 44100, 32000, 1])[rate]
-    sizes = kbits * 96_000 // hertz + (code & 1) * (rate == 1)
-    valid = (rate < 3) & (code < 2 * len(_AC3_KBITS)) & (version <= 10) & (version >= 6)
-    return np.where(valid, sizes, np.where(version == _EAC3_VERSION, (second & 0x7FF) + 1, 0))
+    """Sizes of frames in words, by their second and third words; 0: there is no such frame.
+
+    Only versions that encoders write count, unlike at the start of a file: among samples accidents
+    are likelier.
+    """
+    version = _ac3_version(third)
+    sizes = np.where((version >= 6) & (version <= 10), np.array(AC3_WORDS)[third >> 8], 0)
+    return np.where(version == _EAC3_VERSION, (second & 0x7FF) + 1, sizes)
 
 
 def _ac3_version(third: np.ndarray) -> np.ndarray:

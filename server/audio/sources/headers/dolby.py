@@ -13,6 +13,17 @@ _RATES = (48000, 44100, 32000)  # Hz
 _PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, and in front of its sync byte
 
 
+def _ac3_words(rate: int, code: int) -> int:
+    """Words of 16 bits in a frame of AC-3, by fscod and frmsizecod; 0: there are no such."""
+    if rate >= len(_RATES) or code >= 2 * len(_KBITS):
+        return 0
+    return _KBITS[code // 2] * 96_000 // _RATES[rate] + (code & 1 if rate == 1 else 0)
+
+
+# By the fifth byte of the frame (ETSI TS 102 366, 4.4.1.3 and 4.4.1.4).
+AC3_WORDS = tuple(_ac3_words(byte >> 6, byte & 0x3F) for byte in range(256))
+
+
 def is_transport_stream(head: bytes) -> bool:
     """Whether sync bytes stand where the packets of MPEG-TS begin (ISO/IEC 13818-1, 2.4.3.2).
 
@@ -73,8 +84,4 @@ def _frame(head: bytes, at: int) -> tuple[int, str]:
     identification = head[at + 5] >> 3
     if identification > 10:
         return (((head[at + 2] & 7) << 8 | head[at + 3]) + 1) * 2, "eac3" * (identification <= 16)
-    rate, code = head[at + 4] >> 6, head[at + 4] & 0x3F
-    if rate == 3 or code >= 2 * len(_KBITS):
-        return 0, ""
-    words = _KBITS[code // 2] * 96_000 // _RATES[rate]
-    return 2 * (words + (code & 1 if rate == 1 else 0)), "ac3"
+    return 2 * AC3_WORDS[head[at + 4]], "ac3"
