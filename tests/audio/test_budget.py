@@ -69,7 +69,6 @@ def test_packets_without_sound_are_counted(
             yield packet
 
     monkeypatch.setattr(decoder, "MOST_SILENT", 500)
-    monkeypatch.setattr("server.audio.sources.decoding.streams.MOST_SILENT", 500)
     monkeypatch.setattr(decoder.Packets, "__iter__", counted)
     with pytest.raises(AudioError):
         decode.probe(path, "a.mkv")

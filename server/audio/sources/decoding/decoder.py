@@ -34,23 +34,28 @@ _SKIP = struct.Struct("<II")  # samples at the start, and at the end
 _Piece = Piece[AudioFrame]
 
 
-class Silence:
-    """Counts packets in a row from which no sound came. Each takes time, however small it is: a
-    file of a megabyte holds a hundred thousand, and nothing is heard of who reads them."""
+class SilentPackets:
+    """Counts packets in a row from which no sound came.
+
+    Each takes time, however small it is: a megabyte holds a hundred thousand, and meanwhile the
+    worker gives no sign of life.
+    """
 
     def __init__(self) -> None:
         self._count = 0
 
-    def check(self) -> None:
-        """Counts a packet. Raises AudioError: no sound is to be expected any more."""
-        self._count += 1
-        if self._count > MOST_SILENT:
-            raise AudioError(f"{MOST_SILENT} packets in a row hold no sound that can be decoded")
+    @property
+    def too_many(self) -> bool:
+        """Whether no sound is to be expected any more."""
+        return self._count > MOST_SILENT
 
-    def heard(self, sound: bool) -> None:
-        """Something came of the packet."""
-        if sound:
-            self._count = 0
+    def add(self) -> None:
+        """Counts a packet, as silent until sound comes from it."""
+        self._count += 1
+
+    def end(self) -> None:
+        """Sound came from the last packet: counts anew."""
+        self._count = 0
 
 
 class Decoder:
@@ -95,13 +100,18 @@ class Decoder:
                 end that hold no sound.
         """
         last: _Piece | None = None
-        silent = Silence()
+        silent = SilentPackets()
         for packet in self._packets:
-            silent.check()
+            silent.add()
+            if silent.too_many:
+                raise AudioError(
+                    f"{MOST_SILENT} packets in a row hold no sound that can be decoded"
+                )
             self._torn |= self._is_torn(packet)
             for piece in self._decoded(packet):
                 piece, self._torn = piece._replace(torn=self._torn), False
-                silent.heard(piece.sound is not None)
+                if piece.sound is not None:
+                    silent.end()
                 if last is not None:
                     yield last
                 last = piece

@@ -16,7 +16,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
-from server.audio.sources.decoding.decoder import MOST_SILENT, Packets
+from server.audio.sources.decoding.decoder import Packets, SilentPackets
 from server.audio.sources.decoding.frames import chunks_of
 from server.audio.sources.source import Chunk
 
@@ -99,14 +99,15 @@ def _heard(chunks: Iterable[Chunk]) -> Content:
 
 
 def _frames(media: InputContainer, stream: AudioStream) -> Iterable[AudioFrame]:
-    silent = 0
+    """What is decoded of a stream; ends early where no sound is to be expected any more."""
+    silent = SilentPackets()
     for packet in Packets(media, stream):
-        silent += 1
-        if silent > MOST_SILENT:
+        silent.add()
+        if silent.too_many:
             return
         try:
             for frame in stream.decode(packet):
-                silent = 0
+                silent.end()
                 yield frame
         except MemoryError:
             raise
