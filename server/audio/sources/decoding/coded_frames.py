@@ -11,6 +11,7 @@ import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 
+from server.audio.sources.decoding.errors import FFmpegErrorsIgnored
 from server.audio.sources.decoding.frames import silence
 from server.audio.sources.source import Source, check_limits
 from server.errors import AudioError
@@ -36,16 +37,14 @@ def decoded(codec: str, coded: Iterable[bytes], source: Source) -> Iterator[Audi
     decoder = _decoder(codec)
     for data in chain(coded, (None,)):
         for packet in decoder.parse(data):
-            try:
-                frames, lost = decoder.decode(packet), 0
-                if data is not None and 0 < size < packet.size:
-                    lost = _zeros(packet) // size
-            except MemoryError:
-                raise
-            except av.FFmpegError:
-                # All up to the next sync word is one packet.
-                frames, lost = [], max(1, round(packet.size / size)) if size else 1
-            for frame in frames:
+            frames, lost = None, 0
+            with FFmpegErrorsIgnored():
+                frames = decoder.decode(packet)
+            if frames is None:  # all up to the next sync word is one packet
+                lost = max(1, round(packet.size / size)) if size else 1
+            elif data is not None and 0 < size < packet.size:
+                lost = _zeros(packet) // size
+            for frame in frames or ():
                 check_limits(frame.sample_rate, frame.layout.nb_channels)
                 count, last = count + 1, frame
                 size = size if lost else packet.size

@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 
+from server.audio.sources.decoding.errors import FFmpegErrorsIgnored
 from server.audio.sources.source import check_limits
 from server.audio.sources.timing.holes import Holes, Skipped
 from server.audio.sources.timing.timeline import Piece
@@ -132,11 +133,10 @@ class Decoder:
             lost = self._skipped.seconds(packet.pos, packet.size, seconds)
             if length := round(lost * self._context.sample_rate):
                 yield Piece(None, self._context.sample_rate, length, None)
-        try:
+        frames: list[AudioFrame] | None = None
+        with FFmpegErrorsIgnored():
             frames = self._stream.decode(packet)
-        except MemoryError:
-            raise
-        except av.FFmpegError:
+        if frames is None:
             yield from self._lost(packet)
             return
         self._size = packet.size or self._size
@@ -238,18 +238,16 @@ class Packets:
     def __iter__(self) -> "Iterator[Packet[AudioStream]]":
         left = self._media.size // _AFTER if self._media.format.name in _RESUMED else 0
         while True:
-            try:
-                yield from self._media.demux(self._stream)
-                return
-            except IndexError:  # a packet of another stream, which PyAV did not see begin
-                continue
-            except MemoryError:
-                raise
-            except (av.BlockingIOError, av.InvalidDataError):  # a hole: it goes on behind it
-                left -= 1
-                self.resumed = True
-            except av.FFmpegError:
-                left = -1
-            if left < 0:
-                self.broken = True
-                return
+            with FFmpegErrorsIgnored():
+                try:
+                    yield from self._media.demux(self._stream)
+                    return
+                except IndexError:  # a packet of another stream, which PyAV did not see begin
+                    continue
+                except (av.BlockingIOError, av.InvalidDataError):  # a hole: it goes on behind it
+                    left -= 1
+                    self.resumed = True
+                    if left >= 0:
+                        continue
+            self.broken = True  # by any other error, or one hole too many
+            return

@@ -5,10 +5,11 @@ FFmpeg gives a stream that it has no decoder for the start of another one; packe
 
 from itertools import islice
 
-import av
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
+
+from server.audio.sources.decoding.errors import FFmpegErrorsIgnored
 
 _MOST = 1000  # packets of all streams: pictures that come later start nothing
 _ENOUGH = 16  # of one stream: shown in another order, the first is among these
@@ -22,15 +23,11 @@ def moving(media: InputContainer) -> list[VideoStream]:
 def starts(media: InputContainer) -> list[float]:
     """When the first picture of each stream is shown, in seconds. Uses up what it reads."""
     shown: dict[int, list[float]] = {stream.index: [] for stream in moving(media)}
-    try:
+    with FFmpegErrorsIgnored():  # what comes of the sound is another's business
         for packet in islice(media.demux(), _MOST):
             times = shown.get(packet.stream_index)
             if times is not None and packet.pts is not None and packet.time_base is not None:
                 times.append(float(packet.pts * packet.time_base))
             if all(len(times) >= _ENOUGH for times in shown.values()):
                 break
-    except MemoryError:
-        raise
-    except av.FFmpegError:
-        pass  # what comes of the sound is another's business
     return [min(times) for times in shown.values() if times]

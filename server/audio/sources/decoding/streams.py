@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from enum import IntEnum
 
-import av
 import av.logging
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
@@ -17,6 +16,7 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 
 from server.audio.sources.decoding.decoder import Packets, SilentPackets
+from server.audio.sources.decoding.errors import FFmpegErrorsIgnored
 from server.audio.sources.decoding.frames import chunks_of
 from server.audio.sources.source import Chunk
 
@@ -105,11 +105,7 @@ def _frames(media: InputContainer, stream: AudioStream) -> Iterable[AudioFrame]:
         silent.add()
         if silent.too_many:
             return
-        try:
+        with FFmpegErrorsIgnored():
             for frame in stream.decode(packet):
                 silent.end()
                 yield frame
-        except MemoryError:
-            raise
-        except av.FFmpegError:
-            continue

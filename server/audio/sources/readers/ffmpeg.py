@@ -19,6 +19,7 @@ from av.container import InputContainer
 
 from server.audio.sources.decoding import codecs, pictures
 from server.audio.sources.decoding.decoder import Decoder
+from server.audio.sources.decoding.errors import FFmpegErrorsIgnored
 from server.audio.sources.decoding.frames import chunks_of, part, silence
 from server.audio.sources.decoding.streams import only, wanted
 from server.audio.sources.headers import asf, avi, isobmff, matroska, mpeg, musepack
@@ -226,12 +227,9 @@ def _open(url: str, demuxer: str, protocols: str) -> InputContainer:
     if demuxer in ("wav", "w64"):
         # Else FFmpeg searches the samples of 16-bit files for the streams of fifty formats.
         options["probesize"] = "32"
-    try:
+    with FFmpegErrorsIgnored():
         return av.open(url, format=demuxer, options=options, metadata_errors="replace")
-    except MemoryError:
-        raise
-    except av.FFmpegError:
-        raise nothing_decoded() from None
+    raise nothing_decoded()
 
 
 def _has_decoder(stream: AudioStream) -> bool:

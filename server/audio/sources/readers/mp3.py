@@ -16,6 +16,7 @@ import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 
+from server.audio.sources.decoding.errors import FFmpegErrorsIgnored
 from server.audio.sources.decoding.frames import chunks_of
 from server.audio.sources.headers.mpeg import LONGEST, Kind, first_frame, mpeg_frame
 from server.audio.sources.headers.open_file import file_size
@@ -155,12 +156,10 @@ def opened(path: Path, container: Container) -> Iterator[Source]:
 
 
 def _decode(decoder: AudioCodecContext, data: bytes) -> list[AudioFrame]:
-    try:
+    """What comes of one frame's bytes; nothing where they are damaged."""
+    with FFmpegErrorsIgnored():
         return decoder.decode(av.Packet(data))
-    except MemoryError:
-        raise
-    except av.FFmpegError:
-        return []
+    return []
 
 
 def _silence(kind: Kind) -> AudioFrame:
