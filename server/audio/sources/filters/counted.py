@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from server.audio.sources.filters.filter import Filter
 from server.audio.sources.source import Chunk, Source
 
 
-class CountedSource(Source):
+class CountedSource(Filter):
     """Another source without what fills its last block.
 
     frames: how many the file says it holds. Some programs count wrong, so it is believed only
@@ -14,9 +15,8 @@ class CountedSource(Source):
     """
 
     def __init__(self, source: Source, frames: int, block: int) -> None:
-        super().__init__(source.format, source.seconds)
-        self.codec, self.track, self.warnings = source.codec, source.track, source.warnings
-        self._source, self._frames, self._block = source, frames, block
+        super().__init__(source)
+        self._frames, self._block = frames, block
 
     def chunks(self) -> Iterator[Chunk]:
         """As `Source` says."""

@@ -12,21 +12,16 @@ from server.audio.sources.decoding.coded_frames import decoded, undecodable
 from server.audio.sources.decoding.frames import chunks_of
 from server.audio.sources.filters import bitstreams
 from server.audio.sources.filters.bitstreams import Bitstream
-from server.audio.sources.source import Chunk, Source
+from server.audio.sources.filters.filter import Filter
+from server.audio.sources.source import Chunk
 
 _WINDOW = 1 << 18  # words that are searched together
 _OVERLAP = 1 << 16  # words of them that are searched again with those that follow
 _SEARCHED = 1 << 21  # words of sound (24 s of a CD) after which it is what it seems to be
 
 
-class UnwrappedSource(Source):
+class UnwrappedSource(Filter):
     """Another source; where its samples are no sound, they are decoded once more."""
-
-    def __init__(self, source: Source) -> None:
-        super().__init__(source.format, source.seconds)
-        self.codec, self.track = source.codec, source.track
-        self.warnings = source.warnings
-        self._source = source
 
     def chunks(self) -> Iterator[Chunk]:
         """As `Source` says.
