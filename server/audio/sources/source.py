@@ -49,10 +49,10 @@ class Source(ABC):
         self.read = self.lost = 0.0
         self.warnings: list[str] = []
 
-    def check_end(self, seconds: float, told: float, margin: float = SHORT) -> None:
+    def check_end(self, seconds: float, claimed: float, margin: float = SHORT) -> None:
         """Warns of a file that ends more than `margin` seconds before its header says."""
-        if told - seconds > margin:
-            self.warnings.append(f"The file ends early: it holds {seconds:.1f} of {told:.1f} s")
+        if claimed - seconds > margin:
+            self.warnings.append(f"The file ends early: it holds {seconds:.1f} of {claimed:.1f} s")
 
     def check_lost(self) -> None:
         """Refuses, as AudioError, a file of which more than half is damaged."""

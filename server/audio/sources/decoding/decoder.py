@@ -125,7 +125,7 @@ class Decoder:
             return resumed
         start = None if packet.pts is None else packet.pts * self._tick
         seconds = (packet.duration or 0) * self._tick or self._usual
-        return self._holes.torn(packet.pos, start, seconds) or resumed
+        return self._holes.is_damage(packet.pos, start, seconds) or resumed
 
     def _decoded(self, packet: "Packet[AudioStream]") -> Iterator[_Piece]:
         if self._skipped is not None and packet.size:
@@ -169,7 +169,7 @@ class Decoder:
         first, end = _trims(frame)
         if self._demuxer == "mov" and (self._trimmed or self._context.name != "opus"):
             first = 0
-        if first and not self._is_counted(first, frame, packet):
+        if first and not self._start_padding_has_timestamps(first, frame, packet):
             self._delay += first / piece.rate
             if piece.start is not None:
                 piece = piece._replace(start=piece.start - first / piece.rate)
@@ -182,8 +182,11 @@ class Decoder:
         self._skip -= front
         return self._on_the_tick(piece.cut(front, max(front, piece.length - end)), front)
 
-    def _is_counted(self, first: int, frame: AudioFrame, packet: "Packet[AudioStream]") -> bool:
-        """Whether the stamps count what is left out in front, or only the decoder knows of it."""
+    def _start_padding_has_timestamps(
+        self, first: int, frame: AudioFrame, packet: "Packet[AudioStream]"
+    ) -> bool:
+        """Whether the timestamps include the encoder's leading padding, or only the decoder knows
+        of it. first: samples of it in this frame."""
         if packet.has_sidedata("skip_samples") or frame.pts is None or self._demuxer == "asf":
             return True
         if self._demuxer == "ogg":

@@ -43,7 +43,7 @@ def wanted(streams: list[AudioStream], reopen: Opener) -> AudioStream | None:
         return ordered[0] if ordered else None
     best, found = ordered[0], Content.NOTHING
     for stream in ordered:
-        content = _content(reopen, stream.index)
+        content = _content_of_track(reopen, stream.index)
         if content > found:
             best, found = stream, content
         if content is Content.SOUND:
@@ -77,16 +77,17 @@ def _channels_in_no_order(media: InputContainer, stream: AudioStream) -> str | N
     return found[1] if found else None
 
 
-def _content(reopen: Opener, index: int) -> Content:
+def _content_of_track(reopen: Opener, index: int) -> Content:
     with reopen() as media:
         stream = media.streams[index]
         if not isinstance(stream, AudioStream):
             return Content.NOTHING
         only(media, stream)
-        return _heard(chunks_of(_frames(media, stream)))
+        return _content_of(chunks_of(_frames(media, stream)))
 
 
-def _heard(chunks: Iterable[Chunk]) -> Content:
+def _content_of(chunks: Iterable[Chunk]) -> Content:
+    """What is in a track, by as much of it as is needed to know."""
     found, seconds = Content.NOTHING, 0.0
     for rate, _, samples in chunks:
         found = Content.SILENCE

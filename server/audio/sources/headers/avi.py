@@ -14,11 +14,11 @@ _UNFILLED = 1 << 30  # what programs write in front that do not come back
 
 
 def seconds_of(file: BinaryIO) -> list[float | None]:
-    """How long the tracks of sound are, in their order, in seconds; None: it is not told."""
+    """How long the tracks of sound are, in their order, in seconds; None: not known."""
     file.seek(0)
     found = []
     for match in _STREAM.finditer(file.read(_HEAD)):
         scale, rate, _, length = struct.unpack("<4I", match[1])
-        told = 0 < length < _UNFILLED and rate > 0
-        found.append(length * scale / rate if told else None)
+        known = 0 < length < _UNFILLED and rate > 0
+        found.append(length * scale / rate if known else None)
     return found

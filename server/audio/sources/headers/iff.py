@@ -56,7 +56,7 @@ class Piece(NamedTuple):
     start: int  # of its content
     size: int
 
-    def told(self, layout: Layout) -> int:
+    def claimed_size(self, layout: Layout) -> int:
         """Bytes that its header promises; 0 where nobody came back to fill the size in."""
         believable = _PLACEHOLDER if layout.size_bytes == 4 else _HUGE
         return self.size if 0 < self.size < believable else 0
@@ -110,7 +110,7 @@ def sound_end(file: BinaryIO, sound: Piece, layout: Layout, container_end: int) 
     """
     length = file_size(file)
     if sound.end >= length or sound.size < 0:
-        return length if sound.told(layout) else _before_chunks(file, sound, layout, length)
+        return length if sound.claimed_size(layout) else _before_chunks(file, sound, layout, length)
     after = _after(file, sound.end, -sound.size % layout.align, layout)
     follower = _piece(file, after, layout)
     if follower and (follower.end <= length or layout.known.match(follower.id)):

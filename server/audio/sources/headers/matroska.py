@@ -52,15 +52,15 @@ def read(file: BinaryIO) -> Film:
             if part.id == _TRACKS:
                 for entry in _elements(file, part.start, part.end):
                     if entry.id == _ENTRY:
-                        pictures = not _note(file, entry, encrypted, codecs) or pictures
+                        pictures = not _read_entry(file, entry, encrypted, codecs) or pictures
         break
     return Film(seconds, encrypted, codecs, cut, pictures)
 
 
-def _note(
+def _read_entry(
     file: BinaryIO, entry: _Element, encrypted: dict[int, str], codecs: dict[int, str]
 ) -> bool:
-    """Reads a track's entry; whether it is sound."""
+    """Reads a track's entry into `encrypted` and `codecs`; returns whether it is sound."""
     fields = {field.id: field for field in _elements(file, entry.start, entry.end)}
     if _integer(file, fields.get(_TYPE)) != _AUDIO:
         return False

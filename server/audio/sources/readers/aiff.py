@@ -106,7 +106,9 @@ def _samples(
     claimed = common.frames * common.channels * coding.width
     if samples.size <= 0 < claimed:  # never filled in, while the other count was
         end = min(end, start + claimed)
-    return Extent(start + offset if start + offset < end else start, end, samples.told(iff.AIFF))
+    if start + offset < end:
+        start += offset
+    return Extent(start, end, samples.claimed_size(iff.AIFF))
 
 
 def _coding(common: _Common) -> Coding | None:

@@ -45,11 +45,11 @@ def opened(path: Path, container: Container) -> Iterator[Source]:
         description, sound, names = _parsed(file)
         coding = _coding(description)
         if coding is not None:
-            told = max(0, sound.told(iff.CAF) - _EDIT_COUNT_BYTES)
+            claimed = max(0, sound.claimed_size(iff.CAF) - _EDIT_COUNT_BYTES)
             start, end = sound.start + _EDIT_COUNT_BYTES, file_size(file)
             if sound.size > _EDIT_COUNT_BYTES:  # -1 in a stream
                 end = min(end, sound.end)
-            extent = Extent(start, end, told)
+            extent = Extent(start, end, claimed)
             source = PcmSource(container.format, file, extent, coding, description.rate, names)
             source.warnings += iff.followed(file, end)
             yield source

@@ -48,7 +48,7 @@ _CHECKED = ("flac", "tta", "wavpack", "ape")  # whose checksums are to be minded
 _PREROLL = 1.0  # s: decoded and thrown away in front of a place that was sought
 
 
-class Told(NamedTuple):
+class Claims(NamedTuple):
     """What a file's own headers say beyond FFmpeg."""
 
     edits: tuple[Edit, ...] = ()
@@ -62,20 +62,20 @@ class FFmpegSource(Source):
     """A track of a file in any container that FFmpeg reads."""
 
     def __init__(
-        self, container: Container, media: InputContainer, stream: AudioStream, told: Told,
+        self, container: Container, media: InputContainer, stream: AudioStream, claims: Claims,
         starts: list[float],
     ) -> None:  # fmt: skip
-        super().__init__(container.format, told.seconds or _claimed_seconds(media, stream))
+        super().__init__(container.format, claims.seconds or _claimed_seconds(media, stream))
         self.codec = codecs.title(stream.codec_context.codec.name)
-        self._told = told
-        self._decoder = Decoder(media, stream, container.demuxer, bool(told.edits))
+        self._claims = claims
+        self._decoder = Decoder(media, stream, container.demuxer, bool(claims.edits))
         self._timeline = Timeline[AudioFrame](_clock(container.demuxer, starts, stream))
 
     def chunks(self) -> Iterator[Chunk]:
         """As `Source` says. Raises AudioError also where most of it cannot be decoded."""
         yield from chunks_of(self._frames())
         lost, seconds = self._timeline.lost, self._timeline.seconds
-        skipped = seconds * self._told.skipped()
+        skipped = seconds * self._claims.skipped()
         self.read, self.lost = seconds + skipped, lost.seconds + skipped
         self.check_lost()
         if skipped > SHORT:
@@ -89,10 +89,10 @@ class FFmpegSource(Source):
             self.warnings.append(
                 f"{filled} of the file's time hold no sound and became silence"
             )
-        told, claimed = self._told, self._told.seconds or 0.0
-        said = len(self.warnings)
-        self.check_end(seconds, claimed, max(told.margin, told.margin * claimed / 20))
-        if (told.cut or self._decoder.broken) and len(self.warnings) == said:
+        claims, claimed = self._claims, self._claims.seconds or 0.0
+        before = len(self.warnings)
+        self.check_end(seconds, claimed, max(claims.margin, claims.margin * claimed / 20))
+        if (claims.cut or self._decoder.broken) and len(self.warnings) == before:
             self.warnings.append(
                 f"The file is cut off or damaged: nothing can be read behind {seconds:.1f} s"
             )
@@ -115,10 +115,10 @@ class FFmpegSource(Source):
             yield part(like, piece.first, piece.length)
 
     def _pieces(self) -> Iterator[Piece[AudioFrame]]:
-        if not self._told.edits:
+        if not self._claims.edits:
             yield from self._decoder.pieces()
             return
-        for number, run in enumerate(edits.passes(self._told.edits)):
+        for number, run in enumerate(edits.passes(self._claims.edits)):
             if number:
                 self._decoder.seek((run[0].media or 0.0) - _PREROLL)
             yield from edits.edited(self._decoder.pieces(), run)
@@ -156,19 +156,19 @@ def opened_at(
         if stream is None:
             raise _refusal(container, {keys[s.index]: s for s in streams}, headers)
         only(media, stream)
-        told = headers.told.get(keys[stream.index], headers.other)
+        claims = headers.claims.get(keys[stream.index], headers.other)
         if container.demuxer in _EXACT:
-            margin = 1.0 if container.demuxer in _ROUGH else told.margin
-            told = told._replace(seconds=_claimed_seconds(media, stream), margin=margin)
+            margin = 1.0 if container.demuxer in _ROUGH else claims.margin
+            claims = claims._replace(seconds=_claimed_seconds(media, stream), margin=margin)
         if stream.codec_context.codec.name in _CHECKED:
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         starts: list[float] = []
         if pictures.moving(media):
             with _open(url, container.demuxer, protocols) as look:
                 starts = pictures.starts(look)
-        source = FFmpegSource(container, media, stream, told, starts)
+        source = FFmpegSource(container, media, stream, claims, starts)
         if len(streams) > 1:
-            source.track = _words(streams, stream)
+            source.track = _track_in_words(streams, stream)
         yield source
 
 
@@ -177,9 +177,9 @@ class Headers(NamedTuple):
     tracks of sound where FFmpeg knows no ids."""
 
     encrypted: dict[int, str]
-    told: dict[int, Told]
+    claims: dict[int, Claims]
     codecs: dict[int, str]
-    other: Told  # for a stream that they do not name
+    other: Claims  # for a stream that they do not name
     protected: bool = False  # all of it is encrypted
 
 
@@ -189,23 +189,23 @@ def _headers(path: Path, container: Container) -> Headers:
         file = cast(BinaryIO, Behind(whole, behind_tags(whole)))
         if demuxer == "matroska":
             film = matroska.read(file)
-            told = Told((), film.seconds, film.cut, 1.0 if film.pictures else 0.5)
-            return Headers(film.encrypted, {}, film.codecs, told)
+            claims = Claims((), film.seconds, film.cut, 1.0 if film.pictures else 0.5)
+            return Headers(film.encrypted, {}, film.codecs, claims)
         if demuxer == "asf":
             media = asf.read(file)
-            told = Told((), media.seconds, media.cut, 1.0)
-            return Headers({}, {}, {}, told, media.encrypted)
+            claims = Claims((), media.seconds, media.cut, 1.0)
+            return Headers({}, {}, {}, claims, media.encrypted)
         if demuxer == "avi":
             lengths = enumerate(avi.seconds_of(file))
-            return Headers({}, {n: Told((), s, margin=1.0) for n, s in lengths}, {}, Told())
+            return Headers({}, {n: Claims((), s, margin=1.0) for n, s in lengths}, {}, Claims())
         if demuxer == "aac":
-            return Headers({}, {}, {}, Told(skipped=partial(mpeg.adts_skipped, path)))
+            return Headers({}, {}, {}, Claims(skipped=partial(mpeg.adts_skipped, path)))
         if demuxer == "mpc8" and (found := musepack.read(file)):
             samples, rate = found
             shown = Edit(0.0, musepack.DELAY / rate, samples / rate)
-            return Headers({}, {}, {}, Told((shown,), shown.duration))
+            return Headers({}, {}, {}, Claims((shown,), shown.duration))
         if demuxer != "mov":
-            return Headers({}, {}, {}, Told())
+            return Headers({}, {}, {}, Claims())
         movie = isobmff.read(file)
     if not movie.tracks:
         raise AudioError(
@@ -214,9 +214,9 @@ def _headers(path: Path, container: Container) -> Headers:
     audio = [track for track in movie.tracks if track.audio]
     return Headers(
         {track.id: track.encryption for track in audio if track.encryption},
-        {t.id: Told(t.edits, t.seconds or None, not movie.complete) for t in audio},
+        {t.id: Claims(t.edits, t.seconds or None, not movie.complete) for t in audio},
         {track.id: track.codec for track in audio},
-        Told(cut=not movie.complete),
+        Claims(cut=not movie.complete),
     )
 
 
@@ -254,7 +254,8 @@ def _refusal(
     return UnsupportedFormat(f"Unsupported audio format: {kinds} in {container.format.upper()}")
 
 
-def _words(streams: list[AudioStream], chosen: AudioStream) -> str:
+def _track_in_words(streams: list[AudioStream], chosen: AudioStream) -> str:
+    """Which of the tracks it is, as `Source.track` says it: "2 of 3 (AAC, eng)"."""
     name = codecs.title(chosen.codec_context.codec.name)
     language = chosen.language
     more = f", {language}" if language and language != "und" else ""

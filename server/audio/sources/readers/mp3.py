@@ -186,9 +186,9 @@ def _index(frame: bytes, kind: Kind) -> _Index | None:
     at += 8
     fields = []
     for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)):
-        told = size if flags & bit else 0
-        fields.append(int.from_bytes(frame[at : at + told], "big"))
-        at += told
+        present = size if flags & bit else 0
+        fields.append(int.from_bytes(frame[at : at + present], "big"))
+        at += present
     trim = int.from_bytes(frame[at + 21 : at + 24], "big")
     if not frame[at:].startswith(_ENCODERS):
         trim = 0

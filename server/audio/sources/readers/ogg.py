@@ -60,13 +60,13 @@ class ChainSource(Source):
                     for chunk in source.chunks():
                         heard = True
                         yield chunk
-                    self._note(number, source.warnings)
+                    self._warn(number, source.warnings)
             except AudioError as error:
                 if number == len(self._links) and not heard:
                     raise
-                self._note(number, [error.message])
+                self._warn(number, [error.message])
 
-    def _note(self, number: int, warnings: list[str]) -> None:
+    def _warn(self, number: int, warnings: list[str]) -> None:
         self.warnings += [f"Part {number} of {len(self._links)}: {text}" for text in warnings]
 
     def _open(self, link: Link) -> AbstractContextManager[ffmpeg.FFmpegSource]:
@@ -140,9 +140,9 @@ def _end(file: BinaryIO, start: int) -> int | None:
     length = _HEADER + len(segments) + sum(segments)
     if len(segments) < page[26] or len(page) < length:
         return None
-    told = int.from_bytes(page[22:26], "little")
+    claimed = int.from_bytes(page[22:26], "little")
     page[22:26] = bytes(4)
-    return start + length if _checksum(page[:length]) == told else None
+    return start + length if _checksum(page[:length]) == claimed else None
 
 
 def _checksum(page: bytes | bytearray) -> int:

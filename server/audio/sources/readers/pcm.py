@@ -35,7 +35,7 @@ class Extent(NamedTuple):
 
     start: int
     end: int
-    told: int = 0  # how many the file claims to hold; 0: nothing to believe
+    claimed: int = 0  # how many the file claims to hold; 0: nothing to believe
 
 
 class PcmSource(Source):
@@ -56,7 +56,7 @@ class PcmSource(Source):
         self._start = extent.start
         self._frame_bytes = coding.width * len(channels)
         self._frames = max(0, extent.end - extent.start) // self._frame_bytes
-        self._told = extent.told // self._frame_bytes
+        self._claimed = extent.claimed // self._frame_bytes
         super().__init__(format, self._frames / rate or None)
 
     def chunks(self) -> Iterator[Chunk]:
@@ -68,7 +68,7 @@ class PcmSource(Source):
             samples = to_float(data[: frames * self._frame_bytes], self._coding)
             yield Chunk(self._rate, self._channels, samples.reshape(frames, -1))
             left -= min(left, BLOCK)
-        self.check_end(self._frames / self._rate, self._told / self._rate)
+        self.check_end(self._frames / self._rate, self._claimed / self._rate)
 
 
 def to_float(data: bytes, coding: Coding) -> np.ndarray:

@@ -54,8 +54,9 @@ class WaveFormat(NamedTuple):
     @property
     def block_frames(self) -> int:
         """Frames in a block of compressed sound, at most; some encoders leave the count out."""
-        told = int.from_bytes(self.extra[2:4], "little")
-        return told or min(math.ceil(self.block * self.rate / max(1, self.byte_rate)), _MOST_FRAMES)
+        claimed = int.from_bytes(self.extra[2:4], "little")
+        estimated = math.ceil(self.block * self.rate / max(1, self.byte_rate))
+        return claimed or min(estimated, _MOST_FRAMES)
 
 
 class _Wave(NamedTuple):
@@ -85,7 +86,7 @@ def opened(path: Path, container: Container) -> Iterator[Source]:
             if _holds_cool_edit_floats(file, wave, coding):
                 coding = Coding("float", 4, full_scale=_COOL_EDIT[wave.format.bits])
             channels = layouts.by_mask(wave.format.mask, wave.format.channels)
-            extent = Extent(start, end, wave.sound.told(wave.layout))
+            extent = Extent(start, end, wave.sound.claimed_size(wave.layout))
             source = PcmSource(container.format, file, extent, coding, wave.format.rate, channels)
             source.warnings += iff.followed(file, end, wave.end)
             yield source

@@ -21,9 +21,9 @@ class Holes:
         self._passed = (0, 0.0)  # bytes and seconds of the last place, where there is no hole
         self._bytes, self._seconds = 0, 0.0  # of all such places before
 
-    def torn(self, at: int | None, start: float | None, seconds: float) -> bool:
-        """Whether the gap in front of a packet is damage: the file has at least half of the bytes
-        there that so much sound takes, and twice what the packets there need.
+    def is_damage(self, at: int | None, start: float | None, seconds: float) -> bool:
+        """True if the gap before this packet was audio once: the file has at least half the bytes
+        such audio needs, and twice what its neighbours use.
 
         Args:
             at: the packet's place in the file; several may share one.

@@ -134,7 +134,7 @@ class Timeline(Generic[Sound]):
             ):
                 if len(self._held) < least:
                     return
-                shift = self._shift()
+                shift = self._clock_jump()
             if shift:
                 yield from self._silence(shift, piece.torn)
             self._held.popleft()
@@ -159,8 +159,9 @@ class Timeline(Generic[Sound]):
         step = self._step(piece)
         return min(max(self._recent) + step, max(DRIFT, step)) if self.seconds else step
 
-    def _shift(self) -> float:
-        """By how much the clock really jumps here: what all pieces that are held agree on."""
+    def _clock_jump(self) -> float:
+        """How far the container's clock really jumps here: the amount that all held packets agree
+        on; 0 if they do not. In seconds, below 0 for backwards."""
         lates, now = [], self._now
         for piece in self._held:
             if piece.start is not None:
