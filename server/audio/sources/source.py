@@ -12,7 +12,7 @@ import numpy as np
 from server.errors import AudioError
 
 MAX_CHANNELS = 8
-SHORT = 0.1  # s that nobody is told of
+SHORT = 0.1  # s: what is missing of a file for less brings no warning
 RATES = range(1000, 768_001)  # Hz; beyond is a broken header, or a bomb (1 Hz: 14 kB are hours)
 
 
@@ -36,7 +36,8 @@ class Source(ABC):
         codec: what its sound is coded by, in words; None: as the format's name says.
         seconds: what it claims to last, a hint only; None where it claims nothing.
         track: which of its audio tracks is read, in words, where it holds several.
-        read: seconds that have been read so far, and `lost`: those of them that are damaged.
+        read: seconds that have been read so far, kept by readers that can find damage.
+        lost: those of them that are damaged.
         warnings: what was lost while it was read, a sentence each; complete once `chunks` ended.
     """
 

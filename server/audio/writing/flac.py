@@ -13,7 +13,7 @@ LEVEL = 0.5  # of 0 to 1: beyond it, half as much work again saves one byte in a
 
 
 class FlacWriter(TrackWriter):
-    """Writes a FLAC of a number of frames that is told before. Raises ValueError for FLOAT."""
+    """Writes a FLAC of a number of frames that is known before. Raises ValueError for FLOAT."""
 
     def __init__(
         self, target: Path, frames: int, wav_format: str, gain: float = 1.0,

@@ -1,4 +1,4 @@
-"""What the writers of all formats share: the gain, the samples, a length that is told before."""
+"""What the writers of all formats share: the gain, the samples, a length that is known before."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -31,7 +31,7 @@ SAMPLES: Mapping[str, Samples] = MappingProxyType({
 
 
 class TrackWriter(WholeFile, ABC):
-    """Takes a track of `frames` frames in blocks, times `gain`. Another number leaves nothing.
+    """Takes a track of `frames` frames in blocks, times `gain`. Any other number leaves no file.
 
     `wav_format`, the kind of samples, is one of SAMPLES as far as the format knows it. `peaks`:
     the file for what its waveform is drawn from (`audio.peaks`), which appears after the track.

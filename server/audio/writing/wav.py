@@ -43,7 +43,7 @@ def wav_header(frames: int, samples: Samples) -> bytes:
 
 
 class WavWriter(TrackWriter):
-    """Writes a WAV of a number of frames that is told before. Anything else leaves nothing.
+    """Writes a WAV of a number of frames that is known before. Any other leaves no file.
 
     Full scale of integers is 2**(bits - 1), so 16-bit samples that were decoded and not changed
     come out equal (unless noise is asked for).

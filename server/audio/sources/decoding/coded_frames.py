@@ -26,8 +26,8 @@ def decoded(codec: str, coded: Iterable[bytes], source: Source) -> Iterator[Audi
 
     Args:
         codec: as people call it.
-        source: is told how much was read and lost, with a warning. What is damaged becomes
-            silence, but in front.
+        source: its `read`, `lost` and `warnings` are added to. Damaged frames become silence,
+            but those in front of the first whole one are left out.
 
     Raises:
         AudioError: there is no decoder for it, or what comes cannot be handled.

@@ -23,13 +23,13 @@ from server.audio.sources.timing.timeline import Piece
 from server.errors import AudioError
 
 MOST_SILENT = 20_000  # packets in a row without sound: minutes of it, and under a second of work
-_COUNTED = ("alac", "flac")  # whose last frame is short by itself, whatever is to be trimmed
-# Whose stamps are stored, and which FFmpeg searches for packets from front to back.
+_UNPADDED = ("alac", "flac")  # whose last frame is as short as the sound: nothing is to be cut
+# Containers that store timestamps, and that FFmpeg searches for packets from front to back.
 _SEARCHED = ("matroska", "flv", "asf", "mpegts", "mpeg", "ogg", "flac")
 _TOUCHING = ("truehd", "mlp")  # whose packets follow one another without anything between
 _IN_BLOCKS = ("gsm", "adpcm")  # of a fixed size
 _RAW = ("mp3", "ac3", "eac3", "dts")  # streams of frames without a container
-# Demuxers that look for the next packet, and give up for once when so many bytes hold none.
+# Demuxers that give up looking for a packet after so many bytes, and go on when asked again.
 _RESUMED, _AFTER = ("mpegts", "ogg"), 1 << 15
 _SKIP = struct.Struct("<II")  # samples at the start, and at the end
 _Piece = Piece[AudioFrame]
@@ -71,11 +71,11 @@ class Decoder:
     ) -> None:
         self._media, self._stream, self._demuxer = media, stream, demuxer
         self._context = stream.codec_context
-        self._context.flags2 |= Flags2.skip_manual  # the trims are told, not made
+        self._context.flags2 |= Flags2.skip_manual  # what is to be cut is told, not cut
         self._trimmed = trimmed
         self._tick = float(stream.time_base or 0)
         self._skip = 0  # samples that are still to be left out
-        self._delay = 0.0  # s: what was left out and no stamp counts
+        self._delay = 0.0  # s: padding that was left out, which timestamps do not include
         self._usual = 0.0  # s: how long the last frame was
         self._size = 0  # bytes of the last packet
         self._packets = Packets(media, stream)
@@ -120,6 +120,7 @@ class Decoder:
             yield self._shortened(last)
 
     def _is_torn(self, packet: "Packet[AudioStream]") -> bool:
+        """Whether damage, not a pause, is what is missing right in front of a packet."""
         resumed, self._packets.resumed = self._packets.resumed, False
         if self._holes is None:
             return resumed
@@ -166,6 +167,7 @@ class Decoder:
     def _without_padding(
         self, piece: _Piece, frame: AudioFrame, packet: "Packet[AudioStream]"
     ) -> _Piece:
+        """A frame's piece without what the encoder added in front of the sound and behind it."""
         first, end = _trims(frame)
         if self._demuxer == "mov" and (self._trimmed or self._context.name != "opus"):
             first = 0
@@ -175,7 +177,7 @@ class Decoder:
                 piece = piece._replace(start=piece.start - first / piece.rate)
         if self._demuxer == "ogg":  # a lone page of Vorbis tells the end as if all was shown
             end = max(0, end - round(self._delay * piece.rate))
-        if end > piece.length or self._context.name in _COUNTED:
+        if end > piece.length or self._context.name in _UNPADDED:
             end = 0
         self._skip += first
         front = min(self._skip, piece.length)
@@ -194,7 +196,8 @@ class Decoder:
         return frame.pts * self._tick <= self._tick - first / frame.sample_rate
 
     def _on_the_tick(self, piece: _Piece, front: int) -> _Piece:
-        """What is left out in front counts in whole ticks, as the container rounds it."""
+        """A piece whose first `front` samples are left out, moved to where the container puts it,
+        which counts what is left out in whole ticks."""
         seconds = front / piece.rate
         if piece.start is None or self._tick <= 1 / piece.rate:
             return piece
@@ -231,7 +234,7 @@ class Packets:
     """A stream's packets, up to the place where the container breaks off.
 
     broken: they ended so, and not with the file.
-    resumed: a hole was passed over; who has seen that clears it.
+    resumed: a hole was passed over since this was last set to False, by who reads it.
     """
 
     def __init__(self, media: InputContainer, stream: AudioStream) -> None:

@@ -39,7 +39,7 @@ class Bitstream(NamedTuple):
     codec: str  # in words, as people call it
     start: int  # the word at which its first whole frame begins
     distance: int  # words from one frame to the next
-    quiet: int  # the word from which on what is in front of it is no sound either
+    quiet: int  # the word from which on all in front of it may be the end of a cut frame, no sound
     swapped: bool  # whether the bytes of each word are the other way round
     in_bursts: bool  # whether its frames are payloads of S/PDIF's bursts
 
@@ -111,7 +111,7 @@ def _burst_stream(words: np.ndarray) -> Bitstream | None:
 
 
 def _frame_before(start: int, distance: int) -> int:
-    """Where the frame would begin whose end alone may stand in front of the first one."""
+    """Where the frame in front of the first one would begin, of which only the end is there."""
     return max(0, start - distance)
 
 

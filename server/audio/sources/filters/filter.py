@@ -6,7 +6,7 @@ from server.audio.sources.source import Source
 class Filter(Source):
     """A source over another one, `source`, which says of itself what that one says.
 
-    Warnings are one list: what either is warned of, both are.
+    Both have one list of warnings: what is warned of below comes out here.
     """
 
     def __init__(self, source: Source) -> None:

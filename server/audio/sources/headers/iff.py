@@ -104,9 +104,11 @@ def find(file: BinaryIO, id: bytes, start: int, layout: Layout) -> Piece | None:
 def sound_end(file: BinaryIO, sound: Piece, layout: Layout, container_end: int) -> int:
     """Where the samples in the chunk `sound` really end.
 
-    Its size counts where the file's end or another chunk is there. Else it has lost its upper half,
-    or the container's own size, if it is the file's, knows better; or it was never filled in (0, or
-    huge), and known chunks lead up to the file's end. What else follows is no sound.
+    Its size is true if it leads to another chunk, or to the file's end or beyond. If not:
+
+    - 0 or huge, it was never filled in: known chunks that lead up to the file's end are no sound.
+    - Where the container's own size is the file's, the sound goes on to its end.
+    - Else it has lost its upper half, which is made up for. What follows is no sound.
     """
     length = file_size(file)
     if sound.end >= length or sound.size < 0:

@@ -38,7 +38,8 @@ def by_mask(mask: int, channels: int) -> tuple[str, ...]:
 
 
 def by_core_audio(data: bytes, channels: int) -> tuple[str, ...]:
-    """The names by an AudioChannelLayout, as CAF and AIFF hold it; silent as `by_mask`."""
+    """The names by an AudioChannelLayout, as CAF and AIFF hold it. Unknown where
+    it names another number of channels."""
 
     def number(start: int) -> int:
         return int.from_bytes(data[start : start + 4], "big")

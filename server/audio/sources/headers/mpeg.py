@@ -89,8 +89,8 @@ def first_frame(file: BinaryIO, start: int, end: int, floor: int | None = None) 
 
 
 def adts_skipped(path: Path) -> float:
-    """How many bytes between the ADTS frames of a file belong to none, nor to tags, as a share of
-    those of the frames."""
+    """Bytes between a file's ADTS frames that are neither frames nor tags, as a share of the
+    frames' own. Reads the whole file."""
     framed = skipped = behind = 0
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = _adts_from(data, behind_tags(file))

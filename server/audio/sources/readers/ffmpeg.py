@@ -32,8 +32,9 @@ from server.audio.sources.timing.edits import Edit
 from server.audio.sources.timing.timeline import Clock, Piece, Places, Timeline
 from server.errors import AudioError, UnsupportedFormat
 
-# Where stamps are stored (elsewhere FFmpeg counts them): the longest gap, in broadcasts, whose
-# clocks are set anew, and how far stamps may be off, by recorders' clocks; the last two count.
+# Containers that store timestamps (for others FFmpeg counts them), with `longest` and `jitter` of
+# their `Clock`. A broadcast's clock may be set anew: no gap in it is longer than 10 s. Recorders'
+# clocks are some milliseconds off; Ogg and FLAC count samples.
 _STAMPED = {
     "mov": (inf, 0.02), "matroska": (inf, 0.02), "flv": (inf, 0.02), "asf": (inf, 0.02),
     "rm": (inf, 0.02), "mpegts": (10.0, 0.02), "mpeg": (10.0, 0.02), "ogg": (inf, 0.0005),
@@ -41,9 +42,9 @@ _STAMPED = {
 }  # fmt: skip
 _FROM_ZERO = ("mov", "matroska")  # whose time begins at 0 even where nothing is shown then
 _BROADCAST = 60.0  # s: a start later than this is a running clock, no late start
-# Whose headers tell the length of the sound itself.
+# Containers whose headers tell the length of the sound itself.
 _EXACT = ("flac", "wv", "tta", "ape", "caf", "dsf", "iff", "flv", "rm")
-_ROUGH = ("flv", "rm")  # or that of all tracks
+_ROUGH = ("flv", "rm")  # those of them that may tell that of all tracks
 _CHECKED = ("flac", "tta", "wavpack", "ape")  # whose checksums are to be minded
 _PREROLL = 1.0  # s: decoded and thrown away in front of a place that was sought
 
@@ -55,7 +56,7 @@ class Claims(NamedTuple):
     seconds: float | None = None
     cut: bool = False  # it ends before its headers say
     margin: float = SHORT  # s: how much shorter than it says the sound may be
-    skipped: Callable[[], float] = float  # as `mpeg.adts_skipped` says; it reads the whole file
+    skipped: Callable[[], float] = float  # `mpeg.adts_skipped` of the file, which reads all of it
 
 
 class FFmpegSource(Source):

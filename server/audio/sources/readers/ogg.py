@@ -52,7 +52,8 @@ class ChainSource(Source):
                     raise
 
     def chunks(self) -> Iterator[Chunk]:
-        """As `Source` says. A link that cannot be read is told; none that can, is an AudioError."""
+        """As `Source` says. A link that cannot be read is a warning, and an AudioError only if
+        none can."""
         heard = False
         for number, link in enumerate(self._links, 1):
             try:

@@ -124,7 +124,8 @@ class Timeline(Generic[Sound]):
             yield piece
 
     def _released(self, least: int) -> Iterator[Piece[Sound]]:
-        """Lets pieces go whose place is clear, or that are `least` and more."""
+        """Lets held pieces go, in order, each as soon as its place is clear, or at the latest when
+        `least` are held."""
         while self._held:
             piece = self._held[0]
             self._rate = piece.rate
@@ -142,11 +143,11 @@ class Timeline(Generic[Sound]):
             yield self._out(piece)
 
     def _late(self, piece: Piece[Sound]) -> float:
-        """By how much a piece that comes out next is late."""
+        """How late a piece is that comes out next, in seconds; below 0: early."""
         return self._recent[-1] if piece.start is None else piece.start - self._now
 
     def _step(self, piece: Piece[Sound]) -> float:
-        """By how much a piece may be late in any case."""
+        """How late a piece may be in any case, in seconds."""
         tick = self._clock.tick
         if not self.seconds:  # the start: nothing has been rounded twice yet
             return tick if tick * piece.rate > 1 else 0.5 / piece.rate
@@ -155,7 +156,7 @@ class Timeline(Generic[Sound]):
         return max(1.5 * tick, min(piece.seconds / 2, self._clock.jitter))
 
     def _limit(self, piece: Piece[Sound]) -> float:
-        """By how much it may be late after those before it, before that is a gap."""
+        """How late it may be until that is a gap, by how late those before it were; in seconds."""
         step = self._step(piece)
         return min(max(self._recent) + step, max(DRIFT, step)) if self.seconds else step
 
