@@ -16,8 +16,8 @@ from server.errors import AudioError
 from server.work.steps import Steps
 
 T = TypeVar("T")
-AGAIN: Final = 0.1  # seconds of CPU time after which the timer tells once more, if nobody heard it
-STEP_SECONDS: Final = 120  # of one step; who waits for a sign of life waits no longer either
+AGAIN: Final = 0.1  # seconds of CPU time after which the timer rings anew, if it was not heard
+STEP_SECONDS: Final = 120  # of one step; who waits for a sign of life has given up by then, too
 SPARE: Final = 5  # seconds beyond, until the kernel ends the process
 
 
@@ -33,9 +33,9 @@ class CpuBudget:
         self._inside = False
 
     def run(self, steps: Steps[T]) -> Steps[T]:
-        """The same steps, of which all together take no more.
+        """The same steps, which may take so much CPU time all together.
 
-        Raises AudioError: they would.
+        Raises AudioError: they took more.
         """
         signal.signal(signal.SIGPROF, self._ring)
         signal.setitimer(signal.ITIMER_PROF, self._seconds, AGAIN)

@@ -13,7 +13,7 @@ import structlog
 
 import kernels
 from server.audio.budget import CpuBudget, within_cpu
-from server.audio.rendering import RENDERING
+from server.audio.rendering.stages import RENDERING
 from server.audio.stages import STAGES, Stage
 from server.config import Config
 from server.errors import StemboxError

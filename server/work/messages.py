@@ -23,7 +23,7 @@ class Options(Struct, frozen=True, kw_only=True):
     overlap: float
     inferences: tuple[Inference, ...] = ()
     format: Literal["WAV", "MP3", "FLAC"] = "WAV"  # of StemSplit tracks; the pipeline's are WAV
-    wav_format: str  # samples of WAV and FLAC: one of server.audio.track_writer.SAMPLES
+    wav_format: str  # samples of WAV and FLAC: one of server.audio.writing.track_writer.SAMPLES
     target_lufs: float
     true_peak_dbtp: float
     max_seconds: float

@@ -11,7 +11,7 @@ import pytest
 
 from server.audio import decode
 from server.audio.budget import CpuBudget
-from server.audio.sources import decoder
+from server.audio.sources.decoding import decoder
 from server.errors import AudioError
 from server.work.steps import Steps, finish
 
@@ -69,7 +69,6 @@ def test_packets_without_sound_are_counted(
             yield packet
 
     monkeypatch.setattr(decoder, "MOST_SILENT", 500)
-    monkeypatch.setattr("server.audio.sources.streams.MOST_SILENT", 500)
     monkeypatch.setattr(decoder.Packets, "__iter__", counted)
     with pytest.raises(AudioError):
         decode.probe(path, "a.mkv")

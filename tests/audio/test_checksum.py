@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.audio.checksum import HEAD, Checksum, Contents, combined
-from server.audio.encode import encode
-from server.audio.whole_file import WholeFile
+from server.audio.writing.checksum import HEAD, Checksum, Contents, combined
+from server.audio.writing.encode import encode
+from server.audio.writing.whole_file import WholeFile
 from server.work.steps import finish
 
 from .making import RATE, song, write_mix

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from server.audio.encode import CEILINGS, FULL, WRITERS, encode, joint_gain
-from server.audio.whole_file import WholeFile
+from server.audio.writing.encode import CEILINGS, FULL, WRITERS, encode, joint_gain
+from server.audio.writing.whole_file import WholeFile
 from server.errors import Cancelled
 from server.work.steps import finish
 
@@ -90,7 +90,8 @@ def test_a_full_scale_square(tmp_path: Path, format: str) -> None:
 def test_an_encoder_that_dies_leaves_no_track(tmp_path: Path, format: str) -> None:
     write_mix(tmp_path / "s.f32", song(5))
     script = (
-        "import os, signal, sys; from pathlib import Path; from server.audio.encode import encode\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from server.audio.writing.encode import encode\n"
         "from server.work.steps import finish\n"
         "def report(done):\n    if done > 0.5: os.kill(os.getpid(), signal.SIGKILL)\n"
         "folder = Path(sys.argv[1])\n"

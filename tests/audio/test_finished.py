@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from server.audio import mp3_layout
-from server.audio.encode import encode
 from server.audio.finished import open_finished
+from server.audio.writing import mp3_layout
+from server.audio.writing.encode import encode
 from server.work.steps import finish
 
 from .making import song, write_mix
@@ -111,8 +111,8 @@ def test_other_bytes_are_refused(tmp_path: Path, suffix: str) -> None:
 
 def test_rf64_is_read_where_its_header_says(tmp_path: Path) -> None:
     """A file of 4 GiB that is mostly a hole."""
-    from server.audio.track_writer import SAMPLES
-    from server.audio.wav import wav_header
+    from server.audio.writing.track_writer import SAMPLES
+    from server.audio.writing.wav import wav_header
 
     frames, path = 2**30 + 5, tmp_path / "t.wav"
     header = wav_header(frames, SAMPLES["PCM_16"])

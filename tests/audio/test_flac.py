@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from server.audio.encode import encode
-from server.audio.track_writer import SAMPLES
+from server.audio.writing.encode import encode
+from server.audio.writing.track_writer import SAMPLES
 from server.work.steps import finish
 
 from .making import RATE, song, write_mix

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from server.audio.encode import CEILINGS, encode
-from server.audio.mixdown import BLOCK, Part, Span, mixdown
+from server.audio.rendering.mixdown import BLOCK, Part, Span, mixdown
+from server.audio.writing.encode import CEILINGS, encode
 from server.work.steps import finish
 
 from .making import snr, song, write_mix

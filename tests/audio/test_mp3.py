@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from server.audio.encode import encode, joint_gain
+from server.audio.writing.encode import encode, joint_gain
 from server.starter.songs import synthesise
 from server.work.steps import finish
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.audio.encode import encode
 from server.audio.peaks import COARSE, FINE, PeakMeter, coarser, louder, pairs_of
+from server.audio.writing.encode import encode
 from server.work.steps import finish
 
 from .making import song, write_mix

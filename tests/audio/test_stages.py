@@ -11,8 +11,8 @@ import pytest
 import soundfile
 from msgspec.structs import replace
 
-from server.audio.encode import CEILINGS
 from server.audio.stages import COMPOSITES, HPSS_TRACKS, STAGES
+from server.audio.writing.encode import CEILINGS
 from server.errors import Cancelled
 from server.work.messages import FinishedTrack, Options, Result, Task
 from server.work.steps import finish

@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from server.audio.encode import encode
-from server.audio.mixdown import Part
-from server.audio.stem_file import StemTrack, insert_atom, stem_file
+from server.audio.rendering.mixdown import Part
+from server.audio.rendering.stem_file import StemTrack, insert_atom, stem_file
+from server.audio.writing.encode import encode
 from server.work.steps import finish
 
 from .making import song, write_mix

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from server.audio.encode import encode
-from server.audio.track_writer import SAMPLES
-from server.audio.wav import WavWriter, wav_header
+from server.audio.writing.encode import encode
+from server.audio.writing.track_writer import SAMPLES
+from server.audio.writing.wav import WavWriter, wav_header
 from server.errors import Cancelled
 from server.work.steps import finish
 

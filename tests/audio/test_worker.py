@@ -105,7 +105,7 @@ def test_input_that_needs_too_much_memory_is_at_fault_itself(tmp_path: Path) -> 
         import sys
         from pathlib import Path
         from server.audio import decode
-        from server.audio.sources import frames
+        from server.audio.sources.decoding import frames
         from server.errors import AudioError
         from server.work.steps import finish
 

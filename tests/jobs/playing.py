@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from server.audio.encode import encode
 from server.audio.tracks import TRACKS, track_path
+from server.audio.writing.encode import encode
 from server.jobs.disk.folders import PEAKS_FOLDER, Folders
 from server.jobs.disk.places import ScratchPlaces
 from server.jobs.listening.listening import Listening

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.audio.wav import WavWriter
+from server.audio.writing.wav import WavWriter
 from server.jobs.disk.folders import Folders
 from server.work import durable
 

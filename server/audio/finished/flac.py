@@ -13,7 +13,7 @@ class FlacFrames:
     """A FLAC file of 16 or 24 bits."""
 
     def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDONLY)  # by its name, libsndfile says not what is wrong
+        descriptor = os.open(path, os.O_RDONLY)  # given a name, libsndfile does not say why
         try:
             self._sound = soundfile.SoundFile(descriptor, closefd=True)  # closed by errors, too
         except soundfile.LibsndfileError as error:

@@ -7,7 +7,7 @@ from typing import Final
 import av
 import numpy as np
 
-from server.audio import mp3_layout as layout
+from server.audio.writing import mp3_layout as layout
 from server.work.scratch import CHANNELS
 
 BEHIND: Final = 529 + layout.DELAY  # samples by which a decoder's answer comes late

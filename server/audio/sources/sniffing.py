@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from server.audio.sources import dolby, foreign, isobmff
-from server.audio.sources.mpeg import first_frame, is_adts, is_mpeg_audio
-from server.audio.sources.tags import behind_tags
+from server.audio.sources.headers import dolby, foreign, isobmff
+from server.audio.sources.headers.mpeg import first_frame, is_adts, is_mpeg_audio
+from server.audio.sources.headers.tags import behind_tags
 
 _HEAD_BYTES = 1 << 16
 

@@ -5,20 +5,14 @@ It knows no container and no decoder.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from server.audio.sources import foreign
-from server.audio.sources.mpeg import is_free_format
-from server.audio.sources.sniffing import suffix_of
-from server.audio.sources.tags import behind_tags
-from server.errors import AudioError, UnsupportedFormat
+from server.errors import AudioError
 
 MAX_CHANNELS = 8
-SHORT = 0.1  # s that nobody is told of
-_HEAD_BYTES, _FREE_BYTES = 1 << 12, 1 << 14
+SHORT = 0.1  # s: what is missing of a file for less brings no warning
 RATES = range(1000, 768_001)  # Hz; beyond is a broken header, or a bomb (1 Hz: 14 kB are hours)
 
 
@@ -42,7 +36,8 @@ class Source(ABC):
         codec: what its sound is coded by, in words; None: as the format's name says.
         seconds: what it claims to last, a hint only; None where it claims nothing.
         track: which of its audio tracks is read, in words, where it holds several.
-        read: seconds that have been read so far, and `lost`: those of them that are damaged.
+        read: seconds that have been read so far, kept by readers that can find damage.
+        lost: those of them that are damaged.
         warnings: what was lost while it was read, a sentence each; complete once `chunks` ended.
     """
 
@@ -55,10 +50,10 @@ class Source(ABC):
         self.read = self.lost = 0.0
         self.warnings: list[str] = []
 
-    def check_end(self, seconds: float, told: float, margin: float = SHORT) -> None:
+    def check_end(self, seconds: float, claimed: float, margin: float = SHORT) -> None:
         """Warns of a file that ends more than `margin` seconds before its header says."""
-        if told - seconds > margin:
-            self.warnings.append(f"The file ends early: it holds {seconds:.1f} of {told:.1f} s")
+        if claimed - seconds > margin:
+            self.warnings.append(f"The file ends early: it holds {seconds:.1f} of {claimed:.1f} s")
 
     def check_lost(self) -> None:
         """Refuses, as AudioError, a file of which more than half is damaged."""
@@ -87,18 +82,3 @@ def check_limits(rate: int, channels: int) -> None:
 def nothing_decoded() -> AudioError:
     """The error for a file of a known format from which no sample comes."""
     return AudioError("No audio can be decoded from the file")
-
-
-def unsupported(path: Path, file_name: str) -> UnsupportedFormat:
-    """The error for bytes that no decoder knows; `file_name` is the user's name for them."""
-    if path.stat().st_size == 0:
-        return UnsupportedFormat("The file is empty")
-    with open(path, "rb") as file:
-        kind = foreign.kind_of(file.read(_HEAD_BYTES))
-        file.seek(behind_tags(file))
-        if kind is None and is_free_format(file.read(_FREE_BYTES)):
-            return UnsupportedFormat("Unsupported audio format: MP3 of free format")
-    suffix = suffix_of(file_name)
-    if kind and suffix[1:] not in kind.lower().split():  # a PDF may be called a .pdf
-        return UnsupportedFormat(f"Unsupported audio format: {kind}")
-    return UnsupportedFormat("Unsupported audio format" + (f": {suffix}" if suffix else ""))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from server.audio.decode import probe
-from server.audio.sources.aiff import extended
+from server.audio.sources.readers.aiff import extended
 from server.errors import AudioError
 
 from ..making import song

@@ -4,8 +4,8 @@ from math import inf
 
 import pytest
 
-from server.audio.sources.edits import Edit, edited, passes
-from server.audio.sources.timeline import Piece
+from server.audio.sources.timing.edits import Edit, edited, passes
+from server.audio.sources.timing.timeline import Piece
 
 RATE = 1000
 

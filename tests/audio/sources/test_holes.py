@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.audio.sources.holes import Holes
+from server.audio.sources.timing.holes import Holes
 from server.errors import AudioError
 
 from ..making import RATE, song
@@ -83,7 +83,7 @@ def test_a_recorder_that_was_paused_lost_nothing(
 def test_holes_are_judged_by_what_sound_takes() -> None:
     def torn(places: list[tuple[int, float]]) -> list[bool]:
         holes = Holes()
-        return [holes.torn(at, start, 1.0) for at, start in places]
+        return [holes.is_damage(at, start, 1.0) for at, start in places]
 
     begin = [(0, 0.0), (1000, 1.0), (2000, 2.0)]
     assert not any(torn([*begin, (3000, 9.0)])), "a pause"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from server.audio.decode import decode, measure, probe
-from server.audio.sources import isobmff
+from server.audio.sources.headers import isobmff
 from server.audio.sources.sniffing import sniff
 from server.errors import AudioError
 from server.work.steps import finish

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from server.audio.decode import probe
-from server.audio.sources import asf, dolby, matroska, musepack
+from server.audio.sources.headers import asf, dolby, matroska, musepack
 from server.errors import AudioError
 
 from ..making import song

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from server.audio.decode import measure, probe
-from server.audio.sources import ffmpeg
 from server.audio.sources.opening import open_source
+from server.audio.sources.readers import ffmpeg
 from server.audio.sources.sniffing import Container
 from server.errors import AudioError
 from server.work.steps import finish
@@ -69,7 +69,7 @@ def test_a_clean_file_is_as_ffmpeg_reads_it(
 ) -> None:
     samples = song(2)[:, :channels]
     path = write_sound(tmp_path / "x", samples, rate, format="MP3", bitrate_mode=mode)
-    with ffmpeg.opened(path, Container("mp3", "mp3"), "x") as source:
+    with ffmpeg.opened(path, Container("mp3", "mp3")) as source:
         chunks = list(source.chunks())
         theirs = source.seconds
     assert np.array_equal(read(path)[0], np.concatenate([c.samples for c in chunks]))
@@ -80,7 +80,7 @@ def test_a_clean_file_is_as_ffmpeg_reads_it(
 @pytest.mark.parametrize("codec", ["mp2", "libmp3lame"])
 def test_files_of_other_encoders_are_as_ffmpeg_reads_them(tmp_path: Path, codec: str) -> None:
     path = write_av(tmp_path / "x", song(2), RATE, codec, "mp2" if codec == "mp2" else "mp3")
-    with ffmpeg.opened(path, Container("mp3", "mp3"), "x") as source:
+    with ffmpeg.opened(path, Container("mp3", "mp3")) as source:
         theirs = np.concatenate([chunk.samples for chunk in source.chunks()])
     assert np.abs(read(path)[0] - theirs).max() < 1e-4  # theirs of layer 2 are 16 bits
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from server.audio.decode import decode, measure, probe
-from server.audio.sources import ogg
+from server.audio.sources.readers import ogg
 from server.errors import AudioError
 from server.work.steps import finish
 

@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from server.audio.sources.timeline import Clock, Piece, Timeline
+from server.audio.sources.timing.timeline import Clock, Piece, Timeline
 
 RATE, SIZE = 48000, 960
 MS = Clock(0.001, 0.0)

@@ -1,0 +1,1 @@
+"""Sources that give what another source gives, changed."""
