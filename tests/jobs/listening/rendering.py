@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from server.audio.rendering import RENDERING
+from server.audio.rendering.stages import RENDERING
 from server.config import load
 from server.errors import WorkerLost
 from server.jobs.disk.room import DiskRoom

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from server.jobs.listening.reading import options_of
 
 from server.audio.tracks import MIX
 from server.errors import InvalidRequest, TrackNotFound
 from server.jobs.listening.mixing import MixOrder, sheet
+from server.jobs.reading import options_of
 from server.stems import FOUR, OUTPUTS
 from store import Job, Track
 from tests.jobs.listening.rendering import PLAIN, complete, order
