@@ -48,9 +48,9 @@ def measure() -> Measured:
     model = Separator(files, CPU)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _all(folder / "first", 5.0, model, config)  # compiles what is still to be compiled
-        short = _all(folder / "short", SHORT, model, config)
-        long = _all(folder / "long", LONG, model, config)
+        _all(folder / "first", 5.0, model)  # compiles what is still to be compiled
+        short = _all(folder / "short", SHORT, model)
+        long = _all(folder / "long", LONG, model)
         efficiency = _efficiency(folder / "together", files, config.separation.cpu_threads)
     lines = {stage: _line(short[stage], long[stage]) for stage in short}
     separation = lines.pop(SEPARATE)
@@ -63,7 +63,7 @@ def measure() -> Measured:
     )  # fmt: skip
 
 
-def _all(folder: Path, seconds: float, model: Separator, config: Config) -> dict[str, float]:
+def _all(folder: Path, seconds: float, model: Separator) -> dict[str, float]:
     """Core-seconds of every stage."""
     task = prepare(folder, seconds)
     (song,) = songs.make(songs.cache_folder(), [seconds])

@@ -83,7 +83,7 @@ def pull_address(url: str, models: Path, any_licence: bool) -> Path:
         fresh = _fresh(models, name)
         try:
             download(Address(f"{base}/{configuration.NAME}"), fresh / configuration.NAME)
-            licence = _licensed(name, fresh, any_licence)
+            licence = _licensed(fresh, any_licence)
             try:
                 weights = fresh / SAFE
                 found = download(Address(f"{base}/{SAFE}"), weights)
@@ -107,7 +107,7 @@ def pull_folder(folder: Path, models: Path, any_licence: bool) -> Path:
     with place(name, models, source) as before:
         fresh = _fresh(models, name)
         shutil.copyfile(folder / configuration.NAME, fresh / configuration.NAME)
-        licence = _licensed(name, fresh, any_licence)
+        licence = _licensed(fresh, any_licence)
         pinned = Pins(pins.digest(found), {}, licence, source)
         return _adopt(name, fresh, found, models, before, pinned)
 
@@ -133,7 +133,7 @@ def _fresh(models: Path, name: str) -> Path:
     return fresh
 
 
-def _licensed(name: str, fresh: Path, any_licence: bool) -> str | None:
+def _licensed(fresh: Path, any_licence: bool) -> str | None:
     """The licence that a configuration names. Raises ModelError: none, and that is not enough."""
     try:
         licence = configuration.read(fresh / configuration.NAME).licence
