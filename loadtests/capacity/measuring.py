@@ -22,7 +22,7 @@ from loadtests.capacity.costs import SEPARATE, Cost, Measured
 from loadtests.song_bench import STEMS, prepare
 from loadtests.traffic import songs
 from server.audio.stages import STAGES
-from server.config import Config, cores, load
+from server.config import cores, load
 from server.engine.cpu import prepare_cpu
 from server.engine.engine import Engine, start_song
 from server.engine.library.catalog import ModelFiles
