@@ -46,7 +46,7 @@ def create_app(
     if figures is not None and config.metrics.enabled:
         metrics = [MetricsRoute(config.metrics, services.accounts, figures).route()]
     own = Starlette(
-        routes=[*health.routes(), *pipeline.routes(), openapi.route(), *metrics, *page],
+        routes=[*health.routes(), *pipeline.routes(), openapi.route(config), *metrics, *page],
         exception_handlers=HANDLERS,
         middleware=[Middleware(AddressLimit, limit=limit)] if limit else [],
     )

@@ -17,6 +17,7 @@ from server.api.listening import PeaksAnswer
 from server.api.mixing import FORMATS as MIX_FORMATS
 from server.api.pipeline import wire
 from server.audio.tracks import MIX, TRACKS
+from server.config import Config
 
 PATH: Final = "/openapi.json"
 STRUCTS: Final = (
@@ -39,11 +40,15 @@ ERRORS: Final = (
     (507, "No room on the server's disk"),
 )
 KEYED: Final = (401, 403, 429)  # wherever keys or a limit are asked for
+KEYS: Final = {  # either will do
+    "bearerAuth": {"type": "http", "scheme": "bearer"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
-def route() -> Route:
+def route(config: Config) -> Route:
     """`GET /openapi.json`."""
-    body = ENCODER.encode(document())
+    body = ENCODER.encode(document(config))
 
     async def openapi(_: Request) -> Response:
         return Response(body, media_type="application/json")
@@ -51,10 +56,12 @@ def route() -> Route:
     return Route(PATH, openapi)
 
 
-def document() -> dict[str, Any]:
+def document(config: Config) -> dict[str, Any]:
     """The whole document as plain data. Every GET in it answers HEAD as well."""
     template = "#/components/schemas/{name}"
     _, schemas = msgspec.json.schema_components(STRUCTS, ref_template=template)
+    base = config.server.public_url.rstrip("/")
+    keys = {"securitySchemes": KEYS} if config.pipeline.auth == "api_key" else {}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -63,8 +70,10 @@ def document() -> dict[str, Any]:
             "description": "Turns a song into nine tracks. Every GET answers HEAD as well; every "
             "answer carries `X-Request-Id` and `X-API-Version`.",
         },
+        "servers": [{"url": base}] if base else [],  # none: the server of the document
+        "security": [{name: []} for name in KEYS] if keys else [],
         "paths": _paths(),
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, **keys},
     }
 
 
@@ -80,10 +89,10 @@ def _paths() -> dict[str, Any]:
     unready = {"503": _json("Send no new work", ready)}
     ids, track = _parameters("job_id"), _parameters("job_id", "track_name")
     return {
-        "/health": {"get": _operation("health", _json("Healthy", health), degraded)},
-        "/health/live": {"get": _operation("live", _json("The process works", live), stuck)},
-        "/health/ready": {"get": _operation("ready", _json("Send new work", ready), unready)},
-        "/config": {"get": _operation("config", _json("Settings", _ref("ConfigAnswer")))},
+        "/health": {"get": _open("health", _json("Healthy", health), degraded)},
+        "/health/live": {"get": _open("live", _json("The process works", live), stuck)},
+        "/health/ready": {"get": _open("ready", _json("Send new work", ready), unready)},
+        "/config": {"get": _open("config", _json("Settings", _ref("ConfigAnswer")))},
         "/process": {
             "post": {
                 **_operation("process", job, _errors(400, 408, 413, 500, 503, 507)),
@@ -142,7 +151,7 @@ def _paths() -> dict[str, Any]:
             "get": _download("download", ["audio/wav"], 404, 412, 416, 500, *STORED),
             **track,
         },
-        PATH: {"get": _operation("openapi", _json("This document", {"type": "object"}))},
+        PATH: {"get": _open("openapi", _json("This document", {"type": "object"}))},
     }
 
 
@@ -150,6 +159,13 @@ def _operation(
     name: str, answer: dict[str, Any], others: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     return {"operationId": name, "responses": {"200": answer, **(others or {})}}
+
+
+def _open(
+    name: str, answer: dict[str, Any], others: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """An operation that never asks for a key."""
+    return _operation(name, answer, others) | {"security": []}
 
 
 def _download(name: str, media_types: Iterable[str], *errors: int) -> dict[str, Any]:
