@@ -3,13 +3,13 @@
 import re
 from typing import Any
 
-import pytest
 from starlette.types import ASGIApp
 
 from server.api.health import HealthAnswers
 from server.api.pipeline import openapi
 from server.api.pipeline.routes import Pipeline
 from server.api.sharing import SharedPlaces
+from server.api.v1.openapi import document as v1_document
 from server.config import Config, load
 
 from .fakes import FakeJobs, ask, fake_services
@@ -48,6 +48,19 @@ def test_errors_are_documented(app: ASGIApp) -> None:
         *("200", "206", "304", "401", "403", "404", "409", "412"),
         *("416", "429", "500", "503", "507"),
     }
+
+
+def test_a_gain_that_is_left_out_has_no_number() -> None:
+    """Of a stem it is 0 dB, of another track silence; custom stems are in no list."""
+    config = load(environ={})
+    for mix, names in (
+        (openapi.document(config)["paths"]["/job/{job_id}/mix"], "`tracks`"),
+        (v1_document(config)["paths"]["/downloads/{id}/mix"], "`studio.tracks`"),
+    ):
+        told = mix["get"]
+        gains = [one for one in told["parameters"] if one["name"].startswith("gain.")]
+        assert gains and not any("default" in gain["schema"] for gain in gains)
+        assert names in told["description"] and "`gain.NAME`" in told["description"]
 
 
 UNKEYED = {"/health", "/health/live", "/health/ready", "/config", "/openapi.json"}

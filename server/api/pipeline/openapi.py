@@ -135,7 +135,7 @@ def _paths() -> dict[str, Any]:
         },
         "/job/{job_id}/mix": {
             "get": _download("mix", MIX_FORMATS.values(), 400, 404, 409, 412, 416, 500, 503, 507)
-            | listening_document.mix([*TRACKS, MIX]),
+            | listening_document.mix([*TRACKS, MIX], "tracks"),
             **ids,
         },
         "/download/{job_id}/stems.stem.m4a": {

@@ -42,9 +42,11 @@ def document(config: Config) -> dict[str, Any]:
     template = "#/components/schemas/{name}"
     _, schemas = msgspec.json.schema_components(ANSWERS, ref_template=template)
     schemas["CreateJobRequest"]["oneOf"] = [
-        {"required": ["uploadKey"]}, {"required": ["sourceUrl"]}
-    ]  # fmt: skip
+        {"required": [name], "properties": {name: {"type": "string"}}}  # null is none
+        for name in ("uploadKey", "sourceUrl")
+    ]
     schemas["CreateJobRequest"]["properties"]["outputType"]["default"] = DEFAULT_OUTPUT
+    schemas["CreateWebhookRequest"]["properties"]["events"]["default"] = wire.EVENTS
     return {
         "openapi": "3.1.0",
         "info": {
@@ -128,7 +130,7 @@ def _listening() -> dict[str, Any]:
         "peaks": listening_document.peaks(ref("PeaksAnswer"), told),
         "events": listening_document.events(told),
         "mix": {"responses": files(MIX_FORMATS.values()) | rendered,
-                **listening_document.mix(mix)},
+                **listening_document.mix(mix, "studio.tracks")},
         "stemFile": {
             "responses": files(["audio/mp4"]) | rendered,
             "description": "The mix and the four stems as Native Instruments' Stems (ALAC)",
