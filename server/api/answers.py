@@ -1,7 +1,7 @@
 """JSON answers, and the table of errors: which status and body each error of the tree gets."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final
@@ -10,6 +10,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Message, Send
 
 from server.api.bodies import ENCODER, ErrorAnswer
 from server.errors import (
@@ -156,6 +157,25 @@ HANDLERS: Final[Mapping[Any, Any]] = MappingProxyType(
         Exception: on_defect,
     }
 )
+
+
+def with_headers(
+    send: Send,
+    headers: Sequence[tuple[bytes, bytes]],
+    fallback: Sequence[tuple[bytes, bytes]] = (),
+) -> Send:
+    """`send`, but the answer has these headers as well, as they are when it begins; of `fallback`
+    those that it does not have itself."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = message.get("headers", ())
+            names = {name for name, _ in own}
+            lacking = (pair for pair in fallback if pair[0] not in names)
+            message = {**message, "headers": [*own, *headers, *lacking]}
+        await send(message)
+
+    return sending
 
 
 def _headers(error: StemboxError) -> dict[str, str] | None:

@@ -14,12 +14,12 @@ import structlog
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.api.answers import DownloadCut, Json
+from server.api.answers import DownloadCut, Json, with_headers
 from server.api.bodies import API_VERSION, ErrorAnswer
 from server.api.health import HEALTH
 from server.api.limits import RateLimit, standard_headers
 from server.api.listening import WINDOW_HEADERS
-from server.api.metrics import Figures, route_of
+from server.api.metrics import Figures, MetricsRoute, route_of
 from server.api.sharing import caller_of
 from server.api.signing import BASE
 from server.api.uploads import Lingering
@@ -58,16 +58,18 @@ def with_middlewares(
 
 
 class AddressLimit:
-    """The pipeline API's limit: so many requests a minute from one address."""
+    """The pipeline API's limit: so many requests a minute from one address. Whoever may see the
+    figures of `metrics` asks for them as often as they like."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, metrics: MetricsRoute | None = None) -> None:
         self._app = app
         self._limit = RateLimit(limit)
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not (self._metrics and await self._metrics.is_open(scope)):
             verdict = self._limit.count(caller_of(scope), time.monotonic())
-            send = _with_headers(send, standard_headers("address", verdict))
+            send = with_headers(send, standard_headers("address", verdict))
             if not verdict.allowed:
                 sentence = RateLimited(verdict.wait).message
                 headers = {"Retry-After": str(verdict.wait)}
@@ -173,17 +175,6 @@ class _Answer:
             "ms": round(self.seconds * 1000, 1),
             "bytes": self.bytes,
         }
-
-
-def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
-    """`send`, but the answer has these headers as well."""
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *headers]}
-        await send(message)
-
-    return sending
 
 
 def _is_opened_by_key(scope: Scope) -> bool:

@@ -63,6 +63,23 @@ def test_a_gain_that_is_left_out_has_no_number() -> None:
         assert names in told["description"] and "`gain.NAME`" in told["description"]
 
 
+def test_limits_are_documented_where_they_count(app: ASGIApp) -> None:
+    document = ask(app, "GET", "/openapi.json").json()
+    assert set(document["components"]["headers"]) == {
+        "RateLimit", "RateLimit-Policy", "Retry-After"
+    }  # fmt: skip
+    for path, item in document["paths"].items():
+        for method in METHODS & item.keys():
+            answers = item[method]["responses"]
+            assert ("429" in answers) is not path.startswith("/health"), path
+            for status, answer in answers.items():
+                headers = set(answer.get("headers", ()))
+                limited = {"RateLimit", "RateLimit-Policy"} <= headers
+                assert limited is not path.startswith("/health"), path
+                retried = status in ("429", "503", "507") and limited
+                assert ("Retry-After" in headers) is retried, (path, status)
+
+
 UNKEYED = {"/health", "/health/live", "/health/ready", "/config", "/openapi.json"}
 
 
