@@ -107,8 +107,8 @@ class AdminServer:
         return "\n".join(line.rstrip() for line in lines)
 
     async def _revoke(self, prefix: str) -> str:
-        if len(prefix) <= len(keys.PREFIX):
-            raise StemboxError("give more of the key: that prefix is every key's")
+        if any(kind.startswith(prefix) for kind in (keys.PREFIX, keys.TEST_PREFIX)):
+            raise StemboxError("give more of the key: many begin so")
         revoked, found = await self._accounts.revoke(prefix[: keys.SHOWN], time.time())
         self._revoked()
         if not found:

@@ -52,7 +52,8 @@ def create_app(
         middleware=[Middleware(AddressLimit, limit=limit, metrics=metrics)] if limit else [],
     )  # fmt: skip
     own.router.redirect_slashes = False  # a redirect is no answer that the contract has
-    app = by_path(v1.create_app(config, services, signer, keys, uploading), health.before(telling(own)))
+    partners = v1.create_app(config, services, signer, keys, uploading)
+    app = by_path(partners, health.before(telling(own)))
     app = with_middlewares(app, config.server.cors_origins, figures)
     proxies = parse_networks(config.server.trusted_proxies, "server.trusted_proxies")
     return TrustedProxies(app, proxies) if proxies else app
