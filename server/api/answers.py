@@ -23,11 +23,13 @@ from server.errors import (
     JobNotFound,
     KeyNotAllowed,
     MissingKey,
+    ModelError,
     RateLimited,
     RevokedKey,
     ServerBusy,
     StageFailed,
     StemboxError,
+    TooManyUploads,
     TrackNotFound,
     UploadRejected,
 )
@@ -114,10 +116,11 @@ async def on_stembox_error(_: Request, error: Exception) -> Response:
     """The status of the nearest class in the table; the error's own sentence as the detail."""
     assert isinstance(error, StemboxError)
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    detail = SENTENCES.get(type(error), error.message)
     if status == 500:
         log.error("request failed", exc_info=error)
-    detail = SENTENCES.get(type(error), error.message)
-    return Json(ErrorAnswer(detail), status, _headers(error))
+        return Json(ErrorAnswer(detail), status)
+    return Json(ErrorAnswer(detail), status, headers_of(error))
 
 
 async def on_os_error(request: Request, error: Exception) -> Response:
@@ -178,10 +181,11 @@ def with_headers(
     return sending
 
 
-def _headers(error: StemboxError) -> dict[str, str] | None:
-    if isinstance(error, ServerBusy | RateLimited):
+def headers_of(error: StemboxError) -> dict[str, str] | None:
+    """The headers that an error's answer has in either API, unless it is a 500."""
+    if isinstance(error, ServerBusy | RateLimited | TooManyUploads):
         return {"Retry-After": str(error.retry_after)}
-    if isinstance(error, DiskFull):
+    if isinstance(error, DiskFull | ModelError):
         return {"Retry-After": str(DISK_RETRY)}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}"}
