@@ -32,11 +32,11 @@ EXPOSED: Final = (*WINDOW_HEADERS, "Content-Disposition", "Content-Range", "ETag
                   "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
                   "X-Request-Id")
 VERSION: Final = API_VERSION.encode()
-# Of every answer that does not say so itself: it is what it says, and where its URL leads nobody
-# is told whence, since a query may sign.
+# Added to every answer that does not set them: browsers must not guess the type, and links must
+# not pass on our URL, whose query may hold a signature.
 GUARDS: Final = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
-# Of what a key, or a signature in its place, has opened: it is kept by nobody on the way.
-UNKEPT: Final = (b"cache-control", b"no-store")
+# For answers opened by a key or a signature: no cache on the way may keep them.
+NO_STORE: Final = (b"cache-control", b"no-store")
 LONGEST_PATH: Final = 200  # characters of it in the access log
 CLIENT_GONE: Final = 499  # in the access log only: nobody was left to answer
 
@@ -159,11 +159,11 @@ class _Answer:
         await self._send(message)
 
     def _headers(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        headers = [pair for pair in given if not (self._opened_by_key and pair[0] == UNKEPT[0])]
+        headers = [pair for pair in given if not (self._opened_by_key and pair[0] == NO_STORE[0])]
         names = {name for name, _ in headers}
         headers += [guard for guard in GUARDS if guard[0] not in names]
         if self._opened_by_key:
-            headers.append(UNKEPT)
+            headers.append(NO_STORE)
         own = ((b"x-request-id", self.request_id.encode()), (b"x-api-version", VERSION))
         return [*headers, *own]
 
