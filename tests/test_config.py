@@ -86,6 +86,8 @@ def test_lists_and_numbers_from_the_environment() -> None:
     ({"STEMBOX_SERVER__PORT": "80"}, ["server.port", "1024"]),
     ({"STEMBOX_SERVER__PORT": "many"}, ["server.port", "int"]),
     ({"STEMBOX_SERVER__HOST": "10.0.0.1"}, ["server.host", "0.0.0.0"]),
+    ({"STEMBOX_MODELS__FAST": ""}, ["models.fast", "allowed: the name of one model at least"]),
+    ({"STEMBOX_MODELS__SIX_STEMS": " , "}, ["models.six_stems", "one model at least"]),
     ({"STEMBOX_PIPELINE__WAV_FORMAT": "MP3"}, ["pipeline.wav_format", "PCM_24"]),
     ({"STEMBOX_SEPARATION__DEVICE": "gpu"}, ["separation.device", "allowed: auto, cpu, cuda"]),
     ({"STEMBOX_STEMSPLIT__PURCHASE_URL": "shop"}, ["stemsplit.purchase_url", "https://example"]),

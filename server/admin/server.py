@@ -33,7 +33,7 @@ from server.admin.messages import (
     proof_of,
 )
 from server.admin.snapshots import take_snapshot
-from server.credentials import LIVE_KEY
+from server.credentials import LIVE_KEY, TEST_KEY
 from server.errors import StemboxError, in_seconds
 from server.jobs import keys
 from server.jobs.webhooks.signatures import callback_secret
@@ -108,8 +108,8 @@ class AdminServer:
         return "\n".join(line.rstrip() for line in lines)
 
     async def _revoke(self, prefix: str) -> str:
-        if len(prefix) <= len(LIVE_KEY):
-            raise StemboxError("give more of the key: that prefix is every key's")
+        if any(kind.startswith(prefix) for kind in (LIVE_KEY, TEST_KEY)):
+            raise StemboxError("give more of the key: many begin so")
         revoked, found = await self._accounts.revoke(keys.shown(prefix), time.time())
         self._revoked()
         if not found:

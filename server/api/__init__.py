@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api import v1
 from server.api.answers import HANDLERS
-from server.api.auth import PipelineGuard
+from server.api.auth import PipelineGuard, telling
 from server.api.health import HealthAnswers
 from server.api.http import AddressLimit, with_middlewares
 from server.api.limits import RateLimit
@@ -42,16 +42,18 @@ def create_app(
     pipeline = Pipeline(config, jobs, guard, services, uploading)
     limit = config.pipeline.requests_per_minute
     page = studio_routes() if config.studio.enabled else []
-    metrics = []
+    metrics = None
     if figures is not None and config.metrics.enabled:
-        metrics = [MetricsRoute(config.metrics, services.accounts, figures).route()]
+        metrics = MetricsRoute(config.metrics, services.accounts, figures)
     own = Starlette(
-        routes=[*health.routes(), *pipeline.routes(), openapi.route(), *metrics, *page],
+        routes=[*health.routes(), *pipeline.routes(), openapi.route(config),
+                *([metrics.route()] if metrics else []), *page],
         exception_handlers=HANDLERS,
-        middleware=[Middleware(AddressLimit, limit=limit)] if limit else [],
-    )
+        middleware=[Middleware(AddressLimit, limit=limit, metrics=metrics)] if limit else [],
+    )  # fmt: skip
     own.router.redirect_slashes = False  # a redirect is no answer that the contract has
-    app = by_path(v1.create_app(config, services, signer, keys, uploading), health.before(own))
+    partners = v1.create_app(config, services, signer, keys, uploading)
+    app = by_path(partners, health.before(telling(own)))
     app = with_middlewares(app, config.server.cors_origins, figures)
     proxies = parse_networks(config.server.trusted_proxies, "server.trusted_proxies")
     return TrustedProxies(app, proxies) if proxies else app

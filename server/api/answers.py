@@ -1,7 +1,7 @@
 """JSON answers, and the table of errors: which status and body each error of the tree gets."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final
@@ -10,6 +10,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Message, Send
 
 from server.api.bodies import ENCODER, ErrorAnswer
 from server.errors import (
@@ -22,11 +23,13 @@ from server.errors import (
     JobNotFound,
     KeyNotAllowed,
     MissingKey,
+    ModelError,
     RateLimited,
     RevokedKey,
     ServerBusy,
     StageFailed,
     StemboxError,
+    TooManyUploads,
     TrackNotFound,
     UploadRejected,
 )
@@ -113,10 +116,11 @@ async def on_stembox_error(_: Request, error: Exception) -> Response:
     """The status of the nearest class in the table; the error's own sentence as the detail."""
     assert isinstance(error, StemboxError)
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    detail = SENTENCES.get(type(error), error.message)
     if status == 500:
         log.error("request failed", exc_info=error)
-    detail = SENTENCES.get(type(error), error.message)
-    return Json(ErrorAnswer(detail), status, _headers(error))
+        return Json(ErrorAnswer(detail), status)
+    return Json(ErrorAnswer(detail), status, headers_of(error))
 
 
 async def on_os_error(request: Request, error: Exception) -> Response:
@@ -158,10 +162,30 @@ HANDLERS: Final[Mapping[Any, Any]] = MappingProxyType(
 )
 
 
-def _headers(error: StemboxError) -> dict[str, str] | None:
-    if isinstance(error, ServerBusy | RateLimited):
+def with_headers(
+    send: Send,
+    headers: Sequence[tuple[bytes, bytes]],
+    fallback: Sequence[tuple[bytes, bytes]] = (),
+) -> Send:
+    """`send`, but the answer has these headers as well, as they are when it begins; of `fallback`
+    those that it does not have itself."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = message.get("headers", ())
+            names = {name for name, _ in own}
+            lacking = (pair for pair in fallback if pair[0] not in names)
+            message = {**message, "headers": [*own, *headers, *lacking]}
+        await send(message)
+
+    return sending
+
+
+def headers_of(error: StemboxError) -> dict[str, str] | None:
+    """The headers that an error's answer has in either API, unless it is a 500."""
+    if isinstance(error, ServerBusy | RateLimited | TooManyUploads):
         return {"Retry-After": str(error.retry_after)}
-    if isinstance(error, DiskFull):
+    if isinstance(error, DiskFull | ModelError):
         return {"Retry-After": str(DISK_RETRY)}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}"}

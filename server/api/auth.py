@@ -1,14 +1,17 @@
 """Who calls: finding the key in a request, and the pipeline API's two modes."""
 
 import time
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api.limits import RateLimit
+from server.api.answers import with_headers
+from server.api.limits import RateLimit, standard_headers
 from server.api.ports import Accounts, is_test
 from server.errors import RateLimited
+
+TOLD: Final = "key_limit"  # where a scope has the headers of it
 
 
 def bearer_key(scope: Scope) -> str | None:
@@ -30,7 +33,8 @@ class Caller(NamedTuple):
 class PipelineGuard:
     """Who is behind a pipeline request: nobody in particular where everybody may call.
 
-    limit: counts the requests of keys that have a limit of their own, of both APIs together.
+    limit: counts the requests of keys that have a limit of their own, of both APIs together. What
+    is left of it is told behind `telling`.
     """
 
     def __init__(self, auth: str, accounts: Accounts, limit: RateLimit) -> None:
@@ -50,6 +54,17 @@ class PipelineGuard:
         key = await self._accounts.authenticate(text, "pipeline")
         if key.requests_per_minute is not None:
             verdict = self._limit.count(key.hash, time.monotonic(), key.requests_per_minute)
+            request.scope[TOLD].extend(standard_headers("key", verdict))
             if not verdict.allowed:
                 raise RateLimited(verdict.wait)
         return Caller(key.account_id, is_test(key.prefix))
+
+
+def telling(app: ASGIApp) -> ASGIApp:
+    """`app`, whose answers have what `PipelineGuard` tells of a key's limit."""
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[TOLD] = []  # headers
+        await app(scope, receive, with_headers(send, scope[TOLD]))
+
+    return answering

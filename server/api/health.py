@@ -49,7 +49,7 @@ class HealthAnswers:
         return _ready(problems) if problems else self._ready
 
     def routes(self) -> list[Route]:
-        """The same as routes, for who asks in another way than `before` knows."""
+        """The same answers as ordinary routes, for methods that `before` lets through."""
         return [Route(path, partial(_answered, answer)) for path, answer in self._answers.items()]
 
     def before(self, app: ASGIApp) -> ASGIApp:

@@ -14,12 +14,12 @@ import structlog
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.api.answers import DownloadCut, Json
+from server.api.answers import DownloadCut, Json, with_headers
 from server.api.bodies import API_VERSION, ErrorAnswer
 from server.api.health import HEALTH
 from server.api.limits import RateLimit, standard_headers
 from server.api.listening import WINDOW_HEADERS
-from server.api.metrics import Figures, route_of
+from server.api.metrics import Figures, MetricsRoute, route_of
 from server.api.sharing import caller_of
 from server.api.signing import BASE
 from server.api.uploads import Lingering
@@ -32,11 +32,11 @@ EXPOSED: Final = (*WINDOW_HEADERS, "Content-Disposition", "Content-Range", "ETag
                   "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
                   "X-Request-Id")
 VERSION: Final = API_VERSION.encode()
-# Of every answer that does not say so itself: it is what it says, and where its URL leads nobody
-# is told whence, since a query may sign.
+# Added to every answer that does not set them: browsers must not guess the type, and links must
+# not pass on our URL, whose query may hold a signature.
 GUARDS: Final = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
-# Of what a key, or a signature in its place, has opened: it is kept by nobody on the way.
-UNKEPT: Final = (b"cache-control", b"no-store")
+# For answers opened by a key or a signature: no cache on the way may keep them.
+NO_STORE: Final = (b"cache-control", b"no-store")
 LONGEST_PATH: Final = 200  # characters of it in the access log
 CLIENT_GONE: Final = 499  # in the access log only: nobody was left to answer
 
@@ -58,16 +58,18 @@ def with_middlewares(
 
 
 class AddressLimit:
-    """The pipeline API's limit: so many requests a minute from one address."""
+    """The pipeline API's limit: so many requests a minute from one address. Whoever may see the
+    figures of `metrics` asks for them as often as they like."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, metrics: MetricsRoute | None = None) -> None:
         self._app = app
         self._limit = RateLimit(limit)
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not (self._metrics and await self._metrics.is_open(scope)):
             verdict = self._limit.count(caller_of(scope), time.monotonic())
-            send = _with_headers(send, standard_headers("address", verdict))
+            send = with_headers(send, standard_headers("address", verdict))
             if not verdict.allowed:
                 sentence = RateLimited(verdict.wait).message
                 headers = {"Retry-After": str(verdict.wait)}
@@ -157,11 +159,11 @@ class _Answer:
         await self._send(message)
 
     def _headers(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        headers = [pair for pair in given if not (self._opened_by_key and pair[0] == UNKEPT[0])]
+        headers = [pair for pair in given if not (self._opened_by_key and pair[0] == NO_STORE[0])]
         names = {name for name, _ in headers}
         headers += [guard for guard in GUARDS if guard[0] not in names]
         if self._opened_by_key:
-            headers.append(UNKEPT)
+            headers.append(NO_STORE)
         own = ((b"x-request-id", self.request_id.encode()), (b"x-api-version", VERSION))
         return [*headers, *own]
 
@@ -173,17 +175,6 @@ class _Answer:
             "ms": round(self.seconds * 1000, 1),
             "bytes": self.bytes,
         }
-
-
-def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
-    """`send`, but the answer has these headers as well."""
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *headers]}
-        await send(message)
-
-    return sending
 
 
 def _is_opened_by_key(scope: Scope) -> bool:

@@ -99,16 +99,21 @@ def events(errors: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def mix(tracks: Sequence[str]) -> dict[str, Any]:
-    """Description and parameters of the download of a mix, of these tracks."""
+def mix(tracks: Sequence[str], names: str) -> dict[str, Any]:
+    """Description and parameters of the download of a mix, of these tracks.
+
+    names: the field of a job's answer that has all its tracks, whatever they are called.
+    """
     second = {"type": "number", "minimum": 0, "maximum": LATEST}
     decibels = {"type": "number", "minimum": LEAST_GAIN, "maximum": MOST_GAIN}
-    gain = {"anyOf": [decibels, {"const": SILENT}], "default": 0}
+    gain = {"anyOf": [decibels, {"const": SILENT}]}  # no default: without it, it may be left out
     return {
         "description": "The model's stems as one file, and every other track that has a gain or "
         "is soloed. Each sound is heard once: a stem that another one of the job holds, such as "
         "`drums` beside `instrumental`, is one of the others. Where the mix would clip, all of it "
-        "is scaled by one factor.",
+        f"is scaled by one factor. A job's tracks are those of its `{names}`; each has a gain, "
+        f"also as `{GAIN}NAME` where its name is not listed here. A stem whose gain is not given "
+        "is heard at 0 dB.",
         "parameters": [
             *(_query(f"{GAIN}{name}", gain, f"dB, of `{name}`") for name in tracks),
             _query("mute", {"type": "string"}, "Tracks to leave out, separated by commas"),

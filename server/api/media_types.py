@@ -33,8 +33,8 @@ ALIASES: Final = (
 )  # fmt: skip
 FIRST_NAME: Final = MappingProxyType({name: group[0] for group in ALIASES for name in group})
 ANY_BYTES: Final = "application/octet-stream"
-UNTOLD: Final = frozenset(("", ANY_BYTES, "application/x-www-form-urlencoded"))
-"""What says nothing of a body; the last is what curl says of every one that nobody named."""
+UNINFORMATIVE: Final = frozenset(("", ANY_BYTES, "application/x-www-form-urlencoded"))
+"""Content types that say nothing about a body. curl sends the last one by default."""
 
 
 def essence(content_type: str) -> str:
@@ -54,7 +54,8 @@ def may_be_sound(content_type: str) -> bool:
     """Whether a header's value may stand for a file that holds sound: it names none that cannot."""
     named = essence(content_type)
     first_name = _first_name(named)
-    return bool({named, first_name} & UNTOLD) or first_name.startswith(("audio/", "video/"))
+    uninformative = bool({named, first_name} & UNINFORMATIVE)
+    return uninformative or first_name.startswith(("audio/", "video/"))
 
 
 def likely(file_name: str) -> str:

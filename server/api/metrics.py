@@ -21,6 +21,7 @@ from server.config import Metrics as Settings
 from server.errors import StemboxError
 from server.net.addresses import parse_networks
 
+PATH: Final = "/metrics"
 NO_ROUTE: Final = "/*"
 REFUSAL: Final = (
     "The metrics ask for their token, or a key with the scope admin: Authorization: Bearer")
@@ -61,7 +62,7 @@ class MetricsRoute:
 
     def route(self) -> Route:
         """The route."""
-        return Route("/metrics", self.answer)
+        return Route(PATH, self.answer)
 
     async def answer(self, request: Request) -> Response:
         """The figures in the format that `Accept` prefers; 401 for who may not see them."""
@@ -69,6 +70,15 @@ class MetricsRoute:
             return Json(ErrorAnswer(REFUSAL), 401, {"WWW-Authenticate": "Bearer"})
         body, media_type = await self._figures.scrape(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
+
+    async def is_open(self, scope: Scope) -> bool:
+        """Whether this asks for the figures, and may see them."""
+        if scope["path"] != PATH:
+            return False
+        try:
+            return await self._may(Request(scope))
+        except OSError:  # the database, of which the answer tells
+            return False
 
     async def _may(self, request: Request) -> bool:
         shown = bearer_key(request.scope)

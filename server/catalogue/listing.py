@@ -218,6 +218,16 @@ def _column(names: Sequence[str], wanted: str) -> str:
                      "--column says which")
 
 
+def _why_nothing(location: str) -> str:
+    """What is to be said where no song was found: of a bucket nobody knows what was meant."""
+    if not locations.scheme_of(location):
+        if os.path.isfile(location):
+            return "a file, and no manifest: name a manifest, or the folder that songs lie in"
+        if not os.path.isdir(location):
+            return "there is no such folder"
+    return "no audio file is below it"
+
+
 def _is_song(name: str) -> bool:
     """By its suffix; names that begin with a dot are other systems' notes."""
     return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
@@ -231,5 +241,5 @@ def _of_prefix(location: str, output: str) -> Listing:
                    if _is_song(locations.name_of(one.location))
                    and not (ours and locations.is_below(one.location, output)))  # fmt: skip
     if not found:
-        raise StemboxError(f"{location}: no audio file is below it")
+        raise StemboxError(f"{location}: {_why_nothing(location)}")
     return Listing([Entry(one.location, version=one.version) for one in found], pa.schema([]))

@@ -71,9 +71,9 @@ def pull_models(arguments: argparse.Namespace, config: Config) -> int:
             print(adopting.pull_entry(wanted, entry, models, arguments.any_licence))
         elif (Path(wanted) / configuration.NAME).is_file():
             print(adopting.pull_folder(Path(wanted), models, arguments.any_licence))
+        elif catalog.whole(wanted, catalog.STARTER) is not None:
+            print(f"{wanted} ships with stembox: there is nothing to pull")
         else:
-            if hub.NAME.fullmatch(wanted):
-                print(f"{wanted}: from demucs's hub, licence {catalog.HUB_LICENCE}", flush=True)
             print(hub.pull(wanted, models))
     return 0
 

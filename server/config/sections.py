@@ -22,6 +22,7 @@ Origin = Annotated[str, Meta(
     description="*, null, or an origin such as https://app.example.org",
 )]  # fmt: skip
 Named = Annotated[str, Meta(min_length=1)]  # as a path "" is wherever the server was started
+Tier = Annotated[list[Named], Meta(min_length=1, description="the name of one model at least")]
 Seconds = Annotated[float, Meta(gt=0, le=MOST_SECONDS)]
 Count = Annotated[int, Meta(ge=1, le=MOST)]
 CountOrAuto = Annotated[int, Meta(ge=1, le=1024)] | Literal["auto"]
@@ -110,10 +111,10 @@ class Separation(Section, frozen=True):
 
 
 class Models(Section, frozen=True):
-    fast: list[str]
-    balanced: list[str]
-    best: list[str]
-    six_stems: list[str]
+    fast: Tier
+    balanced: Tier
+    best: Tier
+    six_stems: Tier
     overlap_fast: Overlap
     overlap_balanced: Overlap
     overlap_best: Overlap

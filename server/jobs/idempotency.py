@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from server.errors import IdempotencyConflict
 from server.jobs.orders import Order
@@ -44,6 +45,14 @@ def first_answer(before: AnsweredBefore, asked: Idempotency, what: str) -> bytes
     if before.body_hash != asked.body_hash:
         raise IdempotencyConflict(f"This Idempotency-Key was used with another {what}") from None
     return before.answer.encode()
+
+
+def difference(order: Order, before: AnsweredBefore) -> str:
+    """What was another when the Idempotency-Key of an order came first: the body, or the key alone
+    that it was sent with."""
+    by_other_key = structs.replace(order, test=not order.test)
+    same_body = meaning(by_other_key) == before.body_hash
+    return "kind of API key, live or test" if same_body else "request body"
 
 
 def meaning_of(*what: str) -> str:

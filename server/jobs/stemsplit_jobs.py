@@ -19,7 +19,7 @@ from server.jobs.bounds import Bounds
 from server.jobs.disk.room import with_room
 from server.jobs.disk.track_files import TrackFile
 from server.jobs.dispatcher import Dispatcher
-from server.jobs.idempotency import ANSWER_HOURS, Idempotency, first_answer
+from server.jobs.idempotency import ANSWER_HOURS, Idempotency, difference, first_answer
 from server.jobs.keyed import KeyedSemaphore
 from server.jobs.orders import Created, Order, Request, SplitJob, with_length
 from server.jobs.outcomes import CANCELLED
@@ -84,7 +84,7 @@ class StemSplitJobs:
                 return await asyncio.shield(self._create(order, render, once))
             except AnsweredBefore as before:
                 assert once is not None
-                return first_answer(before, once, "request body")
+                return first_answer(before, once, difference(order, before))
 
     async def get(self, account_id: str, job_id: str) -> SplitJob:
         """Raises JobNotFound: never existed, or not this account's."""

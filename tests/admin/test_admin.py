@@ -95,6 +95,8 @@ def test_keys_are_listed_by_their_beginning_and_revoked_by_it(data: Path) -> Non
     (CreateKey("ann", 0.001), "minutes"),
     (CreateKey(" ", 0), "name"), (CreateKey("ann\nbob", 0), "one line"),
     (CreateKey("ann\x1b[2J", 0), "one line"), (RevokeKeys("sk_live_"), "more of the key"),
+    (RevokeKeys("sk_"), "more of the key"), (RevokeKeys(""), "more of the key"),
+    (RevokeKeys("sk_test_"), "more of the key"), (RevokeKeys("nope"), "no key begins with nope"),
     (RevokeKeys("sk_live_zzzz"), "no key"), (ShowSecret("bob"), "no account"),
 ])
 def test_what_is_refused(data: Path, command: Command, reason: str) -> None:

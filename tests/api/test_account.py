@@ -130,6 +130,27 @@ def test_the_document_has_the_routes_that_there_are() -> None:
     assert served == told
 
 
+def test_every_conflict_is_told_by_its_code() -> None:
+    told = {}
+    for item in document(CONFIG)["paths"].values():
+        for operation in (item[method] for method in item if method in ("get", "put", "post")):
+            if "409" in operation["responses"]:
+                text = operation["responses"]["409"]["description"]
+                told[operation["operationId"]] = set(re.findall("[A-Z]+_[A-Z_]+", text))
+    assert told == {
+        "createJob": {"IDEMPOTENCY_CONFLICT"}, "putUpload": {"UPLOAD_ALREADY_USED"},
+        "mix": {"JOB_NOT_COMPLETED"}, "stemFile": {"JOB_NOT_COMPLETED"},
+        "resendDelivery": {"IDEMPOTENCY_CONFLICT", "ALREADY_DELIVERED"},
+        "testWebhook": {"IDEMPOTENCY_CONFLICT"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("days", "words"), [(7.0, "for 7 days."), (1.0, "for 1 day.")])
+def test_deliveries_are_kept_as_long_as_the_settings_say(days: float, words: str) -> None:
+    config = load(environ={}, flags={"jobs.deliveries_days": days})
+    assert document(config)["paths"]["/deliveries"]["get"]["description"].endswith(words)
+
+
 def test_the_ledger_page_by_page(play) -> None:
     async def test(world: World) -> None:
         account, ann = await world.customer("ann")

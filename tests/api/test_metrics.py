@@ -72,6 +72,20 @@ def test_an_empty_token_opens_nothing(figures: FakeFigures, jobs: FakeJobs) -> N
     assert metrics_from(app, "8.8.8.8", authorization="Bearer ").status_code == 401
 
 
+def test_who_may_see_the_figures_is_not_counted_by_the_limit_of_addresses(
+    figures: FakeFigures, jobs: FakeJobs
+) -> None:
+    flags = {"metrics.token": TOKEN, "pipeline.requests_per_minute": 1}
+    app = create_app(load(environ={}, flags=flags), jobs, fake_services(), Signer(b"s" * 32),
+                     figures)  # fmt: skip
+    shown = f"Bearer {TOKEN}"
+    told = [metrics_from(app, "8.8.8.8", authorization=shown).status_code for _ in range(3)]
+    assert told == [200] * 3
+    assert [metrics_from(app, "127.0.0.1").status_code for _ in range(3)] == [200] * 3
+    guesses = [metrics_from(app, "8.8.8.8", authorization=f"{shown}x") for _ in range(2)]
+    assert [answer.status_code for answer in guesses] == [401, 429], "who guesses is"
+
+
 def test_keys_of_operators_open_it_and_those_of_accounts_do_not(
     figures: FakeFigures, jobs: FakeJobs
 ) -> None:

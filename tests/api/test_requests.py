@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from jsonschema_rs import Draft202012Validator
 
 from server.api.v1 import openapi, wire
 from server.api.v1.complaints import complaint
@@ -76,6 +77,28 @@ def test_the_document_has_the_default_output() -> None:
     document = openapi.document(load(environ={}))
     kind = document["components"]["schemas"]["CreateJobRequest"]["properties"]["outputType"]
     assert kind["default"] == "BOTH" and "SIX_STEMS" in kind["enum"]
+
+
+@pytest.mark.parametrize(("body", "is_order"), [
+    ({"uploadKey": "u"}, True), ({"sourceUrl": "https://a.example"}, True),
+    ({"uploadKey": "u", "sourceUrl": None}, True),
+    ({"uploadKey": None, "sourceUrl": "https://a.example"}, True),
+    ({"uploadKey": "u", "sourceUrl": "https://a.example"}, False),
+    ({"uploadKey": None}, False), ({"uploadKey": None, "sourceUrl": None}, False), ({}, False),
+])  # fmt: skip
+def test_the_document_takes_what_the_server_takes(body: dict[str, Any], is_order: bool) -> None:
+    document = openapi.document(load(environ={}))
+    schema = {"$ref": "#/components/schemas/CreateJobRequest", **document}
+    assert Draft202012Validator(schema).is_valid(body) is is_order
+    order = decode(wire.CreateJobRequest, **body)
+    assert ((order.upload_key is None) != (order.source_url is None)) is is_order
+
+
+def test_the_document_has_the_default_events() -> None:
+    document = openapi.document(load(environ={}))
+    events = document["components"]["schemas"]["CreateWebhookRequest"]["properties"]["events"]
+    default = decode(wire.CreateWebhookRequest, url="https://a.example").events
+    assert list(events["default"]) == default == ["job.completed", "job.failed"]
 
 
 OUTPUT_TYPES = "VOCALS, INSTRUMENTAL, BOTH, FOUR_STEMS, SIX_STEMS"

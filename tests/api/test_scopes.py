@@ -130,6 +130,19 @@ def test_a_key_has_one_limit_for_both_apis(play) -> None:
     play(test, per_minute=3)
 
 
+def test_the_pipeline_tells_a_key_what_is_left_of_its_limit(play) -> None:
+    async def test(world: World) -> None:
+        mine, plain = await world.key("pipeline", limit=2), await world.key("pipeline")
+        answers = [await world.ask(mine, PIPELINE) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [404, 404, 429]
+        assert {a.headers["ratelimit-policy"] for a in answers} == {'"key";q=2;w=60'}
+        left = [a.headers["ratelimit"].partition(";t=")[0] for a in answers]
+        assert left == [f'"key";r={number}' for number in (1, 0, 0)]
+        assert "ratelimit" not in (await world.ask(plain, PIPELINE)).headers
+
+    play(test)
+
+
 def test_what_a_test_key_sends_is_marked_as_a_test(play) -> None:
     async def test(world: World) -> None:
         for kind in (True, False):

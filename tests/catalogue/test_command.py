@@ -20,7 +20,7 @@ def test_without_the_extra_it_says_what_to_install(
 
 
 @pytest.mark.parametrize(("arguments", "why"), [
-    (["{}/nothing", "--out", "{}/out"], "no audio file is below it"),
+    (["{}/nothing", "--out", "{}/out"], "there is no such folder"),
     (["{}/songs.csv", "--out", "{}/out"], "no such manifest"),
     (["{}", "--out", "ftp://host/out"], "ftp:// is not known"),
     (["{}", "--out", "{}/out", "--quality", "FAST"], "none of the models for FAST"),

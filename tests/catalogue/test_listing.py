@@ -154,7 +154,12 @@ def test_the_column_that_is_asked_for_counts(tmp_path: Path) -> None:
 
 
 def test_nothing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StemboxError, match="no audio file"):
+    with pytest.raises(StemboxError, match="no audio file is below it"):
+        read_listing(str(tmp_path))
+    with pytest.raises(StemboxError, match="missing: there is no such folder"):
         read_listing(str(tmp_path / "missing"))
+    (tmp_path / "song.wav").touch()
+    with pytest.raises(StemboxError, match=r"song\.wav: a file, and no manifest"):
+        read_listing(str(tmp_path / "song.wav"))
     with pytest.raises(StemboxError, match="no such manifest"):
         read_listing(str(tmp_path / "missing.csv"))

@@ -60,8 +60,10 @@ def test_one_key_and_one_meaning_make_one_job(play) -> None:
 
         first = await world.create(**once(metadata={"a": 1, "b": [2.0]}))
         assert await world.create(**once(metadata={"b": [2], "a": 1.0})) == first
-        with pytest.raises(IdempotencyConflict):
+        with pytest.raises(IdempotencyConflict, match="with another request body"):
             await world.create(**once(metadata={"b": [2], "a": True}))
+        with pytest.raises(IdempotencyConflict, match="with another kind of API key, live or test"):
+            await world.create(**once(metadata={"a": 1, "b": [2]}, test=True))
         assert (await world.credits.balance(world.account))[0] == 1000 - SECONDS
 
     play(test, plain())

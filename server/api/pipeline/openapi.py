@@ -13,12 +13,15 @@ from starlette.routing import Route
 
 from server.api import listening_document
 from server.api.bodies import API_VERSION, ENCODER, ErrorAnswer
+from server.api.health import HEALTH
 from server.api.listening import PeaksAnswer
 from server.api.mixing import FORMATS as MIX_FORMATS
 from server.api.pipeline import wire
 from server.audio.tracks import MIX, TRACKS
+from server.config import Config
 
 PATH: Final = "/openapi.json"
+METHODS: Final = frozenset(("get", "post", "delete"))
 STRUCTS: Final = (
     wire.HealthAnswer, wire.LiveAnswer, wire.ReadyAnswer, wire.ConfigAnswer, wire.JobAnswer,
     wire.JobDetails, wire.DeletedAnswer, ErrorAnswer, PeaksAnswer,
@@ -39,11 +42,22 @@ ERRORS: Final = (
     (507, "No room on the server's disk"),
 )
 KEYED: Final = (401, 403, 429)  # wherever keys or a limit are asked for
+RETRIED: Final = (429, 503, 507)  # with `Retry-After`
+HEADERS: Final = {
+    "RateLimit": ("string", "What is left, where there is a limit, of an address or of a key: "
+                  '`"address";r=remaining;t=seconds left`, `"key";…`'),
+    "RateLimit-Policy": ("string", 'What is allowed: `"address";q=requests;w=seconds`'),
+    "Retry-After": ("integer", "Seconds until it is worth trying again"),
+}  # fmt: skip
+KEYS: Final = {  # either will do
+    "bearerAuth": {"type": "http", "scheme": "bearer"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
-def route() -> Route:
+def route(config: Config) -> Route:
     """`GET /openapi.json`."""
-    body = ENCODER.encode(document())
+    body = ENCODER.encode(document(config))
 
     async def openapi(_: Request) -> Response:
         return Response(body, media_type="application/json")
@@ -51,10 +65,12 @@ def route() -> Route:
     return Route(PATH, openapi)
 
 
-def document() -> dict[str, Any]:
+def document(config: Config) -> dict[str, Any]:
     """The whole document as plain data. Every GET in it answers HEAD as well."""
     template = "#/components/schemas/{name}"
     _, schemas = msgspec.json.schema_components(STRUCTS, ref_template=template)
+    base = config.server.public_url.rstrip("/")
+    keys = {"securitySchemes": KEYS} if config.pipeline.auth == "api_key" else {}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -63,9 +79,28 @@ def document() -> dict[str, Any]:
             "description": "Turns a song into nine tracks. Every GET answers HEAD as well; every "
             "answer carries `X-Request-Id` and `X-API-Version`.",
         },
-        "paths": _paths(),
-        "components": {"schemas": schemas},
+        "servers": [{"url": base}] if base else [],  # none: the server of the document
+        "security": [{name: []} for name in KEYS] if keys else [],
+        "paths": _limited(_paths()),
+        "components": {
+            "schemas": schemas,
+            **keys,
+            "headers": {
+                name: {"description": text, "schema": {"type": kind}}
+                for name, (kind, text) in HEADERS.items()
+            },
+        },
     }
+
+
+def _limited(paths: dict[str, Any]) -> dict[str, Any]:
+    """The same with the headers of limits, which count whatever is no question for health."""
+    for path, item in paths.items():
+        for method in () if path in HEALTH else METHODS & item.keys():
+            for answer in item[method]["responses"].values():
+                headers = answer.get("headers", {})
+                answer["headers"] = headers | _headers("RateLimit", "RateLimit-Policy")
+    return paths
 
 
 STORED = (503, 507)  # of all that reads or writes the database
@@ -78,12 +113,13 @@ def _paths() -> dict[str, Any]:
     live, ready = _ref("LiveAnswer"), _ref("ReadyAnswer")
     stuck = {"503": _json("The process must be replaced", live)}
     unready = {"503": _json("Send no new work", ready)}
+    refused = {"429": _error(429)}
     ids, track = _parameters("job_id"), _parameters("job_id", "track_name")
     return {
-        "/health": {"get": _operation("health", _json("Healthy", health), degraded)},
-        "/health/live": {"get": _operation("live", _json("The process works", live), stuck)},
-        "/health/ready": {"get": _operation("ready", _json("Send new work", ready), unready)},
-        "/config": {"get": _operation("config", _json("Settings", _ref("ConfigAnswer")))},
+        "/health": {"get": _open("health", _json("Healthy", health), degraded)},
+        "/health/live": {"get": _open("live", _json("The process works", live), stuck)},
+        "/health/ready": {"get": _open("ready", _json("Send new work", ready), unready)},
+        "/config": {"get": _open("config", _json("Settings", _ref("ConfigAnswer")), refused)},
         "/process": {
             "post": {
                 **_operation("process", job, _errors(400, 408, 413, 500, 503, 507)),
@@ -126,7 +162,7 @@ def _paths() -> dict[str, Any]:
         },
         "/job/{job_id}/mix": {
             "get": _download("mix", MIX_FORMATS.values(), 400, 404, 409, 412, 416, 500, 503, 507)
-            | listening_document.mix([*TRACKS, MIX]),
+            | listening_document.mix([*TRACKS, MIX], "tracks"),
             **ids,
         },
         "/download/{job_id}/stems.stem.m4a": {
@@ -142,7 +178,7 @@ def _paths() -> dict[str, Any]:
             "get": _download("download", ["audio/wav"], 404, 412, 416, 500, *STORED),
             **track,
         },
-        PATH: {"get": _operation("openapi", _json("This document", {"type": "object"}))},
+        PATH: {"get": _open("openapi", _json("This document", {"type": "object"}), refused)},
     }
 
 
@@ -150,6 +186,13 @@ def _operation(
     name: str, answer: dict[str, Any], others: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     return {"operationId": name, "responses": {"200": answer, **(others or {})}}
+
+
+def _open(
+    name: str, answer: dict[str, Any], others: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """An operation that asks for no key."""
+    return _operation(name, answer, others) | {"security": []}
 
 
 def _download(name: str, media_types: Iterable[str], *errors: int) -> dict[str, Any]:
@@ -194,11 +237,16 @@ def _parameters(*names: str) -> dict[str, Any]:
 
 
 def _errors(*statuses: int) -> dict[str, Any]:
-    sentences = dict(ERRORS)
-    return {
-        str(status): _json(sentences[status], _ref("ErrorAnswer"))
-        for status in sorted({*statuses, *KEYED})
-    }
+    return {str(status): _error(status) for status in sorted({*statuses, *KEYED})}
+
+
+def _error(status: int) -> dict[str, Any]:
+    answer = _json(dict(ERRORS)[status], _ref("ErrorAnswer"))
+    return answer | ({"headers": _headers("Retry-After")} if status in RETRIED else {})
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _ref(name: str) -> dict[str, Any]:

@@ -93,8 +93,8 @@ class Pipeline:
             try:
                 target = folder / "input"
                 form = await uploads.receive_form(request, boundary, target, self._max_bytes)
-                stems, model = _stems(form.fields), _once(form.fields, "model")
-                callback_url = _once(form.fields, "callback_url")
+                stems, model = _stems(form.fields), _single_field(form.fields, "model")
+                callback_url = _single_field(form.fields, "callback_url")
                 if callback_url is not None:
                     self._check_callback(callback_url)
             except BaseException:
@@ -195,7 +195,7 @@ class Pipeline:
             raise UploadRejected(f"callback_url: {error.message}") from None
 
 
-def _once(fields: Fields, name: str) -> str | None:
+def _single_field(fields: Fields, name: str) -> str | None:
     """A field's text, None for an empty one. Raises InvalidRequest."""
     texts = fields.get(name, ())
     if len(texts) > 1:

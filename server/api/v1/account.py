@@ -49,14 +49,14 @@ class AccountRoutes:
     async def resend(self, request: Request) -> Response:
         """Sends an event that has not arrived once more, now."""
         delivery = request.path_params["id"]
-        once = _once(request, "resend", delivery)
+        once = _idempotency(request, "resend", delivery)
         answer = await self._deliveries.send_again(account_of(request), delivery, _render, once)
         return Response(answer, 202, media_type="application/json")
 
     async def test(self, request: Request) -> Response:
         """Sends a test event to a webhook."""
         webhook = request.path_params["id"]
-        once = _once(request, "test", webhook)
+        once = _idempotency(request, "test", webhook)
         answer = await self._deliveries.test(account_of(request), webhook, _render, once)
         return Response(answer, 202, media_type="application/json")
 
@@ -65,6 +65,6 @@ def _render(sent: SentEvent) -> bytes:
     return ENCODER.encode(wire.delivery(sent))
 
 
-def _once(request: Request, *what: str) -> Idempotency | None:
+def _idempotency(request: Request, *what: str) -> Idempotency | None:
     key = idempotency_key(request)
     return None if key is None else Idempotency(key, meaning_of(*what))

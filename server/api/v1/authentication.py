@@ -8,9 +8,9 @@ import time
 from typing import Final
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api.answers import Json
+from server.api.answers import Json, with_headers
 from server.api.auth import bearer_key
 from server.api.limits import RateLimit, Verdict, standard_headers
 from server.api.ports import Accounts, is_test
@@ -49,7 +49,7 @@ class Authentication:
             await answer(scope, receive, send)
             return
         verdict = self._limit.count(key.hash, time.monotonic(), key.requests_per_minute)
-        send = _with_headers(send, verdict)
+        send = with_headers(send, _limit_headers(verdict), [(b"retry-after", b"%d" % verdict.wait)])
         if not verdict.allowed:
             sentence = RateLimited(verdict.wait).message
             await Json(error_body("RATE_LIMIT_EXCEEDED", sentence), 429)(scope, receive, send)
@@ -59,21 +59,11 @@ class Authentication:
         await self._app(scope, receive, send)
 
 
-def _with_headers(send: Send, verdict: Verdict) -> Send:
+def _limit_headers(verdict: Verdict) -> list[tuple[bytes, bytes]]:
     ends = math.ceil(round(time.time() + verdict.reset - time.monotonic(), 3))
-    headers = [
+    return [
         (b"x-ratelimit-limit", b"%d" % verdict.limit),
         (b"x-ratelimit-remaining", b"%d" % verdict.remaining),
         (b"x-ratelimit-reset", b"%d" % ends),
         *standard_headers("key", verdict),
     ]
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            own = message.get("headers", [])
-            wait = [] if any(name == b"retry-after" for name, _ in own) else \
-                [(b"retry-after", b"%d" % verdict.wait)]  # fmt: skip
-            message = {**message, "headers": [*own, *headers, *wait]}
-        await send(message)
-
-    return sending

@@ -1,6 +1,6 @@
 """What every operation of the StemSplit API's document is put together from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from server.api.v1.requests import MOST_KEY, MOST_OFFSET, MOST_PAGE, PAGE
@@ -22,12 +22,17 @@ SENTENCES: Final = {
     404: "Not found, or another account's",
     405: "Method not allowed: `Allow` names those that are",
     408: "The body came too slowly",
-    409: "Another request was first, and asked for or sent something else",
     412: "The file is not the one that `If-Match` or `If-Unmodified-Since` names",
     416: "The range begins behind the end of the file",
     429: "Rate limit exceeded: `Retry-After` says when to come back",
     500: "Something went wrong on the server's side",
     503: "Too busy, or out of disk: come back after `Retry-After` seconds",
+}
+CONFLICTS: Final = {  # what a 409 may be, by `error.code`
+    "IDEMPOTENCY_CONFLICT": "the Idempotency-Key came before, with another request",
+    "UPLOAD_ALREADY_USED": "other bytes came before",
+    "ALREADY_DELIVERED": "the event has arrived, and is not sent again",
+    "JOB_NOT_COMPLETED": "the job has not made its tracks yet",
 }
 KEYED: Final = (401, 403, 429, 500, 503)  # of every route that asks for a key
 
@@ -42,8 +47,11 @@ def files(kinds: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def operation(name: str, tag: str, answers: dict[int, str], *failures: int) -> dict[str, Any]:
-    """An operation that asks for a key: its good answers by status, and its errors."""
+def operation(
+    name: str, tag: str, answers: dict[int, str], *failures: int, conflicts: Sequence[str] = ()
+) -> dict[str, Any]:
+    """An operation that asks for a key: its good answers by status, and its errors; `conflicts`: as
+    in `errors`."""
     good = {
         str(status): json("Done", ref(schema)) | {"headers": _limit_headers()}
         for status, schema in answers.items()
@@ -51,7 +59,7 @@ def operation(name: str, tag: str, answers: dict[int, str], *failures: int) -> d
     return {
         "operationId": name,
         "tags": [tag],
-        "responses": good | errors(*sorted({*KEYED, *failures})),
+        "responses": good | errors(*sorted({*KEYED, *failures}), conflicts=conflicts),
     }
 
 
@@ -77,13 +85,17 @@ def body(schema: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def errors(*statuses: int) -> dict[str, Any]:
-    """Answers that are errors."""
-    return {
+def errors(*statuses: int, conflicts: Sequence[str] = ()) -> dict[str, Any]:
+    """Answers that are errors; `conflicts`: the codes of those that are 409."""
+    told = {
         str(status): json(SENTENCES[status], ref("ErrorResponse"))
         | ({"headers": _limit_headers()} if status == 429 else {})
         for status in statuses
     }
+    if conflicts:
+        reasons = "; ".join(f"`{code}`: {CONFLICTS[code]}" for code in conflicts)
+        told["409"] = json(reasons, ref("ErrorResponse"))
+    return told
 
 
 def ref(name: str) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from server import errors as tree
 from server.api.answers import (
-    DISK_RETRY,
     FileChanged,
     Json,
     RangeNotSatisfiable,
     UploadStalled,
+    headers_of,
     of_storage,
     on_disconnect,
 )
@@ -107,7 +107,7 @@ class Handlers:
         more: dict[str, Any] = {}
         if isinstance(error, tree.NotEnoughCredits):
             more = {"required_seconds": error.required, "purchase_url": self._purchase_url}
-        return Json(error_body(code, error.message, **more), status, _headers(error))
+        return Json(error_body(code, error.message, **more), status, headers_of(error))
 
 
 async def on_http_error(_: Request, error: Exception) -> Response:
@@ -121,15 +121,3 @@ async def on_http_error(_: Request, error: Exception) -> Response:
 async def on_defect(_: Request, __: Exception) -> Response:
     """A defect: no detail of the inside. The traceback is logged where the request ends."""
     return Json(error_body("INTERNAL_ERROR", SORRY), 500)
-
-
-def _headers(error: tree.StemboxError) -> dict[str, str] | None:
-    if isinstance(error, tree.ServerBusy | tree.TooManyUploads):
-        return {"Retry-After": str(error.retry_after)}
-    if isinstance(error, tree.DiskFull | tree.ModelError):
-        return {"Retry-After": str(DISK_RETRY)}
-    if isinstance(error, RangeNotSatisfiable):
-        return {"Content-Range": f"bytes */{error.size}"}
-    if isinstance(error, tree.MissingKey | tree.InvalidKey):
-        return {"WWW-Authenticate": "Bearer"}
-    return None

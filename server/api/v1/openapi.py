@@ -42,9 +42,11 @@ def document(config: Config) -> dict[str, Any]:
     template = "#/components/schemas/{name}"
     _, schemas = msgspec.json.schema_components(ANSWERS, ref_template=template)
     schemas["CreateJobRequest"]["oneOf"] = [
-        {"required": ["uploadKey"]}, {"required": ["sourceUrl"]}
-    ]  # fmt: skip
+        {"required": [name], "properties": {name: {"type": "string"}}}  # null is none
+        for name in ("uploadKey", "sourceUrl")
+    ]
     schemas["CreateJobRequest"]["properties"]["outputType"]["default"] = DEFAULT_OUTPUT
+    schemas["CreateWebhookRequest"]["properties"]["events"]["default"] = wire.EVENTS
     return {
         "openapi": "3.1.0",
         "info": {
@@ -55,7 +57,7 @@ def document(config: Config) -> dict[str, Any]:
         },
         "servers": [{"url": f"{config.server.public_url.rstrip('/')}/api/v1"}],
         "security": [{"bearerAuth": []}],
-        "paths": _paths(),
+        "paths": _paths(config),
         "webhooks": {"jobEnded": _webhook()},
         "components": {
             "schemas": schemas,
@@ -68,7 +70,7 @@ def document(config: Config) -> dict[str, Any]:
     }
 
 
-def _paths() -> dict[str, Any]:
+def _paths(config: Config) -> dict[str, Any]:
     return {
         "/jobs": {"post": _create_job(), "get": _list_jobs()},
         "/jobs/{id}": {
@@ -91,7 +93,7 @@ def _paths() -> dict[str, Any]:
             "parameters": [*in_path("id", "name"), *in_query("expires", "signature")],
             "get": _download(),
         },
-        **account_document.paths(),
+        **account_document.paths(config),
         "/models": {
             "get": operation("listModels", "Jobs", {200: "ModelsListResponse"}) | {
                 "description": "What `stems` and `model` of a job may name: models, by name, and "
@@ -121,14 +123,14 @@ def _paths() -> dict[str, Any]:
 def _listening() -> dict[str, Any]:
     """What is heard of a job, and rendered from it, by the URLs of its `studio`."""
     told = errors(400, 403, 404, 500, 503)
-    rendered = errors(400, 403, 404, 409, 412, 416, 500, 503)
+    rendered = errors(400, 403, 404, 412, 416, 500, 503, conflicts=["JOB_NOT_COMPLETED"])
     mix = [*dict.fromkeys(track for tracks in OUTPUTS.values() for track in tracks), MIX]
     operations: dict[str, dict[str, Any]] = {
         "window": listening_document.window(told),
         "peaks": listening_document.peaks(ref("PeaksAnswer"), told),
         "events": listening_document.events(told),
         "mix": {"responses": files(MIX_FORMATS.values()) | rendered,
-                **listening_document.mix(mix)},
+                **listening_document.mix(mix, "studio.tracks")},
         "stemFile": {
             "responses": files(["audio/mp4"]) | rendered,
             "description": "The mix and the four stems as Native Instruments' Stems (ALAC)",
@@ -147,7 +149,8 @@ def _create_job() -> dict[str, Any]:
     key = idempotency_key(
         "the same meaning of the body (whatever its key order, white space, escapes and defaults)"
     )
-    created = operation("createJob", "Jobs", {201: "JobCreatedResponse"}, 400, 402, 408, 409, 503)
+    created = operation("createJob", "Jobs", {201: "JobCreatedResponse"}, 400, 402, 408,
+                        conflicts=["IDEMPOTENCY_CONFLICT"])  # fmt: skip
     created["description"] = (
         "A `sourceUrl` is fetched through at most ten redirects, as long as it is not silent for "
         "too long; what takes more than five seconds comes in the background, and has zero "
@@ -180,7 +183,7 @@ def _put_upload() -> dict[str, Any]:
         },
         "responses": {
             "200": json("The file is here", ref("UploadedResponse")),
-            **errors(400, 403, 408, 409, 429, 500, 503),
+            **errors(400, 403, 408, 429, 500, 503, conflicts=["UPLOAD_ALREADY_USED"]),
         },
     }
 

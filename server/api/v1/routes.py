@@ -80,7 +80,7 @@ class Routes:
             account_id=account_of(request), base_url=self.base_url(request),
             test=request.state.test, **fields,
         )  # fmt: skip
-        answer = await self._services.stemsplit.create(order, _render, _once(request, order))
+        answer = await self._services.stemsplit.create(order, _render, _idempotency(request, order))
         return Response(answer, 201, media_type="application/json")
 
     async def list_models(self, _: Request) -> Response:
@@ -234,6 +234,6 @@ def _render(new: Any) -> bytes:
     return ENCODER.encode(wire.created(new))
 
 
-def _once(request: Request, order: Order) -> Idempotency | None:
+def _idempotency(request: Request, order: Order) -> Idempotency | None:
     key = idempotency_key(request)
     return None if key is None else Idempotency(key, meaning(order))

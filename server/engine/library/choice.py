@@ -211,7 +211,7 @@ def tiers(config: Config) -> dict[str, dict[str, str | None]]:
         needed = SIX if tier == "six_stems" else FOUR
         here = next((name for name in names if (found := find(name, config)) is not None
                      and can_make(needed, found.stems)), None)  # fmt: skip
-        table[tier] = {"wanted": names[0] if names else None, "serving": here}
+        table[tier] = {"wanted": names[0], "serving": here}
     return table
 
 

@@ -11,9 +11,9 @@ import yaml
 from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name
 
 from server.engine.library import pins
-from server.engine.library.catalog import signatures
+from server.engine.library.catalog import HUB_LICENCE, signatures
 from server.engine.library.pins import Pins
-from server.engine.pulling.place import here, is_sound, move, place
+from server.engine.pulling.place import HUB, here, is_sound, move, place
 from server.errors import ModelError
 
 NAME = re.compile(r"([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9._-]{1,64}))?")
@@ -76,6 +76,7 @@ def _download(name: str, revision: str | None, fresh: Path) -> Pins:
     bag = yaml.safe_load((fresh / listing).read_text(encoding="utf-8"))
     files = [f"{signature}.safetensors" for signature in signatures(bag)]
     size = sum(one.size or 0 for one in info.siblings or () if one.rfilename in files)
+    print(f"{name}: from {HUB}, licence {HUB_LICENCE}")
     print(f"  size     {size / 1e6:.0f} MB" if size else "  size     not known", flush=True)
     return Pins(info.sha, sums | {file: fetch(file) for file in files})
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from server.cli import main
 from server.config import load
 from server.engine.library import catalog
 from server.engine.loading import load_members
@@ -140,6 +141,20 @@ def test_a_pulled_model_is_pinned(hub: Hub, tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "other files for revision" in answer.stderr and "abcd.safetensors" in answer.stderr
     assert (folder / "abcd.safetensors").read_bytes() == second["abcd.safetensors"]
+
+
+def test_of_a_name_that_nobody_knows_no_licence_is_told(hub: Hub, tmp_path: Path) -> None:
+    answer = pull(hub, tmp_path / "data", "nobodys")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert "model nobodys cannot be fetched" in answer.stderr
+
+
+@pytest.mark.parametrize("name", ["starter", "starter_fast"])
+def test_what_ships_is_not_asked_for(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "pull", name, "--data-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{name} ships with stembox: there is nothing to pull\n"
 
 
 def test_a_file_that_was_changed_afterwards_is_not_loaded(hub: Hub, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ Knows the jobs room's data and no HTTP. Times are ISO 8601 in UTC, durations who
 """
 
 from server.api.v1.wire.account import BalanceResponse, LedgerResponse, balance, ledger
-from server.api.v1.wire.common import STATUSES, DeletedResponse, timestamp
+from server.api.v1.wire.common import EVENTS, STATUSES, DeletedResponse, timestamp
 from server.api.v1.wire.deliveries import (
     DeliveriesListResponse,
     DeliveryItem,
@@ -39,11 +39,11 @@ from server.api.v1.wire.webhooks import (
 )
 
 __all__ = [
-    "LISTENING", "MEDIA_TYPES", "STATUSES", "STUDIO", "BalanceResponse", "CreateJobRequest",
-    "CreateWebhookRequest", "DeletedResponse", "DeliveriesListResponse", "DeliveryItem",
-    "ErrorDetail", "ErrorResponse", "JobCreatedResponse", "JobDetailResponse", "JobsListResponse",
-    "LedgerResponse", "MintUrl", "ModelsListResponse", "UploadRequest", "UploadResponse",
-    "UploadedResponse",
+    "EVENTS", "LISTENING", "MEDIA_TYPES", "STATUSES", "STUDIO", "BalanceResponse",
+    "CreateJobRequest", "CreateWebhookRequest", "DeletedResponse", "DeliveriesListResponse",
+    "DeliveryItem", "ErrorDetail", "ErrorResponse", "JobCreatedResponse", "JobDetailResponse",
+    "JobsListResponse", "LedgerResponse", "MintUrl", "ModelsListResponse", "UploadRequest",
+    "UploadResponse", "UploadedResponse",
     "WebhookCreatedResponse", "WebhookPayload", "WebhooksListResponse", "balance", "created",
     "deliveries", "delivery", "detail", "instructions", "jobs_list", "ledger", "media_type",
     "models_list", "payload", "test_payload", "timestamp", "webhook_created", "webhook_listed",

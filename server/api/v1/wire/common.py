@@ -10,6 +10,7 @@ Status = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED", "EXPIRED"]
 OutputType = Literal["VOCALS", "INSTRUMENTAL", "BOTH", "FOUR_STEMS", "SIX_STEMS"]
 Quality = Literal["FAST", "BALANCED", "BEST"]
 OutputFormat = Literal["WAV", "MP3", "FLAC"]
+EVENTS: Final = ("job.completed", "job.failed")
 Event = Literal["job.completed", "job.failed"]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, structs
 
-from server.api.v1.wire.common import Camel, Event, OutputFormat, OutputType, Quality
+from server.api.v1.wire.common import EVENTS, Camel, Event, OutputFormat, OutputType, Quality
 from server.stems import DEFAULT_OUTPUT, MOST_STEMS
 
 StemName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -58,5 +58,5 @@ class CreateWebhookRequest(Camel, frozen=True):
 
     url: Url
     events: Annotated[list[Event], Meta(min_length=1, max_length=8)] = msgspec.field(
-        default_factory=lambda: ["job.completed", "job.failed"]
+        default_factory=lambda: list(EVENTS)
     )
