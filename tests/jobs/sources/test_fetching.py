@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from server.errors import AddressForbidden, DiskFull, FileTooLarge, Unreachable
-from server.jobs import booking, split
+from server.jobs import booking, stemsplit_jobs
 from server.jobs.sources import fetching
 from store import StageRepository
 from tests.jobs.ordering import ENDLESS, SECONDS, SONG, World, is_true, plain, slowly
@@ -187,8 +187,8 @@ def test_a_slow_source_that_costs_too_much_names_what_it_needs(play) -> None:
 
 def test_many_slow_sources_at_once_are_answered_in_time(play, monkeypatch) -> None:
     """Two of an account are tried at a time; who gets no turn soon comes in the background."""
-    monkeypatch.setattr(split, "TURN_SECONDS", 0.1)
-    monkeypatch.setattr(split, "AT_ONCE", 2)
+    monkeypatch.setattr(stemsplit_jobs, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(stemsplit_jobs, "AT_ONCE", 2)
     go = asyncio.Event()
 
     async def test(world: World) -> None:
