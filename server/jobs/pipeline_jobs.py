@@ -72,14 +72,14 @@ class PipelineJobs:
         self._dispatcher = dispatcher
         self._checksums = Checksums(jobs)
 
-    async def reserve(self, size: int) -> tuple[str, Path]:
-        """Admits a new upload of so many bytes: its job's id and an empty folder for them.
+    async def reserve(self, size: int, caller: str) -> tuple[str, Path]:
+        """Admits a caller's new upload of so many bytes: its job's id and an empty folder for them.
 
         Raises:
             ServerBusy: too many jobs wait.
             DiskFull: the disk has too little room.
         """
-        return await self._intake.reserve(size)
+        return await self._intake.reserve(size, caller)
 
     async def discard(self, job_id: str) -> None:
         """Forgets an upload and removes its bytes."""

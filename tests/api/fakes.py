@@ -145,7 +145,7 @@ class FakeJobs:
         """Everything that lies in the spool, folders as well."""
         return sorted(self.spool.rglob("*")) if self.spool.exists() else []
 
-    async def reserve(self, size: int) -> tuple[str, Path]:
+    async def reserve(self, size: int, caller: str) -> tuple[str, Path]:
         if self.reserve_error:
             raise self.reserve_error
         job_id = str(uuid.uuid4())

@@ -60,7 +60,7 @@ class World:
         if self.full:
             raise DiskFull("full")
 
-    async def promise(self, name: str, wanted: int) -> None:
+    async def promise(self, name: str, wanted: int, **_: object) -> None:
         await self.check()
         self.promised[name] = wanted
 

@@ -10,6 +10,8 @@ import asyncio
 import math
 import shutil
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
@@ -59,10 +61,20 @@ def with_room(new: NewJob, seconds: float) -> NewJob:
     return structs.replace(new, room=room_of(new.api, options, seconds))
 
 
+class Promise(NamedTuple):
+    """Bytes that will be written: those that `caller` has announced come to lie in `place`, a file
+    or a folder."""
+
+    size: int
+    caller: str | None = None
+    place: Path | None = None
+
+
 class Left(NamedTuple):
     """Bytes that are free on the disk, and how many of them are to stay so. What is nobody's beside
-    those, `now` with all that running jobs will still write, and `later`, once all accepted jobs
-    have ended: less than nothing where more was promised. `largest`: of their scratch."""
+    those and what was promised, `now` with all that running jobs will still write, and `later`,
+    once all accepted jobs have ended: less than nothing where more was. `largest`: of their
+    scratch."""
 
     free: int
     stay_free: int
@@ -78,16 +90,24 @@ class DiskRoom:
         self._rooms = rooms
         self._folders = folders
         self._keep = keep_percent / 100
-        self._promises: dict[str, int] = {}
+        self._promises: dict[str, Promise] = {}
         self._warned = -math.inf
 
-    async def promise(self, name: str, wanted: int = 0, job: Room = NOTHING) -> None:
-        """Keeps room for bytes that are on their way in, or for a new job, until `forget`.
+    async def promise(
+        self, name: str, wanted: int = 0, job: Room = NOTHING, *,
+        caller: str | None = None, place: Path | None = None,
+    ) -> None:  # fmt: skip
+        """Keeps room for bytes that are on their way in, or for a new job, until `forget`; of what
+        lies in `place` by then the disk itself tells.
+
+        caller: who has announced the bytes. He may have under way as much as is left free beside
+        that, as with `SharedPlaces`; but one alone may be as large as there is room.
 
         Raises DiskFull.
         """
-        await self.check(wanted, job)
-        self._promises[name] = wanted + job.outputs  # in the same step as the check
+        await self._check(wanted, job, name, caller)
+        announced = Promise(wanted + job.outputs, caller, place)
+        self._promises[name] = announced  # in the same step as the check
 
     def forget(self, name: str) -> None:
         """What was promised is written, or will not be."""
@@ -95,12 +115,27 @@ class DiskRoom:
 
     async def check(self, wanted: int = 0, job: Room = NOTHING) -> None:
         """Whether so many more bytes, or another job, may come. Raises DiskFull."""
-        left = await self._left()
-        needed = wanted + job.outputs + sum(self._promises.values())
+        await self._check(wanted, job)
+
+    async def _check(
+        self, wanted: int, job: Room, name: str = "", caller: str | None = None
+    ) -> None:
+        """`name`: of the promise that this one takes the place of."""
+        left = await self._left(name)
+        needed = wanted + job.outputs
         free, largest = left.free - left.stay_free, max(left.largest, job.scratch)
         if free < wanted or left.later - needed < largest:
             log.warning("work refused: the disk is almost full", **left._asdict(), needed=needed)
             raise DiskFull("The server's disk is almost full; no new work is accepted")
+        announced = 0 if caller is None else sum(
+            promise.size for other, promise in self._promises.items()
+            if other != name and promise.caller == caller
+        )  # fmt: skip
+        if wanted and left.later - needed - announced < largest:
+            log.warning("work refused: its caller has announced as much as is left",
+                        **left._asdict(), needed=needed, announced=announced)  # fmt: skip
+            raise DiskFull("The server's disk has little room: send this once the others that you "
+                           "have under way are here")  # fmt: skip
 
     async def next_to_decode(self) -> str | None:
         """The job that may be decoded now: the first in turn, if there is room for it, or no
@@ -138,11 +173,20 @@ class DiskRoom:
         unfinished = await self._rooms.unfinished()
         if not unfinished.begun.keys() - {job_id}:  # one always gets through
             return True
-        left = await asyncio.to_thread(self._count, unfinished)
-        return wanted <= left.now - sum(self._promises.values())
+        return wanted <= (await self._left()).now
 
-    async def _left(self) -> Left:
-        return await asyncio.to_thread(self._count, await self._rooms.unfinished())
+    async def _left(self, name: str = "") -> Left:
+        """What is left, but for the promise of this name."""
+        unfinished = await self._rooms.unfinished()
+        known = [*self._promises.values()]
+        # What arrives in between is counted twice.
+        arrived = await asyncio.to_thread(_arrived, known)
+        left = await asyncio.to_thread(self._count, unfinished)
+        promised = sum(
+            max(0, promise.size - arrived.get(promise, 0))
+            for other, promise in self._promises.items() if other != name
+        )  # fmt: skip
+        return left._replace(now=left.now - promised, later=left.later - promised)
 
     def _count(self, unfinished: Unfinished) -> Left:
         usage = shutil.disk_usage(self._folders.data_dir)
@@ -166,3 +210,11 @@ class DiskRoom:
         files = files_below(self._folders.scratch / job_id)
         scratch = written(file for file in files if ".f32" in file.name)
         return scratch, written(files_below(self._folders.outputs / job_id))
+
+
+def _arrived(promises: Sequence[Promise]) -> dict[Promise, int]:
+    """Bytes of each that lie in its place."""
+    return {
+        promise: written([promise.place, *files_below(promise.place)])
+        for promise in promises if promise.place is not None
+    }  # fmt: skip

@@ -45,15 +45,15 @@ class Intake:
         self._turns: KeyedSemaphore[str] = KeyedSemaphore(MEASURED_AT_ONCE)
         self._last_ready = time.monotonic()
 
-    async def reserve(self, size: int = 0) -> tuple[str, Path]:
+    async def reserve(self, size: int = 0, caller: str | None = None) -> tuple[str, Path]:
         """Admits new work of so many bytes: its job's id and an empty folder for them. While they
         come in they are no job yet, and take no place in the queue.
 
         Raises:
             ServerBusy: too many jobs wait.
-            DiskFull: the disk has too little room.
+            DiskFull: the disk has too little room beside what comes already, or for one caller's.
         """
-        job_id = await self._admit(size)
+        job_id = await self._admit(size, caller)
         folder = self.folders.spool / job_id
         try:
             with full_disk_is_said():
@@ -166,14 +166,15 @@ class Intake:
         if unfinished + len(entered | self._entered) >= self._config.limits.max_queued_jobs:
             raise ServerBusy("Too many jobs are waiting; try again later", RETRY_AFTER)
 
-    async def _admit(self, size: int) -> str:
+    async def _admit(self, size: int, caller: str | None) -> str:
         """The id of new work that may come in."""
         self._check_ready()
         await self._check_queue()
         job_id = new_job_id(self._config.server.box)
         self._incoming.add(job_id)
         try:
-            await self.rooms.promise(job_id, size)
+            place = self.folders.spool / job_id
+            await self.rooms.promise(job_id, size, caller=caller, place=place)
         except BaseException:
             self._incoming.discard(job_id)
             raise
