@@ -94,7 +94,7 @@ class PipelineJobs:
         """
         try:
             options = await asyncio.to_thread(self._options, upload)  # it looks at files
-            await self._intake.enter(upload.job_id)
+            await self._intake.enter(upload.job_id, upload.caller or None)
             facts = await self._intake.look(
                 upload.job_id, upload.folder, options, caller=upload.caller
             )
@@ -113,6 +113,7 @@ class PipelineJobs:
         job = await self._intake.accept(with_room(NewJob(
             id=upload.job_id, api="pipeline", options=msgspec.json.encode(options).decode(),
             plan=PIPELINE, created_at=time.time(), account_id=upload.account_id,
+            address=None if upload.account_id else upload.caller or None,
             callback_url=upload.callback_url, request=request,
         ), seconds))  # fmt: skip
         log.info("job accepted", job=job.id, file=upload.file_name, bytes=upload.size_bytes,

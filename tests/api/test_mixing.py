@@ -116,7 +116,7 @@ def test_the_demo_song(app: ASGIApp, jobs: FakeJobs) -> None:
     answer = ask(app, "POST", "/demo")
     assert (answer.status_code, answer.json()["status"]) == (200, "processing")
     (upload,) = jobs.uploads
-    assert upload.file_name == "Demo song.opus"
+    assert (upload.file_name, upload.caller) == ("Demo song.opus", "127.0.0.1")
     assert (upload.folder / "input").read_bytes() == FILE.read_bytes()
     assert upload.size_bytes == FILE.stat().st_size
     jobs.reserve_error = TrackNotFound("no")
