@@ -4,7 +4,7 @@ Who may hear what has been decided before; which file a sound comes from is the 
 business.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -17,13 +17,12 @@ from server.api.answers import DownloadCut
 from server.api.bodies import ENCODER
 from server.api.parameters import choice, names, number
 from server.api.ports import Listening, TrackPeaks, Window
-from server.api.sharing import SharedPlaces, caller_of
+from server.api.sharing import caller_of
 from server.audio.peaks import COARSE, FINE, coarser
 from server.errors import InvalidRequest, TrackNotFound
 from server.work.scratch import CHANNELS, SAMPLE_RATE
 
 MOST_TRACKS: Final = 40
-MOST_WINDOWS: Final = 32  # on their way at once, of one API
 LEAST_SECONDS: Final = 0.001
 MOST_SECONDS: Final = 10.0
 LATEST: Final = 1e6  # seconds
@@ -65,7 +64,6 @@ class Listen:
 
     def __init__(self, listening: Listening) -> None:
         self._listening = listening
-        self._places = SharedPlaces(MOST_WINDOWS, "windows are being sent")
 
     async def window(self, request: Request, job_id: str) -> Response:
         """The frames of some tracks at one place, as far as they are final.
@@ -81,17 +79,10 @@ class Listen:
         samples = choice(request, "format", FORMATS, "f32")
         first, count = round(start * SAMPLE_RATE), round(seconds * SAMPLE_RATE)
         caller = caller_of(request.scope)
-        self._places.take(caller)
-        window = None
-        try:
-            window = await self._listening.window(job_id, tracks, first, count)
-        finally:
-            if window is None:
-                self._places.leave(caller)
+        window = await self._listening.window(job_id, tracks, first, count, caller)
         if window is None:
             raise TrackNotFound("Track not found")
-        head = request.method == "HEAD"
-        return WindowResponse(window, tracks, samples, head, lambda: self._places.leave(caller))
+        return WindowResponse(window, tracks, samples, request.method == "HEAD")
 
     async def peaks(self, request: Request, job_id: str) -> Response:
         """The peaks of all tracks. Raises InvalidRequest, JobNotFound."""
@@ -106,9 +97,7 @@ class Listen:
 class WindowResponse(StreamingResponse):
     """A window on its way out, in blocks; the files are let go of, however that ends."""
 
-    def __init__(
-        self, window: Window, names: list[str], samples: str, head: bool, sent: Callable[[], None]
-    ) -> None:
+    def __init__(self, window: Window, names: list[str], samples: str, head: bool) -> None:
         frame_bytes = len(names) * CHANNELS * FORMATS[samples]
         cache = f"private, max-age={KEPT_SECONDS}" if window.finished else "no-store"
         values = (
@@ -124,14 +113,12 @@ class WindowResponse(StreamingResponse):
             _body(window, samples, head), headers=headers, media_type="application/octet-stream"
         )
         self._window = window
-        self._sent = sent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._window.close()
-            self._sent()
 
 
 async def _body(window: Window, samples: str, head: bool) -> AsyncIterator[bytes]:

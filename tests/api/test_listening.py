@@ -49,7 +49,7 @@ class FakeListening:
         self.busy = False
 
     async def window(
-        self, job_id: str, names: Sequence[str], start: int, count: int
+        self, job_id: str, names: Sequence[str], start: int, count: int, caller: str
     ) -> Window | None:
         if self.busy:
             raise ServerBusy("Too many windows are being sent", retry_after=1)
