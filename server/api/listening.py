@@ -4,11 +4,10 @@ Who may hear what has been decided before; which file a sound comes from is the 
 business.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -17,12 +16,13 @@ from server.api.answers import DownloadCut
 from server.api.bodies import ENCODER
 from server.api.parameters import choice, names, number
 from server.api.ports import Listening, TrackPeaks, Window
-from server.api.sharing import caller_of
+from server.api.sharing import SharedPlaces, caller_of
 from server.audio.peaks import COARSE, FINE, coarser
 from server.errors import InvalidRequest, TrackNotFound
 from server.work.scratch import CHANNELS, SAMPLE_RATE
 
 MOST_TRACKS: Final = 40
+MOST_PEAKS: Final = 16  # answers on their way at once, of one API; an hour's are megabytes each
 LEAST_SECONDS: Final = 0.001
 MOST_SECONDS: Final = 10.0
 LATEST: Final = 1e6  # seconds
@@ -64,6 +64,7 @@ class Listen:
 
     def __init__(self, listening: Listening) -> None:
         self._listening = listening
+        self._places = SharedPlaces(MOST_PEAKS, "peaks are being sent")
 
     async def window(self, request: Request, job_id: str) -> Response:
         """The frames of some tracks at one place, as far as they are final.
@@ -85,13 +86,18 @@ class Listen:
         return WindowResponse(window, tracks, samples, request.method == "HEAD")
 
     async def peaks(self, request: Request, job_id: str) -> Response:
-        """The peaks of all tracks. Raises InvalidRequest, JobNotFound."""
+        """The peaks of all tracks. Raises InvalidRequest, JobNotFound, ServerBusy."""
         zooms = ZOOMS[choice(request, "zoom", ZOOMS, "both")]
         since = round(number(request, "since", 0.0, 0.0, LATEST * SAMPLE_RATE))
-        total, tracks = await self._listening.peaks(job_id, since // COARSE * COARSE)
-        # An hour of nine tracks is seven megabytes of text: not on the event loop.
-        body = await run_in_threadpool(_encoded, total, tracks, since, zooms)
-        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+        caller = caller_of(request.scope)
+        self._places.take(caller)
+        try:
+            total, tracks = await self._listening.peaks(job_id, since // COARSE * COARSE)
+        except BaseException:
+            self._places.leave(caller)
+            raise
+        body = _encoded(total, tracks, since, zooms)
+        return PeaksResponse(body, lambda: self._places.leave(caller))
 
 
 class WindowResponse(StreamingResponse):
@@ -121,6 +127,21 @@ class WindowResponse(StreamingResponse):
             self._window.close()
 
 
+class PeaksResponse(StreamingResponse):
+    """Peaks on their way out, a track at a time; their place is left, however that ends."""
+
+    def __init__(self, body: Iterator[bytes], sent: Callable[[], None]) -> None:
+        headers = {"Cache-Control": "no-store"}
+        super().__init__(body, headers=headers, media_type="application/json")
+        self._sent = sent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._sent()
+
+
 async def _body(window: Window, samples: str, head: bool) -> AsyncIterator[bytes]:
     if head:
         return
@@ -133,15 +154,18 @@ async def _body(window: Window, samples: str, head: bool) -> AsyncIterator[bytes
 
 def _encoded(
     total: int, tracks: dict[str, TrackPeaks], since: int, zooms: tuple[int, ...]
-) -> bytes:
-    found = {}
-    for name, peaks in tracks.items():
+) -> Iterator[bytes]:
+    """A `PeaksAnswer`, a track at a time: an hour of nine is seven megabytes of text. It is
+    streamed, and so encoded, on a thread."""
+    frame = ENCODER.encode(PeaksAnswer(SAMPLE_RATE, total, {}))
+    inside = len(frame) - len(b"}}")
+    yield frame[:inside]
+    for place, (name, peaks) in enumerate(tracks.items()):
         by_zoom = {FINE: peaks.pairs[since // FINE - peaks.first :], COARSE: coarser(peaks.pairs)}
-        found[name] = PeaksOfTrack(
-            peaks.frames,
-            [Zoom(zoom, since // zoom * zoom, by_zoom[zoom].tobytes()) for zoom in zooms],
-        )
-    return ENCODER.encode(PeaksAnswer(SAMPLE_RATE, total, found))
+        zoomed = [Zoom(zoom, since // zoom * zoom, by_zoom[zoom].tobytes()) for zoom in zooms]
+        track = ENCODER.encode(PeaksOfTrack(peaks.frames, zoomed))
+        yield b"%b%b:%b" % (b"," if place else b"", ENCODER.encode(name), track)
+    yield frame[inside:]
 
 
 def _tracks(request: Request) -> list[str]:
