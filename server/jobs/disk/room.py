@@ -177,14 +177,13 @@ class DiskRoom:
 
     async def _left(self, name: str = "") -> Left:
         """What is left, but for the promise of this name."""
+        promises = dict(self._promises)  # what arrives, or becomes a job, meanwhile counts twice
         unfinished = await self._rooms.unfinished()
-        known = [*self._promises.values()]
-        # What arrives in between is counted twice.
-        arrived = await asyncio.to_thread(_arrived, known)
+        arrived = await asyncio.to_thread(_arrived, [*promises.values()])
         left = await asyncio.to_thread(self._count, unfinished)
         promised = sum(
             max(0, promise.size - arrived.get(promise, 0))
-            for other, promise in self._promises.items() if other != name
+            for other, promise in (promises | self._promises).items() if other != name
         )  # fmt: skip
         return left._replace(now=left.now - promised, later=left.later - promised)
 
