@@ -105,6 +105,7 @@ def test_slow_uploads_of_one_caller_leave_places_for_others(tmp_path: Path) -> N
             assert {answer.status_code for answer in await asyncio.gather(*slow)} == {200}
             again = await greedy.post("/process", content=whole, headers=FORM)
             assert again.status_code == 200, "a place that was left is free again"
+            assert set(jobs.callers) == {"10.0.0.1", "10.0.0.2"}
 
     asyncio.run(main())
 
