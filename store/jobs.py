@@ -104,6 +104,11 @@ class JobRepository:
         """How many jobs are queued or running."""
         return await self._db.read(_scalar, "count_unfinished")
 
+    async def has_unfinished(self, caller: str) -> bool:
+        """Whether any of those is of this account, or from this address."""
+        rows = await self._db.read(_all, "has_unfinished", {"caller": caller})
+        return bool(rows[0][0])
+
     async def sum_up(self, job_id: str, name: str, size: int, crc: int) -> None:
         """Keeps size and CRC-32 of a track that was finished before they were kept."""
         values = {"job_id": job_id, "name": name, "size": size, "crc": crc}
@@ -181,7 +186,8 @@ def _create(db: sqlite3.Connection, new: NewJob) -> Job:
         idempotency.remember(db, new.account_id, new.idempotency_record, new.created_at)
     db.execute(SQL["insert_job"], {
         "id": new.id, "api": new.api, "options": new.options, "now": new.created_at,
-        "account_id": new.account_id, "request": new.request, "callback_url": new.callback_url,
+        "account_id": new.account_id, "address": new.address, "request": new.request,
+        "callback_url": new.callback_url,
         "scratch_bytes": new.room.scratch, "output_bytes": new.room.outputs,
     })  # fmt: skip
     for position, stage in enumerate(new.plan):

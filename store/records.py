@@ -33,7 +33,8 @@ class Room(NamedTuple):
 class NewJob(Struct, frozen=True, kw_only=True):
     """What is stored of a job when it is accepted. `options` and `request` are JSON.
 
-    `seconds`: credits to hold, None where they are not known yet or not asked for.
+    `seconds`: credits to hold, None where they are not known yet or not asked for. `address`: who
+    sent it, where that is no account.
     """
 
     id: str
@@ -43,6 +44,7 @@ class NewJob(Struct, frozen=True, kw_only=True):
     created_at: float
     request: str = "{}"
     account_id: str | None = None
+    address: str | None = None
     callback_url: str | None = None
     seconds: int | None = None
     idempotency_record: IdempotencyRecord | None = None

@@ -4,11 +4,10 @@ Who may hear what has been decided before; which file a sound comes from is the 
 business.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -23,7 +22,7 @@ from server.errors import InvalidRequest, TrackNotFound
 from server.work.scratch import CHANNELS, SAMPLE_RATE
 
 MOST_TRACKS: Final = 40
-MOST_WINDOWS: Final = 32  # on their way at once, of one API
+MOST_PEAKS: Final = 16  # answers on their way at once, of one API; an hour's are megabytes each
 LEAST_SECONDS: Final = 0.001
 MOST_SECONDS: Final = 10.0
 LATEST: Final = 1e6  # seconds
@@ -65,7 +64,7 @@ class Listen:
 
     def __init__(self, listening: Listening) -> None:
         self._listening = listening
-        self._places = SharedPlaces(MOST_WINDOWS, "windows are being sent")
+        self._places = SharedPlaces(MOST_PEAKS, "peaks are being sent")
 
     async def window(self, request: Request, job_id: str) -> Response:
         """The frames of some tracks at one place, as far as they are final.
@@ -81,34 +80,30 @@ class Listen:
         samples = choice(request, "format", FORMATS, "f32")
         first, count = round(start * SAMPLE_RATE), round(seconds * SAMPLE_RATE)
         caller = caller_of(request.scope)
-        self._places.take(caller)
-        window = None
-        try:
-            window = await self._listening.window(job_id, tracks, first, count)
-        finally:
-            if window is None:
-                self._places.leave(caller)
+        window = await self._listening.window(job_id, tracks, first, count, caller)
         if window is None:
             raise TrackNotFound("Track not found")
-        head = request.method == "HEAD"
-        return WindowResponse(window, tracks, samples, head, lambda: self._places.leave(caller))
+        return WindowResponse(window, tracks, samples, request.method == "HEAD")
 
     async def peaks(self, request: Request, job_id: str) -> Response:
-        """The peaks of all tracks. Raises InvalidRequest, JobNotFound."""
+        """The peaks of all tracks. Raises InvalidRequest, JobNotFound, ServerBusy."""
         zooms = ZOOMS[choice(request, "zoom", ZOOMS, "both")]
         since = round(number(request, "since", 0.0, 0.0, LATEST * SAMPLE_RATE))
-        total, tracks = await self._listening.peaks(job_id, since // COARSE * COARSE)
-        # An hour of nine tracks is seven megabytes of text: not on the event loop.
-        body = await run_in_threadpool(_encoded, total, tracks, since, zooms)
-        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+        caller = caller_of(request.scope)
+        self._places.take(caller)
+        try:
+            total, tracks = await self._listening.peaks(job_id, since // COARSE * COARSE)
+        except BaseException:
+            self._places.leave(caller)
+            raise
+        body = _encoded(total, tracks, since, zooms)
+        return PeaksResponse(body, lambda: self._places.leave(caller))
 
 
 class WindowResponse(StreamingResponse):
     """A window on its way out, in blocks; the files are let go of, however that ends."""
 
-    def __init__(
-        self, window: Window, names: list[str], samples: str, head: bool, sent: Callable[[], None]
-    ) -> None:
+    def __init__(self, window: Window, names: list[str], samples: str, head: bool) -> None:
         frame_bytes = len(names) * CHANNELS * FORMATS[samples]
         cache = f"private, max-age={KEPT_SECONDS}" if window.finished else "no-store"
         values = (
@@ -124,13 +119,26 @@ class WindowResponse(StreamingResponse):
             _body(window, samples, head), headers=headers, media_type="application/octet-stream"
         )
         self._window = window
-        self._sent = sent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._window.close()
+
+
+class PeaksResponse(StreamingResponse):
+    """Peaks on their way out, a track at a time; their place is left, however that ends."""
+
+    def __init__(self, body: Iterator[bytes], sent: Callable[[], None]) -> None:
+        headers = {"Cache-Control": "no-store"}
+        super().__init__(body, headers=headers, media_type="application/json")
+        self._sent = sent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
             self._sent()
 
 
@@ -146,15 +154,18 @@ async def _body(window: Window, samples: str, head: bool) -> AsyncIterator[bytes
 
 def _encoded(
     total: int, tracks: dict[str, TrackPeaks], since: int, zooms: tuple[int, ...]
-) -> bytes:
-    found = {}
-    for name, peaks in tracks.items():
+) -> Iterator[bytes]:
+    """A `PeaksAnswer`, a track at a time: an hour of nine is seven megabytes of text. It is
+    streamed, and so encoded, on a thread."""
+    frame = ENCODER.encode(PeaksAnswer(SAMPLE_RATE, total, {}))
+    inside = len(frame) - len(b"}}")
+    yield frame[:inside]
+    for place, (name, peaks) in enumerate(tracks.items()):
         by_zoom = {FINE: peaks.pairs[since // FINE - peaks.first :], COARSE: coarser(peaks.pairs)}
-        found[name] = PeaksOfTrack(
-            peaks.frames,
-            [Zoom(zoom, since // zoom * zoom, by_zoom[zoom].tobytes()) for zoom in zooms],
-        )
-    return ENCODER.encode(PeaksAnswer(SAMPLE_RATE, total, found))
+        zoomed = [Zoom(zoom, since // zoom * zoom, by_zoom[zoom].tobytes()) for zoom in zooms]
+        track = ENCODER.encode(PeaksOfTrack(peaks.frames, zoomed))
+        yield b"%b%b:%b" % (b"," if place else b"", ENCODER.encode(name), track)
+    yield frame[inside:]
 
 
 def _tracks(request: Request) -> list[str]:

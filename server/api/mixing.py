@@ -10,7 +10,7 @@ from server.api import downloads
 from server.api.listening import MOST_TRACKS
 from server.api.parameters import choice, names, number, text
 from server.api.ports import MixOrder, Renders, TrackFile
-from server.api.sharing import SharedPlaces, caller_of
+from server.api.sharing import caller_of
 from server.errors import InvalidRequest
 
 FORMATS: Final = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg"}
@@ -18,7 +18,6 @@ GAIN: Final = "gain."  # in front of a track's name
 SILENT: Final = "-inf"
 LEAST_GAIN: Final = -60.0  # dB
 MOST_GAIN: Final = 12.0
-MOST_WAITING: Final = 32  # who wait for a file, of one API
 LATEST: Final = 1e6  # seconds
 
 
@@ -27,7 +26,6 @@ class Mixing:
 
     def __init__(self, renders: Renders) -> None:
         self._renders = renders
-        self._places = SharedPlaces(MOST_WAITING, "mixes are being rendered")
 
     async def mix(self, request: Request, job_id: str, song: str) -> Response:
         """The mix that the query sets, as a download named after the song.
@@ -35,16 +33,14 @@ class Mixing:
         Raises InvalidRequest, and as `Renders.mix`.
         """
         order = _order(request)
-        with self._places.taken(caller_of(request.scope)):
-            path = await self._renders.mix(job_id, order)
+        path = await self._renders.mix(job_id, order, caller_of(request.scope))
         suffix = order.format.lower()
         name = f"{song} - mix.{suffix}"
         return await downloads.file(request, name, TrackFile(path), FORMATS[suffix])
 
     async def stem_file(self, request: Request, job_id: str, song: str) -> Response:
         """The song's stem file. Raises as `Renders.stem_file`."""
-        with self._places.taken(caller_of(request.scope)):
-            path = await self._renders.stem_file(job_id)
+        path = await self._renders.stem_file(job_id, caller_of(request.scope))
         return await downloads.file(request, f"{song}.stem.m4a", TrackFile(path), "audio/mp4")
 
 

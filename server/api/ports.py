@@ -82,8 +82,9 @@ class Services(NamedTuple):
 class PipelineJobs(Protocol):
     """`server.jobs.pipeline_jobs.PipelineJobs` as HTTP calls it, or a fake in the tests."""
 
-    async def reserve(self, size: int) -> tuple[str, Path]:
-        """A new job's id and its existing, empty spool folder, for at most `size` bytes.
+    async def reserve(self, size: int, caller: str) -> tuple[str, Path]:
+        """A new job's id and its existing, empty spool folder, for at most `size` bytes of a
+        caller's.
 
         Raises:
             ServerBusy: too many jobs wait.

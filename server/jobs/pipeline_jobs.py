@@ -72,14 +72,14 @@ class PipelineJobs:
         self._dispatcher = dispatcher
         self._checksums = Checksums(jobs)
 
-    async def reserve(self, size: int) -> tuple[str, Path]:
-        """Admits a new upload of so many bytes: its job's id and an empty folder for them.
+    async def reserve(self, size: int, caller: str) -> tuple[str, Path]:
+        """Admits a caller's new upload of so many bytes: its job's id and an empty folder for them.
 
         Raises:
             ServerBusy: too many jobs wait.
             DiskFull: the disk has too little room.
         """
-        return await self._intake.reserve(size)
+        return await self._intake.reserve(size, caller)
 
     async def discard(self, job_id: str) -> None:
         """Forgets an upload and removes its bytes."""
@@ -94,7 +94,7 @@ class PipelineJobs:
         """
         try:
             options = await asyncio.to_thread(self._options, upload)  # it looks at files
-            await self._intake.enter(upload.job_id)
+            await self._intake.enter(upload.job_id, upload.caller or None)
             facts = await self._intake.look(
                 upload.job_id, upload.folder, options, caller=upload.caller
             )
@@ -113,6 +113,7 @@ class PipelineJobs:
         job = await self._intake.accept(with_room(NewJob(
             id=upload.job_id, api="pipeline", options=msgspec.json.encode(options).decode(),
             plan=PIPELINE, created_at=time.time(), account_id=upload.account_id,
+            address=None if upload.account_id else upload.caller or None,
             callback_url=upload.callback_url, request=request,
         ), seconds))  # fmt: skip
         log.info("job accepted", job=job.id, file=upload.file_name, bytes=upload.size_bytes,

@@ -169,9 +169,9 @@ class StemSplitJobs:
         self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None
     ) -> bytes:
         fetched = 0 if order.source_url is None else self._config.limits.max_upload_mb << 20
-        job_id, folder = await self._intake.reserve(fetched)
+        job_id, folder = await self._intake.reserve(fetched, order.account_id)
         try:
-            await self._intake.enter(job_id)
+            await self._intake.enter(job_id, order.account_id)
             order = await asyncio.to_thread(self._told, order)  # it looks at files, as the next
             request = await asyncio.to_thread(self._request, order)
             found = await self._bring_in(order, request, job_id, folder)

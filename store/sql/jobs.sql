@@ -1,7 +1,7 @@
 -- name: insert_job
-INSERT INTO jobs (id, api, state, options, created_at, account_id, request, callback_url,
-    callback_lane, scratch_bytes, output_bytes)
-VALUES (:id, :api, 'processing', :options, :now, :account_id, :request, :callback_url,
+INSERT INTO jobs (id, api, state, options, created_at, account_id, address, request,
+    callback_url, callback_lane, scratch_bytes, output_bytes)
+VALUES (:id, :api, 'processing', :options, :now, :account_id, :address, :request, :callback_url,
     iif(:callback_url IS NULL, NULL, lane_of(:callback_url)), :scratch_bytes, :output_bytes);
 
 -- name: insert_stage
@@ -13,6 +13,11 @@ INSERT INTO stage_needs (job_id, stage, needs) VALUES (:job_id, :stage, :needs);
 
 -- name: count_unfinished
 SELECT count(*) FROM jobs WHERE state = 'processing';
+
+-- name: has_unfinished
+-- Whether a caller, an account or an address, has a job that is queued or running.
+SELECT EXISTS (SELECT 1 FROM jobs WHERE account_id = :caller AND state = 'processing')
+    OR EXISTS (SELECT 1 FROM jobs WHERE address = :caller AND state = 'processing');
 
 -- name: count_before
 -- Jobs whose separation is still to be begun, and which are due before this one.

@@ -131,6 +131,7 @@ class FakeJobs:
         self.jobs: dict[str, JobView] = {}
         self.uploads: list[Upload] = []
         self.discarded: list[str] = []
+        self.callers: list[str] = []
         self.reserve_error: Exception | None = None
         self.submit_error: Exception | None = None
         self.get_error: Exception | None = None
@@ -145,7 +146,8 @@ class FakeJobs:
         """Everything that lies in the spool, folders as well."""
         return sorted(self.spool.rglob("*")) if self.spool.exists() else []
 
-    async def reserve(self, size: int) -> tuple[str, Path]:
+    async def reserve(self, size: int, caller: str) -> tuple[str, Path]:
+        self.callers.append(caller)
         if self.reserve_error:
             raise self.reserve_error
         job_id = str(uuid.uuid4())

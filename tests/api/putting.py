@@ -60,7 +60,8 @@ class World:
         if self.full:
             raise DiskFull("full")
 
-    async def promise(self, name: str, wanted: int) -> None:
+    async def promise(self, name: str, wanted: int, *, caller: str, place: Path) -> None:
+        assert (caller, place.name) == (self.account, name)
         await self.check()
         self.promised[name] = wanted
 

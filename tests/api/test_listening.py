@@ -1,5 +1,6 @@
 """Windows and peaks over HTTP: what the parameters mean, what is refused, what the headers say."""
 
+import asyncio
 import base64
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from server.api import listening as module
 from server.api.ports import TrackPeaks
 from server.audio.peaks import COARSE, FINE, coarser
 from server.config import Config
-from server.errors import ServerBusy
+from server.errors import JobNotFound, ServerBusy
 from server.jobs.listening.listening import Window
 from server.jobs.listening.track_places import OpenTrack
 
@@ -46,10 +49,11 @@ class FakeListening:
         self.sounds = {"a": Sound(SOUND[0]), "b": Sound(SOUND[1][:90_000])}
         self.finished = {"a": True, "b": False}
         self.open = 0
-        self.busy = False
+        self.busy = self.gone_job = False
+        self.peaked = ["a"]
 
     async def window(
-        self, job_id: str, names: Sequence[str], start: int, count: int
+        self, job_id: str, names: Sequence[str], start: int, count: int, caller: str
     ) -> Window | None:
         if self.busy:
             raise ServerBusy("Too many windows are being sent", retry_after=1)
@@ -60,8 +64,10 @@ class FakeListening:
         return Window(tracks, start, count, FRAMES, self.threads, self.gone)
 
     async def peaks(self, job_id: str, since: int) -> tuple[int, dict[str, TrackPeaks]]:
+        if self.gone_job:
+            raise JobNotFound("Job not found")
         first = since // FINE
-        return FRAMES, {"a": TrackPeaks(FRAMES, first, PAIRS[first:])}
+        return FRAMES, {name: TrackPeaks(FRAMES, first, PAIRS[first:]) for name in self.peaked}
 
     def gone(self) -> None:
         self.open -= 1
@@ -208,6 +214,57 @@ def test_peaks_since_a_frame(app: ASGIApp, job: str, since: int, zoom: str) -> N
     length, pairs = (FINE, PAIRS) if zoom == "fine" else (COARSE, coarser(PAIRS))
     assert found["first_frame"] == since // length * length
     assert base64.b64decode(found["data"]) == pairs[since // length :].tobytes()
+
+
+def test_peaks_of_several_tracks_and_of_none(
+    app: ASGIApp, job: str, listening: FakeListening
+) -> None:
+    listening.peaked = ["a", "b", 'c"']
+    tracks = ask(app, "GET", f"/job/{job}/peaks").json()["tracks"]
+    assert list(tracks) == listening.peaked
+    assert tracks["a"] == tracks["b"] == tracks['c"']
+    listening.peaked = []
+    answer = ask(app, "GET", f"/job/{job}/peaks")
+    assert answer.json() == {"sample_rate": 44100, "total_frames": FRAMES, "tracks": {}}
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_peaks_that_nobody_reads_leave_some_for_others(
+    listening: FakeListening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_PEAKS", 4)
+    listen = module.Listen(listening)
+
+    async def main() -> None:
+        never = asyncio.Event()
+
+        async def unread(message: object) -> None:
+            await never.wait()
+
+        async def ask(host: str) -> asyncio.Task[None]:
+            scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"",
+                     "headers": [], "client": (host, 1), "asgi": {"spec_version": "2.4"}}
+            response = await listen.peaks(Request(scope), "j")
+            sending = asyncio.create_task(response(scope, never.wait, unread))
+            await asyncio.sleep(0)
+            return sending
+
+        greedy = [await ask("10.0.0.1") for _ in range(2)]
+        with pytest.raises(ServerBusy):
+            await ask("10.0.0.1")
+        other = await ask("10.0.0.2")
+        listening.gone_job = True
+        for _ in range(3):
+            with pytest.raises(JobNotFound):
+                await ask("10.0.0.3")
+        listening.gone_job = False
+        greedy[0].cancel()
+        await asyncio.gather(greedy[0], return_exceptions=True)
+        for sending in (greedy[1], other, await ask("10.0.0.1")):
+            sending.cancel()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("query", ["zoom=huge", "since=-1", "since=x", "since=1e99"])

@@ -25,13 +25,15 @@ class FakeRenders:
         self.path = folder / "rendered"
         self.path.write_bytes(BYTES)
         self.orders: list[MixOrder] = []
+        self.callers: list[str] = []
         self.error: Exception | None = None
 
-    async def mix(self, job_id: str, order: MixOrder) -> Path:
+    async def mix(self, job_id: str, order: MixOrder, caller: str) -> Path:
         self.orders.append(order)
-        return await self.stem_file(job_id)
+        return await self.stem_file(job_id, caller)
 
-    async def stem_file(self, job_id: str) -> Path:
+    async def stem_file(self, job_id: str, caller: str) -> Path:
+        self.callers.append(caller)
         if self.error is not None:
             raise self.error
         return self.path
@@ -68,6 +70,7 @@ def test_what_is_ordered(
     app: ASGIApp, job: str, renders: FakeRenders, query: str, order: MixOrder
 ) -> None:
     assert mix(app, job, query).status_code == 200
+    assert renders.callers == ["127.0.0.1"]
     assert renders.orders == [order]
 
 
@@ -116,7 +119,7 @@ def test_the_demo_song(app: ASGIApp, jobs: FakeJobs) -> None:
     answer = ask(app, "POST", "/demo")
     assert (answer.status_code, answer.json()["status"]) == (200, "processing")
     (upload,) = jobs.uploads
-    assert upload.file_name == "Demo song.opus"
+    assert (upload.file_name, upload.caller) == ("Demo song.opus", "127.0.0.1")
     assert (upload.folder / "input").read_bytes() == FILE.read_bytes()
     assert upload.size_bytes == FILE.stat().st_size
     jobs.reserve_error = TrackNotFound("no")

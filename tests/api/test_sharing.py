@@ -105,5 +105,30 @@ def test_slow_uploads_of_one_caller_leave_places_for_others(tmp_path: Path) -> N
             assert {answer.status_code for answer in await asyncio.gather(*slow)} == {200}
             again = await greedy.post("/process", content=whole, headers=FORM)
             assert again.status_code == 200, "a place that was left is free again"
+            assert set(jobs.callers) == {"10.0.0.1", "10.0.0.2"}
+
+    asyncio.run(main())
+
+
+def test_a_demo_takes_a_place_as_an_upload_does(tmp_path: Path) -> None:
+    jobs = FakeJobs(tmp_path)
+    app = app_of(load(environ={}, flags={"limits.max_uploads": 2}), jobs)
+
+    async def main() -> None:
+        go, reserve = asyncio.Event(), jobs.reserve
+
+        async def slowly(size: int, caller: str) -> tuple[str, Path]:
+            await go.wait()
+            return await reserve(size, caller)
+
+        jobs.reserve = slowly  # type: ignore[method-assign]
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            first = asyncio.create_task(client.post("/demo"))
+            await asyncio.sleep(0.05)
+            assert (await client.post("/demo")).status_code == 503
+            go.set()
+            assert (await first).status_code == 200
+            assert (await client.post("/demo")).status_code == 200
 
     asyncio.run(main())

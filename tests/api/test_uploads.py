@@ -229,8 +229,8 @@ def test_a_full_disk_is_507(client: httpx.Client, jobs: FakeJobs) -> None:
     """The device answers every write as a full disk does."""
     reserve = jobs.reserve
 
-    async def reserve_on_a_full_disk(size: int) -> tuple[str, Path]:
-        job_id, folder = await reserve(size)
+    async def reserve_on_a_full_disk(size: int, caller: str) -> tuple[str, Path]:
+        job_id, folder = await reserve(size, caller)
         (folder / "input").symlink_to("/dev/full")
         return job_id, folder
 

@@ -132,7 +132,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
                 world = World(database, folders, api, output_type)
                 await world.create()
                 await test(world)
-                assert world.listening._open == 0
+                assert world.listening._windows._taken.total() == 0
 
         asyncio.run(main())
 

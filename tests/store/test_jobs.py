@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from store import JobRepository, LeaseLost, Track
+from store import AccountRepository, JobRepository, LeaseLost, Track
 from tests.store.conftest import PLAN, new_job
 
 
@@ -202,6 +202,30 @@ def test_expiry(open_store) -> None:
             assert await jobs.unfinished_ids({"old", "new", "running"}) == {"running"}
             await jobs.forget(50.0)
             assert await jobs.get("old") is None
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("ends", ["cancel", "discard", "finish"])
+def test_whose_jobs_wait_and_that_no_address_is_kept_of_one_that_has_ended(
+    open_store, ends: str
+) -> None:
+    async def main() -> None:
+        async with open_store() as (database, jobs):
+            await jobs.create(new_job("a", 1.0, PLAN[:1], address="10.0.0.1"))
+            ann = await AccountRepository(database).ensure("ann", 1.0)
+            await jobs.create(new_job("b", 2.0, PLAN[:1], account_id=ann))
+            callers = ("10.0.0.1", ann, "10.0.0.2")
+            assert [await jobs.has_unfinished(one) for one in callers] == [True, True, False]
+            if ends == "finish":
+                stage = (await jobs.stages.claim("audio", "b/1", 3.0)).stage
+                await jobs.stages.finish(stage, {}, {}, 4.0)
+            else:
+                await getattr(jobs, ends)("a", "x", 3.0)
+            assert [await jobs.has_unfinished(one) for one in callers] == [False, True, False]
+            query = "SELECT address FROM jobs ORDER BY id"
+            found = await database.read(lambda db: db.execute(query).fetchall())
+            assert [row[0] for row in found] == [None, None]
 
     asyncio.run(main())
 

@@ -22,8 +22,9 @@ TEMPORARY = {"happenings"}  # a table of the writer's connection, emptied whenev
 FEW = {"accounts", "keys", "webhooks", "facts"}
 # Indexes that hold what is unfinished, and nothing of what is over.
 UNFINISHED = {
-    "jobs_unfinished", "jobs_unfinished_of", "jobs_begun", "stages_queued", "stages_running",
-    "stages_late", "stages_orphaned", "deliveries_waiting", "deliveries_waiting_of_webhook",
+    "jobs_unfinished", "jobs_unfinished_of", "jobs_unfinished_from", "jobs_begun", "stages_queued",
+    "stages_running", "stages_late", "stages_orphaned", "deliveries_waiting",
+    "deliveries_waiting_of_webhook",
 }  # fmt: skip
 SIZES = Sizes(finished=3000, queued=100, deliveries=1000, ledger=3000)
 LARGER = Sizes(finished=24000, queued=800, deliveries=8000, ledger=24000)

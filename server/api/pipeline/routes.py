@@ -89,7 +89,7 @@ class Pipeline:
         size = uploads.announced(request, self._max_bytes)
         turn = caller_of(request.scope, caller.account_id)
         with self._uploading.taken(turn):
-            job_id, folder = await self._jobs.reserve(size)
+            job_id, folder = await self._jobs.reserve(size, turn)
             try:
                 target = folder / "input"
                 form = await uploads.receive_form(request, boundary, target, self._max_bytes)
@@ -110,14 +110,16 @@ class Pipeline:
     async def demo(self, request: Request) -> Response:
         """Starts a job with the song that comes with the server."""
         caller = await self._guard.caller(request)
-        job_id, folder = await self._jobs.reserve(demo_song.size())
-        try:
-            size = await asyncio.to_thread(demo_song.copy_to, folder / "input")
-        except BaseException:
-            await asyncio.shield(self._jobs.discard(job_id))
-            raise
+        turn = caller_of(request.scope, caller.account_id)
+        with self._uploading.taken(turn):
+            job_id, folder = await self._jobs.reserve(demo_song.size(), turn)
+            try:
+                size = await asyncio.to_thread(demo_song.copy_to, folder / "input")
+            except BaseException:
+                await asyncio.shield(self._jobs.discard(job_id))
+                raise
         view = await self._jobs.submit(Upload(
-            job_id, folder, demo_song.NAME, size, caller.account_id, test=caller.test
+            job_id, folder, demo_song.NAME, size, caller.account_id, caller=turn, test=caller.test
         ))  # fmt: skip
         return Json(wire.job_answer(view))
 

@@ -10,6 +10,8 @@ import asyncio
 import math
 import shutil
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
@@ -59,13 +61,22 @@ def with_room(new: NewJob, seconds: float) -> NewJob:
     return structs.replace(new, room=room_of(new.api, options, seconds))
 
 
+class Promise(NamedTuple):
+    """Bytes that will be written: those that `caller` has announced come to lie in `place`, a file
+    or a folder."""
+
+    size: int
+    caller: str | None = None
+    place: Path | None = None
+
+
 class Left(NamedTuple):
     """Bytes of the data's disk.
 
     free: that nothing is written to at this moment. stay_free: of those, the reserve that nobody
-    may use. now: what is left of the others when running jobs have written all that they still
-    will. later: what is left once all accepted jobs have ended; negative if more was promised than
-    there is. largest: the most scratch that one of them needs.
+    may use. now: what is left of the others, and of what was promised, when running jobs have
+    written all that they still will. later: what is left once all accepted jobs have ended;
+    negative if more was promised than there is. largest: the most scratch that one of them needs.
     """
 
     free: int
@@ -82,16 +93,24 @@ class DiskRoom:
         self._rooms = rooms
         self._folders = folders
         self._keep = keep_percent / 100
-        self._promises: dict[str, int] = {}
+        self._promises: dict[str, Promise] = {}
         self._warned = -math.inf
 
-    async def promise(self, name: str, wanted: int = 0, job: Room = NOTHING) -> None:
-        """Keeps room for bytes that are on their way in, or for a new job, until `forget`.
+    async def promise(
+        self, name: str, wanted: int = 0, job: Room = NOTHING, *,
+        caller: str | None = None, place: Path | None = None,
+    ) -> None:  # fmt: skip
+        """Keeps room for bytes that are on their way in, or for a new job, until `forget`; of what
+        lies in `place` by then the disk itself tells.
+
+        caller: who has announced the bytes. He may have under way as much as is left free beside
+        that, as with `SharedPlaces`; but one alone may be as large as there is room.
 
         Raises DiskFull.
         """
-        await self.check(wanted, job)
-        self._promises[name] = wanted + job.outputs  # in the same step as the check
+        await self._check(wanted, job, name, caller)
+        announced = Promise(wanted + job.outputs, caller, place)
+        self._promises[name] = announced  # in the same step as the check
 
     def forget(self, name: str) -> None:
         """What was promised is written, or will not be."""
@@ -99,12 +118,27 @@ class DiskRoom:
 
     async def check(self, wanted: int = 0, job: Room = NOTHING) -> None:
         """Whether so many more bytes, or another job, may come. Raises DiskFull."""
-        left = await self._left()
-        needed = wanted + job.outputs + sum(self._promises.values())
+        await self._check(wanted, job)
+
+    async def _check(
+        self, wanted: int, job: Room, name: str = "", caller: str | None = None
+    ) -> None:
+        """`name`: of the promise that this one takes the place of."""
+        left = await self._left(name)
+        needed = wanted + job.outputs
         free, largest = left.free - left.stay_free, max(left.largest, job.scratch)
         if free < wanted or left.later - needed < largest:
             log.warning("work refused: the disk is almost full", **left._asdict(), needed=needed)
             raise DiskFull("The server's disk is almost full; no new work is accepted")
+        announced = 0 if caller is None else sum(
+            promise.size for other, promise in self._promises.items()
+            if other != name and promise.caller == caller
+        )  # fmt: skip
+        if wanted and left.later - needed - announced < largest:
+            log.warning("work refused: its caller has announced as much as is left",
+                        **left._asdict(), needed=needed, announced=announced)  # fmt: skip
+            raise DiskFull("The server's disk has little room: send this once the others that you "
+                           "have under way are here")  # fmt: skip
 
     async def next_to_decode(self) -> str | None:
         """The job that may be decoded now: the first in turn, if there is room for it, or no
@@ -142,11 +176,19 @@ class DiskRoom:
         unfinished = await self._rooms.unfinished()
         if not unfinished.begun.keys() - {job_id}:  # one always gets through
             return True
-        left = await asyncio.to_thread(self._count, unfinished)
-        return wanted <= left.now - sum(self._promises.values())
+        return wanted <= (await self._left()).now
 
-    async def _left(self) -> Left:
-        return await asyncio.to_thread(self._count, await self._rooms.unfinished())
+    async def _left(self, name: str = "") -> Left:
+        """What is left, but for the promise of this name."""
+        promises = dict(self._promises)  # what arrives, or becomes a job, meanwhile counts twice
+        unfinished = await self._rooms.unfinished()
+        arrived = await asyncio.to_thread(_arrived, [*promises.values()])
+        left = await asyncio.to_thread(self._count, unfinished)
+        promised = sum(
+            max(0, promise.size - arrived.get(promise, 0))
+            for other, promise in (promises | self._promises).items() if other != name
+        )  # fmt: skip
+        return left._replace(now=left.now - promised, later=left.later - promised)
 
     def _count(self, unfinished: Unfinished) -> Left:
         usage = shutil.disk_usage(self._folders.data_dir)
@@ -170,3 +212,11 @@ class DiskRoom:
         files = files_below(self._folders.scratch / job_id)
         scratch = written(file for file in files if ".f32" in file.name)
         return scratch, written(files_below(self._folders.outputs / job_id))
+
+
+def _arrived(promises: Sequence[Promise]) -> dict[Promise, int]:
+    """Bytes of each that lie in its place."""
+    return {
+        promise: written([promise.place, *files_below(promise.place)])
+        for promise in promises if promise.place is not None
+    }  # fmt: skip

@@ -8,6 +8,7 @@ file is finished or moved in between, it is looked for again.
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from server.audio.peaks import FINE, Pairs, louder
 from server.audio.tracks import MIX
-from server.errors import JobNotFound, ServerBusy
+from server.errors import JobNotFound
 from server.jobs.disk.folders import PEAKS_FOLDER, Folders
 from server.jobs.listening.growing_peaks import GrowingPeaks
 from server.jobs.listening.track_places import OpenTrack, TrackPlaces
@@ -27,11 +28,12 @@ from server.jobs.reading import (
     stems_of,
     total_frames,
 )
+from server.sharing import SharedPlaces
 from store import Job, JobRepository
 
 T = TypeVar("T")
 THREADS = 4
-MOST_WINDOWS = 32  # open at once; each holds a file for every track
+MOST_WINDOWS = 32  # open at once, of all callers; each holds a file for every track
 BLOCK_BYTES = 1 << 20  # of a window, at a time
 TRIES, TRY_PAUSE = 20, 0.01  # seconds: a file is moved in less than that, as a rule
 
@@ -124,14 +126,15 @@ class Listening:
         self._places = TrackPlaces(folders)
         self._growing = GrowingPeaks()
         self._threads = ThreadPoolExecutor(THREADS, "listening")
-        self._open = 0
+        self._windows = SharedPlaces(MOST_WINDOWS, "windows are being sent")
 
     async def window(
-        self, job_id: str, names: Sequence[str], start: int, count: int
+        self, job_id: str, names: Sequence[str], start: int, count: int, caller: str = ""
     ) -> Window | None:
         """`count` frames of these tracks from frame `start` on, or as many as are final.
 
-        None: the job never has one of these tracks.
+        None: the job never has one of these tracks. caller: whose place the window takes until it
+        has let go of its files.
 
         Raises:
             JobNotFound: the job, or a finished track of it, has been removed.
@@ -140,15 +143,14 @@ class Listening:
         job = await live_job(self._jobs, job_id)
         if not set(names) <= set(names_of(job)):
             return None
-        if self._open >= MOST_WINDOWS:
-            raise ServerBusy("Too many windows are being sent", retry_after=1)
-        self._open += 1
+        self._windows.take(caller)
+        closed = partial(self._windows.leave, caller)
         try:
             job, tracks = await self._found(job_id, names)
         except BaseException:
-            self._open -= 1
+            closed()
             raise
-        return Window(tracks, start, count, total_frames(job), self._threads, self._sent)
+        return Window(tracks, start, count, total_frames(job), self._threads, closed)
 
     async def audible(self, job: Job) -> Audible:
         """How far a job can be heard. Reads no sound."""
@@ -219,9 +221,6 @@ class Listening:
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
-
-    def _sent(self) -> None:
-        self._open -= 1
 
 
 def _close(tracks: list[OpenTrack | None]) -> None:

@@ -20,11 +20,12 @@ import structlog
 from msgspec import structs
 
 from server.config import Config
-from server.errors import JobNotFound, ServerBusy, StageFailed, WorkerGone, WorkerLost
+from server.errors import JobNotFound, StageFailed, WorkerGone, WorkerLost
 from server.jobs.disk.folders import RENDERS_FOLDER, Folders
 from server.jobs.disk.room import DiskRoom
 from server.jobs.listening.mixing import COLORS, MixOrder, Term, sheet, stem_sheets
 from server.jobs.reading import live_job, options_of, total_frames
+from server.sharing import SharedPlaces
 from server.work.messages import Options, Task
 from server.work.scratch import FRAME_BYTES, PART, whole_of
 from server.work.workers import Workers
@@ -35,8 +36,7 @@ KEPT = 4  # mixes of a job; the one that was not asked for the longest goes firs
 OPENED_WITHIN = 30.0  # seconds, after which who asked for a file has opened it
 KEPT_AT_MOST = 20  # of them, whoever is about to open more
 AT_ONCE = 2  # more would only share the same workers
-MOST_WAITING = 16
-RETRY_AFTER = 10  # seconds
+MOST_WAITING = 32  # of all callers
 
 
 class Renders:
@@ -55,10 +55,11 @@ class Renders:
         self._rooms = rooms
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._running: dict[Path, asyncio.Task[Path]] = {}
+        self._places = SharedPlaces(MOST_WAITING, "mixes are being rendered")
         self._shelf = Lock()  # none is handed out while it is chosen to go
 
-    async def mix(self, job_id: str, order: MixOrder) -> Path:
-        """The file of a mix.
+    async def mix(self, job_id: str, order: MixOrder, caller: str = "") -> Path:
+        """The file of a mix. caller: whose place it takes until it is rendered.
 
         Raises:
             JobNotFound, TrackNotFound, JobNotCompleted, InvalidRequest: as `mixing.sheet`.
@@ -75,9 +76,9 @@ class Renders:
             options_of(job), format=cast(Any, wanted.format), wav_format=samples
         )
         name = f"{key}.{wanted.format.lower()}"
-        return await self._rendered(job, "render_mix", name, facts, options)
+        return await self._rendered(job, "render_mix", name, facts, options, caller)
 
-    async def stem_file(self, job_id: str) -> Path:
+    async def stem_file(self, job_id: str, caller: str = "") -> Path:
         """The job's stems as one `.stem.m4a`. Raises as `mix`."""
         job = await live_job(self._jobs, job_id)
         mix, stems = stem_sheets(job)
@@ -92,7 +93,7 @@ class Renders:
             "title": Path(options_of(job).file_name).stem,
         }  # fmt: skip
         return await self._rendered(
-            job, "render_stem_file", "stems.stem.m4a", facts, options_of(job)
+            job, "render_stem_file", "stems.stem.m4a", facts, options_of(job), caller
         )
 
     async def _check(self, job_id: str) -> None:
@@ -107,28 +108,28 @@ class Renders:
         return [{"path": str(folder / term.path), "gain": term.gain} for term in terms]
 
     async def _rendered(
-        self, job: Job, stage: str, name: str, facts: dict[str, Any], options: Options
+        self, job: Job, stage: str, name: str, facts: dict[str, Any], options: Options, caller: str
     ) -> Path:
         """The file, rendered unless it is there. Who asks for the same waits for the same; it is
-        brought to its end even if they go."""
+        brought to its end, and keeps the first one's place until then, even if they go."""
         path = self._outputs / job.id / RENDERS_FOLDER / name
         if await asyncio.to_thread(self._taken, path):
             return path
         running = self._running.get(path)
         if running is None:
-            if len(self._running) >= MOST_WAITING:
-                raise ServerBusy("Too many mixes are being rendered", RETRY_AFTER)
+            self._places.take(caller)
             task = Task(
                 id=f"{stage}/{uuid.uuid4()}", job=job.id, stage=stage, due=time.time(), source="",
                 scratch="", outputs=str(self._outputs / job.id), options=options,
                 facts=facts | {"target": f"{RENDERS_FOLDER}/{name}"},
             )  # fmt: skip
             running = self._running[path] = asyncio.create_task(self._render(task, path))
-            running.add_done_callback(partial(self._forget, path))
+            running.add_done_callback(partial(self._forget, path, caller))
         return await asyncio.shield(running)
 
-    def _forget(self, path: Path, task: asyncio.Task[Path]) -> None:
+    def _forget(self, path: Path, caller: str, task: asyncio.Task[Path]) -> None:
         del self._running[path]
+        self._places.leave(caller)
         if not task.cancelled():
             task.exception()  # it was told to who still waited
 

@@ -163,7 +163,7 @@ class Fetcher:
             size = (folder / "input").stat().st_size
             fetched = msgspec.structs.replace(request, size_bytes=size, source_url=None)
         else:
-            fetched = await self._fetch(claim.job.id, request, folder)
+            fetched = await self._fetch(claim.job, request, folder)
             said = msgspec.json.encode(fetched).decode()
             await book(lambda: self._stages.set_request(claim.job.id, said))
         self._fetched(claim.job.id)
@@ -181,12 +181,13 @@ class Fetcher:
         log.info("source fetched", bytes=known.size_bytes, seconds=round(known.seconds, 1))
         self._tell()
 
-    async def _fetch(self, job_id: str, request: Request, folder: Path) -> Request:
+    async def _fetch(self, job: Job, request: Request, folder: Path) -> Request:
         """The source comes where there is room for the largest. Raises as `Sources.fetch`."""
-        rooms, promised = self._intake.rooms, f"{FETCH}/{job_id}"
-        await rooms.promise(promised, self._config.limits.max_upload_mb << 20)
+        rooms, promised = self._intake.rooms, f"{FETCH}/{job.id}"
+        most = self._config.limits.max_upload_mb << 20
+        await rooms.promise(promised, most, caller=job.account_id, place=folder)
         try:
-            return await self._sources.fetch(job_id, request, folder)
+            return await self._sources.fetch(job.id, request, folder)
         finally:
             rooms.forget(promised)
 

@@ -40,20 +40,21 @@ class Intake:
         self.folders = Folders(config.data_dir, config.scratch_dir)
         self.rooms = DiskRoom(jobs.rooms, self.folders, config.server.min_free_percent)
         self._incoming: set[str] = set()
-        self._entered: set[str] = set()  # of those: complete, and jobs unless they are refused
+        # Of those: whose they are that are complete, and jobs unless they are refused.
+        self._entered: dict[str, str | None] = {}
         self._looks: KeyedSemaphore[str] = KeyedSemaphore(LOOKS)
         self._turns: KeyedSemaphore[str] = KeyedSemaphore(MEASURED_AT_ONCE)
         self._last_ready = time.monotonic()
 
-    async def reserve(self, size: int = 0) -> tuple[str, Path]:
+    async def reserve(self, size: int = 0, caller: str | None = None) -> tuple[str, Path]:
         """Admits new work of so many bytes: its job's id and an empty folder for them. While they
         come in they are no job yet, and take no place in the queue.
 
         Raises:
             ServerBusy: too many jobs wait.
-            DiskFull: the disk has too little room.
+            DiskFull: the disk has too little room beside what comes already, or for one caller's.
         """
-        job_id = await self._admit(size)
+        job_id = await self._admit(size, caller)
         folder = self.folders.spool / job_id
         try:
             with full_disk_is_said():
@@ -63,10 +64,10 @@ class Intake:
             raise
         return job_id, folder
 
-    async def enter(self, job_id: str) -> None:
+    async def enter(self, job_id: str, caller: str | None = None) -> None:
         """Work that has come in takes its place in the queue. Raises ServerBusy: there is none."""
-        await self._check_queue()
-        self._entered.add(job_id)  # in the same step as the count
+        await self._check_queue(caller)
+        self._entered[job_id] = caller  # in the same step as the count
 
     async def discard(self, job_id: str) -> None:
         """Forgets what came in and removes its bytes."""
@@ -147,7 +148,7 @@ class Intake:
 
     def _forget(self, job_id: str) -> None:
         self._incoming.discard(job_id)
-        self._entered.discard(job_id)
+        self._entered.pop(job_id, None)
         self.rooms.forget(job_id)
 
     def _check_ready(self) -> None:
@@ -160,20 +161,28 @@ class Intake:
         elif now - self._last_ready > UNREADY_SECONDS:
             raise ServerBusy("No separation worker is ready", RETRY_AFTER)
 
-    async def _check_queue(self) -> None:
-        entered = set(self._entered)  # what becomes a job meanwhile is counted twice
+    async def _check_queue(self, caller: str | None) -> None:
+        """A full queue takes one job each of those who have none in it, until it is twice as long:
+        nobody keeps the others out alone. Raises ServerBusy."""
+        entered = dict(self._entered)  # what becomes a job meanwhile is counted twice
         unfinished = await self._jobs.count_unfinished()
-        if unfinished + len(entered | self._entered) >= self._config.limits.max_queued_jobs:
+        has_one = caller is None or await self._jobs.has_unfinished(caller)
+        entered |= self._entered
+        most = self._config.limits.max_queued_jobs
+        if not has_one and caller not in entered.values():
+            most *= 2
+        if unfinished + len(entered) >= most:
             raise ServerBusy("Too many jobs are waiting; try again later", RETRY_AFTER)
 
-    async def _admit(self, size: int) -> str:
+    async def _admit(self, size: int, caller: str | None) -> str:
         """The id of new work that may come in."""
         self._check_ready()
-        await self._check_queue()
+        await self._check_queue(caller)
         job_id = new_job_id(self._config.server.box)
         self._incoming.add(job_id)
         try:
-            await self.rooms.promise(job_id, size)
+            place = self.folders.spool / job_id
+            await self.rooms.promise(job_id, size, caller=caller, place=place)
         except BaseException:
             self._incoming.discard(job_id)
             raise

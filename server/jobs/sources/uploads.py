@@ -86,7 +86,9 @@ class Uploads:
             if first.size is None:
                 await self._make_room(first.account_id, size)
                 self._sizes[part.name] = first.account_id, size  # in the same step as the check
-                await self._rooms.promise(part.name, size)
+                await self._rooms.promise(
+                    part.name, size, caller=first.account_id, place=part
+                )
             yield part if first.size is None else None
         finally:
             part.unlink(missing_ok=True)

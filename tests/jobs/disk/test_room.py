@@ -102,6 +102,51 @@ def test_many_promises_at_once_are_no_more_than_there_is(play) -> None:
     play(2, test)
 
 
+def test_one_caller_announces_as_much_as_is_left_free_and_the_next_finds_some(play) -> None:
+    async def test(world: World, disk: Disk) -> None:
+        async def most(caller: str) -> int:
+            """How many tenths of the disk a caller may announce."""
+            for number in range(20):
+                try:
+                    await world.rooms.promise(f"{caller}{number}", disk.size // 10, caller=caller)
+                except errors.DiskFull:
+                    return number
+            raise AssertionError("no end")
+
+        assert [await most(caller) for caller in ("ann", "bob", "cid")] == [5, 3, 1]
+        await world.rooms.promise("a job's own", disk.size // 20)
+        world.rooms.forget("bob0")
+        assert await most("ann") == 0, "who has more than is left gets no more"
+
+    play(2, test)
+
+
+def test_one_upload_alone_may_be_as_large_as_there_is_room(play) -> None:
+    async def test(world: World, disk: Disk) -> None:
+        await world.rooms.promise("a", disk.size - 10, caller="ann")
+        with pytest.raises(errors.DiskFull, match="once the others that you have under way are"):
+            await world.rooms.promise("b", 10, caller="ann")
+        await world.rooms.promise("b", 10, caller="bob")
+        with pytest.raises(errors.DiskFull, match="no new work is accepted"):
+            await world.rooms.promise("c", 1, caller="cid")
+
+    play(2, test)
+
+
+def test_what_has_arrived_is_not_counted_twice(play) -> None:
+    async def test(world: World, disk: Disk) -> None:
+        half, spool = disk.size // 2, world.folders.spool
+        await world.rooms.promise("a", half, caller="ann", place=spool / "a")
+        await world.rooms.promise("b", half // 2, caller="bob", place=spool / "b")
+        disk.write(spool / "a/input", half - 100)
+        disk.write(spool / "b", half // 2)
+        await world.rooms.promise("c", disk.size - half - half // 2, caller="cid")
+        with pytest.raises(errors.DiskFull):
+            await world.rooms.promise("d", 1)
+
+    play(2, test)
+
+
 @pytest.mark.parametrize("format", ["WAV", "MP3", "FLAC"])
 def test_the_room_of_a_job_holds_all_its_files(format: str) -> None:
     options = msgspec.structs.replace(

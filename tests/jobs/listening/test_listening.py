@@ -1,6 +1,8 @@
 """What can be heard of a job at each moment of its life, and that it never is another sound."""
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -208,17 +210,49 @@ def test_only_what_the_job_has(play) -> None:
     play(test)
 
 
-def test_windows_at_once_are_bounded(play) -> None:
+def test_windows_at_once_are_bounded_and_one_caller_leaves_some(play) -> None:
     async def test(world: World) -> None:
         await world.decode()
-        windows = [await world.listening.window("j", ["mix"], 0, 9)
-                   for _ in range(listening.MOST_WINDOWS)]
-        with pytest.raises(ServerBusy):
-            await world.listening.window("j", ["mix"], 0, 9)
-        for window in windows:
-            assert window is not None
+
+        async def most(caller: str) -> list[listening.Window]:
+            windows = []
+            with contextlib.suppress(ServerBusy):
+                for _ in range(listening.MOST_WINDOWS + 1):
+                    windows.append(await world.listening.window("j", ["mix"], 0, 9, caller))
+            return windows
+
+        windows = {caller: await most(caller) for caller in ("ann", "bob")}
+        half = listening.MOST_WINDOWS // 2
+        assert {caller: len(each) for caller, each in windows.items()} == {
+            "ann": half, "bob": half // 2}  # fmt: skip
+        for window in windows["ann"]:
             window.close()
-        (await world.listening.window("j", ["mix"], 0, 9)).close()
+        (await world.listening.window("j", ["mix"], 0, 9, "ann")).close()
+        for window in windows["bob"]:
+            window.close()
+
+    play(test)
+
+
+def test_a_window_keeps_its_place_while_a_thread_reads_its_files(play, monkeypatch) -> None:
+    """Whoever has hung up takes no second one meanwhile."""
+    monkeypatch.setattr(listening, "MOST_WINDOWS", 2)
+
+    async def test(world: World) -> None:
+        await world.decode()
+        go = threading.Event()
+        window = await world.listening.window("j", ["mix"], 0, 9, "ann")
+        window._read = lambda *_: go.wait(20)
+        reading = asyncio.create_task(window.read(0, 9, "f32"))
+        await asyncio.sleep(0)
+        reading.cancel()
+        window.close()
+        with pytest.raises(ServerBusy):
+            await world.listening.window("j", ["mix"], 0, 9, "ann")
+        go.set()
+        await window._reading
+        await asyncio.sleep(0)
+        (await world.listening.window("j", ["mix"], 0, 9, "ann")).close()
 
     play(test)
 

@@ -108,7 +108,7 @@ def test_a_worker_may_die_once(play) -> None:
 
 
 def test_waiting_mixes_are_bounded_and_go_on_without_who_asked(play, monkeypatch) -> None:
-    monkeypatch.setattr(module, "MOST_WAITING", 3)
+    monkeypatch.setattr(module, "MOST_WAITING", 6)
 
     async def test(world: World) -> None:
         await complete(world)
@@ -127,6 +127,35 @@ def test_waiting_mixes_are_bounded_and_go_on_without_who_asked(play, monkeypatch
         assert len(crew.tasks) == 3
         assert (await renders.mix("j", PLAIN)).exists()
         assert len(crew.tasks) == 3
+
+    play(test)
+
+
+def test_who_hangs_up_keeps_the_place_and_leaves_others_theirs(play, monkeypatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 4)
+
+    async def test(world: World) -> None:
+        await complete(world)
+        crew = Crew()
+        crew.gate = asyncio.Event()
+        renders = renders_of(world, crew)
+
+        async def ask(number: int, caller: str) -> asyncio.Task[Path]:
+            asked = asyncio.create_task(renders.mix("j", order(start=0.5 * number), caller))
+            await asyncio.wait([asked], timeout=0.2)
+            return asked
+
+        gone = [await ask(number, "ann") for number in range(2)]
+        for one in gone:
+            one.cancel()
+        await asyncio.gather(*gone, return_exceptions=True)
+        with pytest.raises(ServerBusy):
+            await (await ask(2, "ann"))
+        same, other = await ask(1, "ann"), await ask(3, "bob")
+        assert not same.done() and not other.done()
+        crew.gate.set()
+        await asyncio.gather(same, other)
+        assert (await renders.mix("j", order(start=1.0), "ann")).exists()
 
     play(test)
 

@@ -86,7 +86,7 @@ def test_a_client_that_hangs_up_closes_nothing_under_its_thread() -> None:
         with ThreadPoolExecutor(1) as threads:
             window = Window([OpenTrack(sound, True)], 0, 1000, 1000, threads,
                             lambda: closed.append(True))  # fmt: skip
-            answer = WindowResponse(window, ["a"], "f32", False, lambda: None)
+            answer = WindowResponse(window, ["a"], "f32", False)
             scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
             await answer(scope, receive, send)
             assert (sound.closed_while_reading, closed) == ([], [])

@@ -13,9 +13,10 @@ from server.errors import ConfigError, DiskFull, ServerBusy
 from server.jobs.sources.intake import Intake, new_job_id
 from server.work.messages import Options, Result, Task
 from server.work.workers import Workers
-from store import Database, JobRepository
+from store import AccountRepository, Database, JobRepository
 from tests.jobs.disk.test_places import Usage
 from tests.jobs.test_dispatcher import OPTIONS
+from tests.store.conftest import new_job
 
 
 @pytest.mark.parametrize(("free", "refused"), [(4.9, True), (5.0, False)])
@@ -58,6 +59,40 @@ def test_uploads_on_their_way_in_take_no_place_in_the_queue(tmp_path: Path) -> N
                 await intake.reserve()
             await intake.discard(entered[0])
             await intake.reserve()
+
+    asyncio.run(run())
+
+
+def test_a_queue_that_one_caller_fills_takes_one_job_each_of_others(tmp_path: Path) -> None:
+    """Of those that have come in, and of those that are stored."""
+    config = load(environ={}, flags={
+        "server.data_dir": str(tmp_path), "server.min_free_percent": 0, "limits.max_queued_jobs": 3,
+    })  # fmt: skip
+
+    async def run() -> None:
+        async with Database(tmp_path / "jobs.sqlite") as database:
+            jobs = JobRepository(database)
+            intake = Intake(config, jobs, Workers(stall_seconds=60))
+            intake.folders.create()
+            await jobs.create(new_job("a", 1.0, address="10.0.0.1"))
+
+            async def let_in(caller: str) -> bool:
+                try:
+                    job_id, _ = await intake.reserve(1, caller)
+                    await intake.enter(job_id, caller)
+                except ServerBusy:
+                    return False
+                return True
+
+            assert [await let_in("10.0.0.1") for _ in range(3)] == [True, True, False]
+            ann = await AccountRepository(database).ensure("ann", 1.0)
+            await jobs.create(new_job("b", 2.0, account_id=ann))  # the fourth
+            others = (ann, "bob", "bob", "10.0.0.2", "cid")
+            assert [await let_in(caller) for caller in others] == [False, True, False, True, False]
+            told = await asyncio.gather(*(jobs.cancel(one, "x", 3.0) for one in ("a", "b")))
+            assert told == [True, True]
+            assert [await let_in(caller) for caller in ("cid", ann)] == [True, True]
+            assert not await let_in("10.0.0.1")
 
     asyncio.run(run())
 

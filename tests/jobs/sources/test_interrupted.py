@@ -76,7 +76,10 @@ def test_what_is_on_its_way_has_its_room_on_the_disk(play) -> None:
         await world.grant(100)
         made = await world.create()
         promises = world.intake.rooms._promises
-        await world.until(lambda: is_true(list(promises.values()) == [100 << 20]))
+        wanted = [(100 << 20, world.account)]
+        await world.until(
+            lambda: is_true([(one.size, one.caller) for one in promises.values()] == wanted)
+        )
         go.set()
         await world.settled(made["id"])
         assert promises == {}
