@@ -13,6 +13,7 @@ from server.api.events import EventStreams, Look
 from server.api.file_names import song_of
 from server.api.listening import Listen
 from server.api.mixing import Mixing
+from server.api.parameters import query_of
 from server.api.ports import Services, SplitJob
 from server.api.signing import Signer
 from server.api.v1 import wire
@@ -85,7 +86,7 @@ class SignedListening:
             raise TrackNotFound("This file has been removed.") from None
 
     def _check(self, request: Request) -> None:
-        query = request.query_params.multi_items()
+        query = query_of(request).multi_items()
         self._signer.check_download(request.path_params["id"], wire.LISTENING, query, time.time())
 
 

@@ -137,7 +137,7 @@ class Routes:
     async def put_upload(self, request: Request) -> Response:
         """Takes the bytes of a signed upload; the same bytes again get the same answer."""
         key = request.scope["path"].removeprefix(f"{BASE}/")
-        query = request.query_params.multi_items()
+        query = parameters.query_of(request).multi_items()
         grant = self._signer.check_upload(key, query, time.time())
         upload_headers.check(request.headers, grant)
         store = self._services.uploads
@@ -153,7 +153,7 @@ class Routes:
     async def download(self, request: Request) -> Response:
         """A finished track, by its signed URL."""
         job_id, name = request.path_params["id"], request.path_params["name"]
-        query = request.query_params.multi_items()
+        query = parameters.query_of(request).multi_items()
         self._signer.check_download(job_id, name, query, time.time())
         job = await self._services.stemsplit.find(job_id)
         file = self._services.stemsplit.file(job, name)
