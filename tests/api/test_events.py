@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import socket
+import struct
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -74,6 +77,34 @@ def test_a_server_that_stops_does_not_wait_for_streams(app: Any, jobs: FakeJobs)
     with pytest.raises(httpx.RemoteProtocolError):
         list(lines)
     connection.close()
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_stream_with_a_request_behind_it_ends_as_others_do(
+    app: Any, jobs: FakeJobs, stops: bool
+) -> None:
+    """When the server stops, and when the client goes."""
+    from server.api.protocol import BoundedProtocol
+
+    jobs.jobs["j"] = new_job("j", "song.wav")
+    ended = threading.Event()
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+        ended.set()
+
+    line = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving(watched, BoundedProtocol) as port:
+        client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        client.sendall(line % b"/job/j/events" + line % b"/config")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        if not stops:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            jobs.jobs["j"] = new_job("j", "another.wav")  # what is told finds nobody
+            assert ended.wait(5)
+    assert ended.wait(5)
+    client.close()
 
 
 class Request:
