@@ -8,6 +8,10 @@ from mimetypes import guess_type
 from types import MappingProxyType
 from typing import Final
 
+from starlette.datastructures import Headers
+
+from server.errors import InvalidRequest
+
 # Names of one type, without the `x-` that many of them have as well. The picture's name of a
 # container is among them: browsers and tables of suffixes give it to files that are sound alone.
 ALIASES: Final = (
@@ -35,6 +39,16 @@ FIRST_NAME: Final = MappingProxyType({name: group[0] for group in ALIASES for na
 ANY_BYTES: Final = "application/octet-stream"
 UNINFORMATIVE: Final = frozenset(("", ANY_BYTES, "application/x-www-form-urlencoded"))
 """Content types that say nothing about a body. curl sends the last one by default."""
+
+MOST_CHARACTERS: Final = 1024  # of a header's value: reading parameters may take their square
+
+
+def said_by(headers: Headers) -> str:
+    """What a request says of its body, or ''. Raises InvalidRequest: that is too long."""
+    said = headers.get("content-type", "")
+    if len(said) > MOST_CHARACTERS:
+        raise InvalidRequest(f"A Content-Type may have {MOST_CHARACTERS} characters at the most")
+    return said
 
 
 def essence(content_type: str) -> str:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from server.api import downloads
 from server.api.listening import MOST_TRACKS
-from server.api.parameters import choice, names, number, text
+from server.api.parameters import choice, names, number, query_of, text
 from server.api.ports import MixOrder, Renders, TrackFile
 from server.api.sharing import caller_of
 from server.errors import InvalidRequest
@@ -46,8 +46,8 @@ class Mixing:
 
 def _order(request: Request) -> MixOrder:
     gains, muted = {}, names(request, "mute")
-    gained = [key for key in dict.fromkeys(request.query_params) if key.startswith(GAIN)]
-    if len(gained) > MOST_TRACKS:  # reading each goes through all
+    gained = [key for key in dict.fromkeys(query_of(request)) if key.startswith(GAIN)]
+    if len(gained) > MOST_TRACKS:
         raise InvalidRequest(f"gains of {MOST_TRACKS} tracks at the most")
     for key in gained:
         if text(request, key) == SILENT:

@@ -28,8 +28,8 @@ EXTENDED_NAME: Final = re.compile(r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']
 ESCAPED: Final = re.compile("%(22|0D|0A)")
 
 
-def boundary_of(content_type: str | None) -> bytes:
-    """The boundary that a `Content-Type` header names.
+def boundary_of(content_type: str) -> bytes:
+    """The boundary that a `Content-Type` header of bounded length names.
 
     Raises:
         UploadRejected: not multipart/form-data, or without a boundary.

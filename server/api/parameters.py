@@ -2,15 +2,26 @@
 
 import math
 from collections.abc import Iterable
+from typing import Final
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from server.errors import InvalidRequest
 
+MOST_PARAMETERS: Final = 128  # of a query, strangers' included: each costs much more than its bytes
+
+
+def query_of(request: Request) -> QueryParams:
+    """All parameters of a query. Raises InvalidRequest: they are too many to be read."""
+    if request.scope["query_string"].count(b"&") >= MOST_PARAMETERS:
+        raise InvalidRequest(f"A query may have {MOST_PARAMETERS} parameters at the most")
+    return request.query_params
+
 
 def text(request: Request, name: str) -> str | None:
     """A parameter as it came, None if it did not. Raises InvalidRequest."""
-    values = request.query_params.getlist(name)
+    values = query_of(request).getlist(name)
     if len(values) > 1:
         raise InvalidRequest(f"{name} must be given once")
     return values[0] if values else None

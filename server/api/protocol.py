@@ -17,7 +17,12 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from server.api.bodies import API_VERSION, ENCODER, ErrorAnswer
 from server.api.sharing import SharedPlaces, network_of
@@ -27,6 +32,8 @@ from server.errors import ServerBusy
 
 HEADER_BYTES: Final = 64 << 10  # of request line and headers; ordinary requests have under 2 KiB
 CHUNK_BYTES: Final = 32  # of the lines around a chunk of a body: its size, at times a word more
+PIECE_BYTES: Final = 4 << 10  # that are parsed in one go: a request may have fewer than twenty
+MOST_AHEAD: Final = 8  # requests that wait for an answer before theirs: the rest is parsed later
 WRITE_SECONDS: Final = 120.0  # that a client may read nothing of what waits for it: players pause
 LEAST_READ: Final = 1 << 10  # bytes a second that it has to take on average, beyond that
 NO_LINGER: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
@@ -41,16 +48,27 @@ CODES: Final = MappingProxyType(  # in the StemSplit API's words
 HEADER_SECONDS: Final = 30.0  # from a connection's first moment, or a request's first byte
 
 
+class _Flow(FlowControl):
+    """Whoever wants to read on: nothing more comes in while what is here has not been parsed."""
+
+    full = False
+
+    def resume_reading(self) -> None:
+        if not self.full:
+            super().resume_reading()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses headers that are too large (431) or too slow (408), and one connection too many
-    (503); cuts off who does not read."""
+    (503); cuts off who does not read; of requests that are sent ahead parses the next few."""
 
     places: ClassVar[SharedPlaces | None] = None  # of all connections; None: as many as come
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.url = b""  # as far as it is here
-        self._fed = self._rest = b""  # what the parser has, and what it gets next
+        self._fed, self._rest = b"", memoryview(b"")  # what the parser has, and what it gets next
+        self._answering: RequestResponseCycle | None = None  # last
         self._known = False  # the request whose head comes next
         self._refusal = b""  # that waits for the end of the answer before
         self._deadline: asyncio.TimerHandle | None = None
@@ -61,6 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow: _Flow = _Flow(transport)
         self._own: socket.socket = transport.get_extra_info("socket")
         # What the kernel has taken over is not seen here, and outlives the connection.
         milliseconds = round(1000 * WRITE_SECONDS)
@@ -84,6 +103,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.places is not None and self._caller is not None:
             self.places.leave(self._caller)
             self._caller = None
+        if (answering := self._under_way()) is not None:
+            answering.disconnected = True
+            answering.message_event.set()
         super().connection_lost(exc)
 
     def _reset(self) -> None:
@@ -108,13 +130,22 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing() or self._refusal:  # refused already
             return
-        self._header_bytes += len(data)
-        self._rest = data
-        while self._rest and not self.transport.is_closing():
-            self._fed, self._rest = self._rest, b""
+        self._rest = memoryview(b"".join((self._rest, data)) if self._rest else data)
+        self._parse()
+
+    def _parse(self) -> None:
+        """Parses what is here, as long as not too many requests wait for their answers."""
+        while self._rest and len(self.pipeline) < MOST_AHEAD:
+            self._fed, self._rest = bytes(self._rest[:PIECE_BYTES]), self._rest[PIECE_BYTES:]
+            self._header_bytes += len(self._fed)
             super().data_received(self._fed)
-        if self._header_bytes > HEADER_BYTES:  # also of trailers, behind a chunked body
-            self._refuse(431, LARGE)
+            if self._header_bytes > HEADER_BYTES:  # also of trailers, behind a chunked body
+                self._refuse(431, LARGE)
+            if self.transport.is_closing() or self._refusal:
+                return
+        if self._rest:
+            self.flow.full = True
+            self.flow.pause_reading()
         elif self._deadline is None and self.timeout_keep_alive_task is None and self._at_rest():
             self._await_headers()  # bytes that began no request have ended the idle time
 
@@ -129,7 +160,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._known = True
         framing = (b"%b: %b\r\n" % pair for pair in self.headers if pair[0] in FRAMING)
         head = b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing)
-        self._rest = head + self._fed[offer.args[0] :]
+        behind = self._fed[offer.args[0] :]
+        self._header_bytes -= len(head) + len(behind)  # they will be counted once more
+        self._rest = memoryview(b"".join((head, behind, self._rest)))
 
     def on_url(self, url: bytes) -> None:
         if not self._known:
@@ -171,10 +204,19 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError(LARGE)  # for the parser: not another byte of this is of interest
         super().on_headers_complete()
 
+    def _under_way(self) -> RequestResponseCycle | None:
+        """What is being answered: `cycle` is the last that was parsed, perhaps ahead of it."""
+        begun = self._answering
+        return None if begun is None or begun.response_complete else begun
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def shutdown(self) -> None:
         """The server stops: answers under way are brought to their end, if they have one."""
         super().shutdown()
-        if not self._at_rest() and self.cycle.scope.get("state", {}).get("endless"):
+        if (last := self._under_way()) and last.scope.get("state", {}).get("endless"):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -232,6 +274,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refusal and not self.transport.is_closing():
             self._end()
         super().on_response_complete()
+        if self._rest and not self.transport.is_closing() and not self._refusal:
+            self.flow.full = False
+            self.flow.resume_reading()
+            self._parse()
 
     def _end(self) -> None:
         """With the refusal."""

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.net.addresses import Address, Network, plain
 
 SCHEMES: Final = ("http", "https")
+MOST_HOPS: Final = 32  # that are followed: no request has gone through so many proxies of one owner
 
 
 class TrustedProxies:
@@ -37,10 +38,10 @@ def client_of(peer: str, hops: Sequence[str], networks: Sequence[Network]) -> st
     """The address that calls: the last one that no trusted proxy has, from the connection back.
 
     peer: the connection's other end. hops: what `X-Forwarded-For` says, the nearest one last. A
-    hop that is no address ends the search: who said it is all that is known.
+    hop that is no address ends the search: who said it is all that is known. So do too many hops.
     """
     client = peer
-    for hop in reversed(hops):
+    for hop in reversed(hops[-MOST_HOPS:]):
         found = read_address(hop)
         if not is_within(read_address(client), networks) or found is None:
             break

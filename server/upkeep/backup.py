@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -99,20 +100,39 @@ def _appearing(target: Path) -> Iterator[BinaryIO]:
         raise StemboxError(f"{target} exists already")
     _sweep(target.absolute().parent)
     part = target.with_name(f"{BEGUN}{target.name}{PART}")
-    with open(os.open(part, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+    with _begun(part, target) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StemboxError(f"another backup to {target} runs") from None
-        file.truncate(0)  # of one that was killed
-        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
             _give_name(part, target)
+        except BlockingIOError:  # another one took it for a leftover
+            raise _runs(target) from None
         finally:
             part.unlink(missing_ok=True)
     sync_folder(target.absolute().parent)
+
+
+def _begun(part: Path, target: Path) -> BinaryIO:
+    """The new file that a backup grows in. Others may write to the folder too: what they
+    have put there by this name, were it a link to a file of ours, is not used."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        return open(os.open(part, flags, 0o600), "r+b")
+    except FileExistsError:
+        with suppress(FileNotFoundError):
+            if not _is_ours(os.lstat(part)):
+                raise StemboxError(f"{part} is in the way, and not ours: remove it") from None
+        raise _runs(target) from None
+
+
+def _runs(target: Path) -> StemboxError:
+    return StemboxError(f"another backup to {target} runs")
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _give_name(part: Path, target: Path) -> None:
@@ -128,11 +148,13 @@ def _give_name(part: Path, target: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what backups that were killed have left in a folder."""
+    """Removes what backups of this user that were killed have left in a folder."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # no waiting for somebody's pipe
     for left in folder.glob(f"{BEGUN}*{PART}"):
-        with suppress(OSError), open(left, "rb") as file:
+        with suppress(OSError), open(os.open(left, flags), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails: it is being written
-            left.unlink()
+            if _is_ours(os.fstat(file.fileno())):
+                left.unlink()
 
 
 def _size(path: Path) -> int:

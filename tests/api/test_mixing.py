@@ -65,6 +65,7 @@ def mix(app: ASGIApp, job: str, query: str = "", **more: Any) -> httpx.Response:
      MixOrder({"vocals": -3.0}, ["drums", "bass"], [], 0.0, 30.0, "MP3")),
     ("gain.vocals=-60&gain.main=12&gain.bass=-inf&solo=main,vocals&start=1.5&format=flac",
      MixOrder({"vocals": -60.0, "main": 12.0}, ["bass"], ["main", "vocals"], 1.5, None, "FLAC")),
+    ("start=1" + "&a" * 127, MixOrder({}, [], [], 1.0, None, "WAV")),  # what others add
 ])  # fmt: skip
 def test_what_is_ordered(
     app: ASGIApp, job: str, renders: FakeRenders, query: str, order: MixOrder
@@ -79,6 +80,7 @@ def test_what_is_ordered(
     "&".join(f"gain.t{number}=0" for number in range(41)),
     "gain.vocals=", "gain.vocals=1&gain.vocals=2", "mute=a&mute=b", "mute=a,a", "solo=b,b",
     "start=-1", "start=2&end=2", "start=2&end=1", "end=0", "end=inf&start=x", "format=ogg",
+    "start=1" + "&a" * 128,
 ])  # fmt: skip
 def test_bad_orders(app: ASGIApp, job: str, renders: FakeRenders, query: str) -> None:
     assert mix(app, job, query).status_code == 400

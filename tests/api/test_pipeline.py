@@ -113,6 +113,17 @@ def test_what_can_be_one_thing_alone_comes_once(name: str, app: ASGIApp, jobs: F
     assert not jobs.uploads and not jobs.spooled()
 
 
+def test_a_content_type_that_is_too_long_is_not_read(app: ASGIApp, jobs: FakeJobs) -> None:
+    kind = 'multipart/form-data; boundary="B"'.ljust(1025, ";")
+    answer = ask(app, "POST", "/process", content=b"", headers={"Content-Type": kind})
+    assert answer.status_code == 400 and "1024 characters" in answer.json()["detail"]
+    kind = f"multipart/form-data; boundary=B; x={'x' * 900}"
+    part = b'Content-Disposition: form-data; name="file"; filename="a.wav"'
+    body = b"--B\r\n%b\r\n\r\nx\r\n--B--\r\n" % part
+    answer = ask(app, "POST", "/process", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 200 and len(jobs.uploads) == 1
+
+
 def test_process_answers_the_documented_job(app: ASGIApp, jobs: FakeJobs) -> None:
     answer = ask(app, "POST", "/process", files=SONG)
     assert answer.status_code == 200

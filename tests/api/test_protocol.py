@@ -1,14 +1,16 @@
 """What comes before a request is bounded: in size, in time, and in form."""
 
 import json
+import re
 import socket
 import time
 
 import pytest
 
-from server.api.protocol import bounded_protocol
+from server.api.protocol import BoundedProtocol, bounded_protocol
 from server.config import Config
 
+from .conftest import with_slow
 from .fakes import FakeJobs, app_of, serving, wait_until
 
 
@@ -230,6 +232,35 @@ def test_a_request_sent_ahead_waits_for_its_turn(bounded: int, jobs: FakeJobs) -
             answer += data
     assert answer.count(b"HTTP/1.1 ") == 2
     assert b"slowly" in answer
+
+
+@pytest.mark.parametrize("ahead", [b"/slow", b"/config"])
+def test_of_requests_that_are_sent_ahead_few_are_parsed(
+    config: Config, jobs: FakeJobs, ahead: bytes
+) -> None:
+    """All are answered, in their order; others do not wait for them, and memory has a few."""
+    waiting, held = [0], [0]
+
+    class Watched(BoundedProtocol):
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            waiting.append(len(self.pipeline))
+            held.append(len(self._rest))
+
+    line = b"%b HTTP/1.1\r\nHost: x\r\nX-Request-Id: n%d\r\n"
+    body = PIECE + bytes(5000) + b"\r\n--B--\r\n"
+    form = b"Content-Length: %d\r\n" % len(body) + FORM + body
+    asked = [line % (b"GET /nowhere", n) + b"\r\n" if n % 20 else
+             line % (b"POST /process", n) + form for n in range(600)]  # fmt: skip
+    sent = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % ahead + b"".join(asked) + LAST
+    with serving(with_slow(app_of(config, jobs)), http=Watched) as port:
+        answer = talk(port, sent)
+    told = re.findall(rb"x-request-id: n(\d+)", answer)
+    assert [int(number) for number in told] == list(range(600))
+    assert answer.count(b"HTTP/1.1 ") == 602
+    assert max(waiting) < 8 + 4096 // len(asked[1])
+    assert max(held) > 0
+    assert [upload.size_bytes for upload in jobs.uploads] == [5003] * 30
 
 
 def test_a_body_in_many_chunks_is_no_large_header(bounded: int) -> None:

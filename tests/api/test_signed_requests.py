@@ -76,6 +76,18 @@ def test_where_a_type_was_chosen_its_other_names_pass(
     play(test)
 
 
+def test_what_is_too_long_to_be_read(play) -> None:
+    async def test(world: World) -> None:
+        url = (await world.ticket())["uploadUrl"]
+        answer = await world.put(url, b"x", "audio/ogg;".ljust(1025, ";"))
+        assert code(answer) == (400, "INVALID_REQUEST")
+        assert code(await world.put(f"{url}{'&a' * 128}", b"x")) == (400, "INVALID_REQUEST")
+        answer = await world.put(f"{url}{'&a' * 100}", b"x", "audio/ogg;".ljust(1024, ";"))
+        assert answer[0] == 200
+
+    play(test)
+
+
 @pytest.mark.parametrize("bad", ["audio", "audio/", "/x", "a/b\r\nX: y", "audio/mpeg;", "é/x"])
 def test_what_is_no_content_type(play, bad: str) -> None:
     async def test(world: World) -> None:

@@ -1,11 +1,14 @@
 """Where a backup may lie."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from server.cli import main
+from server.errors import StemboxError
 from server.jobs.disk.folders import Folders
+from tests.upkeep.backing_up import backup
 from tests.upkeep.backing_up import data as data
 from tests.upkeep.places import files
 
@@ -34,3 +37,28 @@ def test_a_backup_may_lie_beside_the_folders_of_jobs(data: Path) -> None:
     (data / "backups").mkdir()
     for target in (data / "b.tar", data / "backups" / "b.tar"):
         assert main(["backup", str(target), "--data-dir", str(data)]) == 0
+
+
+@pytest.mark.parametrize("prepared", ["symlink", "pipe", "folder", "file"])
+def test_what_others_have_put_where_a_backup_grows_is_not_used(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: str
+) -> None:
+    place, own = tmp_path / "place", tmp_path / "own"
+    place.mkdir()
+    own.write_bytes(b"the operator's")
+    part = place / ".stembox-backup.b.tar.part"
+    if prepared == "symlink":
+        part.symlink_to(own)
+    elif prepared == "pipe":
+        os.mkfifo(part)
+    elif prepared == "folder":
+        part.mkdir()
+    else:
+        part.write_bytes(b"theirs")
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(StemboxError, match=r"b\.tar\.part is in the way, and not ours"):
+        backup(data, place / "b.tar")
+    assert own.read_bytes() == b"the operator's"
+    assert list(place.iterdir()) == [part]
+    backup(data, place / "c.tar")
+    assert prepared != "file" or part.read_bytes() == b"theirs"

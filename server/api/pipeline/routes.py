@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import downloads, multipart, uploads
+from server.api import downloads, media_types, multipart, uploads
 from server.api.answers import Json
 from server.api.auth import PipelineGuard
 from server.api.bodies import ENCODER
@@ -84,7 +84,7 @@ class Pipeline:
     async def process(self, request: Request) -> Response:
         """Takes one file and starts its job."""
         caller = await self._guard.caller(request)
-        boundary = multipart.boundary_of(request.headers.get("content-type"))
+        boundary = multipart.boundary_of(media_types.said_by(request.headers))
         multipart.check_length(int(request.headers.get("content-length", 0)), self._max_bytes)
         size = uploads.announced(request, self._max_bytes)
         turn = caller_of(request.scope, caller.account_id)
@@ -146,14 +146,14 @@ class Pipeline:
 
     async def events(self, request: Request) -> Response:
         """The answers of `job`, whenever they change, until the job has ended."""
-        account = await self._guard.account(request)
+        account, job_id = await self._guard.account(request), request.path_params["job_id"]
 
         async def look() -> Look:
-            view = await self._jobs.get(request.path_params["job_id"], account)
+            view = await self._jobs.get(job_id, account)
             answer = wire.job_details(view, await self._services.outlooks.of(view.id))
             return Look(ENCODER.encode(answer), view.state != "processing")
 
-        return await self._streams.answer(request, look)
+        return await self._streams.answer(request, (job_id, account), look, lambda told: told)
 
     async def download(self, request: Request) -> Response:
         """One track, as soon as it is complete."""

@@ -17,10 +17,10 @@ def check(headers: Headers, grant: UploadGrant) -> None:
 
     Raises:
         BadSignature: the type is none that the URL was made for.
-        InvalidRequest: it is a part of a file (RFC 9110, 14.5).
+        InvalidRequest: it is a part of a file (RFC 9110, 14.5), or its type too long.
         FileTooLarge: by its own word.
     """
-    _check_type(headers.get("content-type", ""), grant.content_type)
+    _check_type(media_types.said_by(headers), grant.content_type)
     part = headers.get("content-range")
     if part is not None and not _is_whole(part):
         raise InvalidRequest("Send the whole file: its parts (Content-Range) are not put together")
