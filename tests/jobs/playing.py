@@ -42,6 +42,9 @@ class World:
         self.sounds = {name: song(4, seed)[:FRAMES] for seed, name in enumerate(names)}
         if api == "stemsplit" and len(names) > 2:
             self.sounds["mix"] = sum(self.sounds[name] for name in names if name != "mix")
+        if api == "pipeline":
+            self.sounds["percussive"] = self.sounds["mix"] - self.sounds["harmonic"]
+        self.gain = GAIN
         self.sounds["main"] = self.sounds["mix"] * np.float32(GAIN)
 
     async def create(self) -> None:
@@ -147,5 +150,5 @@ async def make_all_tracks(world: World) -> None:
     await world.end(separation, stems=FOUR, peak=1.0)
     await world.end(parts, ("harmonic", "percussive"))
     await world.end(await world.claim("audio"), FOUR)
-    await world.end(await world.claim("audio"), gains={"main": GAIN})
+    await world.end(await world.claim("audio"), gains={"main": world.gain})
     await world.end(await world.claim("audio"), ("main", "main_harmonic", "main_percussive"))
