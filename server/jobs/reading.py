@@ -41,9 +41,12 @@ async def live_job(jobs: JobRepository, job_id: str) -> Job:
 
 
 def names_of(job: Job) -> tuple[str, ...]:
-    """All tracks that a job will have, and the mix."""
+    """All tracks that a job will have, and the mix. Of one that has ended, those that it has."""
     stems = stems_of(job)
-    return (*(tracks_of(stems) if job.api == "pipeline" else stems), MIX)
+    names = (*(tracks_of(stems) if job.api == "pipeline" else stems), MIX)
+    if job.state == "processing":
+        return names
+    return tuple(name for name in names if finished_of(job, name))
 
 
 def stems_of(job: Job) -> tuple[str, ...]:
@@ -65,6 +68,11 @@ def mix_gain(job: Job) -> float:
     """What the mix was multiplied with to make `main`."""
     gain = _fact(job, "compose", "gains", {}).get("main", 1.0)
     return float(gain) or 1.0
+
+
+def joint_gain(job: Job) -> float:
+    """What a StemSplit job's tracks, and so the mix, were multiplied with, so that none clips."""
+    return float(_fact(job, f"encode/{stems_of(job)[0]}", "gain", 1.0))
 
 
 def _fact(job: Job, stage: str, name: str, otherwise: Any) -> Any:

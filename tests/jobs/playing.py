@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from server.audio.encode import encode
+from server.audio.peaks import PeakMeter
 from server.audio.tracks import TRACKS, track_path
+from server.audio.whole_file import write_peaks
 from server.jobs.disk.folders import PEAKS_FOLDER, Folders
 from server.jobs.disk.places import ScratchPlaces
 from server.jobs.listening.listening import Listening
@@ -84,6 +86,9 @@ class World:
     async def decode(self) -> None:
         claim = await self.claim("audio")
         self.write("mix.f32", "mix", FRAMES)
+        meter = PeakMeter()
+        meter.add(self.sounds["mix"])
+        write_peaks(meter, self.peaks_of("mix"))
         await self.end(claim, frames=FRAMES)
 
     def path_of(self, name: str) -> str:
@@ -92,14 +97,13 @@ class World:
     def write(self, file: str, name: str, frames: int) -> Path:
         return write_mix(self.places.of("j") / file, self.sounds[name][:frames])
 
+    def peaks_of(self, name: str) -> Path:
+        return self.folders.outputs / "j" / PEAKS_FOLDER / name
+
     def encode(self, name: str) -> None:
         source = write_mix(self.folders.data_dir / "one.f32", self.sounds[name])
-        outputs = self.folders.outputs / "j"
-        finish(
-            encode(
-                source, outputs / self.path_of(name), "PCM_16", peaks=outputs / PEAKS_FOLDER / name
-            )
-        )
+        target = self.folders.outputs / "j" / self.path_of(name)
+        finish(encode(source, target, "PCM_16", peaks=self.peaks_of(name)))
 
     async def hear(
         self, *names: str, start: int = 0, count: int = FRAMES, samples: str = "f32"

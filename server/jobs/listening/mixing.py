@@ -79,7 +79,7 @@ def stem_sheets(job: Job) -> tuple[list[Term], dict[str, list[Term]]]:
         JobNotCompleted: one is not finished yet.
     """
     made = stems_of(job)
-    if not set(FOUR) <= set(made):
+    if not set(FOUR) <= set(names_of(job)):
         raise TrackNotFound("This job has not the four stems of a stem file")
     apart = set(made) - inside_other(options_of(job).inferences)
     stems = {

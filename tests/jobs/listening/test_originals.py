@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from server.audio.peaks import FINE
 from server.audio.tracks import MIX
+from server.errors import TrackNotFound
+from server.jobs.reading import names_of
+from server.stems import OUTPUTS
+from tests.audio.test_peaks import slow_pairs
 from tests.jobs.listening.test_renders import STEP, Crew, complete, order, renders_of
 from tests.jobs.playing import World
 from tests.jobs.playing import play as play
@@ -50,5 +55,66 @@ def test_renderings_of_the_original(play) -> None:
         for found in (alone, np.concatenate(frames, axis=1).T / 2**15):
             level = np.vdot(found, original) / np.vdot(original, original)
             assert np.abs(found - level * original)[~cut].max() <= 1.6 * STEP
+
+    play(test)
+
+
+@pytest.mark.parametrize("output_type", ["VOCALS", "INSTRUMENTAL"])
+def test_an_original_that_no_track_gives_back(play, output_type: str) -> None:
+    """It is there while the job runs, and is told of until then."""
+
+    async def test(world: World) -> None:
+        await world.decode()
+        assert names_of(await world.job())[-1] == MIX
+        assert MIX in (await world.listening.peaks("j", 0))[1]
+        await world.end(await world.claim("audio"), bpm=None, key=None)
+        await world.end(await world.claim("separation"), peak=0.5)
+        for stem in OUTPUTS[output_type]:
+            world.encode(stem)
+            await world.end(await world.claim("audio"), [stem])
+        job = await world.job()
+        assert job.state == "completed" and names_of(job) == OUTPUTS[output_type]
+        assert list((await world.listening.peaks("j", 0))[1]) == [*OUTPUTS[output_type]]
+        assert await world.listening.window("j", [MIX], 0, 10) is None
+        renders = renders_of(world, Crew())
+        for named in (order(solo=(MIX,)), order(gains={MIX: 0.0}), order(muted=(MIX,))):
+            with pytest.raises(TrackNotFound):
+                await renders.mix("j", named)
+
+    play(test, "stemsplit", output_type)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.5])
+@pytest.mark.parametrize("output_type", ["BOTH", "FOUR_STEMS", "SIX_STEMS"])
+def test_peaks_of_an_original_that_stems_give_back(play, output_type: str, gain: float) -> None:
+    """As loud as it is heard then: as its stems, which are scaled where one of them would clip."""
+
+    async def test(world: World) -> None:
+        world.sounds[MIX] = world.sounds[MIX] / 8
+        await world.decode()
+        await world.end(await world.claim("audio"), bpm=None, key=None)
+        await world.end(await world.claim("separation"), peak=0.5)
+        whole = slow_pairs(world.sounds[MIX], FINE)
+        for stem in OUTPUTS[output_type]:
+            assert (await world.listening.peaks("j", 0))[1][MIX].pairs.tolist() == whole
+            world.encode(stem)
+            await world.end(await world.claim("audio"), [stem], gain=gain)
+        pairs = (await world.listening.peaks("j", 0))[1][MIX].pairs
+        assert np.abs(pairs - gain * np.array(whole)).max() <= 0.5
+
+    play(test, "stemsplit", output_type)
+
+
+def test_what_a_job_that_failed_has_left(play) -> None:
+    async def test(world: World) -> None:
+        await world.decode()
+        world.encode("harmonic")
+        world.encode("percussive")
+        await world.end(await world.claim("audio"), ("harmonic", "percussive"))
+        claim = await world.claim("separation")
+        await world.jobs.stages.fail(claim.stage, "It failed", 4.0)
+        assert names_of(await world.job()) == ("harmonic", "percussive")
+        assert await world.listening.window("j", ["vocals"], 0, 10) is None
+        assert (await world.hear("harmonic"))[1] != [0]
 
     play(test)
