@@ -10,10 +10,12 @@ import numpy as np
 from msgspec import Struct
 
 from server.audio.heard import Heard
+from server.audio.peaks import PeakMeter
 from server.audio.resample import to_mix_rate
 from server.audio.sources.opening import open_source
 from server.audio.sources.source import Source, nothing_decoded
 from server.audio.stereo import LIMIT, to_stereo, unfit
+from server.audio.writing.whole_file import write_peaks
 from server.errors import AudioTooLong, in_seconds
 from server.work.scratch import SAMPLE_RATE, FrameWriter
 from server.work.steps import Steps
@@ -61,19 +63,28 @@ def probe(path: Path, file_name: str) -> Probe:
         )  # fmt: skip
 
 
-def decode(source: Path, mix: Path, max_seconds: float, file_name: str = "") -> Steps[Mix]:
+def decode(
+    source: Path, mix: Path, max_seconds: float, file_name: str = "", peaks: Path | None = None
+) -> Steps[Mix]:
     """Decodes `source` into the F32 file `mix`, in blocks. A truncated file gives what it holds.
+
+    peaks: the file for the mix's peaks, if they are wanted; it appears after the mix.
 
     Raises:
         UnsupportedFormat, AudioError: as `probe`; also where most of it is damaged.
         AudioTooLong: as soon as more than `max_seconds` were decoded.
     """
+    meter = PeakMeter()
     with open_source(source, file_name) as audio, FrameWriter(mix) as writer:
         for block, done in _blocks(audio, max_seconds):
             writer.write(block)
+            if peaks is not None:
+                meter.add(block)
             yield done
         if writer.frames == 0:
             raise nothing_decoded()
+    if peaks is not None:
+        write_peaks(meter, peaks)
     heard = Heard(audio.format, audio.codec, audio.track, audio.warnings)
     return Mix(writer.frames, heard)
 

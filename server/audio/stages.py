@@ -17,7 +17,7 @@ from kernels import HPSSStream, LoudnessMeter, normalisation_gain
 from server.audio import decode as decoding
 from server.audio import describe as describing
 from server.audio.stereo import interleaved, planar
-from server.audio.tracks import track_file, track_path
+from server.audio.tracks import MIX, track_file, track_path
 from server.audio.writing.checksum import Contents
 from server.audio.writing.encode import encode, joint_gain
 from server.audio.writing.wav import WavWriter
@@ -48,11 +48,12 @@ def measure(task: Task) -> Steps[Result]:
 
 
 def decode(task: Task) -> Steps[Result]:
-    """The input to `mix.f32`; facts `frames`, and `input`: the fields of `Heard`."""
+    """The input to `mix.f32`, and its peaks; facts `frames`, and `input`: the fields of `Heard`."""
     options = task.options
     mix = yield from decoding.decode(
-        Path(task.source), _f32(task, "mix"), options.max_seconds, options.file_name
-    )
+        Path(task.source), _f32(task, MIX), options.max_seconds, options.file_name,
+        _peaks(task, MIX),
+    )  # fmt: skip
     return Result(task.id, facts={"frames": mix.frames, "input": structs.asdict(mix.heard)})
 
 
@@ -108,7 +109,8 @@ def encode_stems(task: Task) -> Steps[Result]:
 def encode_track(task: Task) -> Steps[Result]:
     """Writes the stem that the stage's name tells, `encode/<stem>`, in the job's format.
 
-    The fact `peak` is the highest sample of all stems of the job, which share one gain.
+    The fact `peak` is the highest sample of all stems of the job, which share one gain: fact
+    `gain`.
     """
     track, options = task.stage.partition("/")[2], task.options
     path = track_file(task.stage, track, options.format)
@@ -117,7 +119,7 @@ def encode_track(task: Task) -> Steps[Result]:
     contents = yield from encode(
         _f32(task, track), target, options.wav_format, gain, options.format, _peaks(task, track)
     )
-    return Result(task.id, tracks={track: FinishedTrack(path, *contents)})
+    return Result(task.id, {"gain": gain}, {track: FinishedTrack(path, *contents)})
 
 
 def describe(task: Task) -> Steps[Result]:

@@ -22,10 +22,10 @@ MOST_WATCHED = 4096  # jobs
 
 
 class Outlook(Struct, frozen=True):
-    """`progress`: percent; `tracks`: all names that the job will have, and the mix; `expires_at`:
-    unix seconds, None until it has ended; `seconds` of audio, None while not known; `position`:
-    1 is the next to be separated, 0 waits no more; `eta`: seconds until the job's end, None where
-    it cannot be told."""
+    """`progress`: percent; `tracks`: all names that the job will have, and the mix, and once it has
+    ended those that it has; `expires_at`: unix seconds, None until it has ended; `seconds` of
+    audio, None while not known; `position`: 1 is the next to be separated, 0 waits no more; `eta`:
+    seconds until the job's end, None where it cannot be told."""
 
     progress: int
     tracks: Sequence[str]

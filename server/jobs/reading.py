@@ -3,10 +3,10 @@
 Pure: reads the rows alone, no file.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from server.audio.tracks import MIX, tracks_of
 from server.errors import JobNotFound
@@ -14,6 +14,22 @@ from server.presets.inferences import inside_other
 from server.stems import FOUR, OUTPUTS, SIX
 from server.work.messages import Options
 from store import Job, JobRepository
+
+# Below this gain of `main` two tracks that are rounded at the level of the mix are closer to it.
+ROUGH: Final = 0.5
+PARTS: Final = ("harmonic", "percussive")  # they add up to the mix, but for where they are cut off
+
+
+class Term(Struct, frozen=True):
+    """A finished track in a sum: its path below the job's outputs, and a linear gain.
+
+    finer: paths of tracks whose sum, times `level`, is this track, and is rounded less.
+    """
+
+    path: str
+    gain: float = 1.0
+    finer: tuple[str, ...] = ()
+    level: float = 1.0
 
 
 async def live_job(jobs: JobRepository, job_id: str) -> Job:
@@ -25,9 +41,12 @@ async def live_job(jobs: JobRepository, job_id: str) -> Job:
 
 
 def names_of(job: Job) -> tuple[str, ...]:
-    """All tracks that a job will have, and the mix."""
+    """All tracks that a job will have, and the mix. Of one that has ended, those that it has."""
     stems = stems_of(job)
-    return (*(tracks_of(stems) if job.api == "pipeline" else stems), MIX)
+    names = (*(tracks_of(stems) if job.api == "pipeline" else stems), MIX)
+    if job.state == "processing":
+        return names
+    return tuple(name for name in names if finished_of(job, name))
 
 
 def stems_of(job: Job) -> tuple[str, ...]:
@@ -51,24 +70,36 @@ def mix_gain(job: Job) -> float:
     return float(gain) or 1.0
 
 
+def joint_gain(job: Job) -> float:
+    """What a StemSplit job's tracks, and so the mix, were multiplied with, so that none clips."""
+    return float(_fact(job, f"encode/{stems_of(job)[0]}", "gain", 1.0))
+
+
 def _fact(job: Job, stage: str, name: str, otherwise: Any) -> Any:
     facts = next((found.facts for found in job.stages if found.name == stage), "{}")
     return msgspec.json.decode(facts).get(name, otherwise)
 
 
-def finished_of(job: Job, name: str) -> Sequence[str]:
+def finished_of(job: Job, name: str) -> list[Term]:
     """The finished tracks whose sum is this track: itself, as a rule. Empty: not finished."""
-    if name in job.tracks:
-        return (name,)
-    if name != MIX:
-        return ()
-    # The mix has no file of its own: `main` is the mix at another level, and the vocals and the
-    # instrumental were made so that they add up to it, as a whole separation nearly does.
-    for parts in (("main",), OUTPUTS["BOTH"]):
-        if set(parts) <= job.tracks.keys():
-            return parts
-    whole = _whole(job)
-    return whole if set(whole) <= job.tracks.keys() else ()
+    if name == MIX:
+        return _mix(job)
+    return [Term(job.tracks[name].path)] if name in job.tracks else []
+
+
+def _mix(job: Job) -> list[Term]:
+    """The mix has no file of its own: `main` is the mix at another level, and the vocals and the
+    instrumental were made so that they add up to it, as a whole separation nearly does."""
+    paths = {name: track.path for name, track in job.tracks.items()}
+    if "main" in paths:
+        gain = mix_gain(job)
+        rough = gain < ROUGH and options_of(job).wav_format != "FLOAT"
+        finer = tuple(paths[part] for part in PARTS) if rough and paths.keys() >= set(PARTS) else ()
+        return [Term(paths["main"], 1 / gain, finer, gain)]
+    for parts in (OUTPUTS["BOTH"], _whole(job)):
+        if parts and set(parts) <= paths.keys():
+            return [Term(paths[part]) for part in parts]
+    return []
 
 
 def _whole(job: Job) -> tuple[str, ...]:

@@ -207,3 +207,10 @@ def test_a_truncated_file_is_as_long_as_what_it_holds(tmp_path: Path, percent: i
     data = source.read_bytes()
     source.write_bytes(data[: len(data) * percent // 100])
     assert 0 < finish(measure(source, 60)) == len(decoded(source)) < 3 * RATE
+
+
+@pytest.mark.parametrize(("frames", "rate"), [(1, 96000), (2, 192000)])
+def test_less_than_a_frame_is_a_song(tmp_path: Path, frames: int, rate: int) -> None:
+    source = tmp_path / "input.wav"
+    write_sound(source, np.full((frames, 2), 0.25, np.float32), rate)
+    assert len(decoded(source)) == finish(measure(source, 60.0), ignore) == 1

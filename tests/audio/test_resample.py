@@ -24,7 +24,14 @@ def test_blocks_do_not_matter(rate: int) -> None:
 def test_lengths_are_exact(rate: int) -> None:
     for frames in (1, 2, 5, 147, 160, 4801):
         out = run(rate, np.ones((frames, 2), np.float32), 100)
-        assert sum(map(len, out)) == int(frames * 44100 / rate + 0.5)
+        assert sum(map(len, out)) == max(1, int(frames * 44100 / rate + 0.5))
+
+
+@pytest.mark.parametrize(("rate", "frames"), [(96000, 1), (192000, 2), (768000, 8)])
+def test_less_than_half_a_frame_is_one(rate: int, frames: int) -> None:
+    out = np.concatenate(run(rate, np.full((frames, 2), 0.25, np.float32), 1))
+    assert out.tolist() == [[0.25, 0.25]]
+    assert run(rate, np.zeros((0, 2), np.float32), 1) == []
 
 
 @pytest.mark.parametrize("rate", [1000, 4000, 48000, 768000])

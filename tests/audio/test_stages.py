@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from msgspec.structs import replace
 
+from server.audio.peaks import FINE
 from server.audio.stages import COMPOSITES, HPSS_TRACKS, STAGES
 from server.audio.writing.encode import CEILINGS
 from server.errors import Cancelled
@@ -18,6 +19,7 @@ from server.work.messages import FinishedTrack, Options, Result, Task
 from server.work.steps import finish
 
 from .making import RATE, read_mix, song, write_mix, write_sound
+from .test_peaks import slow_pairs
 
 TARGET, CEILING = -14.0, -1.0
 
@@ -93,6 +95,14 @@ def test_the_tracks_are_where_the_contract_has_them(tmp_path: Path) -> None:
     assert result.facts["seconds"] == pytest.approx(3)
     assert result.facts["frames"] == 3 * RATE
     assert np.array_equal(read(tmp_path, result, "drums"), original / 4)
+
+
+def test_decoding_tells_the_peaks_of_the_mix(tmp_path: Path) -> None:
+    order = replace(task(tmp_path, "decode"), peaks=str(tmp_path / "outputs" / "peaks"))
+    write_sound(tmp_path / "scratch" / "input", song(3), format="WAV", subtype="FLOAT")
+    finish(STAGES["decode"](order))
+    told = np.frombuffer((tmp_path / "outputs/peaks/mix").read_bytes(), np.int8).reshape(-1, 2)
+    assert told.tolist() == slow_pairs(read_mix(tmp_path / "scratch" / "mix.f32"), FINE)
 
 
 def test_harmonic_and_percussive_add_up_to_the_mix(tmp_path: Path) -> None:
@@ -227,6 +237,7 @@ def test_each_track_is_encoded_with_the_gain_of_all(
         path = f"{track}.{format.lower()}"
         data = (tmp_path / "outputs" / path).read_bytes()
         assert result.tracks == {track: FinishedTrack(path, len(data), zlib.crc32(data))}
+        assert result.facts == {"gain": pytest.approx(gain)}
         back = read(tmp_path, result, track)
         assert back.shape == stem.shape
         if error is None:

@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from server.audio.peaks import PeakMeter
 from server.audio.tracks import TRACKS, track_path
 from server.audio.writing.encode import encode
+from server.audio.writing.whole_file import write_peaks
 from server.jobs.disk.folders import PEAKS_FOLDER, Folders
 from server.jobs.disk.places import ScratchPlaces
 from server.jobs.listening.listening import Listening
@@ -42,6 +44,9 @@ class World:
         self.sounds = {name: song(4, seed)[:FRAMES] for seed, name in enumerate(names)}
         if api == "stemsplit" and len(names) > 2:
             self.sounds["mix"] = sum(self.sounds[name] for name in names if name != "mix")
+        if api == "pipeline":
+            self.sounds["percussive"] = self.sounds["mix"] - self.sounds["harmonic"]
+        self.gain = GAIN
         self.sounds["main"] = self.sounds["mix"] * np.float32(GAIN)
 
     async def create(self) -> None:
@@ -81,6 +86,9 @@ class World:
     async def decode(self) -> None:
         claim = await self.claim("audio")
         self.write("mix.f32", "mix", FRAMES)
+        meter = PeakMeter()
+        meter.add(self.sounds["mix"])
+        write_peaks(meter, self.peaks_of("mix"))
         await self.end(claim, frames=FRAMES)
 
     def path_of(self, name: str) -> str:
@@ -89,14 +97,13 @@ class World:
     def write(self, file: str, name: str, frames: int) -> Path:
         return write_mix(self.places.of("j") / file, self.sounds[name][:frames])
 
+    def peaks_of(self, name: str) -> Path:
+        return self.folders.outputs / "j" / PEAKS_FOLDER / name
+
     def encode(self, name: str) -> None:
         source = write_mix(self.folders.data_dir / "one.f32", self.sounds[name])
-        outputs = self.folders.outputs / "j"
-        finish(
-            encode(
-                source, outputs / self.path_of(name), "PCM_16", peaks=outputs / PEAKS_FOLDER / name
-            )
-        )
+        target = self.folders.outputs / "j" / self.path_of(name)
+        finish(encode(source, target, "PCM_16", peaks=self.peaks_of(name)))
 
     async def hear(
         self, *names: str, start: int = 0, count: int = FRAMES, samples: str = "f32"
@@ -147,5 +154,5 @@ async def make_all_tracks(world: World) -> None:
     await world.end(separation, stems=FOUR, peak=1.0)
     await world.end(parts, ("harmonic", "percussive"))
     await world.end(await world.claim("audio"), FOUR)
-    await world.end(await world.claim("audio"), gains={"main": GAIN})
+    await world.end(await world.claim("audio"), gains={"main": world.gain})
     await world.end(await world.claim("audio"), ("main", "main_harmonic", "main_percussive"))

@@ -158,7 +158,8 @@ class QueueAnswer(Struct, frozen=True):
 
 class JobDetails(Struct, frozen=True):
     """`GET /job/{job_id}`: the job, and how it stands. `progress` is in percent; `tracks` are all
-    names that can be heard once it is completed; `expires_at` is null until it has ended."""
+    names that can be heard once it is completed, and of a failed job those that it still has;
+    `expires_at` is null until it has ended."""
 
     job_id: str
     status: JobState

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import Struct
 
-from server.audio.finished import Frames, open_finished
+from server.audio.finished import Frames
+from server.audio.finished.sums import open_finer
 from server.audio.writing.encode import WRITERS, joint_gain
 from server.work.scratch import CHANNELS
 from server.work.steps import Steps, share
@@ -20,10 +21,15 @@ BLOCK = 1 << 15  # frames
 
 
 class Part(Struct, frozen=True):
-    """A finished track in a mix: its file, and a linear gain."""
+    """A finished track in a mix: its file, and a linear gain.
+
+    finer: files whose sum, times `level`, is this track, and is rounded less.
+    """
 
     path: str
     gain: float
+    finer: tuple[str, ...] = ()
+    level: float = 1.0
 
 
 class Span(NamedTuple):
@@ -43,7 +49,7 @@ class Mixer:
         with ExitStack() as stack:
             self._tracks: list[tuple[Frames, np.float32]] = []
             for part in self._parts:
-                track = open_finished(Path(part.path))
+                track = open_finer(Path(part.path), [*map(Path, part.finer)], part.level)
                 stack.callback(track.close)
                 self._tracks.append((track, np.float32(part.gain)))
             self._stack = stack.pop_all()

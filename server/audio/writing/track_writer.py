@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kernels import quantise
 from server.audio.peaks import PeakMeter
-from server.audio.writing.whole_file import WholeFile
+from server.audio.writing.whole_file import WholeFile, write_peaks
 from server.work.scratch import CHANNELS
 
 
@@ -74,5 +74,4 @@ class TrackWriter(WholeFile, ABC):
     def _publish(self) -> None:
         super()._publish()
         if self._peaks is not None:
-            with WholeFile(self._peaks) as file:
-                file.append(self._meter.finish().tobytes())
+            write_peaks(self._meter, self._peaks)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Self
 
+from server.audio.peaks import PeakMeter
 from server.audio.writing.checksum import HEAD, Checksum, Contents
 from server.work.durable import sync_names
 from server.work.scratch import part_of
@@ -72,3 +73,9 @@ class WholeFile:
     def _drop(self) -> None:
         self.file.close()
         self._part.unlink(missing_ok=True)
+
+
+def write_peaks(meter: PeakMeter, target: Path) -> None:
+    """Writes the pairs of all that the meter has heard."""
+    with WholeFile(target) as file:
+        file.append(meter.finish().tobytes())

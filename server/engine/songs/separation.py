@@ -19,7 +19,7 @@ from server.engine.songs.edges import read_segment
 from server.engine.songs.level import Level, LevelledReader, level_of
 from server.engine.songs.overlap_add import OverlapAdd
 from server.engine.songs.segments import Planner, triangles
-from server.engine.songs.silence import share_of_sound
+from server.engine.songs.silence import Pauses, pauses_of
 from server.engine.songs.targets import Target
 from server.errors import NotFinite, StageFailed
 from server.work.scratch import FrameReader, FrameWriter
@@ -62,6 +62,7 @@ class Separation:
         self._targets = targets
         self._gains = np.array([target.gains for target in targets], np.float32)
         self._stays = np.array([target.stays for target in targets], np.float32)
+        self._rests = np.array([target.rests for target in targets], np.float32)
         self._counts = np.array([target.counts for target in targets], bool)
         self._cut = cut
         self._device = device
@@ -157,7 +158,8 @@ class Separation:
     def write(self, frames: np.ndarray, peak: float) -> None:
         """Writes a piece that has arrived from the device: float32 (stems, n, 2).
 
-        Where the mix is silent, nothing of the model's answer is left.
+        Where the mix is silent, nothing of the model's answer is left; an offset that it has there
+        is in the stem of what is in no other.
 
         Raises:
             StageFailed: the mix is not finite.
@@ -169,12 +171,12 @@ class Separation:
         if not np.isfinite(peak):
             raise NotFinite("The model's answer is not finite")
         count = frames.shape[1]
-        sound = share_of_sound(self._reader, self._final, count) if count else None
-        if sound is not None:
-            frames = self._hushed(frames, sound[:, None])
+        pauses = pauses_of(self._reader, self._final, count) if count else None
+        if pauses is not None:
+            frames = self._hushed(frames, pauses)
         if self._bases:
             frames = self._with_bases(frames)
-        if sound is not None or self._bases or not self._counts.all():
+        if pauses is not None or self._bases or not self._counts.all():
             peak = float(np.abs(frames[self._counts]).max(initial=0.0))
         self._final += frames.shape[1]
         self.peak = max(self.peak, peak)
@@ -182,10 +184,14 @@ class Separation:
             writer.write(stem)
         self._written += 1
 
-    def _hushed(self, frames: np.ndarray, sound: np.ndarray) -> np.ndarray:
-        """The next frames with this share of the model's answer; a track that is what the others
-        leave of the mix keeps all of it."""
+    def _hushed(self, frames: np.ndarray, pauses: Pauses) -> np.ndarray:
+        """The next frames with as much of the model's answer as there is sound; a track that is
+        what the others leave of the mix keeps all of it, the stem of the rest its offset."""
+        sound = pauses.sound[:, None]
         hushed = frames * sound
+        if pauses.offset.any():
+            for place in np.flatnonzero(self._rests):
+                hushed[place] += pauses.offset * ((1 - sound) * self._rests[place])
         if self._stays.any():
             mix = self._reader.read(self._final, frames.shape[1])
             for place in np.flatnonzero(self._stays):

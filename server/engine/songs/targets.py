@@ -9,6 +9,8 @@ from server.stems import MIX, REST_OF_MIX, Recipe, mixed, stem_gains
 from server.work.messages import Options
 from server.work.scratch import part_of
 
+RESTS = ("other", REST_OF_MIX)  # what is in no other stem is in these: a constant offset, for one
+
 
 class Target(NamedTuple):
     """A file that a separation writes.
@@ -19,6 +21,7 @@ class Target(NamedTuple):
         stays: the share of the input that is there where the input is silent, since nothing is
             left of the outputs there.
         onto: a file, as long as the input, which this is added to.
+        rests: the share of the input's offset that is there where the input is silent.
         counts: whether it is a track, whose highest sample somebody wants to know.
     """
 
@@ -27,6 +30,7 @@ class Target(NamedTuple):
     stays: float = 0.0
     onto: Path | None = None
     counts: bool = True
+    rests: float = 0.0
 
 
 def signal_file(scratch: Path, name: str) -> Path:
@@ -41,8 +45,10 @@ def stem_targets(scratch: Path, options: Options, recipe: Recipe) -> list[Target
     """All stems of a job, by the one model that makes them. Raises ModelError: it does not."""
     rows = stem_gains(options.stems, options.model, recipe)
     # What a stem is of the mix less others, it is of a mix in which there are none.
-    return [Target(scratch / f"{stem}.f32", row, float(stem == REST_OF_MIX or row[-1] == 1))
-            for stem, row in zip(options.stems, rows, strict=True)]  # fmt: skip
+    stays = [float(stem == REST_OF_MIX or row[-1] == 1)
+             for stem, row in zip(options.stems, rows, strict=True)]  # fmt: skip
+    return [Target(scratch / f"{stem}.f32", row, stay, rests=float(stem in RESTS and not stay))
+            for stem, row, stay in zip(options.stems, rows, stays, strict=True)]  # fmt: skip
 
 
 def signal_targets(scratch: Path, step: Inference, recipe: Recipe) -> list[Target]:
@@ -56,5 +62,5 @@ def _target(scratch: Path, model: str, signal: Signal, recipe: Recipe) -> Target
     return Target(
         signal_file(scratch, signal.name), mixed({**signal.of, MIX: signal.of_input}, recipe),
         signal.of_input, signal_file(scratch, signal.onto) if signal.onto else None,
-        not is_between(signal.name),
+        not is_between(signal.name), sum(signal.of.get(stem, 0.0) for stem in RESTS),
     )  # fmt: skip

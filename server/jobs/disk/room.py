@@ -52,7 +52,8 @@ def room_of(api: str, options: Options, seconds: float) -> Room:
     sound = (seconds + 1) * MP3_RATE if options.format == "MP3" else \
         2 * SAMPLE_BYTES[options.wav_format] * frames  # fmt: skip
     peaks = PEAK_BYTES * (frames // FINE + 1)
-    return Room(scratch * FRAME_BYTES * frames, tracks * (math.ceil(sound) + peaks + TRACK_BYTES))
+    outputs = tracks * (math.ceil(sound) + TRACK_BYTES) + (tracks + 1) * peaks  # and the mix's
+    return Room(scratch * FRAME_BYTES * frames, outputs)
 
 
 def with_room(new: NewJob, seconds: float) -> NewJob:

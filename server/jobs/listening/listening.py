@@ -22,6 +22,7 @@ from server.jobs.listening.growing_peaks import GrowingPeaks
 from server.jobs.listening.track_places import OpenTrack, TrackPlaces
 from server.jobs.reading import (
     finished_of,
+    joint_gain,
     live_job,
     mix_gain,
     names_of,
@@ -180,16 +181,27 @@ class Listening:
         return total_frames(job), found
 
     async def _finished_peaks(self, job: Job, name: str, first: int) -> TrackPeaks | None:
-        known = "main" if name == MIX else name
-        if known not in job.tracks:
-            return None
-        path = self._outputs / job.id / PEAKS_FOLDER / known
-        pairs = await self._in_thread(_read_pairs, path, first)
-        if pairs is None:
-            return None
+        pairs = None
         if name == MIX:
-            pairs = louder(pairs, 1 / mix_gain(job))
-        return TrackPeaks(total_frames(job), first, pairs)
+            pairs = await self._mix_pairs(job, first)
+        elif name in job.tracks:
+            pairs = await self._pairs(job, name, first)
+        return None if pairs is None else TrackPeaks(total_frames(job), first, pairs)
+
+    async def _mix_pairs(self, job: Job, first: int) -> Pairs | None:
+        """Those of the decoded mix, at the level at which it is heard."""
+        if not total_frames(job):  # what is there is of an attempt that was given up
+            return None
+        pairs, gain = await self._pairs(job, MIX, first), 1.0
+        if pairs is not None and job.state != "processing":
+            gain = joint_gain(job)
+        if pairs is None and "main" in job.tracks:  # decoded before they were kept
+            pairs, gain = await self._pairs(job, "main", first), 1 / mix_gain(job)
+        return pairs if pairs is None or gain == 1 else louder(pairs, gain)
+
+    async def _pairs(self, job: Job, name: str, first: int) -> Pairs | None:
+        path = self._outputs / job.id / PEAKS_FOLDER / name
+        return await self._in_thread(_read_pairs, path, first)
 
     async def _growing_peaks(self, job: Job, name: str, first: int) -> TrackPeaks | None:
         """What is final at this moment is enough: who wants more asks again."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from server.audio.tracks import MIX
 from server.errors import InvalidRequest, JobNotCompleted, TrackNotFound
 from server.jobs.reading import (
+    Term,
     finished_of,
-    mix_gain,
     names_of,
     options_of,
     stems_of,
@@ -33,13 +33,6 @@ class MixOrder(Struct, frozen=True):
     start: float
     end: float | None
     format: str
-
-
-class Term(Struct, frozen=True):
-    """A finished track in a sum: its path below the job's outputs, and a linear gain."""
-
-    path: str
-    gain: float
 
 
 class Sheet(Struct, frozen=True):
@@ -86,7 +79,7 @@ def stem_sheets(job: Job) -> tuple[list[Term], dict[str, list[Term]]]:
         JobNotCompleted: one is not finished yet.
     """
     made = stems_of(job)
-    if not set(FOUR) <= set(made):
+    if not set(FOUR) <= set(names_of(job)):
         raise TrackNotFound("This job has not the four stems of a stem file")
     apart = set(made) - inside_other(options_of(job).inferences)
     stems = {
@@ -98,10 +91,8 @@ def stem_sheets(job: Job) -> tuple[list[Term], dict[str, list[Term]]]:
 
 
 def _terms(job: Job, name: str, decibels: float = 0.0) -> list[Term]:
-    parts = finished_of(job, name)
-    if not parts:
+    terms = finished_of(job, name)
+    if not terms:
         raise JobNotCompleted("Job not completed")
     gain = 10 ** (decibels / 20)
-    if name == MIX and parts == ("main",):
-        gain /= mix_gain(job)
-    return [Term(job.tracks[part].path, gain) for part in parts]
+    return [structs.replace(term, gain=term.gain * gain) for term in terms]

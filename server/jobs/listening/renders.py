@@ -23,8 +23,8 @@ from server.config import Config
 from server.errors import JobNotFound, StageFailed, WorkerGone, WorkerLost
 from server.jobs.disk.folders import RENDERS_FOLDER, Folders
 from server.jobs.disk.room import DiskRoom
-from server.jobs.listening.mixing import COLORS, MixOrder, Term, sheet, stem_sheets
-from server.jobs.reading import live_job, options_of, total_frames
+from server.jobs.listening.mixing import COLORS, MixOrder, sheet, stem_sheets
+from server.jobs.reading import Term, live_job, options_of, total_frames
 from server.sharing import SharedPlaces
 from server.work.messages import Options, Task
 from server.work.scratch import FRAME_BYTES, PART, whole_of
@@ -105,7 +105,11 @@ class Renders:
 
     def _parts(self, job: Job, terms: Sequence[Term]) -> list[dict[str, Any]]:
         folder = self._outputs / job.id
-        return [{"path": str(folder / term.path), "gain": term.gain} for term in terms]
+        return [
+            {**structs.asdict(term), "path": str(folder / term.path),
+             "finer": [str(folder / path) for path in term.finer]}
+            for term in terms
+        ]  # fmt: skip
 
     async def _rendered(
         self, job: Job, stage: str, name: str, facts: dict[str, Any], options: Options, caller: str

@@ -6,17 +6,17 @@ file that grows from the front: what is in it is not changed any more.
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
 
-from server.audio.finished import Frames, open_finished
+from server.audio.finished import Frames
+from server.audio.finished.sums import Sum, open_finer
 from server.audio.tracks import MIX
 from server.jobs.disk.folders import Folders
 from server.jobs.disk.places import ScratchPlaces
-from server.jobs.reading import finished_of, mix_gain, total_frames
+from server.jobs.reading import Term, finished_of, total_frames
 from server.work.scratch import FrameReader, parts_of
 from store import Job
 
@@ -41,23 +41,6 @@ class OpenTrack(Struct):
         return found
 
 
-class Sum:
-    """Several tracks as one."""
-
-    def __init__(self, *parts: Frames) -> None:
-        self._parts = parts
-        self.frames = min(part.frames for part in parts)
-
-    def read(self, start: int, count: int) -> np.ndarray:
-        """As `Frames.read`."""
-        return reduce(np.add, (part.read(start, count) for part in self._parts))
-
-    def close(self) -> None:
-        """As `Frames.close`."""
-        for part in self._parts:
-            part.close()
-
-
 class TrackPlaces:
     """Finds and opens the tracks of jobs."""
 
@@ -73,8 +56,8 @@ class TrackPlaces:
         with ExitStack() as stack:
             found = []
             for name in names:
-                # While a job runs the decoded mix itself is there. Later it is a sum of tracks,
-                # which gives it back but for the last bits.
+                # While a job runs the decoded mix itself is there. Later it is made of tracks,
+                # which give it back but for the last bit.
                 looks = (self._growing, self._finished) if name == MIX else \
                     (self._finished, self._growing)  # fmt: skip
                 track = looks[0](job, name) or looks[1](job, name)
@@ -90,14 +73,15 @@ class TrackPlaces:
         return [total if finished_of(job, name) else self._grown(job, name) for name in names]
 
     def _finished(self, job: Job, name: str) -> OpenTrack | None:
-        parts = [self._open(job, part) for part in finished_of(job, name)]
-        if len(parts) > 1:
-            return OpenTrack(Sum(*parts), True)
-        gain = 1 / mix_gain(job) if name == MIX else 1.0
-        return OpenTrack(parts[0], True, gain) if parts else None
+        terms = finished_of(job, name)
+        if not terms:
+            return None
+        parts = [self._open(job, term) for term in terms]
+        return OpenTrack(Sum(*parts) if len(parts) > 1 else parts[0], True, terms[0].gain)
 
-    def _open(self, job: Job, name: str) -> Frames:
-        return open_finished(self._outputs / job.id / job.tracks[name].path)
+    def _open(self, job: Job, term: Term) -> Frames:
+        folder = self._outputs / job.id
+        return open_finer(folder / term.path, [folder / path for path in term.finer], term.level)
 
     def _growing(self, job: Job, name: str) -> OpenTrack | None:
         if not _has_begun(job, name):

@@ -13,9 +13,11 @@ from server.engine.engine import Engine
 from server.engine.library import catalog
 from server.engine.models import Separator
 from server.engine.songs import separation
-from server.engine.songs.silence import BLOCK, STRETCH, share_of_sound
-from server.engine.songs.targets import stem_targets
+from server.engine.songs.silence import BLOCK, STRETCH, Pauses, pauses_of
+from server.engine.songs.targets import signal_targets, stem_targets
+from server.presets.inferences import Inference, Signal
 from server.starter.songs import synthesise
+from server.stems import SIX
 from server.work.messages import Options
 from server.work.scratch import FrameReader, FrameWriter
 from tests.engine.conftest import run, song, stems_of
@@ -46,8 +48,8 @@ def hum(level: float, hertz: float) -> np.ndarray:
     return 10 ** (level / 20) * np.sin(2 * np.pi * hertz * TIME).repeat(2, axis=1)
 
 
-def share(folder: Path, mix: np.ndarray, step: int | None = None) -> np.ndarray:
-    """The share of sound of each frame, asked for in pieces."""
+def pauses(folder: Path, mix: np.ndarray, step: int | None = None) -> Pauses:
+    """Those of the whole mix, asked for in pieces."""
     with FrameWriter(folder / "mix.f32") as writer:
         writer.write(mix)
     step = step or len(mix)
@@ -55,9 +57,14 @@ def share(folder: Path, mix: np.ndarray, step: int | None = None) -> np.ndarray:
         parts = []
         for start in range(0, len(mix), step):
             count = min(step, len(mix) - start)
-            part = share_of_sound(reader, start, count)
-            parts.append(np.ones(count) if part is None else part)
-    return np.concatenate(parts)
+            part = pauses_of(reader, start, count)
+            parts.append(part or Pauses(np.ones(count), np.zeros((count, 2))))
+    return Pauses(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def share(folder: Path, mix: np.ndarray, step: int | None = None) -> np.ndarray:
+    """The share of sound of each frame."""
+    return pauses(folder, mix, step).sound
 
 
 @pytest.mark.parametrize("quiet", [
@@ -71,6 +78,22 @@ def test_what_is_silence(tmp_path: Path, quiet: np.ndarray) -> None:
     assert (found[last:] == 1).all()
     assert not found[first + 2 * BLOCK : last - 2 * BLOCK].any()
     assert np.abs(np.diff(found)).max() <= 1 / BLOCK + 1e-6, "no click"
+
+
+@pytest.mark.parametrize(("quiet", "offset"), [
+    (np.zeros((RATE, 2)), (0, 0)), (dither(), (0, 0)), (noise(-93), (0, 0)), (hum(-92, 50), (0, 0)),
+    (np.full((RATE, 2), 2**-15), (0, 0)), (np.full((RATE, 2), [0.1, 0]), (0.1, 0)),
+    (np.full((RATE, 2), [-0.3, 0.02]) + dither(), (-0.3, 0.02)),
+], ids=["zeros", "dither", "noise", "hum", "one step", "one channel", "dither around it"])
+@pytest.mark.parametrize("step", [None, 10_007])
+def test_around_what_silence_lies(
+    tmp_path: Path, quiet: np.ndarray, offset: tuple[float, float], step: int | None
+) -> None:
+    found = pauses(tmp_path, np.concatenate([LOUD, quiet, LOUD]), step)
+    silent = found.offset[found.sound < 1]
+    assert len(silent) > RATE - 2 * BLOCK
+    np.testing.assert_allclose(silent, np.broadcast_to(offset, silent.shape), atol=2e-5)
+    assert np.array_equal(silent == 0, np.broadcast_to(np.equal(offset, 0), silent.shape))
 
 
 @pytest.mark.parametrize("quiet", [
@@ -140,12 +163,15 @@ def test_the_shipped_model_is_silent_where_the_mix_is(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch, offset: float
 ) -> None:
     mix, silent = silent_song(offset)
-    stems, peak = separated(tmp_path / "a", config, mix)
+    stems, peak = separated(tmp_path / "a", config, mix, SIX)
     assert peak == np.abs(stems).max() > 0.03
-    for span in silent:
-        assert np.abs(stems[..., span]).max() < 10 ** (-70 / 20)
-    monkeypatch.setattr(separation, "share_of_sound", lambda *_: None)
-    as_made, _ = separated(tmp_path / "b", config, mix)
+    for span in silent:  # an offset is no part of drums, bass or vocals, and of the mix it is one
+        rest = np.zeros((len(SIX), 1, 1))
+        rest[SIX.index("other")] = offset
+        assert np.abs(stems[..., span] - rest).max() < 10 ** (-70 / 20)
+        assert np.abs(stems[..., span].sum(0) - mix[span].T).max() < 10 ** (-70 / 20)
+    monkeypatch.setattr(separation, "pauses_of", lambda *_: None)
+    as_made, _ = separated(tmp_path / "b", config, mix, SIX)
     sound = np.abs(mix - np.float32(offset)).max(1) > 3e-4
     np.testing.assert_array_equal(stems[..., sound], as_made[..., sound])
 
@@ -164,3 +190,15 @@ def test_what_is_the_mix_less_others_is_the_mix_where_there_are_none(tmp_path: P
     options = Options(file_name="x", model="m", overlap=0.25, wav_format="PCM_16", target_lufs=-14,
                       true_peak_dbtp=-1, max_seconds=60, stems=("vocals", "other"))  # fmt: skip
     assert [target.stays for target in stem_targets(tmp_path, options, recipe)] == [0.0, 1.0]
+
+
+def test_an_offset_is_in_what_is_in_no_other_stem(tmp_path: Path) -> None:
+    two = {"vocals": (1.0, 0.0, 0.0), "other": (0.0, 1.0, 0.0)}
+    options = Options(file_name="x", model="m", overlap=0.25, wav_format="PCM_16", target_lufs=-14,
+                      true_peak_dbtp=-1, max_seconds=60, stems=("vocals", "other"))  # fmt: skip
+    assert [target.rests for target in stem_targets(tmp_path, options, two)] == [0.0, 1.0]
+    left = {"vocals": (1.0, 0.0, 0.0), "other": (-1.0, 0.0, 1.0)}
+    assert [target.rests for target in stem_targets(tmp_path, options, left)] == [0.0, 0.0]
+    halves = Inference(model="m", overlap=0.25, signals=tuple(
+        Signal(name=name, of={name: 0.5}) for name in two))  # fmt: skip
+    assert [target.rests for target in signal_targets(tmp_path, halves, two)] == [0.0, 0.5]

@@ -119,7 +119,7 @@ def test_finished_tracks_are_heard_from_their_files(play) -> None:
         found, finals = await world.hear(*names)
         assert finals == [FRAMES] * len(names)
         for index, name in enumerate(names):
-            error = STEP / 2 / (GAIN if name == "mix" else 1)
+            error = STEP if name == "mix" else STEP / 2
             assert np.abs(found[:, index] - world.sounds[name]).max() <= 1.01 * error, name
         integers, _ = await world.hear(*names, samples="s16")
         assert np.array_equal(integers, np.rint(found * 2**15).clip(-(2**15), 2**15 - 1))
@@ -305,11 +305,13 @@ def test_peaks_of_finished_tracks(play) -> None:
         total, tracks = await world.listening.peaks("j", 0)
         assert (total, list(tracks)) == (FRAMES, [*TRACKS, "mix"])
         for name, (frames, _, pairs) in tracks.items():
-            error = 1.5 if name != "mix" else 1.5 / GAIN
             assert frames == FRAMES
-            assert np.abs(pairs - np.array(slow_pairs(world.sounds[name], FINE))).max() <= error
+            assert pairs.tolist() == slow_pairs(world.sounds[name], FINE)
         later = (await world.listening.peaks("j", 3 * COARSE))[1]["bass"]
         assert later.pairs.tolist() == tracks["bass"].pairs.tolist()[48:]
+        world.peaks_of("mix").unlink()  # as of a job that was made before they were kept
+        pairs = (await world.listening.peaks("j", 0))[1]["mix"].pairs
+        assert np.abs(pairs - tracks["mix"].pairs).max() <= 1.5 / GAIN
 
     play(test)
 
@@ -328,20 +330,19 @@ def test_a_stemsplit_job(play, output_type: str) -> None:
         for stem in stems:
             world.encode(stem)
             await world.end(await world.claim("audio"), [stem])
-        exact, _ = await world.hear("mix")
-        assert np.array_equal(exact[:, 0], world.sounds["mix"]), "as long as it is there"
+            if (await world.job()).state == "processing" or output_type != "VOCALS":
+                exact, _ = await world.hear("mix")
+                assert np.array_equal(exact[:, 0], world.sounds["mix"]), "as long as it is there"
         world.places.remove("j")
         assert (await world.job()).state == "completed"
-        found, finals = await world.hear(*stems)
+        found, _ = await world.hear(*stems)
         for index, stem in enumerate(stems):
             assert np.abs(found[:, index] - world.sounds[stem]).max() <= STEP / 2 * 1.01
-        found, finals = await world.hear("mix")
         whole = output_type != "VOCALS"
         if whole:
+            found, _ = await world.hear("mix")
             error = len(stems) * STEP / 2 * 1.01
             assert np.abs(found[:, 0] - world.sounds["mix"]).max() <= error
-        else:
-            assert finals == [0], "nothing on the disk adds up to it"
         audible = await world.listening.audible(await world.job())
         names = [*stems, "mix"] if whole else stems
         assert audible == (FRAMES, FRAMES, dict.fromkeys(names, FRAMES))

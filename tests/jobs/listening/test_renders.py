@@ -4,6 +4,7 @@ The workers are pretended, and run the real stages.
 """
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest

@@ -120,8 +120,8 @@ class Queue(Camel, frozen=True):
 
 class Studio(Camel, frozen=True):
     """How a job is heard while it is made, and what is made of it then, by URLs that take further
-    parameters. `tracks`: all names that it will have, and the mix; `stemFileUrl`: null where the
-    job has not the four stems of one."""
+    parameters. `tracks`: all names that it will have, and the mix, but for what a completed job has
+    not; `stemFileUrl`: null where the job has not the four stems of one."""
 
     window_url: str
     peaks_url: str
