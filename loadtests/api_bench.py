@@ -181,9 +181,9 @@ async def _fill(folder: Path) -> None:
     from server.jobs import keys
     from server.jobs.orders import Request
     from server.jobs.plan import split_plan
+    from server.sound import SAMPLE_RATE
     from server.stems import OUTPUTS
     from server.work.messages import Options
-    from server.work.scratch import SAMPLE_RATE
     from store import AccountRepository, Database, JobRepository, NewJob, Track
     from store.accounts import NewKey
 

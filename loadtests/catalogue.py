@@ -28,9 +28,9 @@ from server.cli import build_parser, set_environment
 from server.config import Config, load
 from server.engine.masknet import MaskNet
 from server.offline import Offline, Target
+from server.sound import SAMPLE_RATE
 from server.starter.store import save_bag, save_hub_model
 from server.stems import FOUR
-from server.work.scratch import SAMPLE_RATE
 
 STORE = 80 << 20  # bytes of Ray's object store on each node: the least that it takes
 LOOK = 1.0  # seconds between two looks at the memory

@@ -30,8 +30,9 @@ from server.engine.forwards.acceleration import accelerate
 from server.engine.library import catalog
 from server.engine.loading import load_members
 from server.engine.models import Separator
+from server.sound import SAMPLE_RATE
 from server.starter.songs import synthesise
-from server.work.scratch import SAMPLE_RATE, FrameWriter
+from server.work.scratch import FrameWriter
 
 STRIDE = 0.75 * 7.8  # seconds of song that a segment is worth at an overlap of a quarter
 BATCHES = {"cpu": (1, 2, 4), "cuda": (1, 2, 4, 8, 16, 32, 64)}

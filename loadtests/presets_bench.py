@@ -21,8 +21,9 @@ from server.engine.engine import Engine, start_song
 from server.engine.library import catalog, choice
 from server.engine.models import Separator
 from server.presets import Preset, Step
+from server.sound import SAMPLE_RATE
 from server.work.messages import Options, Task
-from server.work.scratch import SAMPLE_RATE, FrameWriter
+from server.work.scratch import FrameWriter
 
 MODELS = ("starter", "starter_fast")
 MEAN = Step(model=list(MODELS), stems=["vocals", "drums"])

@@ -29,9 +29,10 @@ from server.engine.loading import load_bag
 from server.engine.models import Separator
 from server.engine.songs.separation import Separation
 from server.engine.songs.targets import Target
+from server.sound import SAMPLE_RATE
 from server.starter.store import save_bag, save_hub_model
 from server.stems import stem_gains
-from server.work.scratch import SAMPLE_RATE, FrameReader, FrameWriter
+from server.work.scratch import FrameReader, FrameWriter
 
 SECONDS = 20
 STEMS = ["drums", "bass", "other", "vocals"]

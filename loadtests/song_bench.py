@@ -19,9 +19,10 @@ from msgspec import structs
 import kernels
 from loadtests.compare import Row, row
 from server.audio.stages import STAGES
+from server.sound import SAMPLE_RATE
 from server.starter.songs import synthesise
 from server.work.messages import Options, Task
-from server.work.scratch import SAMPLE_RATE, FrameWriter
+from server.work.scratch import FrameWriter
 from server.work.steps import finish
 
 SECONDS = 180

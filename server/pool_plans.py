@@ -8,9 +8,9 @@ from msgspec import structs
 from server.config import Config, cores
 from server.engine.devices import devices
 from server.jobs.disk.folders import Folders
+from server.sound import FRAME_BYTES, SAMPLE_RATE
 from server.work.confinement import CONFINED_CACHE, Rights
 from server.work.pools import PoolPlan
-from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 
 PROBES = 2  # a file that keeps one of them busy delays nobody
 SONG_BYTES = 3 * FRAME_BYTES * SAMPLE_RATE // 2  # of a song's second: half more than any file has

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from server.errors import InvalidRequest, ModelError
+from server.tracks import DERIVED, MIX
 
 FOUR = ("drums", "bass", "other", "vocals")
 SIX = (*FOUR, "guitar", "piano")
@@ -17,7 +18,6 @@ OUTPUTS = MappingProxyType({
     "SIX_STEMS": SIX,
 })  # fmt: skip
 DEFAULT_OUTPUT: Final = "BOTH"
-MIX: Final = "mix"  # what all stems were
 REST_OF_MIX = "instrumental"  # the mix minus the vocals
 PARTS_OF_OTHER = ("guitar", "piano")  # of a six-source model, where nobody wants them apart
 
@@ -30,9 +30,7 @@ PARTS = MappingProxyType({
 
 STEM = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # What other tracks, files and routes of a job are called.
-RESERVED = frozenset((
-    "mix", "all", "input", "harmonic", "percussive", "main", "main_harmonic", "main_percussive",
-))  # fmt: skip
+RESERVED = DERIVED | {MIX, "all", "input"}
 MOST_STEMS = 32  # of one job
 
 # of each stem that a model makes: gains over what its networks put out, and at last over the mix

@@ -19,7 +19,7 @@ from server.api.ports import Listening, TrackPeaks, Window
 from server.api.sharing import SharedPlaces, caller_of
 from server.audio.peaks import COARSE, FINE, coarser
 from server.errors import InvalidRequest, TrackNotFound
-from server.work.scratch import CHANNELS, SAMPLE_RATE
+from server.sound import CHANNELS, SAMPLE_RATE
 
 MOST_TRACKS: Final = 40
 MOST_PEAKS: Final = 16  # answers on their way at once, of one API; an hour's are megabytes each

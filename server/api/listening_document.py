@@ -16,6 +16,7 @@ from server.api.listening import (
 )
 from server.api.mixing import FORMATS as MIX_FORMATS
 from server.api.mixing import GAIN, LEAST_GAIN, MOST_GAIN, SILENT
+from server.sound import SAMPLE_RATE
 
 _HEADERS: Final[Mapping[str, str]] = dict(zip(WINDOW_HEADERS, (
     "Frames in a second", "The first frame that is sent", "How many are sent",
@@ -56,7 +57,7 @@ def window(errors: Mapping[str, Any]) -> dict[str, Any]:
 
 def peaks(schema: Mapping[str, Any], errors: Mapping[str, Any]) -> dict[str, Any]:
     """The operation of all tracks' peaks; `schema` of its answer."""
-    since = {"type": "number", "minimum": 0, "maximum": LATEST * 44100, "default": 0}
+    since = {"type": "number", "minimum": 0, "maximum": LATEST * SAMPLE_RATE, "default": 0}
     return {
         "description": "What waveforms are drawn from, of all tracks, as far as they are final. "
         "`data` is base64 of signed bytes: the lowest and the highest sample of every stretch of "

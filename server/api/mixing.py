@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server.api import downloads
-from server.api.listening import MOST_TRACKS
+from server.api.listening import LATEST, MOST_TRACKS
 from server.api.parameters import choice, names, number, query_of, text
 from server.api.ports import MixOrder, Renders, TrackFile
 from server.api.sharing import caller_of
@@ -18,7 +18,6 @@ GAIN: Final = "gain."  # in front of a track's name
 SILENT: Final = "-inf"
 LEAST_GAIN: Final = -60.0  # dB
 MOST_GAIN: Final = 12.0
-LATEST: Final = 1e6  # seconds
 
 
 class Mixing:

@@ -17,7 +17,8 @@ from server.audio.sources.source import Source, nothing_decoded
 from server.audio.stereo import LIMIT, to_stereo, unfit
 from server.audio.writing.whole_file import write_peaks
 from server.errors import AudioTooLong, in_seconds
-from server.work.scratch import SAMPLE_RATE, FrameWriter
+from server.sound import SAMPLE_RATE
+from server.work.scratch import FrameWriter
 from server.work.steps import Steps
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from server.work.scratch import SAMPLE_RATE, FrameReader
+from server.sound import SAMPLE_RATE
+from server.work.scratch import FrameReader
 from server.work.steps import Steps
 
 SECONDS = 120  # from the middle of the mix, whatever its length

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from server.work.scratch import CHANNELS
+from server.sound import CHANNELS
 
 Pairs = NDArray[np.int8]
 """Lowest and highest sample of every stretch, full scale 127: int8 (stretches, 2)."""

@@ -7,7 +7,7 @@ from operator import itemgetter
 import numpy as np
 import soxr
 
-from server.work.scratch import CHANNELS, SAMPLE_RATE
+from server.sound import CHANNELS, SAMPLE_RATE
 
 _BLOCK = 1 << 16  # frames that the resampler is made to return at once, roughly
 

@@ -17,12 +17,13 @@ from kernels import HPSSStream, LoudnessMeter, normalisation_gain
 from server.audio import decode as decoding
 from server.audio import describe as describing
 from server.audio.stereo import interleaved, planar
-from server.audio.tracks import MIX, track_file, track_path
 from server.audio.writing.checksum import Contents
 from server.audio.writing.encode import encode, joint_gain
 from server.audio.writing.wav import WavWriter
+from server.sound import CHANNELS, SAMPLE_RATE
+from server.tracks import MIX, track_file, track_path
 from server.work.messages import FinishedTrack, Result, Task
-from server.work.scratch import CHANNELS, SAMPLE_RATE, FrameReader, FrameWriter
+from server.work.scratch import FrameReader, FrameWriter
 from server.work.steps import Steps, share
 
 Stage = Callable[[Task], Steps[Result]]

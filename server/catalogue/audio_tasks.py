@@ -24,8 +24,8 @@ from server.catalogue.orders import Failure, Order, Prepared, Separated, Unchang
 from server.catalogue.rows import Made, Output, Seconds
 from server.engine.library import pins
 from server.errors import AudioError, StemboxError
+from server.sound import SAMPLE_RATE
 from server.work.messages import Result
-from server.work.scratch import SAMPLE_RATE
 from server.work.steps import finish
 
 P = ParamSpec("P")

@@ -10,8 +10,8 @@ import soundfile as sf
 
 from kernels import integrated_loudness, true_peak
 from server.offline import Offline, Report
+from server.sound import SAMPLE_RATE
 from server.starter.songs import synthesise
-from server.work.scratch import SAMPLE_RATE
 
 SEED = 2_000_001  # of the range that training never uses
 

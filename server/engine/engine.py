@@ -22,7 +22,7 @@ from server.engine.songs.targets import signal_file, signal_targets, stem_target
 from server.engine.transfers import Arrival, Transfers
 from server.errors import NotFinite
 from server.presets.inferences import Inference
-from server.stems import MIX
+from server.tracks import MIX
 from server.work.messages import Options
 
 log = structlog.get_logger()

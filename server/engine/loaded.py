@@ -17,8 +17,8 @@ from server.engine.library.catalog import ModelFiles, find
 from server.engine.models import Separator, usable_members
 from server.engine.residents import Residents
 from server.errors import ModelError
+from server.sound import SAMPLE_RATE
 from server.work.messages import LoadedModel
-from server.work.scratch import SAMPLE_RATE
 
 log = structlog.get_logger()
 Marks = tuple[tuple[Path, int, int], ...]  # of files: when each was changed, and its bytes

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from server.engine.masknet import MaskNet, shared
 from server.engine.wiener import refine
+from server.sound import CHANNELS, SAMPLE_RATE
 from server.stems import Recipe, own_sources
 
 
@@ -53,7 +54,7 @@ class MaskBag(nn.Module):
         self.recipe, self.wiener = recipe, shares
         self.networks = nn.ModuleList(networks)
         self.sources = list(recipe)
-        self.samplerate, self.audio_channels = 44100, 2
+        self.samplerate, self.audio_channels = SAMPLE_RATE, CHANNELS
         self.segment = networks[0].segment
         self._widths = [*(len(network.sources) for network in networks), 1]
         rows = torch.tensor(list(recipe.values()))

@@ -15,6 +15,7 @@ from demucs.states import capture_init
 from torch import Tensor, nn
 
 from server.engine.bands import BANDS, BINS, HOP, N_FFT, BandMerge, BandSplit, spread
+from server.sound import CHANNELS, SAMPLE_RATE
 
 MASKS = 3  # of a source: of the middle, of the side, and from each to the other
 FEATURES = 4  # of a bin: the magnitudes of left, right, middle and side
@@ -65,7 +66,7 @@ class MaskNet(nn.Module):
         """blocks: half of them before the transformer, which has a token of size `dim` a frame."""
         super().__init__()
         self.sources, self.segment = list(sources), segment
-        self.samplerate, self.audio_channels = 44100, 2
+        self.samplerate, self.audio_channels = SAMPLE_RATE, CHANNELS
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
         self.window: Tensor
         self.norm = nn.BatchNorm1d(FEATURES * BINS)

@@ -18,13 +18,15 @@ from server.engine.loading import Members, load_members
 from server.engine.maskbag import MaskBag
 from server.engine.songs.separation import Cut
 from server.errors import ModelError
+from server.sound import CHANNELS, SAMPLE_RATE
 
 
 def usable_members(files: ModelFiles) -> Members:
     """What makes up a model, on the CPU. Raises ModelError: it cannot be loaded, or not be run."""
     members = load_members(files)
     rates = {(int(model.samplerate), model.audio_channels) for model in members.networks}
-    if rates != {(44100, 2)} or len({_samples(model) for model in members.networks}) != 1:
+    lengths = {_samples(model) for model in members.networks}
+    if rates != {(SAMPLE_RATE, CHANNELS)} or len(lengths) != 1:
         raise ModelError(f"{files.name}: want stereo, 44100 Hz and one segment length")
     if bool((members.weights.sum(0) == 0).any()):
         raise ModelError(f"{files.name}: a source has no model")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from server.sound import CHANNELS, SAMPLE_RATE
 from server.stems import Recipe, own_sources
 
 
@@ -45,7 +46,7 @@ class Formed(nn.Module):
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.sources = list(recipe)
-        self.samplerate, self.audio_channels = 44100, 2
+        self.samplerate, self.audio_channels = SAMPLE_RATE, CHANNELS
         self.segment = networks[0].segment
         self.gains: Tensor
         self.register_buffer("gains", torch.tensor(list(recipe.values())))

@@ -19,9 +19,9 @@ from server.engine.library.choice import serving
 from server.engine.loaded import LoadedModels
 from server.engine.reporting import Reporter
 from server.errors import Cancelled
+from server.sound import SAMPLE_RATE
 from server.work.channel import ChannelClosed, WorkerEnd, failure
 from server.work.messages import Cancel, Hello, Progress, Result, Started
-from server.work.scratch import SAMPLE_RATE
 
 log = structlog.get_logger()
 

@@ -13,7 +13,6 @@ import msgspec
 import structlog
 from msgspec import structs
 
-from server.audio.tracks import MIX, track_file
 from server.errors import (
     AudioError,
     Cancelled,
@@ -29,6 +28,7 @@ from server.jobs.disk.room import DiskRoom, files_of
 from server.jobs.outcomes import given_up_after
 from server.jobs.progress_log import ProgressLog
 from server.jobs.reading import names_of, options_of
+from server.tracks import MIX, track_file
 from server.work.messages import Result, Task
 from server.work.workers import Slot
 from store import Claim, LeaseLost, StageRepository, Track

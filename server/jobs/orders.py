@@ -8,8 +8,8 @@ from msgspec import Struct
 from server.audio.heard import Heard
 from server.config import Config, Quality
 from server.errors import AudioTooShort, in_seconds
+from server.sound import SAMPLE_RATE
 from server.stems import OUTPUTS
-from server.work.scratch import SAMPLE_RATE
 from store import Job
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from server.errors import JobNotFound
 from server.jobs.listening.listening import Audible, Listening
 from server.jobs.reading import names_of, total_frames
-from server.work.scratch import SAMPLE_RATE
+from server.sound import SAMPLE_RATE
 from store import Job, JobRepository, Stage
 
 BEFORE = 4  # percent of the whole that come before the separation

@@ -11,7 +11,6 @@ import structlog
 from msgspec import Struct, structs
 
 from server.audio.heard import Heard
-from server.audio.tracks import tracks_of
 from server.config import Config
 from server.engine.library import choice
 from server.errors import JobNotFound
@@ -23,6 +22,7 @@ from server.jobs.plan import PIPELINE, StageView, heard_of, shown_stages
 from server.jobs.reading import options_of
 from server.jobs.sources.intake import LIKELY_RATE, Intake
 from server.stems import FOUR, checked_stems
+from server.tracks import tracks_of
 from server.work.messages import Options
 from server.work.workers import Workers
 from store import Job, JobRepository, NewJob

@@ -8,10 +8,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from server.audio.tracks import MIX, tracks_of
 from server.errors import JobNotFound
 from server.presets.inferences import inside_other
 from server.stems import FOUR, OUTPUTS, SIX
+from server.tracks import MIX, tracks_of
 from server.work.messages import Options
 from store import Job, JobRepository
 

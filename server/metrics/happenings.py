@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from server.jobs.outcomes import OUTCOMES, outcome_of
 from server.jobs.plan import kind_of
-from server.work.scratch import SAMPLE_RATE
+from server.sound import SAMPLE_RATE
 from store import Happening
 
 APIS: Final = ("pipeline", "stemsplit")

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from server.presets.layout import Layout, Stage
-from server.stems import MIX, PARTS_OF_OTHER, terms
+from server.stems import PARTS_OF_OTHER, terms
+from server.tracks import MIX
 
 BETWEEN = "."
 

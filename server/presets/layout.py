@@ -8,7 +8,8 @@ from math import inf
 from msgspec import Struct
 
 from server.errors import ConfigError
-from server.stems import MIX, MOST_STEMS, RESERVED, REST_OF_MIX, STEM, lacking
+from server.stems import MOST_STEMS, RESERVED, REST_OF_MIX, STEM, lacking
+from server.tracks import MIX
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # of a model, and of a preset
 MOST_STEPS = 16

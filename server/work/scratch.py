@@ -12,10 +12,9 @@ from typing import Self
 
 import numpy as np
 
-SAMPLE_RATE = 44100  # Hz, of everything between decoding and encoding
-CHANNELS = 2
+from server.sound import CHANNELS, FRAME_BYTES
+
 PART = ".part"
-FRAME_BYTES = CHANNELS * 4
 
 
 def part_of(path: Path) -> Path:

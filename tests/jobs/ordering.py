@@ -20,7 +20,7 @@ from server.jobs.sources.fetching import Fetcher
 from server.jobs.sources.intake import Intake
 from server.jobs.sources.uploads import Uploads
 from server.jobs.stemsplit_jobs import StemSplitJobs
-from server.work.scratch import SAMPLE_RATE
+from server.sound import SAMPLE_RATE
 from server.work.workers import Workers
 from store import (
     AccountRepository,

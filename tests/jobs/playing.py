@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from server.audio.peaks import PeakMeter
-from server.audio.tracks import TRACKS, track_path
 from server.audio.writing.encode import encode
 from server.audio.writing.whole_file import write_peaks
 from server.jobs.disk.folders import PEAKS_FOLDER, Folders
@@ -18,6 +17,7 @@ from server.jobs.disk.places import ScratchPlaces
 from server.jobs.listening.listening import Listening
 from server.jobs.plan import PIPELINE, split_plan
 from server.stems import FOUR, OUTPUTS
+from server.tracks import TRACKS, track_path
 from server.work.messages import Options
 from server.work.steps import finish
 from store import Claim, Database, Job, JobRepository, Track

@@ -13,13 +13,13 @@ import msgspec
 import pytest
 
 from server import errors
-from server.audio.tracks import track_path
 from server.jobs import attempts
 from server.jobs import dispatcher as dispatcher_module
 from server.jobs.disk.folders import Folders
 from server.jobs.disk.room import DiskRoom, with_room
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.plan import PIPELINE, shown_stages
+from server.tracks import track_path
 from server.work.messages import FinishedTrack, Options, Result, Task
 from store import Database, JobRepository, Track
 from tests.store.conftest import new_job

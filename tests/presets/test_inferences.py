@@ -14,7 +14,8 @@ from server.presets.inferences import (
     is_between,
     unwanted,
 )
-from server.stems import MIX, OUTPUTS
+from server.stems import OUTPUTS
+from server.tracks import MIX
 from tests.presets.test_layout import KARAOKE, MADE, preset
 
 ALL = "stems = ['vocals', 'instrumental', 'lead_vocals', 'backing_vocals', 'dry']" + KARAOKE

@@ -14,8 +14,8 @@ import numpy as np
 import soundfile as sf
 from playwright.sync_api import sync_playwright
 
+from server.sound import SAMPLE_RATE
 from server.starter.songs import synthesise
-from server.work.scratch import SAMPLE_RATE
 from tests.harness import serving
 
 from .conftest import ARGUMENTS, CHROMIUM

@@ -17,8 +17,8 @@ from server.api.health import HEALTH
 from server.api.listening import PeaksAnswer
 from server.api.mixing import FORMATS as MIX_FORMATS
 from server.api.pipeline import wire
-from server.audio.tracks import MIX, TRACKS
 from server.config import Config
+from server.tracks import MIX, TRACKS
 
 PATH: Final = "/openapi.json"
 METHODS: Final = frozenset(("get", "post", "delete"))

@@ -24,9 +24,9 @@ from server.api.v1.document_parts import (
     paging,
     ref,
 )
-from server.audio.tracks import MIX
 from server.config import Config
 from server.stems import DEFAULT_OUTPUT, OUTPUTS
+from server.tracks import MIX
 
 ANSWERS: Final = (
     wire.JobCreatedResponse, wire.JobDetailResponse, wire.JobsListResponse, wire.UploadResponse,

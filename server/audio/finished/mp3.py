@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from server.audio.writing import mp3_layout as layout
-from server.work.scratch import CHANNELS
+from server.sound import CHANNELS
 
 BEHIND: Final = 529 + layout.DELAY  # samples by which a decoder's answer comes late
 # What is heard in a frame depends on the ones before: on the bits that they kept for it (511 bytes

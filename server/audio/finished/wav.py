@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from server.work.scratch import CHANNELS, SAMPLE_RATE
+from server.sound import CHANNELS, SAMPLE_RATE
 
 _HEAD_BYTES = 256  # more than the chunks in front of the data
 _PCM, _FLOAT = 1, 3  # wFormatTag

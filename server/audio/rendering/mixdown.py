@@ -14,7 +14,7 @@ from msgspec import Struct
 from server.audio.finished import Frames
 from server.audio.finished.sums import open_finer
 from server.audio.writing.encode import WRITERS, joint_gain
-from server.work.scratch import CHANNELS
+from server.sound import CHANNELS
 from server.work.steps import Steps, share
 
 BLOCK = 1 << 15  # frames

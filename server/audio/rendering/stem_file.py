@@ -20,8 +20,9 @@ from msgspec import Struct
 from kernels import quantise
 from server.audio.rendering.mixdown import Mixer, Part, Span, highest
 from server.audio.writing.encode import joint_gain
+from server.sound import SAMPLE_RATE
 from server.work.durable import sync_names
-from server.work.scratch import SAMPLE_RATE, part_of
+from server.work.scratch import part_of
 from server.work.steps import Steps, share
 
 STEMS: Final = 4  # no more and no fewer

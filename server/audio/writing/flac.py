@@ -7,7 +7,7 @@ import soundfile as sf
 
 from server.audio.writing.track_writer import TrackWriter
 from server.audio.writing.whole_file import WholeFile
-from server.work.scratch import CHANNELS, SAMPLE_RATE
+from server.sound import CHANNELS, SAMPLE_RATE
 
 LEVEL = 0.5  # of 0 to 1: beyond it, half as much work again saves one byte in a hundred
 

@@ -6,7 +6,7 @@ import numpy as np
 from kernels import quantise
 from server.audio.writing.mp3_layout import DELAY, FRAME, FRAME_BYTES, KBITS, TAG_BYTES, info_tag
 from server.audio.writing.track_writer import TrackWriter
-from server.work.scratch import CHANNELS, SAMPLE_RATE
+from server.sound import CHANNELS, SAMPLE_RATE
 
 # LAME's 0 (slow) to 9. Noise above the masked threshold, in a simple model of the ear: with 0 to 5
 # in one of a thousand places at most; with 7, in one of eleven of a drum track. 3 takes a third

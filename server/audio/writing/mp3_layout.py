@@ -5,7 +5,7 @@ Layout: Xing's header, and the LAME tag specification, revision 1.
 
 import struct
 
-from server.work.scratch import SAMPLE_RATE
+from server.sound import SAMPLE_RATE
 
 KBITS = 320
 FRAME = 1152  # samples of each channel

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kernels import quantise
 from server.audio.peaks import PeakMeter
 from server.audio.writing.whole_file import WholeFile, write_peaks
-from server.work.scratch import CHANNELS
+from server.sound import CHANNELS
 
 
 class Samples(NamedTuple):

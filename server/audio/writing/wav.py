@@ -10,7 +10,7 @@ import struct
 import numpy as np
 
 from server.audio.writing.track_writer import Samples, TrackWriter
-from server.work.scratch import CHANNELS, SAMPLE_RATE
+from server.sound import CHANNELS, SAMPLE_RATE
 
 _RIFF_LIMIT = (1 << 32) - 1  # bytes that the 32-bit sizes of a RIFF header can name
 _ELSEWHERE = 0xFFFFFFFF  # "see ds64", in RF64

@@ -4,6 +4,7 @@ from typing import Any
 
 from server.engine.families.family import Blueprint, Family
 from server.engine.library.configuration import Configuration
+from server.sound import SAMPLE_RATE
 
 CLASSES = {
     "demucs": "demucs.demucs.Demucs", "hdemucs": "demucs.hdemucs.HDemucs",
@@ -29,7 +30,7 @@ class DemucsFamily(Family):
         sizes: dict[str, Any] = dict(config.section(kind))
         if sizes.pop("num_subbands", 1) != 1:
             raise ValueError("num_subbands: want 1")
-        seconds = config.section("training").get("segment", config.segment / 44100)
-        more = {"sources": list(config.instruments), "segment": seconds, "samplerate": 44100,
+        seconds = config.section("training").get("segment", config.segment / SAMPLE_RATE)
+        more = {"sources": list(config.instruments), "segment": seconds, "samplerate": SAMPLE_RATE,
                 "audio_channels": 2}  # fmt: skip
         return Blueprint(CLASSES[kind], len(config.instruments), kwargs=sizes | more)

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from server.engine.forwards.fast import FULL
-
-SAMPLE_RATE = 44100
+from server.sound import CHANNELS, SAMPLE_RATE
 
 
 class Chunked(nn.Module):
@@ -27,7 +26,7 @@ class Chunked(nn.Module):
         super().__init__()
         self.network = network
         self.sources = list(sources)
-        self.samplerate, self.audio_channels = SAMPLE_RATE, 2
+        self.samplerate, self.audio_channels = SAMPLE_RATE, CHANNELS
         self.segment = Fraction(samples, SAMPLE_RATE)
         self._samples = samples
         self.precision = FULL

@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
+from server.sound import SAMPLE_RATE
 from server.stems import RESERVED, STEM, Recipe
 
 NAME = "config.yaml"
 MOST_BYTES = 1 << 20
-SAMPLE_RATE = 44100
 MOST_TEXT = 200  # characters
 MOST_OVERLAP = 100  # times that every sample is computed
 # What a stranger's file that is not as it should be may raise, wherever it is first looked at.

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from server.errors import ModelError
 from server.presets.inferences import Inference, Signal, is_between
-from server.stems import MIX, REST_OF_MIX, Recipe, mixed, stem_gains
+from server.stems import REST_OF_MIX, Recipe, mixed, stem_gains
+from server.tracks import MIX
 from server.work.messages import Options
 from server.work.scratch import part_of
 

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from server.jobs.disk.folders import Folders, written
-from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
+from server.sound import FRAME_BYTES, SAMPLE_RATE
 
 FILES = 7  # as a rule: the mix and six stems; or the mix, four stems and both parts of it
 SPARE = 0.1  # of the faster place: others may use it too

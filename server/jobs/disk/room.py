@@ -19,13 +19,13 @@ import structlog
 from msgspec import structs
 
 from server.audio.peaks import FINE
-from server.audio.tracks import tracks_of
 from server.errors import DiskFull
 from server.jobs.disk.folders import Folders, files_below, written
 from server.jobs.reading import options_of
 from server.presets.inferences import files_between
+from server.sound import FRAME_BYTES, SAMPLE_RATE
+from server.tracks import tracks_of
 from server.work.messages import Options
-from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 from store import Job, NewJob, Room, RoomRepository, Stage, Unfinished
 
 log = structlog.get_logger()

@@ -6,7 +6,7 @@ import numpy as np
 
 from server.audio.peaks import FINE, Pairs, pairs_of
 from server.jobs.listening.track_places import OpenTrack
-from server.work.scratch import SAMPLE_RATE
+from server.sound import SAMPLE_RATE
 
 MOST_JOBS = 64  # that are looked at; the one that was looked at longest ago is forgotten first
 AT_ONCE = 60 * SAMPLE_RATE // FINE  # stretches of a track that are read for one look

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from server.audio.peaks import FINE, Pairs, louder
-from server.audio.tracks import MIX
 from server.errors import JobNotFound
 from server.jobs.disk.folders import PEAKS_FOLDER, Folders
 from server.jobs.listening.growing_peaks import GrowingPeaks
@@ -30,6 +29,7 @@ from server.jobs.reading import (
     total_frames,
 )
 from server.sharing import SharedPlaces
+from server.tracks import MIX
 from store import Job, JobRepository
 
 T = TypeVar("T")

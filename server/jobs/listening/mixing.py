@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct, structs
 
-from server.audio.tracks import MIX
 from server.errors import InvalidRequest, JobNotCompleted, TrackNotFound
 from server.jobs.reading import (
     Term,
@@ -15,8 +14,9 @@ from server.jobs.reading import (
     total_frames,
 )
 from server.presets.inferences import inside_other
+from server.sound import SAMPLE_RATE
 from server.stems import FOUR, PARTS_OF_OTHER, heard_at_first
-from server.work.scratch import SAMPLE_RATE
+from server.tracks import MIX
 from store import Job
 
 # The format's own colours for what it is made of, by name.

@@ -26,8 +26,9 @@ from server.jobs.disk.room import DiskRoom
 from server.jobs.listening.mixing import COLORS, MixOrder, sheet, stem_sheets
 from server.jobs.reading import Term, live_job, options_of, total_frames
 from server.sharing import SharedPlaces
+from server.sound import FRAME_BYTES
 from server.work.messages import Options, Task
-from server.work.scratch import FRAME_BYTES, PART, whole_of
+from server.work.scratch import PART, whole_of
 from server.work.workers import Workers
 from store import Job, JobRepository
 

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from server.audio.finished import Frames
 from server.audio.finished.sums import Sum, open_finer
-from server.audio.tracks import MIX
 from server.jobs.disk.folders import Folders
 from server.jobs.disk.places import ScratchPlaces
 from server.jobs.reading import Term, finished_of, total_frames
+from server.tracks import MIX
 from server.work.scratch import FrameReader, parts_of
 from store import Job
 

@@ -17,7 +17,8 @@ import soundfile as sf
 from server.engine.library.configuration import stem_name
 from server.errors import StemboxError
 from server.starter.measuring.measures import energy, level_db
-from server.stems import MIX, REST_OF_MIX
+from server.stems import REST_OF_MIX
+from server.tracks import MIX
 
 SR = 44100
 # Of all stems; the first first: what is mastered is no sum.

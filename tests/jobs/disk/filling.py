@@ -17,9 +17,9 @@ from server.jobs.disk.folders import Folders
 from server.jobs.disk.room import DiskRoom, room_of, with_room
 from server.jobs.dispatcher import Dispatcher
 from server.jobs.plan import PIPELINE
+from server.sound import FRAME_BYTES, SAMPLE_RATE
 from server.stems import FOUR
 from server.work.messages import Options, Result, Task
-from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 from store import Database, JobRepository
 from tests.jobs.disk.test_places import Usage
 from tests.jobs.test_dispatcher import OPTIONS, PretendedWorkers

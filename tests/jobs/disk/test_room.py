@@ -10,9 +10,9 @@ from server import errors
 from server.jobs.disk.room import files_of, room_of, with_room
 from server.jobs.plan import split_plan
 from server.presets.inferences import Inference, Signal
+from server.sound import FRAME_BYTES, SAMPLE_RATE
 from server.stems import FOUR
 from server.work.messages import Options
-from server.work.scratch import FRAME_BYTES, SAMPLE_RATE
 from store.records import Room
 from tests.jobs.disk.filling import FRAMES, SECONDS, Disk, World
 from tests.jobs.disk.filling import play as play

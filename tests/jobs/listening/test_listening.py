@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from server.audio.peaks import COARSE, FINE
-from server.audio.tracks import TRACKS
 from server.errors import JobNotFound, ServerBusy
 from server.jobs.listening import growing_peaks, listening
 from server.jobs.reading import names_of
 from server.stems import FOUR, OUTPUTS
+from server.tracks import TRACKS
 from store import Job
 from tests.audio.test_peaks import slow_pairs
 from tests.jobs.playing import FRAMES, GAIN, World, make_all_tracks

@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from server.audio.tracks import MIX
 from server.errors import InvalidRequest, TrackNotFound
 from server.jobs.listening.mixing import MixOrder, sheet
 from server.jobs.reading import options_of
 from server.stems import FOUR, OUTPUTS
+from server.tracks import MIX
 from store import Job, Track
 from tests.jobs.listening.rendering import PLAIN, complete, order
 from tests.jobs.playing import FRAMES, GAIN, World

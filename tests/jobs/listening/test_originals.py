@@ -6,10 +6,10 @@ import pytest
 import soundfile
 
 from server.audio.peaks import FINE
-from server.audio.tracks import MIX
 from server.errors import TrackNotFound
 from server.jobs.reading import names_of
 from server.stems import OUTPUTS
+from server.tracks import MIX
 from tests.audio.test_peaks import slow_pairs
 from tests.jobs.listening.test_renders import STEP, Crew, complete, order, renders_of
 from tests.jobs.playing import World

@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from server.audio.tracks import MIX
 from server.errors import TrackNotFound
 from server.jobs.listening.mixing import stem_sheets
 from server.jobs.reading import options_of
 from server.presets.inferences import Inference, Signal
 from server.stems import FOUR
+from server.tracks import MIX
 from tests.jobs.listening.rendering import STEP, Crew, complete, renders_of
 from tests.jobs.playing import World
 from tests.jobs.playing import play as play
