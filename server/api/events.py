@@ -1,9 +1,11 @@
 """How a job goes on, as server-sent events (HTML standard, 9.2): what a poll would answer, sent
-when it has changed. A stream that ends with its job says so by its last event's id."""
+when it has changed. Streams of one job look at it together. One that ends with its job says so by
+its last event's id."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -18,6 +20,8 @@ MOST_STREAMS: Final = 256
 END: Final = "end"
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
+T = TypeVar("T")
+
 
 class Look(NamedTuple):
     """What a poll answers at the moment, as JSON, and whether it is the last word."""
@@ -26,7 +30,8 @@ class Look(NamedTuple):
     ended: bool
 
 
-Looking = Callable[[], Awaitable[Look]]
+Looking = Callable[[], Awaitable[T]]
+Telling = Callable[[T], Look]
 
 
 class EventStreams:
@@ -34,21 +39,58 @@ class EventStreams:
 
     def __init__(self) -> None:
         self._places = SharedPlaces(MOST_STREAMS, "event streams are open")
+        self._watches: WeakValueDictionary[Hashable, _Watch[Any]] = WeakValueDictionary()
 
-    async def answer(self, request: Request, look: Looking) -> Response:
-        """The stream of one job. `look` raises StemboxError where it is gone.
+    async def answer(
+        self, request: Request, job: Hashable, look: Looking[T], tell: Telling[T]
+    ) -> Response:
+        """The stream of one job. `look` raises StemboxError where it is gone; what it finds is for
+        all who give the same `job`, `tell` says it to this one.
 
         Raises ServerBusy: too many are open.
         """
-        first = await look()
+        facts = await look()
+        first = tell(facts)
         if request.headers.get("last-event-id") == END and first.ended:
             return Response(status_code=204, headers=HEADERS)  # which ends an EventSource
         if request.method == "HEAD":
             return Response(headers=HEADERS, media_type="text/event-stream")
+        watch = self._watches.get(job)
+        if watch is None:
+            watch = self._watches[job] = _Watch(look)
+        await watch.settled()
         caller = caller_of(request.scope)
         self._places.take(caller)
         request.state.endless = True  # a server that stops does not wait for it
-        return _Stream(_events(look, first), lambda: self._places.leave(caller))
+        return _Stream(_events(watch, tell, facts), lambda: self._places.leave(caller))
+
+
+class _Watch(Generic[T]):
+    """One look after another, for all streams that wait for the next; for none, none."""
+
+    def __init__(self, look: Looking[T]) -> None:
+        self._look = look
+        self._coming: asyncio.Task[T] | None = None
+        self._looking: asyncio.Task[T] | None = None  # the one that comes, when it has begun
+
+    async def settled(self) -> None:
+        """When a look that has begun is over: what it finds may be older than what is known."""
+        if self._looking is not None:
+            await asyncio.wait([self._looking])
+
+    async def next(self) -> T:
+        """What is found at the next look. Raises as `look`."""
+        if self._coming is None or self._coming.done():
+            self._coming = asyncio.create_task(self._find())
+        return await asyncio.shield(self._coming)  # who goes leaves the others theirs
+
+    async def _find(self) -> T:
+        await asyncio.sleep(PAUSE)
+        self._looking = self._coming
+        try:
+            return await self._look()
+        finally:
+            self._looking = None
 
 
 class _Stream(StreamingResponse):
@@ -63,8 +105,8 @@ class _Stream(StreamingResponse):
             self._closed()
 
 
-async def _events(look: Looking, found: Look) -> AsyncIterator[bytes]:
-    said, quiet = b"", 0.0
+async def _events(watch: _Watch[T], tell: Telling[T], facts: T) -> AsyncIterator[bytes]:
+    found, said, quiet = tell(facts), b"", 0.0
     while True:
         if found.body != said:
             said, quiet = found.body, 0.0
@@ -74,12 +116,13 @@ async def _events(look: Looking, found: Look) -> AsyncIterator[bytes]:
             yield b": still here\n\n"
         if found.ended:
             return
-        await asyncio.sleep(PAUSE)
         quiet += PAUSE
         try:
-            found = await look()
+            new = await watch.next()
         except StemboxError:  # removed: a new stream would be told so
             return
+        if new != facts:
+            facts, found = new, tell(new)
 
 
 def _event(found: Look) -> bytes:

@@ -78,6 +78,12 @@ class Services(NamedTuple):
     health: Health
     models: Models
 
+    async def outlook_of(self, job: SplitJob) -> Outlook | None:
+        """How a StemSplit job stands; None for one that has failed or expired."""
+        if job.status not in ("pending", "processing", "completed"):
+            return None
+        return await self.outlooks.of(job.job.id)
+
 
 class PipelineJobs(Protocol):
     """`server.jobs.pipeline_jobs.PipelineJobs` as HTTP calls it, or a fake in the tests."""

@@ -116,13 +116,17 @@ class Request:
         self.scope = {"client": (host, 1)}
 
 
+def itself(told: Look) -> Look:
+    return told
+
+
 def play(look: Callable[[], Awaitable[Look]], monkeypatch: pytest.MonkeyPatch, count: int) -> bytes:
     """The first pieces of a stream, without the waiting."""
     real = asyncio.sleep
     monkeypatch.setattr(events.asyncio, "sleep", lambda seconds: real(0))
 
     async def main() -> bytes:
-        answer = await EventStreams().answer(Request(), look)
+        answer = await EventStreams().answer(Request(), "j", look, itself)
         pieces = []
         async for piece in answer.body_iterator:
             pieces.append(piece)
@@ -145,6 +149,87 @@ def test_a_quiet_stream_is_kept_open(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(looks) == 2 * 60 + 1, "four looks a second for 15 seconds, twice"
 
 
+def test_streams_of_one_job_look_at_it_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says everything; who leaves leaves the others theirs; with the last the looking ends."""
+    monkeypatch.setattr(events, "PAUSE", 0.01)
+    looks, state = [], Look(b"0", False)
+
+    async def look() -> Look:
+        looks.append(None)
+        return state
+
+    async def read(streams: EventStreams, said: list[bytes]) -> None:
+        answer = await streams.answer(Request(), "j", look, itself)
+        async for piece in answer.body_iterator:
+            said.append(piece)
+
+    async def until(holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not holds():
+                await asyncio.sleep(0.001)
+
+    async def main() -> None:
+        nonlocal state
+        streams, told = EventStreams(), [[] for _ in range(50)]
+        readers = [asyncio.create_task(read(streams, said)) for said in told]
+        began = asyncio.get_running_loop().time()
+        for number in range(6):
+            state = Look(b"%d" % number, number == 5)
+            await until(lambda: all(len(said) == number + 1 for said in told))  # noqa: B023
+            if number == 2:  # it has waited for the next look as the others do
+                readers.pop(0).cancel()
+                told.pop(0)
+        await asyncio.gather(*readers)
+        took = asyncio.get_running_loop().time() - began
+        assert len(looks) <= 50 + took / 0.01 + 1
+        ends = b"event: job\nid: end\ndata: 5\n\n"
+        said = [b"event: job\ndata: %d\n\n" % number for number in range(5)]
+        assert told == [[*said, ends]] * 49
+        looked = len(looks)
+        await asyncio.sleep(0.05)
+        assert len(looks) == looked and not streams._watches
+
+    asyncio.run(main())
+
+
+def test_what_a_new_stream_says_is_followed_by_nothing_older(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another stream's look takes long: what it finds is from before."""
+    monkeypatch.setattr(events, "PAUSE", 0.0)
+    slow, state, looks = asyncio.Event(), 0, []
+
+    async def look() -> Look:
+        looks.append(None)
+        found = Look(b"%d" % state, state == 2)
+        if len(looks) == 2:
+            await slow.wait()
+        return found
+
+    async def read(streams: EventStreams) -> list[bytes]:
+        answer = await streams.answer(Request(), "j", look, itself)
+        return [piece.split(b"data: ")[1].strip() async for piece in answer.body_iterator]
+
+    async def main() -> None:
+        nonlocal state
+        streams = EventStreams()
+        first = asyncio.create_task(read(streams))
+        while len(looks) < 2:
+            await asyncio.sleep(0)
+        state = 1
+        second = asyncio.create_task(read(streams))
+        while len(looks) < 3:
+            await asyncio.sleep(0)
+        slow.set()
+        while len(looks) < 6:
+            await asyncio.sleep(0)
+        state = 2
+        assert await first == [b"0", b"1", b"2"]
+        assert await second == [b"1", b"2"]
+
+    asyncio.run(main())
+
+
 def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MOST_STREAMS", 4)
 
@@ -163,14 +248,15 @@ def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         streams = EventStreams()
         with pytest.raises(JobNotFound):
-            await streams.answer(Request(), gone)
-        answers = [await streams.answer(Request(), look) for _ in range(2)]
+            await streams.answer(Request(), "j", gone, itself)
+        answers = [await streams.answer(Request(), "j", look, itself) for _ in range(2)]
         with pytest.raises(ServerBusy):
-            await streams.answer(Request(), look)
-        answers.append(await streams.answer(Request("10.0.0.1"), look))  # others have theirs
+            await streams.answer(Request(), "j", look, itself)
+        other = Request("10.0.0.1")  # has places of its own
+        answers.append(await streams.answer(other, "j", look, itself))
         for answer in answers:
             with pytest.raises(OSError, match="gone"):
                 await answer({"type": "http"}, receive, sent)
-        await streams.answer(Request(), look)
+        await streams.answer(Request(), "j", look, itself)
 
     asyncio.run(main())

@@ -144,14 +144,14 @@ class Pipeline:
 
     async def events(self, request: Request) -> Response:
         """The answers of `job`, whenever they change, until the job has ended."""
-        account = await self._guard.account(request)
+        account, job_id = await self._guard.account(request), request.path_params["job_id"]
 
         async def look() -> Look:
-            view = await self._jobs.get(request.path_params["job_id"], account)
+            view = await self._jobs.get(job_id, account)
             answer = wire.job_details(view, await self._services.outlooks.of(view.id))
             return Look(ENCODER.encode(answer), view.state != "processing")
 
-        return await self._streams.answer(request, look)
+        return await self._streams.answer(request, (job_id, account), look, lambda told: told)
 
     async def download(self, request: Request) -> Response:
         """One track, as soon as it is complete."""

@@ -14,13 +14,14 @@ from server.api.file_names import song_of
 from server.api.listening import Listen
 from server.api.mixing import Mixing
 from server.api.parameters import query_of
-from server.api.ports import Services, SplitJob
+from server.api.ports import Outlook, Services, SplitJob
 from server.api.signing import Signer
 from server.api.v1 import wire
 from server.errors import JobNotFound, TrackNotFound
 
 MINTED_SECONDS: Final = 1800.0  # events tell new URLs this often: no one that is told is too old
-Detail = Callable[[Request, SplitJob, float], Awaitable[wire.JobDetailResponse]]
+Facts = tuple[SplitJob, Outlook | None, float]
+Detail = Callable[[Request, SplitJob, Outlook | None, float], wire.JobDetailResponse]
 
 
 class SignedListening:
@@ -54,13 +55,18 @@ class SignedListening:
         """The answers of `GET /jobs/{id}`, whenever they change, until the job has ended."""
         self._check(request)
 
-        async def look() -> Look:
-            job = await self._services.stemsplit.find(request.path_params["id"])
-            minted = time.time() // MINTED_SECONDS * MINTED_SECONDS
-            answer = await self._detail(request, job, minted)
-            return Look(ENCODER.encode(answer), job.status not in ("pending", "processing"))
+        job_id = request.path_params["id"]
 
-        return await self._streams.answer(request, look)
+        async def look() -> Facts:
+            job = await self._services.stemsplit.find(job_id)
+            minted = time.time() // MINTED_SECONDS * MINTED_SECONDS
+            return job, await self._services.outlook_of(job), minted
+
+        def tell(facts: Facts) -> Look:  # its URLs begin as this one's client has called us
+            answer = self._detail(request, *facts)
+            return Look(ENCODER.encode(answer), facts[0].status not in ("pending", "processing"))
+
+        return await self._streams.answer(request, job_id, look, tell)
 
     async def mix(self, request: Request) -> Response:
         """The tracks of a job as one file, as loud as the query says."""

@@ -13,7 +13,7 @@ from server.api import downloads, media_types, parameters, uploads
 from server.api.answers import Json
 from server.api.bodies import ENCODER
 from server.api.file_names import song_of
-from server.api.ports import Idempotency, Order, Services, SplitJob, meaning
+from server.api.ports import Idempotency, Order, Outlook, Services, SplitJob, meaning
 from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant
 from server.api.v1 import openapi, upload_headers, wire
@@ -101,15 +101,13 @@ class Routes:
     async def get_job(self, request: Request) -> Response:
         """One job, with fresh download URLs."""
         job = await self._services.stemsplit.get(account_of(request), request.path_params["id"])
-        return Json(await self.detail(request, job, time.time()))
+        outlook = await self._services.outlook_of(job)
+        return Json(self.detail(request, job, outlook, time.time()))
 
-    async def detail(
-        self, request: Request, job: SplitJob, now: float
+    def detail(
+        self, request: Request, job: SplitJob, outlook: Outlook | None, now: float
     ) -> wire.JobDetailResponse:
         """One job, with URLs as of `now`."""
-        outlook = None
-        if job.status in ("pending", "processing", "completed"):
-            outlook = await self._services.outlooks.of(job.job.id)
         return wire.detail(job, self._minting(request), now, self._retention, outlook)
 
     async def delete_job(self, request: Request) -> Response:
