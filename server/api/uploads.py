@@ -6,7 +6,7 @@ Knows neither jobs nor where the spool lies. Holds about 1 MiB of a file, howeve
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -47,7 +47,15 @@ class Body(Struct, frozen=True):
 
 def announced(request: Request, max_bytes: int) -> int:
     """How many bytes a body will have at the most, by its own word or by the limit."""
-    return min(int(request.headers.get("content-length", max_bytes)), max_bytes)
+    length = length_of(request.headers)
+    return max_bytes if length is None else min(length, max_bytes)
+
+
+def length_of(headers: Mapping[str, str]) -> int | None:
+    """Bytes of the body by its own word, None where it has not said so. The parser has seen that
+    it is a number below 2**64; but zeros before it may be more than Python takes for one."""
+    said = headers.get("content-length")
+    return None if said is None else int(said.lstrip("0") or 0)
 
 
 async def receive_form(request: Request, boundary: bytes, target: Path, max_bytes: int) -> Received:

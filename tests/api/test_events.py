@@ -193,7 +193,7 @@ def test_streams_of_one_job_look_at_it_together(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_a_new_stream_says_is_followed_by_nothing_older(
-    monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another stream's look takes long: what it finds is from before."""
     monkeypatch.setattr(events, "PAUSE", 0.0)

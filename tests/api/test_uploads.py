@@ -189,6 +189,14 @@ def test_bad_forms_leave_nothing(
     assert (jobs.uploads, jobs.spooled()) == ([], [])
 
 
+def test_a_length_may_have_zeros_before_it(raw: socket.socket, jobs: FakeJobs) -> None:
+    body = HEAD + b"data" + TAIL
+    begin(raw, f"Content-Length: {len(body):05000}")
+    raw.sendall(body)
+    assert answer_of(raw)[0] == 200
+    assert len(jobs.uploads) == 1
+
+
 @pytest.mark.parametrize(
     "kwargs",
     [

@@ -85,7 +85,7 @@ class Pipeline:
         """Takes one file and starts its job."""
         caller = await self._guard.caller(request)
         boundary = multipart.boundary_of(media_types.said_by(request.headers))
-        multipart.check_length(int(request.headers.get("content-length", 0)), self._max_bytes)
+        multipart.check_length(uploads.length_of(request.headers) or 0, self._max_bytes)
         size = uploads.announced(request, self._max_bytes)
         turn = caller_of(request.scope, caller.account_id)
         with self._uploading.taken(turn):

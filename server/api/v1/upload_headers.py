@@ -7,6 +7,7 @@ from starlette.datastructures import Headers
 
 from server.api import media_types
 from server.api.signing import BadSignature, UploadGrant
+from server.api.uploads import length_of
 from server.errors import FileTooLarge, InvalidRequest
 
 WHOLE: Final = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII).fullmatch
@@ -24,7 +25,7 @@ def check(headers: Headers, grant: UploadGrant) -> None:
     part = headers.get("content-range")
     if part is not None and not _is_whole(part):
         raise InvalidRequest("Send the whole file: its parts (Content-Range) are not put together")
-    if int(headers.get("content-length", 0)) > grant.max_bytes:
+    if (length_of(headers) or 0) > grant.max_bytes:
         raise FileTooLarge(f"The file is larger than {grant.max_bytes} bytes")
 
 
