@@ -6,7 +6,7 @@ import type { Host } from "./host";
 import type { Library } from "./library";
 import { mixOf } from "../base/mix";
 import type { Song } from "./state";
-import { PIPELINE_TRACKS } from "../base/tracks";
+import { ORIGINAL, PIPELINE_TRACKS } from "../base/tracks";
 
 export interface JobsListener {
   /** This is how the song stands now. */
@@ -63,7 +63,10 @@ export class Jobs {
     if (song === undefined) return;
     this.host.found();
     const nameless = song.name === ""; // an address named it, nobody knew whether there is such a song
-    const tracks = job.tracks ?? PIPELINE_TRACKS;
+    // A job that has ended names the original no more where its stems cannot give it back: its place
+    // stays, so that the mix is set as before, and nothing is reloaded.
+    const named = job.tracks ?? PIPELINE_TRACKS;
+    const tracks = named.includes(ORIGINAL) ? named : [...named, ORIGINAL];
     const mix = tracks.join() === song.mix.tracks.join() ? song.mix : mixOf(tracks);
     const name = song.name || job.input?.file_name || "Song";
     const now = { ...song, name, job, mix };
