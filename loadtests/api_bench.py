@@ -155,7 +155,7 @@ def serve_ours(folder: Path, port: int, profile: str | None = None) -> None:
 
     profile: a file for what it did until SIGTERM.
     """
-    from server.api.protocol import BoundedProtocol
+    from server.api.edge.protocol import BoundedProtocol
     from server.app import Application
     from server.config import load
     from server.jobs.disk.folders import Folders

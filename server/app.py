@@ -17,8 +17,8 @@ import structlog
 from server import __version__
 from server.admin.server import AdminServer
 from server.api import create_app
+from server.api.edge.protocol import bounded_protocol
 from server.api.ports import Services
-from server.api.protocol import bounded_protocol
 from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads
 from server.config import Config

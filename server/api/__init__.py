@@ -8,16 +8,16 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api import v1
-from server.api.answers import HANDLERS
-from server.api.auth import PipelineGuard, telling
+from server.api.edge.http import AddressLimit, with_middlewares
+from server.api.edge.limits import RateLimit
+from server.api.edge.proxies import TrustedProxies
 from server.api.health import HealthAnswers
-from server.api.http import AddressLimit, with_middlewares
-from server.api.limits import RateLimit
 from server.api.metrics import NO_ROUTE, Figures, MetricsRoute
 from server.api.pipeline import openapi
+from server.api.pipeline.errors import HANDLERS
+from server.api.pipeline.guard import PipelineGuard, telling
 from server.api.pipeline.routes import Pipeline
 from server.api.ports import PipelineJobs, Services
-from server.api.proxies import TrustedProxies
 from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, Signer
 from server.config import Config

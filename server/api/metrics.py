@@ -15,8 +15,8 @@ from starlette.types import Scope
 from server.api.answers import Json
 from server.api.auth import bearer_key
 from server.api.bodies import ErrorAnswer
+from server.api.edge.proxies import is_within, read_address
 from server.api.ports import Accounts
-from server.api.proxies import is_within, read_address
 from server.config import Metrics as Settings
 from server.errors import StemboxError
 from server.net.addresses import parse_networks

@@ -10,8 +10,8 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api import protocol
-from server.api.protocol import BoundedProtocol
+from server.api.edge import protocol
+from server.api.edge.protocol import BoundedProtocol
 from server.config import Config, load
 
 from .fakes import FakeJobs, app_of, serving

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from server.api import downloads
-from server.api.file_names import attachment
+from server.api.files import downloads
+from server.api.files.file_names import attachment
 from server.jobs.pipeline_jobs import JobView
 
 from .fakes import TRACKS, FakeJobs

@@ -12,8 +12,8 @@ import httpx
 import msgspec
 import pytest
 
-from server.api import events
-from server.api.events import EventStreams, Look
+from server.api.listening import events
+from server.api.listening.events import EventStreams, Look
 from server.errors import JobNotFound, ServerBusy
 
 from .fakes import FakeJobs, new_job, serving
@@ -66,7 +66,7 @@ def test_a_job_that_is_removed_ends_the_stream(client: httpx.Client, jobs: FakeJ
 
 def test_a_server_that_stops_does_not_wait_for_streams(app: Any, jobs: FakeJobs) -> None:
     """`serving` joins the server's thread, which ends with its last connection."""
-    from server.api.protocol import BoundedProtocol
+    from server.api.edge.protocol import BoundedProtocol
 
     jobs.jobs["j"] = new_job("j", "song.wav")
     with serving(app, BoundedProtocol) as port:
@@ -84,7 +84,7 @@ def test_a_stream_with_a_request_behind_it_ends_as_others_do(
     app: Any, jobs: FakeJobs, stops: bool
 ) -> None:
     """When the server stops, and when the client goes."""
-    from server.api.protocol import BoundedProtocol
+    from server.api.edge.protocol import BoundedProtocol
 
     jobs.jobs["j"] = new_job("j", "song.wav")
     ended = threading.Event()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.http import parse_options_header
 
-from server.api.file_names import attachment, song_of
+from server.api.files.file_names import attachment, song_of
 
 
 @pytest.mark.parametrize(("file_name", "song"), [

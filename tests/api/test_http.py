@@ -9,9 +9,9 @@ import pytest
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api import limits
-from server.api.http import with_middlewares
-from server.api.limits import RateLimit
+from server.api.edge import limits
+from server.api.edge.http import with_middlewares
+from server.api.edge.limits import RateLimit
 from server.config import load
 
 from .fakes import FakeJobs, app_of, ask, serving

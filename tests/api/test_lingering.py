@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from server.api import uploads
+from server.api.files import uploads
 from server.config import load
 
 from .fakes import FakeJobs, app_of, serving

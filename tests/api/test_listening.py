@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from server.api import listening as module
+from server.api.listening import windows as module
 from server.api.ports import TrackPeaks
 from server.audio.peaks import COARSE, FINE, coarser
 from server.config import Config

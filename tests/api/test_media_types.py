@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.api.media_types import essence, is_same, likely, may_be_sound
+from server.api.files.media_types import essence, is_same, likely, may_be_sound
 
 SAME = [
     ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave; codec=1", "AUDIO/WAV",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.api.multipart import (
+from server.api.files.multipart import (
     MAX_FIELD_BYTES,
     MAX_FIELDS,
     MAX_OVERHEAD,

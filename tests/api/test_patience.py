@@ -6,8 +6,8 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from server.api import uploads
 from server.api.answers import UploadStalled
+from server.api.files import uploads
 from tests.net.places import WarpedLoop
 
 

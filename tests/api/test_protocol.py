@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from server.api.protocol import BoundedProtocol, bounded_protocol
+from server.api.edge.protocol import BoundedProtocol, bounded_protocol
 from server.config import Config
 
 from .conftest import with_slow

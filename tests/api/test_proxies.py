@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server.api.proxies import client_of
+from server.api.edge.proxies import client_of
 from server.config import Config, load
 from server.errors import ConfigError
 from server.net.addresses import parse_networks

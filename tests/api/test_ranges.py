@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from server.api import ranges
 from server.api.answers import RangeNotSatisfiable
+from server.api.files import ranges
 
 DATE = "Mon, 15 Jan 2024 10:30:45 GMT"
 

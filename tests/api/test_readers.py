@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.api import protocol
+from server.api.edge import protocol
 
 from .fakes import FakeJobs, wait_until
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.api.limits import RateLimit
+from server.api.edge.limits import RateLimit
 from server.api.signing import BASE, BadSignature, DownloadGrant, Signer, UploadGrant, UrlExpired
 from server.errors import StemboxError
 
@@ -248,7 +248,7 @@ def test_nobody_is_told_to_wait_for_longer_than_a_window(began: float, later: fl
 
 
 def test_windows_that_are_over_are_forgotten(monkeypatch) -> None:
-    monkeypatch.setattr("server.api.limits.MOST_CALLERS", 10)
+    monkeypatch.setattr("server.api.edge.limits.MOST_CALLERS", 10)
     limit = RateLimit(1)
     for i in range(30):
         limit.count(f"caller {i}", 100.0 * i)

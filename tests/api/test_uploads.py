@@ -16,7 +16,7 @@ import pytest
 import structlog
 from starlette.types import ASGIApp
 
-from server.api import uploads
+from server.api.files import uploads
 from server.config import load
 
 from .conftest import MAX_MB

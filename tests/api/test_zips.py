@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.api import downloads
+from server.api.files import downloads
+from server.api.files.zips import MOST_32, Member, headers_of
 from server.api.ports import TrackFile
-from server.api.zips import MOST_32, Member, headers_of
 
 from .zip_streams import Found, next_header, read_as_stream
 

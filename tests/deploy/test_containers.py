@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from server.api.proxies import read_address
+from server.api.edge.proxies import read_address
 from server.config import load
 from server.net.addresses import parse_networks
 from tests.harness import free_port, serving

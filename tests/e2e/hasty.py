@@ -6,7 +6,8 @@ Worker processes import this module too, as their parent's main.
 import sys
 
 from server import cli
-from server.api import protocol, uploads
+from server.api.edge import protocol
+from server.api.files import uploads
 
 protocol.HEADER_SECONDS /= 10  # type: ignore[misc]
 protocol.WRITE_SECONDS /= 10  # type: ignore[misc]

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from server.api import by_path, v1
-from server.api.limits import RateLimit
+from server.api.edge.limits import RateLimit
 from server.api.sharing import SharedPlaces
 from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads

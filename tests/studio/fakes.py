@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from server.api.file_names import attachment
+from server.api.files.file_names import attachment
 from server.studio import routes as studio_routes
 
 RATE = 44_100

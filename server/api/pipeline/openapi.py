@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import listening_document
 from server.api.bodies import API_VERSION, ENCODER, ErrorAnswer
 from server.api.health import HEALTH
-from server.api.listening import PeaksAnswer
-from server.api.mixing import FORMATS as MIX_FORMATS
+from server.api.listening import document as listening_document
+from server.api.listening.mixing import FORMATS as MIX_FORMATS
+from server.api.listening.windows import PeaksAnswer
 from server.api.pipeline import wire
 from server.config import Config
 from server.tracks import MIX, TRACKS

@@ -8,15 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import downloads, media_types, multipart, uploads
 from server.api.answers import Json
-from server.api.auth import PipelineGuard
 from server.api.bodies import ENCODER
-from server.api.events import EventStreams, Look
-from server.api.file_names import song_of
-from server.api.listening import Listen
-from server.api.mixing import Mixing
+from server.api.files import downloads, media_types, multipart, uploads
+from server.api.files.file_names import song_of
+from server.api.listening.events import EventStreams, Look
+from server.api.listening.mixing import Mixing
+from server.api.listening.windows import Listen
 from server.api.pipeline import wire
+from server.api.pipeline.guard import PipelineGuard
 from server.api.ports import JobView, PipelineJobs, Services, Upload
 from server.api.sharing import SharedPlaces, caller_of
 from server.audio.sources.sniffing import SUPPORTED_FORMATS

@@ -4,7 +4,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from server.api.limits import RateLimit
+from server.api.edge.limits import RateLimit
 from server.api.ports import Services
 from server.api.sharing import SharedPlaces
 from server.api.signing import Signer

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api.answers import Json, with_headers
 from server.api.auth import bearer_key
-from server.api.limits import RateLimit, Verdict, standard_headers
+from server.api.edge.limits import RateLimit, Verdict, standard_headers
 from server.api.ports import Accounts, is_test
 from server.api.v1.errors import Handlers, error_body
 from server.errors import RateLimited, StemboxError

@@ -9,10 +9,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.api.bodies import ENCODER
-from server.api.events import EventStreams, Look
-from server.api.file_names import song_of
-from server.api.listening import Listen
-from server.api.mixing import Mixing
+from server.api.files.file_names import song_of
+from server.api.listening.events import EventStreams, Look
+from server.api.listening.mixing import Mixing
+from server.api.listening.windows import Listen
 from server.api.parameters import query_of
 from server.api.ports import Outlook, Services, SplitJob
 from server.api.signing import Signer

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from server.api import listening_document
-from server.api.listening import PeaksAnswer
-from server.api.mixing import FORMATS as MIX_FORMATS
+from server.api.listening import document as listening_document
+from server.api.listening.mixing import FORMATS as MIX_FORMATS
+from server.api.listening.windows import PeaksAnswer
 from server.api.v1 import account_document, wire
 from server.api.v1.document_parts import (
     LIMIT_HEADERS,

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import parameters, uploads
+from server.api import parameters
+from server.api.files import uploads
 from server.api.v1.complaints import complaint
 from server.errors import InvalidRequest
 

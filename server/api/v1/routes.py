@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.api import downloads, media_types, parameters, uploads
+from server.api import parameters
 from server.api.answers import Json
 from server.api.bodies import ENCODER
-from server.api.file_names import song_of
+from server.api.files import downloads, media_types, uploads
+from server.api.files.file_names import song_of
 from server.api.ports import Idempotency, Order, Outlook, Services, SplitJob, meaning
 from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant

@@ -5,9 +5,9 @@ from typing import Final
 
 from starlette.datastructures import Headers
 
-from server.api import media_types
+from server.api.files import media_types
+from server.api.files.uploads import length_of
 from server.api.signing import BadSignature, UploadGrant
-from server.api.uploads import length_of
 from server.errors import FileTooLarge, InvalidRequest
 
 WHOLE: Final = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII).fullmatch

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from starlette.types import Message
 
-from server.api.listening import WindowResponse
+from server.api.listening.windows import WindowResponse
 from server.jobs.listening.listening import Window
 from server.jobs.listening.track_places import OpenTrack
 

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import UploadStalled
-from server.api.multipart import Form
+from server.api.files.multipart import Form
 from server.errors import FileTooLarge, InvalidRequest
 
 CHUNK: Final = 1 << 20  # bytes: fewer, larger writes, each one hop to a thread

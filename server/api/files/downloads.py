@@ -15,11 +15,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from server.api import ranges
 from server.api.answers import DownloadCut, FileChanged
-from server.api.file_names import attachment
+from server.api.files import ranges
+from server.api.files.file_names import attachment
+from server.api.files.zips import Member, headers_of
 from server.api.ports import TrackFile
-from server.api.zips import Member, headers_of
 from server.errors import TrackDamaged, TrackNotFound
 
 CHUNK: Final = 256 << 10  # bytes: one hop to a thread each; a slow client costs this much memory

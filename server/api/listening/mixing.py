@@ -6,8 +6,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.api import downloads
-from server.api.listening import LATEST, MOST_TRACKS
+from server.api.files import downloads
+from server.api.listening.windows import LATEST, MOST_TRACKS
 from server.api.parameters import choice, names, number, query_of, text
 from server.api.ports import MixOrder, Renders, TrackFile
 from server.api.sharing import caller_of

@@ -6,7 +6,9 @@ Plain data.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from server.api.listening import (
+from server.api.listening.mixing import FORMATS as MIX_FORMATS
+from server.api.listening.mixing import GAIN, LEAST_GAIN, MOST_GAIN, SILENT
+from server.api.listening.windows import (
     FORMATS,
     LATEST,
     LEAST_SECONDS,
@@ -14,8 +16,6 @@ from server.api.listening import (
     WINDOW_HEADERS,
     ZOOMS,
 )
-from server.api.mixing import FORMATS as MIX_FORMATS
-from server.api.mixing import GAIN, LEAST_GAIN, MOST_GAIN, SILENT
 from server.sound import SAMPLE_RATE
 
 _HEADERS: Final[Mapping[str, str]] = dict(zip(WINDOW_HEADERS, (

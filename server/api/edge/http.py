@@ -16,13 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.answers import DownloadCut, Json, with_headers
 from server.api.bodies import API_VERSION, ErrorAnswer
+from server.api.edge.limits import RateLimit, standard_headers
+from server.api.files.uploads import Lingering
 from server.api.health import HEALTH
-from server.api.limits import RateLimit, standard_headers
-from server.api.listening import WINDOW_HEADERS
+from server.api.listening.windows import WINDOW_HEADERS
 from server.api.metrics import Figures, MetricsRoute, route_of
 from server.api.sharing import caller_of
 from server.api.signing import BASE
-from server.api.uploads import Lingering
 from server.errors import RateLimited
 from server.logs import AccessLog
 
