@@ -1,8 +1,10 @@
 """Files that are made to take long: a look at them ends, by packets and by CPU time."""
 
+import resource
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.audio import decode
-from server.audio.budget import CpuBudget
+from server.audio.budget import CpuBudget, within_cpu
 from server.audio.sources.decoding import decoder
 from server.errors import AudioError
 from server.work.steps import Steps, finish
@@ -115,6 +117,22 @@ def test_what_fails_by_itself_fails_as_ever_and_work_may_be_given_up() -> None:
     next(steps)
     steps.close()
     assert closed == [True]
+
+
+def test_the_kernel_has_a_clock_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a process that lives long the other one may be minutes behind it."""
+    monkeypatch.setattr("time.process_time", lambda: 0.0)
+    limits: list[float] = []
+
+    def steps() -> Steps[None]:
+        limits.append(resource.getrlimit(resource.RLIMIT_CPU)[0] - time.clock_gettime(-8))
+        yield 1.0
+
+    while time.clock_gettime(-8) < 2:
+        pass
+    finish(within_cpu(steps(), 1000.0))
+    finish(CpuBudget(1000.0).run(steps()))
+    assert min(limits) > 999
 
 
 def test_what_never_comes_back_from_a_library_is_ended_by_the_kernel() -> None:
