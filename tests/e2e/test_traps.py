@@ -45,6 +45,17 @@ def test_its_own_routes_are_hidden(server: Server) -> None:
     assert "/predict" not in document["paths"]
 
 
+def test_a_real_server_believes_no_proxy_by_itself(server: Server) -> None:
+    """LitServe's uvicorn would believe loopback. The log says whom it took for the caller."""
+    server.get("/by-a-proxy", headers={"X-Forwarded-For": "9.9.9.9"})
+
+    def told() -> list[str]:  # its line is written when the answer is there already
+        lines = server.log.read_text().splitlines()
+        return [line for line in lines if '"/by-a-proxy"' in line]
+
+    assert '"client":"127.0.0.1"' in wait_for(told)[-1]
+
+
 def test_downloads_are_not_compressed(server: Server, songs: dict[str, Path]) -> None:
     job = server.end_of(server.post(songs["wav"]).json()["job_id"])
     answer = server.get(f"/download/{job['job_id']}/main", headers={"accept-encoding": "gzip"})
