@@ -103,9 +103,6 @@ class Server:
         found: dict[str, Any] = self.get(f"/job/{job_id}").json()
         return found
 
-    def stage(self, job_id: str, name: str) -> str:
-        return next(s["status"] for s in self.job(job_id)["stages"] if s["name"] == name)
-
     def end_of(self, job_id: str) -> dict[str, Any]:
         def ended() -> dict[str, Any] | None:
             job = self.job(job_id)
@@ -113,6 +110,11 @@ class Server:
 
         found: dict[str, Any] = wait_for(ended, 240)
         return found
+
+    def in_hand(self, worker: str) -> int | None:
+        """How many tasks a worker has; None while it is not connected."""
+        workers = {one["worker"]: one["running"] for one in self.get("/config").json()["workers"]}
+        return workers.get(worker)
 
     def processes(self) -> list[psutil.Process]:
         """The parent and everything below it."""

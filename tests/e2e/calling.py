@@ -1,30 +1,18 @@
 """Callers of the StemSplit API on a real server: keys, songs, and what they are answered."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import pytest
 
-from tests.harness import Server, serving, wait_for
+from server.admin.asking import carry_out
+from server.admin.messages import CreateKey
+from tests.harness import Server, wait_for
 
 LIMIT = 100_000  # requests a minute: the tests poll
-
-
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    data = tmp_path_factory.mktemp("stemsplit") / "data"
-    with serving(
-        data,
-        limits__requests_per_minute=LIMIT,
-        limits__max_audio_seconds=60,
-        limits__max_upload_mb=20,
-        fetch__allow_networks="127.0.0.0/8",
-        stemsplit__purchase_url="https://example.com/buy",
-    ) as running:
-        yield running
 
 
 def command(server: Server, *arguments: str) -> str:
@@ -39,7 +27,15 @@ def command(server: Server, *arguments: str) -> str:
 
 
 def new_key(server: Server, account: str, minutes: float = 60) -> str:
-    return command(server, "keys", "create", "--account", account, "--minutes", str(minutes))
+    """As `stembox keys create` has it made, without a process for each. A browser's tests have a
+    loop in their thread already, so that it takes another one."""
+    mask = os.umask(0o077)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            said = pool.submit(carry_out, CreateKey(account, minutes), server.data).result()
+    finally:
+        os.umask(mask)
+    return said.partition("\n")[0]
 
 
 class Caller:
@@ -75,16 +71,6 @@ class Caller:
 
     def balance(self) -> int:
         return self.http.get("/balance").json()["balanceSeconds"]
-
-
-@pytest.fixture(scope="module")
-def ann(box: Server) -> Caller:
-    return Caller(box, new_key(box, "ann"))
-
-
-@pytest.fixture(scope="module")
-def bob(box: Server) -> Caller:
-    return Caller(box, new_key(box, "bob"))
 
 
 def error(answer: httpx.Response) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""One server for the tests that only use it, and songs to send."""
+"""Two servers for the tests that only use them, and songs to send."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import soundfile as sf
 
 from server.starter.songs import synthesise
+from tests.e2e.calling import LIMIT, Caller, new_key
 from tests.harness import Server, serving
 
 SEED = 2_000_100
@@ -37,3 +38,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("shared") / "data", limits__max_file_size_mb=40,
                  limits__max_audio_seconds=120) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for callers of the StemSplit API, that nobody kills."""
+    with serving(
+        tmp_path_factory.mktemp("stemsplit") / "data",
+        limits__requests_per_minute=LIMIT,
+        limits__max_audio_seconds=60,
+        limits__max_upload_mb=20,
+        fetch__allow_networks="127.0.0.0/8",
+        stemsplit__purchase_url="https://example.com/buy",
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ann(box: Server, request: pytest.FixtureRequest) -> Caller:
+    """Her account is new in every file."""
+    return Caller(box, new_key(box, f"ann of {request.node.name}"))
+
+
+@pytest.fixture(scope="module")
+def bob(box: Server, request: pytest.FixtureRequest) -> Caller:
+    """His account is new in every file."""
+    return Caller(box, new_key(box, f"bob of {request.node.name}"))

@@ -1,39 +1,34 @@
 """A backup of a server that works, restored beside it: what was done is there, the rest goes on."""
 
-import subprocess
-import sys
+import os
+import signal
 from pathlib import Path
 
-from tests.harness import Server, serving
-
-
-def stembox(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "server.cli", *map(str, arguments)],
-                          capture_output=True, text=True, timeout=240, check=False)
+from server.upkeep.looking import findings
+from server.upkeep.restore import restore
+from tests.harness import serving, wait_for
+from tests.upkeep.backing_up import backup, silent
 
 
 def test_a_working_server_is_backed_up_audited_and_restored(
     tmp_path: Path, songs: dict[str, Path]
 ) -> None:
-    target = tmp_path / "b.tar"
-    with serving(tmp_path / "data") as server:
+    """One song is in the middle of its separation, another one has just come."""
+    target, new = tmp_path / "b.tar", tmp_path / "new"
+    with serving(tmp_path / "data", jobs__stall_seconds=600) as server:
         done = server.post(songs["mp3"]).json()["job_id"]
         assert server.end_of(done)["status"] == "completed"
-        running = [server.post(songs["mp3"]).json()["job_id"] for _ in range(4)][-1]
-        backup = stembox("backup", target, "--outputs", "--data-dir", server.data)
-        assert backup.returncode == 0, backup.stderr
-        assert server.job(running)["status"] == "processing", "the backup caught it at work"
-        audit = stembox("audit", "--data-dir", server.data)
-        assert audit.returncode == 0, audit.stdout
+        os.kill(server.pid_of("separation-0"), signal.SIGSTOP)  # no song ends before the backup
+        running = [server.post(songs["mp3"]).json()["job_id"]]
+        wait_for(lambda: server.in_hand("separation-0"))
+        running.append(server.post(songs["mp3"]).json()["job_id"])
+        backup(server.data, target)
+        for job in running:
+            assert server.job(job)["status"] == "processing", "the backup caught it at work"
+        assert findings(server.data, silent) == []
         track = server.get(f"/download/{done}/vocals").content
-    restored = stembox("restore", target, "--data-dir", tmp_path / "new")
-    assert restored.returncode == 0, restored.stderr
-    again = Server(tmp_path / "new")
-    again.start()
-    try:
+    assert restore(target, new, silent).findings == []
+    with serving(new) as again:
         assert again.get(f"/download/{done}/vocals").content == track
-        assert again.end_of(running)["status"] == "completed"
-        audit = stembox("audit", "--data-dir", again.data)
-        assert audit.returncode == 0, audit.stdout
-    finally:
-        again.kill()
+        assert {again.end_of(job)["status"] for job in running} == {"completed"}
+        assert findings(again.data, silent) == []

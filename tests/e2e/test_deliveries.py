@@ -6,7 +6,6 @@ import standardwebhooks
 from stemsplit_python import webhooks as published
 
 from tests.e2e.calling import Caller, error, new_key
-from tests.e2e.calling import box as box
 from tests.harness import Server, wait_for
 from tests.receiver import Got, receiving
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from server.pool_plans import PROBES
+from tests.e2e.conftest import write_song
 from tests.harness import Server, serving, survivors, wait_for
 
 
@@ -84,7 +85,9 @@ def test_a_hung_api_process_is_replaced(ill: Server, songs: dict[str, Path]) -> 
     assert ill.end_of(job)["status"] == "completed", "what it had accepted goes on"
 
 
-def test_a_worker_that_hangs_before_its_hello_is_replaced(ill: Server) -> None:
+@pytest.fixture(scope="module")
+def hung(ill: Server) -> psutil.Process:
+    """A probe worker that has been stopped before its hello."""
     wait_for(lambda: not problems(ill))
     wait_for(lambda: len(workers(ill, "probe")) == PROBES)
     before = {process.pid for process in ill.processes()}
@@ -93,12 +96,18 @@ def test_a_worker_that_hangs_before_its_hello_is_replaced(ill: Server) -> None:
     def successor() -> psutil.Process | None:
         return next((one for one in ill.processes() if one.pid not in before), None)
 
-    hung: psutil.Process = wait_for(successor)
-    hung.suspend()
+    found: psutil.Process = wait_for(successor)
+    found.suspend()
+    return found
+
+
+def test_a_worker_that_hangs_before_its_hello_leaves_its_work_to_others(
+    ill: Server, hung: psutil.Process, tmp_path: Path
+) -> None:
+    """It is killed when it has had its time to start, which the next tests use."""
     wait_for(lambda: len(workers(ill, "probe")) == PROBES - 1)
-    wait_for(lambda: not hung.is_running() or hung.status() == psutil.STATUS_ZOMBIE)
-    assert '"process did not start: killing it"' in ill.log.read_text()
-    wait_for(lambda: len(workers(ill, "probe")) == PROBES)
+    assert not problems(ill)
+    assert ill.post(write_song(tmp_path / "a.wav", 1)).status_code == 200
 
 
 def test_pythons_own_helper_is_replaced_too(ill: Server) -> None:
@@ -132,6 +141,14 @@ def test_a_pool_that_keeps_dying_is_left_alone_for_a_while(
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
     wait_for(lambda: not problems(ill))
     assert ill.post(songs["wav"]).status_code == 200
+
+
+def test_a_worker_that_hangs_before_its_hello_is_replaced(
+    ill: Server, hung: psutil.Process
+) -> None:
+    wait_for(lambda: not hung.is_running() or hung.status() == psutil.STATUS_ZOMBIE)
+    assert '"process did not start: killing it"' in ill.log.read_text()
+    wait_for(lambda: len(workers(ill, "probe")) == PROBES)
 
 
 class SlowDownload:

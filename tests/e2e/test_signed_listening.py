@@ -11,8 +11,6 @@ import pytest
 import soundfile as sf
 
 from tests.e2e.calling import Caller, error
-from tests.e2e.calling import ann as ann
-from tests.e2e.calling import box as box
 from tests.harness import Server, wait_for
 
 

@@ -22,9 +22,6 @@ from stemsplit_python import StemSplit
 from stemsplit_python import webhooks as published
 
 from tests.e2e.calling import LIMIT, Caller, command, error, new_key
-from tests.e2e.calling import ann as ann
-from tests.e2e.calling import bob as bob
-from tests.e2e.calling import box as box
 from tests.harness import Server, wait_for
 from tests.receiver import receiving
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 
@@ -231,20 +232,36 @@ def test_whose_jobs_wait_and_that_no_address_is_kept_of_one_that_has_ended(
 
 
 def test_what_is_remembered_of_a_job_is_never_older_than_an_answered_write(open_store) -> None:
-    """Readers poll all the while; after each write's answer they must see it."""
+    """Also if it was read before the write and comes after it; and while readers poll."""
 
     async def main() -> None:
-        async with open_store() as (_, jobs):
+        async with open_store() as (database, jobs):
             await jobs.create(new_job("a", 1.0))
+            read, written = threading.Event(), threading.Event()
+
+            def hold(_: object) -> None:
+                read.set()
+                written.wait(60)
+
+            early = asyncio.create_task(jobs.get("a"))
+            held = asyncio.create_task(database.read(hold))  # taken to the thread with it
+            await asyncio.to_thread(read.wait)
+            await jobs.stages.set_progress("a", 50)
+            late = asyncio.create_task(jobs.get("a"))
+            await asyncio.sleep(0)  # what is remembered from now on is of after the write
+            written.set()
+            assert ((await early).progress, (await jobs.get("a")).progress) == (0, 50)
+            assert (await late).progress == 50
+            await held
             done = False
 
             async def poll() -> None:
                 while not done:
                     await jobs.get("a")
-                    await asyncio.sleep(0)  # what is remembered comes at once
+                    await asyncio.sleep(0.001)  # what is remembered comes at once
 
-            pollers = [asyncio.create_task(poll()) for _ in range(8)]
-            for percent in range(1, 99):
+            pollers = [asyncio.create_task(poll()) for _ in range(3)]
+            for percent in range(51, 81):
                 await jobs.stages.set_progress("a", percent)
                 assert (await jobs.get("a")).progress == percent
             done = True
