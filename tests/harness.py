@@ -5,11 +5,12 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,12 @@ class Server:
         self.cwd = cwd
         self.command: list[str] = []  # what to run the server under
         self.log = data.parent / f"{data.name}.log"
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """What its database says at the moment."""
+        path = f"file:{self.data}/stembox.db?mode=ro"
+        with closing(sqlite3.connect(path, uri=True)) as database:
+            return database.execute(statement, values).fetchall()
 
     def start(self, ready: bool = True) -> None:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("STEMBOX_")}

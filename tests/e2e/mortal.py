@@ -123,9 +123,7 @@ class Mortal:
                      and not self.rows(rows), 300)  # fmt: skip
 
     def rows(self, statement: str) -> list[Any]:
-        path = f"file:{self.server.data}/stembox.db?mode=ro"
-        with closing(sqlite3.connect(path, uri=True)) as database:
-            return database.execute(statement).fetchall()
+        return self.server.rows(statement)
 
     def stuck(self) -> list[str]:
         """Who is still at work when later songs, one after the other, have come out.

@@ -1,9 +1,7 @@
 """The processes that decode strangers' files, as they run in a real server."""
 
 import os
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -32,9 +30,8 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def described(server: Server, job_id: str) -> bool:
     """Whether tempo and key have been looked for: with libraries that are compiled only then."""
-    with closing(sqlite3.connect(f"file:{server.data}/stembox.db?mode=ro", uri=True)) as db:
-        query = "SELECT state FROM stages WHERE job_id = ? AND name = 'describe'"
-        (state,) = db.execute(query, [job_id]).fetchone()
+    query = "SELECT state FROM stages WHERE job_id = ? AND name = 'describe'"
+    ((state,),) = server.rows(query, [job_id])
     assert state != "failed"
     return state == "completed"
 

@@ -3,10 +3,9 @@ accepted is lost, and it works again when there is room."""
 
 import os
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -121,6 +120,5 @@ def test_a_disk_that_fills_while_files_are_written(box: Server, tmp_path: Path) 
         assert caller.end_of(job)["status"] == "COMPLETED"
         assert caller.http.delete(f"/jobs/{job}").is_success
     assert "disk full" in box.log.read_text()
-    with closing(sqlite3.connect(f"file:{box.data}/stembox.db?mode=ro", uri=True)) as database:
-        assert database.execute("SELECT max(attempt) FROM stages").fetchone() == (1,)
+    assert box.rows("SELECT max(attempt) FROM stages") == [(1,)]
     assert not list((box.data / "outputs").rglob("*.part"))

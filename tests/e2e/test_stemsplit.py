@@ -417,4 +417,7 @@ def test_every_answer_is_as_the_document_says(
          "--header", f"Authorization: Bearer {ann.key}", "--max-examples", "20", "--seed", "1",
          "--generation-database", "none", "--no-color"],
         capture_output=True, text=True, timeout=250, cwd=tmp_path)
+    # The songs that it has posted would keep the server from what others ask of it.
+    for (job,) in box.rows("SELECT id FROM jobs WHERE api = 'pipeline' AND state = 'processing'"):
+        httpx.delete(f"{box.url}/job/{job}")
     assert done.returncode == 0, done.stdout[-4000:]
