@@ -3,8 +3,8 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -25,12 +25,11 @@ from server.engine.library.choice import Choice
 from server.engine.models import Separator
 from server.errors import StageFailed
 from server.stems import FOUR, stem_gains
-from server.work.messages import FinishedTrack, Options, Task
+from server.work.messages import FinishedTrack, Format, Task
 from server.work.scratch import FrameReader
 from server.work.steps import finish
 
 Report = Callable[[str, float], None]  # is told a stage's name and the share of it that is done
-Format = Literal["WAV", "FLAC", "MP3"]
 MOST_REASON = 300  # characters
 
 
@@ -67,8 +66,10 @@ class Offline:
             prepare_card(self.device)
         found = found or choice.serving(quality, config, stems)
         self.name = found.name
-        self._work = choice.work(found, stems, quality, config)
-        self._models = {files.name: self._loaded(files) for files in self._needed(found)}
+        self._options = partial(choice.options, found, stems, quality, config)
+        run = {step.model for step in choice.work(found, stems, quality, config).inferences}
+        needed = [files for files in found.models if files.name in run or not run]
+        self._models = {files.name: self._loaded(files) for files in needed}
         if found.layout is None:
             stem_gains(stems, self.name, self._models[self.name].recipe)
         self._stems = stems
@@ -81,9 +82,7 @@ class Offline:
             AudioError: the file cannot be read.
             StageFailed: the model fails, or there is too little memory.
         """
-        config, wanted = self._config.stemsplit, self._stems
-        formats: dict[Format, str] = {"WAV": config.wav_format, "FLAC": config.flac_format}
-        samples = formats.get(target.format, "PCM_16")
+        wanted, samples = self._stems, self._config.stemsplit.samples_of(target.format)
         folder = target.folder / folder_name(source)
         with _kept_if_filled(folder), _scratch(folder) as scratch:
             task = self._task(source, scratch, Target(folder, target.format), samples)
@@ -128,14 +127,8 @@ class Offline:
                 tracks |= self._stage(stage, task, report)
         return {name: folder / file.path for name, file in tracks.items()}
 
-    def _task(self, source: Path, scratch: str, target: Target, wav_format: str) -> Task:
-        pipeline = self._config.pipeline
-        options = Options(
-            file_name=source.name, **self._work._asdict(), format=target.format,
-            wav_format=wav_format,
-            target_lufs=pipeline.target_lufs, true_peak_dbtp=pipeline.true_peak_dbtp,
-            max_seconds=self._config.limits.max_audio_seconds, stems=self._stems,
-        )
+    def _task(self, source: Path, scratch: str, target: Target, samples: str) -> Task:
+        options = self._options(file_name=source.name, form=target.format, samples=samples)
         return Task(id="offline", job="offline", stage="", source=str(source), scratch=scratch,
                     outputs=str(target.folder), options=options)
 
@@ -152,10 +145,6 @@ class Offline:
             chains.run(chain, Engine(self._batch, self.device), self._models.__getitem__,
                        lambda done: report("separate", done))
         return chain.peak
-
-    def _needed(self, found: Choice) -> list[ModelFiles]:
-        run = {step.model for step in self._work.inferences}
-        return [files for files in found.models if files.name in run or not run]
 
     def _loaded(self, files: ModelFiles) -> Separator:
         with _named(files.name):

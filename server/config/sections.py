@@ -86,6 +86,10 @@ class StemSplit(Section, frozen=True):
         description="nothing, or an address such as https://example.org/credits",
     )]  # fmt: skip
 
+    def samples_of(self, form: str) -> str:
+        """What tracks of a format consist of; MP3 is made of 16 bits."""
+        return {"WAV": self.wav_format, "FLAC": self.flac_format}.get(form, "PCM_16")
+
 
 class Separation(Section, frozen=True):
     device: Annotated[str, Meta(

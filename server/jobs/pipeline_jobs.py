@@ -157,16 +157,10 @@ class PipelineJobs:
     def _options(self, upload: Upload) -> Options:
         pipeline = self._config.pipeline
         found, stems = self._model(upload)
-        work = choice.work(found, stems, pipeline.quality, self._config)
-        return Options(
-            file_name=upload.file_name,
-            **work._asdict(),
-            wav_format=pipeline.wav_format,
-            target_lufs=pipeline.target_lufs,
-            true_peak_dbtp=pipeline.true_peak_dbtp,
-            max_seconds=self._config.limits.max_audio_seconds,
-            stems=stems,
-        )
+        return choice.options(
+            found, stems, pipeline.quality, self._config,
+            file_name=upload.file_name, samples=pipeline.wav_format,
+        )  # fmt: skip
 
     def _model(self, upload: Upload) -> tuple[choice.Choice, tuple[str, ...]]:
         """What makes an upload's stems, and which they are: all that a model makes if it is named,

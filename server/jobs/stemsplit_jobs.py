@@ -30,7 +30,7 @@ from server.jobs.sources.intake import Intake
 from server.jobs.sources.uploads import Uploads
 from server.names import name_in_url
 from server.stems import FOUR, checked_stems
-from server.work.messages import Options
+from server.work.messages import Format, Options
 from store import (
     AnsweredBefore,
     IdempotencyRecord,
@@ -275,14 +275,10 @@ class StemSplitJobs:
     def _options(self, order: Order, request: Request) -> Options:
         config, stems = self._config, order.tracks
         found = choice.revalidated(request.model, stems, config)
-        formats = {"WAV": config.stemsplit.wav_format, "FLAC": config.stemsplit.flac_format}
-        return Options(
-            **choice.work(found, stems, order.quality, config)._asdict(),
-            file_name=request.file_name, stems=stems,
-            format=cast(Any, order.output_format),
-            wav_format=formats.get(order.output_format, "PCM_16"),
-            target_lufs=config.pipeline.target_lufs, true_peak_dbtp=config.pipeline.true_peak_dbtp,
-            max_seconds=config.limits.max_audio_seconds,
+        form = cast(Format, order.output_format)
+        return choice.options(
+            found, stems, order.quality, config,
+            file_name=request.file_name, form=form, samples=config.stemsplit.samples_of(form),
         )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from msgspec import Struct, field
 from server.presets.inferences import Inference
 from server.stems import FOUR
 
+Format = Literal["WAV", "MP3", "FLAC"]
+
 
 class Options(Struct, frozen=True, kw_only=True):
     """What a job was asked for, decided when it was accepted and kept with it.
@@ -22,7 +24,7 @@ class Options(Struct, frozen=True, kw_only=True):
     model: str
     overlap: float
     inferences: tuple[Inference, ...] = ()
-    format: Literal["WAV", "MP3", "FLAC"] = "WAV"  # of StemSplit tracks; the pipeline's are WAV
+    format: Format = "WAV"  # of StemSplit tracks; the pipeline's are WAV
     wav_format: str  # samples of WAV and FLAC: one of server.audio.writing.track_writer.SAMPLES
     target_lufs: float
     true_peak_dbtp: float

@@ -16,6 +16,7 @@ from server.errors import ConfigError, InvalidRequest, ModelError, StemboxError
 from server.presets import NAME, Layout, lay_out
 from server.presets.inferences import Inference, inferences_of
 from server.stems import FOUR, SIX, can_make, lacking, wants_six
+from server.work.messages import Format, Options
 
 PRESET = "preset"
 TIERS = ("fast", "balanced", "best", "six_stems")
@@ -69,6 +70,22 @@ def work(choice: Choice, wanted: Sequence[str], quality: Quality, config: Config
     overlap = partial(catalog.overlap, quality=quality, config=config)
     inferences = inferences_of(choice.layout, wanted, overlap)
     return Work(choice.name, config.models.tier(quality)[1], inferences)
+
+
+def options(
+    choice: Choice, stems: tuple[str, ...], quality: Quality, config: Config, *,
+    file_name: str, samples: str, form: Format = "WAV",
+) -> Options:  # fmt: skip
+    """How a choice makes these stems in a quality, and all else that a job has of the settings.
+
+    form, samples: the format of its tracks, and what they consist of.
+    """
+    return Options(
+        **work(choice, stems, quality, config)._asdict(),
+        file_name=file_name, format=form, wav_format=samples, stems=stems,
+        target_lufs=config.pipeline.target_lufs, true_peak_dbtp=config.pipeline.true_peak_dbtp,
+        max_seconds=config.limits.max_audio_seconds,
+    )  # fmt: skip
 
 
 def resolve(name: str, config: Config) -> Choice:
