@@ -18,9 +18,10 @@ hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("explore", derandomize=False)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-os.environ.setdefault(
-    "NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"stembox-tests-{os.getuid()}" / "numba")
-)
+CACHE = Path(tempfile.gettempdir()) / f"stembox-tests-{os.getuid()}" / "numba"
+os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE))
+if part := os.environ.get("PYTEST_XDIST_WORKER"):  # numba's cache knows no lock
+    os.environ["NUMBA_CACHE_DIR"] = f"{CACHE}-{part}"
 
 # Rooms whose tests start real servers: they wait a lot, and must not disturb each other.
 WHOLE_SERVERS = ("catalogue", "deploy", "e2e", "loadtests", "promises", "upkeep")

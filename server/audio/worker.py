@@ -13,6 +13,7 @@ import structlog
 
 import kernels
 from server.audio.budget import CpuBudget, within_cpu
+from server.audio.compiling import compiling
 from server.audio.rendering.stages import RENDERING
 from server.audio.stages import STAGES, Stage
 from server.config import Config
@@ -42,7 +43,8 @@ class AudioWorker:
     def warm_up(self) -> None:
         """Has everything compiled, on one thread, before the first song comes."""
         numba.set_num_threads(1)
-        kernels.warm_up()
+        with compiling():
+            kernels.warm_up()
         settings: Any = numba.config
         if settings.CACHE_DIR:
             settings.CACHE_DIR += CONFINED_CACHE  # of all that is imported later
