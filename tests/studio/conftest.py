@@ -25,7 +25,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--mute-audio",
              "--host-resolver-rules=MAP stembox.test 127.0.0.1"]  # fmt: skip
 
 
-@pytest.fixture(scope="package")  # its event loop runs in this thread as long as it does
+@pytest.fixture(scope="module")  # its event loop runs in this thread as long as it does
 def playwright() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
@@ -35,7 +35,7 @@ def playwright() -> Iterator[Any]:
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser(playwright: Any) -> Iterator[Any]:
     if CHROMIUM is None:
         unable("no chromium here: apt-get install chromium, or name one in STEMBOX_CHROMIUM")
