@@ -18,10 +18,10 @@ from server.api.pipeline.errors import HANDLERS
 from server.api.pipeline.guard import PipelineGuard, telling
 from server.api.pipeline.routes import Pipeline
 from server.api.ports import PipelineJobs, Services
-from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, Signer
 from server.config import Config
 from server.net.addresses import parse_networks
+from server.sharing import SharedPlaces
 from server.studio import routes as studio_routes
 
 __all__ = ["create_app"]

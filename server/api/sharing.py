@@ -5,10 +5,6 @@ from typing import Final
 
 from starlette.types import Scope
 
-from server.sharing import SharedPlaces
-
-__all__ = ["SharedPlaces", "caller_of", "network_of"]
-
 HOME_BITS: Final = 64  # of an IPv6 address: what one customer is given
 
 

@@ -25,7 +25,7 @@ CLEAR_BEAT = 0.135  # how alike the onsets are some beats apart: 98 songs of 100
 CLEAR_FIT = 0.45  # correlation with the best key: songs 0.55 and more, noise 0.31 at most
 CLEAR_KEY = 0.03  # by how much the best key beats the second: nine songs of ten
 CHROMA_WINDOW = 8192  # samples at RATE: tells semitones apart from 80 Hz up
-_told_before = False  # by this process: from then on it compiles nothing
+_compiled = False  # all that is needed here, by this process
 TONICS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 # How often each degree sounds in a key, from C: Albrecht & Shanahan, "The Use of Large Corpora to
 # Train a New Type of Key-Finding Algorithm", Music Perception 31 (2013). Of five published pairs
@@ -42,17 +42,17 @@ def describe(mix: Path) -> Steps[tuple[float | None, str | None]]:
     samples = middle(mix)
     if len(samples) < LEAST_SECONDS * RATE or np.std(samples) < SILENCE:
         return None, None
-    steps = _told(samples)
-    return (yield from steps if _told_before else in_turn(steps))
+    steps = _tempo_and_key(samples)
+    return (yield from steps if _compiled else in_turn(steps))
 
 
-def _told(samples: np.ndarray) -> Steps[tuple[float | None, str | None]]:
-    global _told_before
+def _tempo_and_key(samples: np.ndarray) -> Steps[tuple[float | None, str | None]]:
+    global _compiled
     yield from load_librosa()
     bpm = tempo_of(samples)
     yield 0.7
     key = key_of(samples)
-    _told_before = True
+    _compiled = True
     return bpm, key
 
 

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from server.api import create_app
-from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, Signer
 from server.api.v1 import all_routes
 from server.api.v1.openapi import document
@@ -20,6 +19,7 @@ from server.jobs import keys
 from server.jobs.accounts import Accounts
 from server.jobs.webhooks.deliveries import MOST_TESTS, Deliveries
 from server.jobs.webhooks.registering import Webhooks
+from server.sharing import SharedPlaces
 from store import (
     AccountRepository,
     CreditRepository,

@@ -8,9 +8,9 @@ from starlette.types import ASGIApp
 from server.api.health import HealthAnswers
 from server.api.pipeline import openapi
 from server.api.pipeline.routes import Pipeline
-from server.api.sharing import SharedPlaces
 from server.api.v1.openapi import document as v1_document
 from server.config import Config, load
+from server.sharing import SharedPlaces
 
 from .fakes import FakeJobs, ask, fake_services
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.api.sharing import SharedPlaces, caller_of, network_of
+from server.api.sharing import caller_of, network_of
 from server.config import load
 from server.errors import ServerBusy
+from server.sharing import SharedPlaces
 
 from .fakes import FakeJobs, app_of
 

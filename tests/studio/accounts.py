@@ -17,7 +17,6 @@ import pytest
 
 from server.api import by_path, v1
 from server.api.edge.limits import RateLimit
-from server.api.sharing import SharedPlaces
 from server.api.signing import Signer
 from server.api.webhook_payloads import WebhookPayloads
 from server.config import load
@@ -30,6 +29,7 @@ from server.jobs.webhooks.deliveries import Deliveries
 from server.jobs.webhooks.registering import Webhooks
 from server.jobs.webhooks.sending import Sender
 from server.net import Guard, GuardedClient
+from server.sharing import SharedPlaces
 from store import (
     AccountRepository,
     ClockRepository,

@@ -25,10 +25,11 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from server.api.bodies import API_VERSION, ENCODER, ErrorAnswer
-from server.api.sharing import SharedPlaces, network_of
+from server.api.sharing import network_of
 from server.api.signing import BASE
 from server.api.v1.errors import error_body
 from server.errors import ServerBusy
+from server.sharing import SharedPlaces
 
 HEADER_BYTES: Final = 64 << 10  # of request line and headers; ordinary requests have under 2 KiB
 CHUNK_BYTES: Final = 32  # of the lines around a chunk of a body: its size, at times a word more

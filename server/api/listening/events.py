@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from server.api.sharing import SharedPlaces, caller_of
+from server.api.sharing import caller_of
 from server.errors import StemboxError
+from server.sharing import SharedPlaces
 
 PAUSE: Final = 0.25  # seconds between two looks
 QUIET_SECONDS: Final = 15.0  # after which a comment keeps proxies from closing the connection

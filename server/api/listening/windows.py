@@ -16,9 +16,10 @@ from server.api.answers import DownloadCut
 from server.api.bodies import ENCODER
 from server.api.parameters import choice, names, number
 from server.api.ports import Listening, TrackPeaks, Window
-from server.api.sharing import SharedPlaces, caller_of
+from server.api.sharing import caller_of
 from server.audio.peaks import COARSE, FINE, coarser
 from server.errors import InvalidRequest, TrackNotFound
+from server.sharing import SharedPlaces
 from server.sound import CHANNELS, SAMPLE_RATE
 
 MOST_TRACKS: Final = 40

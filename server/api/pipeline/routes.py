@@ -18,7 +18,7 @@ from server.api.listening.windows import Listen
 from server.api.pipeline import wire
 from server.api.pipeline.guard import PipelineGuard
 from server.api.ports import JobView, PipelineJobs, Services, Upload
-from server.api.sharing import SharedPlaces, caller_of
+from server.api.sharing import caller_of
 from server.audio.sources.sniffing import SUPPORTED_FORMATS
 from server.config import Config
 from server.errors import (
@@ -28,6 +28,7 @@ from server.errors import (
     TrackNotFound,
     UploadRejected,
 )
+from server.sharing import SharedPlaces
 from server.starter import demo_song
 from server.stems import checked_stems
 

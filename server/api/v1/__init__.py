@@ -6,13 +6,13 @@ from starlette.types import ASGIApp
 
 from server.api.edge.limits import RateLimit
 from server.api.ports import Services
-from server.api.sharing import SharedPlaces
 from server.api.signing import Signer
 from server.api.v1.authentication import Authentication
 from server.api.v1.errors import Handlers
 from server.api.v1.listening import SignedListening
 from server.api.v1.routes import Routes
 from server.config import Config
+from server.sharing import SharedPlaces
 
 __all__ = ["create_app"]
 

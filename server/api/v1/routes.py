@@ -15,7 +15,6 @@ from server.api.bodies import ENCODER
 from server.api.files import downloads, media_types, uploads
 from server.api.files.file_names import song_of
 from server.api.ports import Idempotency, Order, Outlook, Services, SplitJob, meaning
-from server.api.sharing import SharedPlaces
 from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant
 from server.api.v1 import openapi, upload_headers, wire
 from server.api.v1.account import AccountRoutes
@@ -23,6 +22,7 @@ from server.api.v1.requests import account_of, decode, idempotency_key, page_of,
 from server.config import Config
 from server.errors import InvalidRequest, TrackNotFound
 from server.names import clean_name
+from server.sharing import SharedPlaces
 from server.stems import checked_stems
 
 HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?").fullmatch
