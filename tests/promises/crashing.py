@@ -5,6 +5,7 @@ Worker processes import this module too, as their parent's main.
 """
 
 import ctypes
+import inspect
 import sys
 from typing import Any
 
@@ -38,10 +39,12 @@ def plant() -> None:
 
 
 def midway(stage: str, work: Any) -> Any:
+    takes = inspect.signature(work)
+
     def steps(*arguments: Any) -> Steps[Any]:
         inner = work(*arguments)
         yield next(inner)
-        crash(stage, arguments[-1])
+        crash(stage, takes.bind(*arguments).arguments["file_name"])
         return (yield from inner)
 
     return steps

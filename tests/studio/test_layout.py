@@ -66,7 +66,9 @@ def test_the_time_is_read_whole_on_the_narrowest_page(
     card = choose(page, server, job, song)
     card.get_by_text("1:01:40").first.wait_for()
     time = card.locator(".time")
-    assert time.evaluate("(time) => time.scrollWidth <= time.clientWidth")
+    for width in (430, 390, 360, 359, 320):
+        page.set_viewport_size({"width": width, "height": 256})
+        assert time.evaluate("(time) => time.scrollWidth <= time.clientWidth"), width
     page.keyboard.press("?")
     heading = page.get_by_role("heading", name="Keyboard")
     box = heading.bounding_box()

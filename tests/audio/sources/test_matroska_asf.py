@@ -28,7 +28,10 @@ def encrypted(data: bytes) -> bytes:
     width = 9 - data[size_at].bit_length()
     size = int.from_bytes(data[size_at : size_at + width], "big") & (1 << 7 * width) - 1
     end = size_at + width + size
-    entry = data.index(b"\xae", size_at + width)
+    entry = size_at + width
+    if data[entry] == 0xBF:  # a checksum, of six bytes in all
+        entry += 6
+    assert data[entry] == 0xAE
     body = data[entry + 1 : end]
     width = 9 - body[0].bit_length()
     scheme = element("6d80", element("6240", element("5031", b"\0") + element("5033", b"\1")
