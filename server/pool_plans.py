@@ -26,8 +26,8 @@ def pool_plans(config: Config) -> list[PoolPlan]:
                  devices(config.separation.device)),
         PoolPlan("audio", "server.audio.worker:AudioWorker", ("cpu",) * config.audio_workers,
                  working),
-        PoolPlan("probe", "server.audio.worker:ProbeWorker", ("cpu",) * PROBES, looking),
-        PoolPlan("measure", "server.audio.worker:MeasureWorker", ("cpu",) * (1 + cores() // 4),
+        PoolPlan("probe", "server.audio.looking:ProbeWorker", ("cpu",) * PROBES, looking),
+        PoolPlan("measure", "server.audio.looking:MeasureWorker", ("cpu",) * (1 + cores() // 4),
                  looking),
     ]
 

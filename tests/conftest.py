@@ -18,10 +18,12 @@ hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("explore", derandomize=False)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-CACHE = Path(tempfile.gettempdir()) / f"stembox-tests-{os.getuid()}" / "numba"
-os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE))
+KEPT = Path(tempfile.gettempdir()) / f"stembox-tests-{os.getuid()}"
+os.environ.setdefault("NUMBA_CACHE_DIR", str(KEPT / "numba"))
 if part := os.environ.get("PYTEST_XDIST_WORKER"):  # numba's cache knows no lock
-    os.environ["NUMBA_CACHE_DIR"] = f"{CACHE}-{part}"
+    os.environ["NUMBA_CACHE_DIR"] = f"{KEPT / 'numba'}-{part}"
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # not beside the sources, but nine processes
+    os.environ["PYTHONPYCACHEPREFIX"] = str(KEPT / "bytecode")  # a server would compile them all
 
 # Rooms whose tests start real servers: they wait a lot, and must not disturb each other.
 WHOLE_SERVERS = ("catalogue", "deploy", "e2e", "loadtests", "promises", "upkeep")

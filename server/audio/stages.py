@@ -6,7 +6,7 @@ A stage may be killed anywhere and run again: it reads only what earlier stages 
 file of its own appears complete, under the same name, with the same bytes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from msgspec import structs
 from kernels import HPSSStream, LoudnessMeter, normalisation_gain
 from server.audio import decode as decoding
 from server.audio import describe as describing
+from server.audio.looking import measure, probe
+from server.audio.stage_worker import Stage
 from server.audio.stereo import interleaved, planar
 from server.audio.writing.checksum import Contents
 from server.audio.writing.encode import encode, joint_gain
@@ -26,26 +28,9 @@ from server.work.messages import FinishedTrack, Result, Task
 from server.work.scratch import FrameReader, FrameWriter
 from server.work.steps import Steps, share
 
-Stage = Callable[[Task], Steps[Result]]
-
 BLOCK = 1 << 16  # frames
 HPSS_TRACKS = ("harmonic", "percussive")
 COMPOSITES = {"main": "mix", "main_harmonic": "harmonic", "main_percussive": "percussive"}
-
-
-def probe(task: Task) -> Steps[Result]:
-    """What the input is, as facts: the fields of `Probe`."""
-    found = decoding.probe(Path(task.source), task.options.file_name)
-    yield 1.0
-    return Result(task.id, facts=structs.asdict(found))
-
-
-def measure(task: Task) -> Steps[Result]:
-    """What `probe` says, and fact `frames`: how long the input is, by decoding all of it."""
-    options, source = task.options, Path(task.source)
-    found = decoding.probe(source, options.file_name)
-    frames = yield from decoding.measure(source, options.max_seconds, options.file_name)
-    return Result(task.id, facts=structs.asdict(found) | {"frames": frames})
 
 
 def decode(task: Task) -> Steps[Result]:

@@ -1,138 +1,30 @@
-"""The audio workers: one process, one thread, under limits.
+"""The audio workers: all that is done to a song on a CPU, beside its separation."""
 
-Strangers' files are decoded here, so the process may hold only so much memory, and may die.
-"""
-
-import resource
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numba
-import structlog
 
 import kernels
-from server.audio.budget import CpuBudget, within_cpu
 from server.audio.compiling import compiling
 from server.audio.rendering.stages import RENDERING
-from server.audio.stages import STAGES, Stage
-from server.config import Config
-from server.errors import StemboxError
-from server.work.channel import Channel
+from server.audio.stage_worker import Stage, StageWorker
+from server.audio.stages import STAGES
 from server.work.confinement import CONFINED_CACHE
-from server.work.messages import Hello, Result, Task
-from server.work.scheduler import StepScheduler
-from server.work.steps import Steps
-
-log = structlog.get_logger()
-_MIB = 1 << 20
 
 
-class AudioWorker:
-    """Runs the audio pool's stages. Building one warms the kernels up and sets the limits."""
+class AudioWorker(StageWorker):
+    """Runs the audio pool's stages, and the parts that are rendered for listening."""
 
     pool: ClassVar[str] = "audio"
     stages: ClassVar[Mapping[str, Stage]] = {**STAGES, **RENDERING}
     slots: ClassVar[int] = 8  # one runs; the others lie still, each for a more urgent one
 
-    def __init__(self, config: Config, device: str = "cpu") -> None:
-        self._device = device
-        self.warm_up()
-        limit_process(config.audio.memory_mb)
-
     def warm_up(self) -> None:
-        """Has everything compiled, on one thread, before the first song comes."""
+        """Has everything compiled, on one thread."""
         numba.set_num_threads(1)
         with compiling():
             kernels.warm_up()
         settings: Any = numba.config
         if settings.CACHE_DIR:
             settings.CACHE_DIR += CONFINED_CACHE  # of all that is imported later
-
-    def hello(self, name: str, pid: int) -> Hello:
-        """What this worker says of itself when it connects."""
-        return Hello(self.pool, name, pid, self._device, self.slots, in_turns=True)
-
-    def serve(self, channel: Channel) -> None:
-        """Runs what comes until the channel closes (ChannelClosed)."""
-        StepScheduler(channel, self.begin, log_failure).serve()
-
-    def begin(self, task: Task) -> Steps[Result]:
-        """A task's steps.
-
-        They raise:
-            LookupError: a stage that this pool does not have.
-            StemboxError: as the stage says.
-        """
-        stage = self.stages.get(task.stage.partition("/")[0])
-        if stage is None:
-            raise LookupError(f"the {self.pool} pool has no stage {task.stage!r}")
-        return (yield from self.bounded(stage(task)))
-
-    def bounded(self, steps: Steps[Result]) -> Steps[Result]:
-        """The same steps, none of which may take CPU time for ever. A task's whole time is not
-        bounded: songs are long, and several lie still."""
-        return within_cpu(steps)
-
-
-class ProbeWorker(AudioWorker):
-    """Looks at uploads, in a pool of its own: their senders wait for the answer.
-
-    One at a time: when the worker dies, it is clear of which.
-    """
-
-    pool: ClassVar[str] = "probe"
-    slots: ClassVar[int] = 1
-    stages: ClassVar[Mapping[str, Stage]] = {
-        "probe": STAGES["probe"]
-    }
-    cpu_seconds: ClassVar[float] = 10.0  # for one file; a silent track of ten minutes takes three
-
-    def bounded(self, steps: Steps[Result]) -> Steps[Result]:
-        """Raises AudioError for a file that takes too long in all."""
-        return CpuBudget(self.cpu_seconds).run(steps)
-
-    def warm_up(self) -> None:
-        """Nothing that a probe needs is compiled."""
-
-
-class MeasureWorker(ProbeWorker):
-    """Decodes whole uploads to know their length, in a pool of its own: it may take a while."""
-
-    pool: ClassVar[str] = "measure"
-    stages: ClassVar[Mapping[str, Stage]] = {"measure": STAGES["measure"]}
-    cpu_seconds: ClassVar[float] = 300.0  # an hour of the slowest codec takes a fifth of it
-
-
-def limit_process(memory_mb: int) -> None:
-    """Lets this process take `memory_mb` MiB on top of what it holds now; beyond is MemoryError.
-
-    RLIMIT_DATA counts private writable memory only. RLIMIT_AS would count every library, and
-    address space that numba's compiler and the threads of BLAS reserve and never touch.
-    """
-    limit = _data_bytes() + memory_mb * _MIB
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash must not write gigabytes
-
-
-def _data_bytes() -> int:
-    """What RLIMIT_DATA counts of this process at the moment (VmData of proc(5))."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmData:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def log_failure(task: Task, error: Exception) -> None:
-    """One line about a stage that did not come to its end: an error only where something is wrong
-    here."""
-    if isinstance(error, StemboxError):  # the input's fault, or a cancelled job: no defect
-        log.info("stage ended", job=task.job, stage=task.stage, reason=error.message)
-    elif isinstance(error, FileNotFoundError) and not Path(task.scratch or task.outputs).exists():
-        # a job that was cancelled takes its files along, sooner than its worker is told
-        log.info("stage ended: the job's files are gone", job=task.job, stage=task.stage)
-    else:
-        log.error("stage failed", job=task.job, stage=task.stage, exc_info=error)

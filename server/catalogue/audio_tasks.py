@@ -16,8 +16,8 @@ import msgspec
 import numba
 
 from server.audio.budget import within_cpu
+from server.audio.stage_worker import limit_process
 from server.audio.stages import STAGES
-from server.audio.worker import limit_process
 from server.catalogue import locations, storage
 from server.catalogue.keys import commit_of, folder_of, result_key
 from server.catalogue.orders import Failure, Order, Prepared, Separated, Unchanged

@@ -10,7 +10,9 @@ import msgspec
 import pytest
 import structlog
 
-from server.audio.worker import AudioWorker, ProbeWorker, log_failure
+from server.audio.looking import ProbeWorker
+from server.audio.stage_worker import log_failure
+from server.audio.worker import AudioWorker
 from server.work.steps import finish
 
 from .making import song, write_sound
@@ -39,7 +41,7 @@ def test_an_unknown_stage_is_a_defect_with_a_name(tmp_path: Path) -> None:
 def test_a_probe_worker_looks_at_uploads() -> None:
     out = in_process(
         """
-        from server.audio.worker import ProbeWorker
+        from server.audio.looking import ProbeWorker
         from server.config import load
 
         worker = ProbeWorker(load(environ={}))
@@ -85,7 +87,7 @@ def test_memory_beyond_the_limit_is_refused() -> None:
     out = in_process(
         """
         import numpy as np
-        from server.audio.worker import limit_process
+        from server.audio.stage_worker import limit_process
 
         limit_process(256)
         np.ones(100 << 17)  # 100 MiB
