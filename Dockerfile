@@ -2,7 +2,7 @@
 #
 #   docker build -t stembox .                                # for CPUs
 #   docker build -t stembox:cuda --build-arg TORCH=cuda .    # for NVIDIA cards: run with --gpus all
-#   docker run -p 8000:8000 -v stembox:/data stembox
+#   docker run --stop-timeout 40 -p 8000:8000 -v stembox:/data stembox
 #   docker exec CONTAINER stembox keys create --account me --minutes 60
 #
 # What was checked of it: its settings are settings, start a server and are enough for it; its health

@@ -46,6 +46,7 @@ from server.jobs.webhooks.signatures import callback_secret
 from server.logs import set_up_logs
 from server.metrics import Metrics
 from server.net import Guard, GuardedClient
+from server.net.addresses import parse_networks
 from server.pool_plans import pool_plans
 from server.starting import (
     banner,
@@ -105,7 +106,8 @@ def serve(config: Config) -> None:
         board = Board({plan.name: len(plan.devices) for plan in plans})
         sockets = {name: socket_path(config.data_dir, f"{name}.sock") for _, name in board.workers}
         application = Application(config, sockets.values(), board)
-        http = HttpSide(application, bounded_protocol(most), sockets, board)
+        proxies = parse_networks(config.server.trusted_proxies, "server.trusted_proxies")
+        http = HttpSide(application, bounded_protocol(most, proxies), sockets, board)
         Host(http, plans, config).serve()
 
 

@@ -91,12 +91,17 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+            raise ConfigError(f"cannot listen on {place(host, port)}: {error.strerror}") from None
+
+
+def place(host: str, port: int) -> str:
+    """Both as URLs have them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def banner(config: Config, plans: list[PoolPlan]) -> str:
     """What a person wants to see when the server starts."""
-    lines = [f"stembox {__version__}  http://{config.server.host}:{config.server.port}"]
+    lines = [f"stembox {__version__}  http://{place(config.server.host, config.server.port)}"]
     lines.append(f"  data     {config.data_dir}")
     for plan in plans:
         lines.append(

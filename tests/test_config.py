@@ -12,6 +12,7 @@ from server.api.v1.wire.common import timestamp
 from server.config import defaults_file, forget_secrets, load
 from server.engine.library.catalog import configured
 from server.errors import ConfigError
+from server.starting import place
 from server.work.connected import MOST_SLOTS
 
 
@@ -97,6 +98,10 @@ def test_lists_and_numbers_from_the_environment() -> None:
     ({"STEMBOX_SEPARATION__THREADS": "AUTO"}, ["separation.threads", "auto", "1 to 1024"]),
     ({"STEMBOX_METRICS__TOKEN": "short"}, ["metrics.token", "16 characters"]),
     ({"STEMBOX_SERVER__CORS_ORIGINS": "*,x"}, ["server.cors_origins[1]", "https://app.example"]),
+    ({"STEMBOX_AUDIO__MEMORY_MB": "1"}, ["audio.memory_mb", "allowed: 256 to 16777216"]),
+    ({"STEMBOX_STUDIO__ENABLED": "off"}, ["studio.enabled", "allowed: true, false"]),
+    ({"STEMBOX_PRESETS_KARAOKE": "x = 1"}, ["STEMBOX_PRESETS__NAME"]),
+    ({"STEMBOX_PRESETS": ""}, ["STEMBOX_PRESETS__NAME"]),
     ({"STEMBOX__PORT": "9000"}, ["STEMBOX__PORT", "STEMBOX_SECTION__PORT"]),
     ({"STEMBOX__": "x"}, ["STEMBOX__", "section"]),
 ])
@@ -168,6 +173,11 @@ def test_a_file_as_windows_editors_write_it(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("[server]\nport = 9001\n", encoding="utf-8-sig")
     assert load(file, environ={}).server.port == 9001
+
+
+def test_addresses_are_told_as_urls_have_them() -> None:
+    assert place("127.0.0.1", 80) == "127.0.0.1:80"
+    assert place("::", 8000) == "[::]:8000"
 
 
 def test_a_variable_with_one_underline_is_told_how_it_is_written() -> None:

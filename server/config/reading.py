@@ -100,7 +100,9 @@ def _allowed(kind: Any) -> Iterator[str]:
             if meta.description:
                 yield meta.description
             elif meta.ge is not None and meta.le is not None:
-                yield f"{meta.ge} to {meta.le:g}"
+                yield f"{meta.ge} to {meta.le:.16g}"
+    elif kind is bool:
+        yield from ("true", "false")
     else:
         for part in get_args(kind):
             yield from _allowed(part)
@@ -161,7 +163,10 @@ def _check_spelling(name: str, sections: Mapping[str, Any]) -> None:
         raise ConfigError(f"settings: {name} in environment has no section: it must be written "
                           f"{ENV_PREFIX}SECTION_{words.upper()}")  # fmt: skip
     for section, kind in sections.items():
-        if section == PRESETS:  # whose names are not known
+        if section == PRESETS:  # whose names are not known, but which nobody else has
+            if f"{words}_".startswith(f"{PRESETS}_"):
+                raise ConfigError(f"settings: {name} in environment: it must be written "
+                                  f"{ENV_PREFIX}{PRESETS.upper()}__NAME")  # fmt: skip
             continue
         key = words.removeprefix(f"{section}_")
         if key != words and key in get_type_hints(kind):

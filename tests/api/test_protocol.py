@@ -4,6 +4,8 @@ import json
 import re
 import socket
 import time
+from contextlib import ExitStack
+from ipaddress import ip_network
 
 import pytest
 
@@ -278,6 +280,17 @@ def test_a_body_in_crumbs_is_refused(bounded: int) -> None:
     form = b"Content-Type: multipart/form-data; boundary=B\r\n\r\n"
     answer = talk(bounded, head + form, *[b"1\r\nx\r\n" * 1000] * 100, pause=0.001)
     assert not answer or b"HTTP/1.1 4" in answer
+
+
+def test_a_trusted_proxy_may_have_all_connections(config: Config, jobs: FakeJobs) -> None:
+    limited = bounded_protocol(4, (ip_network("127.0.0.1/32"),))
+    with serving(app_of(config, jobs), http=limited) as port, ExitStack() as stack:
+        for _ in range(4):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        assert refusal(talk(port))[0] == 503
+    wait_until(lambda: limited.places is not None and limited.places._taken.total() == 0)
 
 
 def test_connections_are_shared_between_callers(config: Config, jobs: FakeJobs) -> None:

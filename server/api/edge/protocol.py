@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 import uuid
+from collections.abc import Sequence
 from http import HTTPStatus
 from itertools import chain
 from types import MappingProxyType
@@ -25,10 +26,12 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from server.api.bodies import API_VERSION, ENCODER, ErrorAnswer
+from server.api.edge.proxies import is_within, read_address
 from server.api.sharing import network_of
 from server.api.signing import BASE
 from server.api.v1.errors import error_body
 from server.errors import ServerBusy
+from server.net.addresses import Network
 from server.sharing import SharedPlaces
 
 HEADER_BYTES: Final = 64 << 10  # of request line and headers; ordinary requests have under 2 KiB
@@ -64,6 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
     (503); cuts off who does not read; of requests that are sent ahead parses the next few."""
 
     places: ClassVar[SharedPlaces | None] = None  # of all connections; None: as many as come
+    proxies: ClassVar[Sequence[Network]] = ()  # that are trusted
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -89,13 +93,21 @@ class BoundedProtocol(HttpToolsProtocol):
         self._await_headers()
         if self.places is None:
             return
-        caller = network_of(self.client[0] if self.client else "")
+        caller = self._owner()
         try:
             self.places.take(caller)
         except ServerBusy as busy:
             self._refuse(503, busy.message, f"retry-after: {busy.retry_after}\r\n")
         else:
             self._caller = caller
+
+    def _owner(self) -> str:
+        """Whose place it takes. Of a trusted proxy's connections each is an own one's: there are
+        many behind it."""
+        host, port = self.client or ("", 0)
+        if is_within(read_address(host), self.proxies):
+            return f"{host} {port}"
+        return network_of(host)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_are_here()
@@ -293,10 +305,12 @@ def acknowledged(connection: socket.socket) -> int:
     return acked
 
 
-def bounded_protocol(most: int) -> type[BoundedProtocol]:
-    """The protocol of one server's connections, of which there are so many at the most."""
+def bounded_protocol(most: int, trusted: Sequence[Network] = ()) -> type[BoundedProtocol]:
+    """The protocol of one server's connections, of which there are so many at the most; no caller
+    has all of them but the proxies in these networks."""
 
     class Limited(BoundedProtocol):
         places = SharedPlaces(most, "connections are open")
+        proxies = trusted
 
     return Limited
