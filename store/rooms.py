@@ -41,7 +41,8 @@ class RoomRepository:
         await self._db.write(_set, job_id, room, seconds)
 
     async def give_way(self, stage: Stage) -> bool:
-        """Rewinds the job of a claimed stage to its input, if one that is due earlier has begun.
+        """Rewinds the job of a claimed stage to its input, if it has not ended and one that is due
+        earlier has begun.
 
         Raises LeaseLost.
         """
@@ -70,7 +71,7 @@ def _set(db: sqlite3.Connection, job_id: str, room: Room, seconds: float | None)
 
 def _give_way(db: sqlite3.Connection, stage: Stage) -> bool:
     values = {"id": stage.job_id}
-    if db.execute(SQL["is_first_begun"], values).fetchone()[0]:
+    if db.execute(SQL["keeps_its_room"], values).fetchone()[0]:
         return False
     fenced(db, "release_stage", stage, {"error": None, "charge": 0})
     db.execute(SQL["rewind_job"], values)

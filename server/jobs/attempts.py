@@ -5,6 +5,7 @@ try when is the dispatcher's business.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -38,10 +39,15 @@ DISK_PAUSE = 10.0  # seconds until a stage that found the disk full is tried aga
 RETRY_PAUSE = 0.3  # seconds: what failed may need a moment to be in order again
 
 
-def check_tracks(claim: Claim, result: Result) -> None:
+def check_result(claim: Claim, result: Result) -> None:
     """A decoder that a file took over may say anything, and what it says here is read and served
-    by a process with more rights. Raises StageFailed: the stage never writes such files.
+    by a process with more rights. Raises StageFailed: the stage never writes such files, or the
+    facts are none that can be kept.
     """
+    try:
+        json.dumps(result.facts, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StageFailed(f"The worker told of facts that cannot be kept: {error}") from None
     if not result.tracks:
         return
     stage, options = claim.stage.name, options_of(claim.job)
@@ -109,7 +115,7 @@ class Attempts:
         log.info("stage started")
         try:
             result = await self._work(claim, slot)
-            check_tracks(claim, result)
+            check_result(claim, result)
         except (AudioError, Cancelled) as error:
             await self._fail(claim, error.message)
         except WorkerGone:
@@ -215,6 +221,9 @@ class Attempts:
             async with self._held(job_id):
                 with suppress(OSError):  # the disk is full too: the next attempt tries again
                     await asyncio.to_thread(self._places.to_disk, job_id)
+        elif claim.stage.late:  # its job is complete without it, and keeps what it has
+            await self._try_again(claim, reason)
+            return
         elif not first and await self._give_way(claim):
             return
         await book(lambda: self._stages.release(claim.stage, reason, charge=False))

@@ -120,15 +120,18 @@ class StemSplitJobs:
 
         Raises JobNotFound.
         """
-        job = (await self.get(account_id, job_id)).job
-        if await self._jobs.cancel(job.id, CANCELLED, time.time()):
-            log.info("job cancelled", job=job.id)
-        elif await self._jobs.remove(job.id, time.time()):
-            log.info("job removed", job=job.id)
-        await self._fetcher.cancel(job.id)
-        await self._dispatcher.cancel(job.id)
+        await self.get(account_id, job_id)
+        await asyncio.shield(self._remove(job_id))
+
+    async def _remove(self, job_id: str) -> None:
+        if await self._jobs.cancel(job_id, CANCELLED, time.time()):
+            log.info("job cancelled", job=job_id)
+        elif await self._jobs.remove(job_id, time.time()):
+            log.info("job removed", job=job_id)
+        await self._fetcher.cancel(job_id)
+        await self._dispatcher.cancel(job_id)
         folders = self._intake.folders
-        await asyncio.to_thread(folders.remove, folders.outputs, job.id)
+        await asyncio.to_thread(folders.remove, folders.outputs, job_id)
 
     def view(self, job: Job) -> SplitJob:
         """A stored StemSplit job as its API shows it."""

@@ -22,12 +22,13 @@ UPDATE jobs SET scratch_bytes = :scratch, output_bytes = :outputs,
     request = iif(:seconds IS NULL, request, json_set(request, '$.seconds', :seconds))
 WHERE id = :id AND state = 'processing';
 
--- name: is_first_begun
--- Whether no other job that has begun is due before this one.
-SELECT NOT EXISTS (
-    SELECT 1 FROM jobs j
-    WHERE j.state = 'processing' AND j.begun = 1 AND j.id <> :id
-      AND (j.due, j.id) < (SELECT due, id FROM jobs WHERE id = :id));
+-- name: keeps_its_room
+-- Whether the job has ended, or no other that has begun is due before it.
+SELECT state <> 'processing' OR NOT EXISTS (
+    SELECT 1 FROM jobs other
+    WHERE other.state = 'processing' AND other.begun = 1 AND other.id <> jobs.id
+      AND (other.due, other.id) < (jobs.due, jobs.id))
+FROM jobs WHERE id = :id;
 
 -- name: forget_tracks
 DELETE FROM tracks WHERE job_id = :id;

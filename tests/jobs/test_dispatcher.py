@@ -235,6 +235,22 @@ def test_nobody_is_suspected_who_never_runs_again(tmp_path: Path, stopped: bool)
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("fact", [b"bytes", math.nan, [math.inf], {1, 2}], ids=repr)
+def test_facts_that_cannot_be_kept_fail_the_stage(
+    monkeypatch: pytest.MonkeyPatch, fact: object
+) -> None:
+    """A decoder that a file took over may say anything."""
+    monkeypatch.setattr(attempts, "RETRY_PAUSE", 0.01)
+
+    def behave(task: Task, run: int):
+        odd = {"peak": fact} if task.stage == "separate" else {}
+        return Result(task.id, {"frames": 1} | odd)
+
+    jobs, crew, _ = play(behave)
+    assert jobs[0].state == "failed" and jobs[0].error.endswith("3 times and was given up")
+    assert crew.runs["j0", "separate"] == 3
+
+
 def test_a_failed_job_stops_its_other_stages() -> None:
     def behave(task: Task, run: int):
         if task.stage == "separate":

@@ -1,5 +1,6 @@
 """Stages on a full disk, and their ends in a database that lies on one."""
 
+import asyncio
 import errno
 import shutil
 from pathlib import Path
@@ -10,10 +11,15 @@ import structlog
 from server import errors
 from server.jobs import attempts, booking
 from server.jobs import dispatcher as dispatcher_module
-from server.work.messages import Task
-from store import StageRepository
+from server.jobs.disk.folders import Folders
+from server.jobs.disk.room import DiskRoom, with_room
+from server.jobs.dispatcher import Dispatcher
+from server.jobs.plan import split_plan
+from server.work.messages import FinishedTrack, Result, Task
+from store import Database, Job, JobRepository, StageRepository
 from tests.jobs.disk.test_places import Usage
-from tests.jobs.test_dispatcher import fine, play
+from tests.jobs.test_dispatcher import OPTIONS, PretendedWorkers, fine, play
+from tests.store.conftest import new_job
 
 
 def test_a_full_disk_costs_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +100,56 @@ def test_a_stage_that_is_stopped_while_the_disk_is_full_is_put_back_later(
     assert jobs[0].state == "completed"
     assert crew.runs["j0", "separate"] == 2
     assert {stage.attempt for stage in jobs[0].stages} == {1}
+
+
+def test_a_late_stage_without_room_costs_a_complete_job_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tempo and key are gone without, though another job that is due earlier waits for room."""
+    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "RETRY_PAUSE", 0.01)
+
+    def behave(task: Task, run: int):
+        if task.stage == "describe":
+            return errors.DiskFull("full")
+        if (task.job, task.stage) == ("early", "separate"):
+            return 60.0
+        vocals = {"vocals": FinishedTrack("vocals.wav", 1, 2)}
+        return Result(task.id, {"frames": 1}, vocals if "vocals" in task.stage else {})
+
+    async def main() -> Job:
+        folders = Folders(tmp_path)
+        folders.create()
+        async with Database(tmp_path / "t.db") as database:
+            jobs, crew = JobRepository(database), PretendedWorkers(behave)
+            room = DiskRoom(jobs.rooms, folders, 0)
+            dispatcher = Dispatcher(jobs.stages, crew, folders, room, max_attempts=3)
+            for number, name in enumerate(("early", "late")):
+                (folders.scratch / name).mkdir()
+                (folders.outputs / name).mkdir()
+                await jobs.create(with_room(new_job(
+                    name, number, split_plan(["vocals"], True), OPTIONS, api="stemsplit",
+                    request='{"seconds": 1.0}'), 1.0))  # fmt: skip
+            (folders.outputs / "late" / "vocals.wav").write_bytes(b"sound")
+            loop = asyncio.create_task(dispatcher.run())
+            dispatcher.wake()
+            async with asyncio.timeout(30):
+                while (folders.scratch / "late").exists():
+                    await asyncio.sleep(0.005)
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+            assert (folders.outputs / "late" / "vocals.wav").exists()
+            assert crew.runs["late", "describe"] == 3
+            found = await jobs.get("late")
+            assert found is not None
+            return found
+
+    job = asyncio.run(main())
+    assert job.state == "completed" and set(job.tracks) == {"vocals"}
+    assert {stage.name: stage.state for stage in job.stages} == {
+        "decode": "completed", "separate": "completed", "encode/vocals": "completed",
+        "describe": "failed",
+    }  # fmt: skip
 
 
 def test_a_database_that_refuses_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ class Sender:
                 self._running[delivery.id] = task
                 task.add_done_callback(partial(self._forget, delivery))
         pause = NEXT_LOOK if self._webhooks.more else LONGEST_PAUSE
-        next_time = await self._webhooks.next_time(time.time())
+        next_time = await self._webhooks.next_time(now)  # what has become due since, too
         return pause if next_time is None else min(pause, max(0.0, next_time - time.time()))
 
     def _has_a_place(self, account_id: str | None) -> bool:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from server.errors import Unreachable
 from server.jobs.webhooks import retry
 from store.sealing import Sealer
+from store.webhooks import Delivery, Shares
 from tests.jobs.webhooks.playing import Answer, World
 from tests.jobs.webhooks.playing import play as play
 
@@ -56,6 +57,27 @@ def test_the_schedule_by_a_fake_clock(play) -> None:
     client = play(test, lambda url, number: Unreachable("no such host"))
     assert [b - a for a, b in pairwise(began)] == list(retry.DELAYS)
     assert len({name for _, name, _ in client.calls}) == 1, "one id over all attempts"
+
+
+def test_what_becomes_due_while_it_looks_is_sent_at_once(play) -> None:
+    """And not a minute later."""
+    async def test(world: World) -> None:
+        await world.webhook("a")
+        await world.job_ends()
+        await world.settle()
+        again = await world.hooks.next_time(world.now)
+        assert again is not None
+        world.now, look = again - 0.01, world.hooks.due
+
+        async def slow(now: float, shares: Shares) -> list[Delivery]:
+            found = await look(now, shares)
+            world.now = max(world.now, again + 0.05)
+            return found
+
+        world.hooks.due = slow
+        await world.settle(lambda: len(world.client.calls) == 2)
+
+    play(test, lambda url, number: Unreachable("no such host"))
 
 
 def test_a_success_resets_the_count(play) -> None:
