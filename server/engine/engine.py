@@ -7,7 +7,7 @@ next one runs. Nothing here knows of sockets or jobs.
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,13 +105,18 @@ class Flight(NamedTuple):
     touched: list[Song]  # every song that moved on, or failed
 
 
+Loading = Callable[[Song], AbstractContextManager[None]]
+
+
 class Engine:
     """All songs of one device's worker.
 
     Attributes:
         max_batch: bounds the segments of one forward.
-        bounds: by model, what one bounds them to that the card has too little memory for.
+        bounds: by model (`Separator.key`), what one bounds them to that the card has too little
+            memory for.
         make_room: frees memory of the device beside a model; whether there was any to free.
+        loading: what holds while a song waits for its model to be loaded once more.
         segments, forwards: how much has gone through the models so far.
     """
 
@@ -119,6 +124,7 @@ class Engine:
         self.max_batch = max_batch
         self.bounds: dict[str, int] = {}
         self.make_room: Callable[[str], bool] = lambda model: False
+        self.loading: Loading = lambda song: nullcontext()
         self.segments = 0
         self.forwards = 0
         self._transfers = Transfers(torch.device(device))
@@ -192,7 +198,7 @@ class Engine:
 
     def _pick(self) -> list[tuple[Song, int]]:
         picked = pick(self._songs, self.max_batch, self._steps)
-        most = self.most(picked[0][0].model.name) if picked else 0
+        most = self.most(picked[0][0].model.key) if picked else 0
         if sum(count for _, count in picked) <= most:
             return picked
         return pick(self._songs, most, self._steps)  # of the same kind: size decides no first place
@@ -215,7 +221,7 @@ class Engine:
     def _run(self, songs: list[Song], batch: torch.Tensor) -> list[Piece | None]:
         """The pieces that a batch makes final; none where a song has failed."""
         problem: Exception
-        name = songs[0].model.name
+        name, key = songs[0].model.name, songs[0].model.key
         try:
             answer, mix, sound = self._forward(songs[0], batch)
         except Exception as error:
@@ -231,15 +237,15 @@ class Engine:
             songs[0].failed = songs[0].failed or problem
             return [None]
         if memory:
-            most = self.bounds[name] = min(self.most(name), len(songs) // 2)
-            log.warning("out of memory: smaller batches from now on", model=name, max_batch=most)
+            most = self.bounds[key] = min(self.most(key), len(songs) // 2)
+            log.warning("out of memory: smaller batches from now on", model=key, max_batch=most)
             torch.cuda.empty_cache()
         else:
             log.error("batch failed: trying its segments one by one", segments=len(songs),
                       exc_info=problem)
         pieces: list[Piece | None] = []
         while len(pieces) < len(songs):
-            part = slice(len(pieces), len(pieces) + (self.most(name) if memory else 1))
+            part = slice(len(pieces), len(pieces) + (self.most(key) if memory else 1))
             pieces += self._run(songs[part], batch[part])
         return pieces
 
@@ -281,7 +287,7 @@ class Engine:
             if isinstance(song.failed, NotFinite) and song.again is not None:
                 log.warning("reduced precision overflowed: song begins again in float32",
                             task=song.name)
-                self.add(song.again())
+                self.add(self._again(song, song.again))
                 return None
         except Exception as problem:
             if song.failed is not None:
@@ -289,6 +295,14 @@ class Engine:
                           exc_info=problem)
             return song.failed or problem
         return song.failed
+
+
+    def _again(self, song: Song, begin: Callable[[], Song]) -> Song:
+        with self.loading(song):
+            with suppress(torch.OutOfMemoryError):
+                return begin()
+            self.make_room(song.model.name)  # only here is nothing of it on the card any more
+            return begin()
 
 
 @torch.inference_mode()

@@ -42,6 +42,7 @@ class Separator:
     """A bag of models on one device, ready to be applied to segments.
 
     Attributes:
+        key: its name, by which its batches are bounded; another one in float32.
         recipe: what every stem is made of: gains over the outputs, and over the mix.
         family: the kind that it is of.
         sources: names of the stems, in order.
@@ -56,7 +57,7 @@ class Separator:
         self, files: ModelFiles, device: torch.device, precision: PrecisionSetting = "auto"
     ) -> None:
         members, self.recipe, weights, self.family = usable_members(files)
-        self.name = files.name
+        self.name = self.key = files.name
         self.device = device
         self._files = files
         self._levelled = files.config is not None and files.config.levelled
@@ -86,6 +87,7 @@ class Separator:
         if not self.reduced:
             return self
         full = self._full() or Separator(self._files, self.device, "float32")
+        full.key = f"{self.name} in float32"
         self._full = ref(full)
         return full
 

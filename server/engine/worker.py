@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Event, Thread
 from typing import Any
 
@@ -89,6 +89,7 @@ class SeparationWorker:
     def serve(self, channel: WorkerEnd) -> None:
         """Separates what comes until the channel closes (ChannelClosed)."""
         engine = self._engine
+        engine.loading = lambda song: self._loading(channel, self._jobs[song.name].chain)
         try:
             while True:
                 # At once before it sleeps: nobody else would tell what it did last.
@@ -131,11 +132,8 @@ class SeparationWorker:
 
     def _song(self, chain: Chain, channel: WorkerEnd) -> Song:
         self._models.check(chain.ahead)  # before hours of work for one that is gone
-        # Loading takes seconds, as may a look through a long song, in which a worker that says
-        # nothing would pass for stalled; nobody knows yet how long the model's forwards take.
-        sign, patience = Progress(chain.task.id, chain.done), self._config.server.start_seconds
         try:
-            with beating(lambda: channel.send(sign), patience):
+            with self._loading(channel, chain):
                 if not self._models.is_current(chain.model):
                     self._models.prepare(chain.model)
                 model = self._models.use(chain.model)
@@ -145,6 +143,12 @@ class SeparationWorker:
                 return chain.start(model)
         finally:
             self._tell_changes(channel)  # others may have left for it
+
+    def _loading(self, channel: WorkerEnd, chain: Chain) -> AbstractContextManager[None]:
+        """Loading takes seconds, as may a look through a long song, in which a worker that says
+        nothing would pass for stalled; nobody knows yet how long the model's forwards take."""
+        sign = Progress(chain.task.id, chain.done)
+        return beating(lambda: channel.send(sign), self._config.server.start_seconds)
 
     def _report(self, channel: WorkerEnd, song: Song, error: Exception | None) -> Job | None:
         """Tells how a song is. Returns its job, where that goes on with another inference."""

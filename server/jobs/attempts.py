@@ -206,8 +206,11 @@ class Attempts:
             raise
 
     async def _wait_for_room(self, claim: Claim, reason: str) -> None:
-        """A full disk is no job's fault, and it passes. From a faster place the job goes away."""
-        job_id, place = claim.job.id, self._places.of(claim.job.id)
+        """A full disk is no job's fault, and it passes. From a faster place that is full the job
+        goes away."""
+        job_id = claim.job.id
+        elsewhere = self._places.is_short(job_id)
+        place = self._places.of(job_id) if elsewhere else self._folders.scratch / job_id
         log.error("disk full: the stage waits", place=str(place), reason=reason,
                   free_percent=free_percent(place.parent))
         first = claim.stage.name == "decode"
@@ -217,16 +220,23 @@ class Attempts:
         await asyncio.sleep(DISK_PAUSE)
         if (moved := self._moves.get(job_id)) is not None:
             await asyncio.wait([moved])  # another of its stages sees to it, and stops this one
-        elif not first and place.parent == self._folders.fast:
-            async with self._held(job_id):
-                with suppress(OSError):  # the disk is full too: the next attempt tries again
-                    await asyncio.to_thread(self._places.to_disk, job_id)
         elif claim.stage.late:  # its job is complete without it, and keeps what it has
             await self._try_again(claim, reason)
             return
-        elif not first and await self._give_way(claim):
-            return
+        elif not first:
+            moved_away = elsewhere and await self._go_to_disk(job_id)
+            if not moved_away and await self._give_way(claim):
+                return
         await book(lambda: self._stages.release(claim.stage, reason, charge=False))
+
+    async def _go_to_disk(self, job_id: str) -> bool:
+        """Whether the disk had room for what the job has in the faster place."""
+        async with self._held(job_id):
+            try:
+                await asyncio.to_thread(self._places.to_disk, job_id)
+            except OSError:
+                return False
+        return True
 
     async def _give_way(self, claim: Claim) -> bool:
         """Gives up what was made of a job's input, if another that is due earlier holds room too:

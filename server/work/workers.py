@@ -258,8 +258,14 @@ class Workers:
 
     async def _watch(self) -> None:
         """Kills workers that have work and give no sign of life."""
+        pause, looked = self._stall_seconds / 4, time.monotonic()
         while True:
-            await asyncio.sleep(self._stall_seconds / 4)
+            await asyncio.sleep(pause)
+            overslept = time.monotonic() - looked - pause
+            looked = time.monotonic()
+            if overslept > pause:  # this process was stopped meanwhile, and perhaps all were
+                for worker in self._workers:
+                    worker.last_sign += overslept
             for worker in self._workers:
                 silent = time.monotonic() - worker.last_sign
                 patience = max(self._stall_seconds, STALL_STEPS * worker.hello.step_s)

@@ -93,8 +93,9 @@ def test_a_model_that_has_no_room_at_all_is_forgotten(
         with pytest.raises(torch.OutOfMemoryError):
             worker._song(chain(tmp_path / attempt, "bag"), channel)
         assert ("bag", 1) in memory.tried, "the next one does not get it cold"
-        told = cast(Spoken, channel).messages[-1]
-        assert isinstance(told, Hello) and not told.models and not list(worker._models)
+        # Beside them there are signs of life, where loading takes long.
+        told = [one for one in cast(Spoken, channel).messages if isinstance(one, Hello)][-1]
+        assert not told.models and not list(worker._models)
     worker._song(chain(tmp_path / "c", "htdemucs"), channel)
     assert worker._engine.max_batch == worker._engine.most("htdemucs") == 16
 

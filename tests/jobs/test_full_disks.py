@@ -22,6 +22,10 @@ from tests.jobs.test_dispatcher import OPTIONS, PretendedWorkers, fine, play
 from tests.store.conftest import new_job
 
 
+def fuller_elsewhere(folder: Path) -> Usage:
+    return Usage(1e12, 0, 1e12 if folder.name == "scratch" else 5e11)
+
+
 def test_a_full_disk_costs_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
     jobs, crew, _ = play(
@@ -38,7 +42,7 @@ def test_a_job_leaves_a_faster_place_that_is_full(
     monkeypatch: pytest.MonkeyPatch, full: str
 ) -> None:
     monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1e12, 0, 1e12))
+    monkeypatch.setattr(shutil, "disk_usage", fuller_elsewhere)
 
     def behave(task: Task, run: int):
         folder = Path(task.scratch)
@@ -59,7 +63,7 @@ def test_a_job_leaves_a_faster_place_that_is_full(
 
 def test_decoding_that_finds_every_place_full_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "DISK_PAUSE", 60.0)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1e12, 0, 1e12))
+    monkeypatch.setattr(shutil, "disk_usage", fuller_elsewhere)
     touch = Path.touch
 
     def full(path: Path) -> None:
@@ -102,8 +106,34 @@ def test_a_stage_that_is_stopped_while_the_disk_is_full_is_put_back_later(
     assert {stage.attempt for stage in jobs[0].stages} == {1}
 
 
+@pytest.mark.parametrize("faster", [False, True])
+def test_a_job_gives_way_whose_tracks_find_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faster: bool
+) -> None:
+    """Also one whose scratch files lie elsewhere: what is full is the disk."""
+    monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(
+        1e12, 0, 1e11 if folder.name == "scratch" else 5e11))  # fmt: skip
+    waiting: set[str] = set()
+
+    def behave(task: Task, run: int):
+        if task.stage == "harmonic_percussive" and (task.job, run) == ("j1", 1):
+            waiting.add("j1")
+            return errors.DiskFull("full")
+        if task.job == "j0" and task.stage == "separate":  # due earlier, as long as it is needed
+            return 0.5 if run == 1 else fine(task, run)
+        return fine(task, run)
+
+    jobs, crew, scratch = play(behave, jobs_wanted=2, fast=faster)
+    assert waiting and {job.state for job in jobs} == {"completed"}
+    assert crew.runs["j1", "decode"] == 2, "it began anew once j0 was done"
+    assert crew.runs["j0", "decode"] == 1
+    assert scratch == set()
+
+
+@pytest.mark.parametrize("faster", [False, True])
 def test_a_late_stage_without_room_costs_a_complete_job_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faster: bool
 ) -> None:
     """Tempo and key are gone without, though another job that is due earlier waits for room."""
     monkeypatch.setattr(attempts, "DISK_PAUSE", 0.01)
@@ -118,7 +148,7 @@ def test_a_late_stage_without_room_costs_a_complete_job_nothing(
         return Result(task.id, {"frames": 1}, vocals if "vocals" in task.stage else {})
 
     async def main() -> Job:
-        folders = Folders(tmp_path)
+        folders = Folders(tmp_path, tmp_path if faster else None)
         folders.create()
         async with Database(tmp_path / "t.db") as database:
             jobs, crew = JobRepository(database), PretendedWorkers(behave)

@@ -1,13 +1,17 @@
 """The socket between the API process and workers, with real sockets and pretended workers."""
 
 import asyncio
+import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from server import errors
 from server.errors import ServerBusy
+from server.work import connected
+from server.work import workers as workers_module
 from server.work.channel import HEADER, Channel, ChannelClosed
 from server.work.messages import Hello, Report
 from server.work.workers import Workers
@@ -230,3 +234,27 @@ def test_one_broken_card_of_several_refuses_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(workers, "_here", Counter())
     with pytest.raises(ServerBusy, match="separation workers keep dying"):
         workers.check_breaker("separation")
+
+
+def test_nobody_is_killed_for_the_time_in_which_everybody_stood_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A machine that was held, or a group of processes that was stopped."""
+    stopped = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + stopped)
+    for module in (workers_module, connected):
+        monkeypatch.setattr(module, "time", clock)
+
+    async def main(workers: Workers, path: Path) -> None:
+        nonlocal stopped
+        process = victim(path, "hang")
+        slot = await workers.reserve("victim")
+        running = asyncio.create_task(slot.run(task("x")))
+        await asyncio.sleep(1.0)
+        stopped = 3600.0
+        await asyncio.sleep(1.2)
+        assert process.poll() is None and not running.done()
+        with pytest.raises(errors.WorkerLost):
+            await asyncio.wait_for(running, 60)
+
+    in_company(main, stall=4.0)

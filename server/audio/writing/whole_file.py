@@ -10,6 +10,9 @@ from server.audio.writing.checksum import HEAD, Checksum, Contents
 from server.work.durable import sync_names
 from server.work.scratch import part_of
 
+SYNCED = 32 << 20  # bytes at a time: to sync an hour of sound at its end takes longer, on a slow
+# disk, than a worker may be silent
+
 
 class WholeFile:
     """Collects bytes in a temporary file beside `target`; left by an error it leaves nothing.
@@ -22,6 +25,7 @@ class WholeFile:
 
     file: io.FileIO
     contents: Contents
+    _unsynced = 0
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -39,6 +43,10 @@ class WholeFile:
             written = self.file.write(view)
             self._checksum.add(position, view[:written])
             view = view[written:]
+            self._unsynced += written
+        if self._unsynced >= SYNCED:
+            os.fdatasync(self.file.fileno())
+            self._unsynced = 0
 
     def begin(self) -> None:
         """Called when the file is open."""

@@ -58,12 +58,20 @@ class ScratchPlaces:
         if self._fast is not None:
             shutil.rmtree(self._fast / job_id, ignore_errors=True)
 
+    def is_short(self, job_id: str) -> bool:
+        """Whether the job lies in the faster place, and that is fuller than the disk. What a full
+        disk is said of may be either: tracks are written to the disk."""
+        if self._fast is None or self.of(job_id).parent != self._fast:
+            return False
+        return shutil.disk_usage(self._fast).free < shutil.disk_usage(self._disk).free
+
     def start_over(self, job_id: str) -> None:
-        """As `clear`, for a job that found no room: from then on it stays on the disk.
+        """As `clear`, for a job that found no room: if the faster place had none, it stays on the
+        disk from then on.
 
         Raises OSError: the disk is so full that this cannot be kept. All is cleared then, too.
         """
-        elsewhere = self.of(job_id).parent != self._disk
+        elsewhere = self.is_short(job_id)
         self.clear(job_id)
         if elsewhere:
             (self._disk / job_id / STAYS).touch()
@@ -80,13 +88,22 @@ class ScratchPlaces:
             self.to_disk(job_id)
 
     def to_disk(self, job_id: str) -> None:
-        """Copies what is finished to the disk, if it lies elsewhere. Raises OSError."""
+        """Copies what is finished to the disk, if it lies elsewhere.
+
+        Raises OSError: there is no room for it either. It stays where it is, and nothing here.
+        """
         folder = self.of(job_id)
         if folder.parent == self._disk:
             return
+        copies = [(file, self._disk / job_id / file.name) for file in folder.glob("*.f32")]
+        try:
+            for file, copy in copies:
+                shutil.copyfile(file, copy)
+        except OSError:
+            for _, copy in copies:
+                copy.unlink(missing_ok=True)
+            raise
         (self._disk / job_id / STAYS).touch()
-        for file in folder.glob("*.f32"):
-            shutil.copyfile(file, self._disk / job_id / file.name)
         shutil.rmtree(folder, ignore_errors=True)
 
     def keep_mix(self, job_id: str) -> None:

@@ -22,7 +22,8 @@ from store import Job
 
 
 class OpenTrack(Struct):
-    """A track to read from. `frames` are as many as are final; finished: there will be no more."""
+    """A track to read from. `frames` are as many as are final; finished: there will be no more,
+    and these stay as they are."""
 
     sound: Frames
     finished: bool
@@ -57,9 +58,10 @@ class TrackPlaces:
             found = []
             for name in names:
                 # While a job runs the decoded mix itself is there. Later it is made of tracks,
-                # which give it back but for the last bit.
-                looks = (self._growing, self._finished) if name == MIX else \
-                    (self._finished, self._growing)  # fmt: skip
+                # which give it back but for the last bit, and for a gain that they may have.
+                looks = (self._growing, self._finished)
+                if name != MIX or job.state != "processing":
+                    looks = looks[::-1]
                 track = looks[0](job, name) or looks[1](job, name)
                 if track is not None:
                     stack.callback(track.sound.close)
@@ -88,7 +90,7 @@ class TrackPlaces:
             return None
         path = self._scratch.of(job.id) / f"{name}.f32"
         with suppress(FileNotFoundError):
-            return OpenTrack(FrameReader(path), name == MIX)
+            return OpenTrack(FrameReader(path), name == MIX and job.api == "pipeline")
         return _longest(parts_of(path))
 
     def _grown(self, job: Job, name: str) -> int:

@@ -4,7 +4,9 @@ import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 
 import msgspec
 import pytest
@@ -38,8 +40,12 @@ class Disk:
         self.root, self.size, self.fullest = root, int(size), 0
 
     def used(self) -> int:
-        files = [path for path in self.root.rglob("*") if path.suffix not in (".db", ".db-wal")]
-        return sum(path.stat().st_size for path in files if path.is_file())
+        total = 0
+        for path in self.root.rglob("*"):
+            with suppress(FileNotFoundError):  # a thread removes what an ended job leaves
+                found = path.stat()
+                total += found.st_size if S_ISREG(found.st_mode) else 0
+        return total
 
     def usage(self, _: object) -> Usage:
         return Usage(self.size, self.used(), self.size - self.used())

@@ -29,8 +29,9 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], S
     """Places with room for so many minutes of songs."""
     def made(minutes: float) -> ScratchPlaces:
         free = minutes * MINUTE_BYTES
-        monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(0, 0, free))
         folders = Folders(tmp_path / "data", tmp_path)
+        monkeypatch.setattr(module.shutil, "disk_usage",
+                            lambda folder: Usage(0, 0, free + (folder == folders.scratch)))
         folders.create()
         for job in "abc":
             (folders.scratch / job).mkdir()
@@ -153,6 +154,42 @@ def test_what_found_no_room_stays_on_the_disk(make) -> None:
     places.open("a", 59.0)
     assert not fast(places, "a")
     assert not list(places.of("a").glob("*.part"))
+
+
+def test_what_does_not_fit_on_the_disk_stays_and_leaves_nothing_there(
+    make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places, copy = make(1), shutil.copyfile
+    places.open("a", 59.0)
+    for name in ("mix.f32", "drums.f32"):
+        (places.of("a") / name).write_bytes(b"sound")
+
+    def full(source: Path, target: Path) -> None:
+        copy(source, target)
+        if source.name == files[-1].name:
+            raise OSError(errno.ENOSPC, "full")
+
+    files = list(places.of("a").glob("*.f32"))
+    monkeypatch.setattr(module.shutil, "copyfile", full)
+    with pytest.raises(OSError, match="full"):
+        places.to_disk("a")
+    assert fast(places, "a") and all(file.read_bytes() == b"sound" for file in files)
+    assert not list((places._disk / "a").glob("*.f32"))
+
+
+def test_a_job_whose_tracks_find_no_room_may_have_the_faster_place_again(
+    make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = make(1)
+    places.open("a", 59.0)
+    assert places.is_short("a")
+    free = {"scratch": 0.0}
+    monkeypatch.setattr(module.shutil, "disk_usage",
+                        lambda folder: Usage(0, 0, free.get(folder.name, 1e12)))  # fmt: skip
+    assert not places.is_short("a")
+    places.start_over("a")
+    places.open("a", 59.0)
+    assert fast(places, "a")
 
 
 def test_what_starts_over_holds_no_room_however_full_the_disk_is(

@@ -330,9 +330,9 @@ def test_a_stemsplit_job(play, output_type: str) -> None:
         for stem in stems:
             world.encode(stem)
             await world.end(await world.claim("audio"), [stem])
-            if (await world.job()).state == "processing" or output_type != "VOCALS":
+            if (await world.job()).state == "processing":
                 exact, _ = await world.hear("mix")
-                assert np.array_equal(exact[:, 0], world.sounds["mix"]), "as long as it is there"
+                assert np.array_equal(exact[:, 0], world.sounds["mix"]), "as long as it runs"
         world.places.remove("j")
         assert (await world.job()).state == "completed"
         found, _ = await world.hear(*stems)

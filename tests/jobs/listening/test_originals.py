@@ -59,6 +59,37 @@ def test_renderings_of_the_original(play) -> None:
     play(test)
 
 
+def test_an_original_beside_tracks_that_are_made_quieter_together(play) -> None:
+    """At their level from the end of the job on; nobody is told before that it stays as it is."""
+
+    async def level(world: World) -> tuple[float, bool]:
+        window = await world.listening.window("j", [MIX], 0, 44100)
+        assert window is not None
+        try:
+            found = np.frombuffer(await window.read(0, window.frames, "f32"), "<f4")
+            return float(np.abs(found).max()), window.finished
+        finally:
+            window.close()
+
+    async def test(world: World) -> None:
+        await world.decode()
+        loud, stays = await level(world)
+        assert not stays
+        late = await world.claim("audio")
+        await world.end(await world.claim("separation"), peak=1.9)
+        for name in OUTPUTS["BOTH"]:
+            world.sounds[name] = world.sounds[name] * np.float32(0.5)
+            world.encode(name)
+            await world.end(await world.claim("audio"), [name], gain=0.5)
+        quiet, stays = await level(world)
+        assert quiet == pytest.approx(loud / 2, rel=0.01) and stays, "while tempo is looked for"
+        await world.end(late, bpm=None, key=None)
+        world.places.remove("j")
+        assert await level(world) == (quiet, True)
+
+    play(test, "stemsplit", "BOTH")
+
+
 @pytest.mark.parametrize("output_type", ["VOCALS", "INSTRUMENTAL"])
 def test_an_original_that_no_track_gives_back(play, output_type: str) -> None:
     """It is there while the job runs, and is told of until then."""
