@@ -14,7 +14,8 @@ from store.statements import load
 SQL = load("audit")
 PROMISES = (
     "ledger_adds_up", "ends_have_their_hold", "refunds_have_their_capture", "holds_end_once",
-    "credits_follow_the_job", "known_jobs_are_held", "ended_jobs_say_when",
+    "credits_follow_the_job", "known_jobs_are_held", "owners_pay", "completed_jobs_are_paid",
+    "test_jobs_cost_nothing", "ended_jobs_say_when",
     "jobs_follow_their_stages", "running_jobs_can_end", "needs_exist",
     "completed_jobs_have_tracks", "events_tell_the_truth", "callbacks_have_their_event",
     "waiting_deliveries_will_go",
@@ -86,8 +87,9 @@ def _check_schema(db: sqlite3.Connection) -> list[Finding]:
     ]  # fmt: skip
 
 
-def expected_files(db: sqlite3.Connection, now: float) -> Expected:
-    """The files that must be there, and those that may."""
+def expected_files(db: sqlite3.Connection, expired: float) -> Expected:
+    """The files that must be there, and those that may. expired: of uploads whose URLs held no
+    longer than until then no job can be made any more."""
 
     def column(name: str) -> list[str]:
         return [row[0] for row in db.execute(SQL[name])]
@@ -96,7 +98,8 @@ def expected_files(db: sqlite3.Connection, now: float) -> Expected:
         (row["job_id"], Track(row["path"], row["size"], row["crc"]))
         for row in db.execute(SQL["select_kept_tracks"])
     ]
-    uploads = [KeptUpload(*row) for row in db.execute(SQL["select_kept_uploads"], {"now": now})]
+    since = {"expired": expired}
+    uploads = [KeptUpload(*row) for row in db.execute(SQL["select_kept_uploads"], since)]
     return Expected(
         tracks, column("select_kept_inputs"), uploads, set(column("select_live_jobs")),
         set(column("select_unfinished_jobs")), set(column("select_upload_keys")),

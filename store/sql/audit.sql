@@ -52,6 +52,22 @@ WHERE api = 'stemsplit' AND account_id IS NOT NULL AND json_extract(request, '$.
       AND seconds - json_extract(request, '$.seconds') >= 0
       AND seconds - json_extract(request, '$.seconds') < 1);
 
+-- name: owners_pay
+SELECT 'job ' || l.job_id AS subject,
+       l.kind || ' of ' || l.seconds || ' seconds on another account than the job''s' AS detail
+FROM ledger l JOIN jobs j ON j.id = l.job_id WHERE l.account_id IS NOT j.account_id;
+
+-- name: completed_jobs_are_paid
+SELECT 'job ' || id AS subject, 'completed, and nothing was held for it' AS detail FROM jobs
+WHERE api = 'stemsplit' AND account_id IS NOT NULL
+  AND (state = 'completed' OR (state = 'expired' AND error IS NULL))
+  AND NOT coalesce(json_extract(request, '$.test'), 0)
+  AND NOT EXISTS (SELECT 1 FROM ledger WHERE job_id = jobs.id AND kind = 'hold');
+
+-- name: test_jobs_cost_nothing
+SELECT 'job ' || l.job_id AS subject, l.kind || ' of ' || l.seconds || ' seconds' AS detail
+FROM ledger l JOIN jobs j ON j.id = l.job_id WHERE json_extract(j.request, '$.test');
+
 -- name: ended_jobs_say_when
 SELECT 'job ' || id AS subject, state || ' without the time of it' AS detail FROM jobs
 WHERE (state <> 'processing' AND completed_at IS NULL)
@@ -118,7 +134,7 @@ SELECT id FROM jobs WHERE state = 'processing' AND json_extract(request, '$.sour
 
 -- name: select_kept_uploads
 -- The oldest that were used make room for new ones, while their URLs still hold.
-SELECT key, size, sha256 FROM uploads WHERE size IS NOT NULL AND NOT gone AND expires_at > :now;
+SELECT key, size, sha256 FROM uploads WHERE size IS NOT NULL AND NOT gone AND expires_at > :expired;
 
 -- name: select_upload_keys
 SELECT key FROM uploads;

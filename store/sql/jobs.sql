@@ -114,11 +114,12 @@ UPDATE jobs SET state = 'expired', completed_at = coalesce(completed_at, :now),
 WHERE id = :id;
 
 -- name: forget_expired
--- Not while somebody is still to be told of it: deliveries go with their jobs. Some at a time: a long
--- transaction keeps everybody waiting, and the WAL growing.
+-- Not while somebody is still to be told of it, or an account can read what it was told: deliveries
+-- go with their jobs. Some at a time: a long transaction keeps everybody waiting, and the WAL growing.
 DELETE FROM jobs WHERE id IN (
     SELECT id FROM jobs WHERE state = 'expired' AND api = 'pipeline' AND completed_at < :before
-      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id AND state = 'waiting')
+      AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job_id = jobs.id
+                      AND (state = 'waiting' OR jobs.account_id IS NOT NULL))
     LIMIT :most);
 
 -- name: forget_history

@@ -144,9 +144,12 @@ def test_jobs_whose_time_is_over(play) -> None:
     play(test)
 
 
-async def ended_pipeline_job(world: World, name: str, fail: bool) -> float:
+async def ended_pipeline_job(
+    world: World, name: str, fail: bool, account: str | None = None
+) -> float:
     """With a callback, long ago; returns when its files and its row are past their time."""
-    await world.jobs.create(new_job(name, NOW, ONE, callback_url="https://a.example"))
+    await world.jobs.create(new_job(name, NOW, ONE, callback_url="https://a.example",
+                                    account_id=account))  # fmt: skip
     stage = (await world.jobs.stages.claim("audio", f"b/{name}", NOW)).stage
     if fail:
         await world.jobs.stages.fail(stage, "broken", NOW)
@@ -176,6 +179,23 @@ def test_a_row_stays_while_a_delivery_waits(play, fail: bool, delivered: bool) -
             await world.hooks.missed(delivery, BROKEN, given_up, later + 6)
         await world.janitor.sweep(later + 7)
         assert await world.jobs.get("j") is None, "and not a moment longer"
+
+    play(test)
+
+
+def test_what_an_account_was_told_outlives_the_files(play) -> None:
+    """It may read its deliveries for days, and they go with their jobs."""
+    async def test(world: World) -> None:
+        later = await ended_pipeline_job(world, "j", False, world.account)
+        (delivery,) = await world.hooks.due(later, SHARES)
+        await world.hooks.delivered(delivery, TAKEN, later)
+        for _ in range(3):
+            await world.janitor.sweep(later)
+        told = await world.jobs.get("j")
+        assert told is not None and told.state == "expired"
+        for _ in range(3):  # deliveries, and then their job
+            await world.janitor.sweep(NOW + 8 * 86400)
+        assert await world.jobs.get("j") is None
 
     play(test)
 

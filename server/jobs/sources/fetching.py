@@ -184,6 +184,7 @@ class Fetcher:
     async def _fetch(self, job: Job, request: Request, folder: Path) -> Request:
         """The source comes where there is room for the largest. Raises as `Sources.fetch`."""
         rooms, promised = self._intake.rooms, f"{FETCH}/{job.id}"
+        folder.mkdir(mode=0o700, exist_ok=True)  # no backup holds an empty one
         most = self._config.limits.max_upload_mb << 20
         await rooms.promise(promised, most, caller=job.account_id, place=folder)
         try:

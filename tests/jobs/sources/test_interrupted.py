@@ -2,15 +2,17 @@
 
 import asyncio
 import errno
+import shutil
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from server.errors import DiskFull, FileTooLarge
 from server.jobs import booking
 from server.jobs.sources import fetching
 from store import StageRepository
-from tests.jobs.ordering import ENDLESS, SECONDS, World, is_true, slowly
+from tests.jobs.ordering import ENDLESS, SECONDS, SONG, World, is_true, plain, slowly
 from tests.jobs.ordering import play as play
 from tests.net.places import drips
 
@@ -208,3 +210,20 @@ def test_after_a_restart_it_is_fetched_anew(play) -> None:
         await asyncio.gather(again, return_exceptions=True)
 
     play(test, slowly(go), now_s=0.2)
+
+
+def test_a_source_comes_though_its_jobs_folder_does_not_exist(play) -> None:
+    """As after a restore: no backup holds an empty folder."""
+
+    async def test(world: World) -> None:
+        await world.grant(100)
+        made = await world.create()
+        folder = world.folders.scratch / made["id"]
+        shutil.rmtree(folder)
+        asked = structs.replace(
+            await world.request(made["id"]), source_url=f"{world.server.url}/song.wav"
+        )
+        await world.fetcher._fetch(await world.job(made["id"]), asked, folder)
+        assert (folder / "input").read_bytes() == SONG
+
+    play(test, plain())
