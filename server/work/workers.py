@@ -265,7 +265,7 @@ class Workers:
             looked = time.monotonic()
             if overslept > pause:  # this process was stopped meanwhile, and perhaps all were
                 for worker in self._workers:
-                    worker.last_sign += overslept
+                    worker.last_sign = min(looked, worker.last_sign + overslept)
             for worker in self._workers:
                 silent = time.monotonic() - worker.last_sign
                 patience = max(self._stall_seconds, STALL_STEPS * worker.hello.step_s)

@@ -99,11 +99,11 @@ class ScratchPlaces:
         try:
             for file, copy in copies:
                 shutil.copyfile(file, copy)
+            (self._disk / job_id / STAYS).touch()
         except OSError:
             for _, copy in copies:
                 copy.unlink(missing_ok=True)
             raise
-        (self._disk / job_id / STAYS).touch()
         shutil.rmtree(folder, ignore_errors=True)
 
     def keep_mix(self, job_id: str) -> None:
