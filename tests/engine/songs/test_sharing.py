@@ -71,7 +71,7 @@ def test_a_broken_device_ends_the_worker(
     model = Separator(catalog.find("single", config), CPU)
 
     class Broken:
-        name, device = model.name, model.device
+        name, key, device = model.name, model.key, model.device
         padded_length = staticmethod(model.padded_length)
 
         def __call__(self, *_: object) -> torch.Tensor:
