@@ -15,6 +15,7 @@ from server.config import Config
 from server.engine.library import choice
 from server.errors import ConfigError
 from server.jobs.disk.folders import IN_USE
+from server.net.urls import in_url
 from server.work.confinement import log_is_file
 from server.work.pools import PoolPlan
 from store.migrations import schema_of
@@ -96,7 +97,7 @@ def check_port(host: str, port: int) -> None:
 
 def place(host: str, port: int) -> str:
     """Both as URLs have them."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{in_url(host)}:{port}"
 
 
 def banner(config: Config, plans: list[PoolPlan]) -> str:

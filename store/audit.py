@@ -10,6 +10,7 @@ from typing import NamedTuple
 from store.migrations import migrate
 from store.records import Track
 from store.statements import load
+from store.uploads import KEPT_SECONDS
 
 SQL = load("audit")
 PROMISES = (
@@ -87,9 +88,8 @@ def _check_schema(db: sqlite3.Connection) -> list[Finding]:
     ]  # fmt: skip
 
 
-def expected_files(db: sqlite3.Connection, expired: float) -> Expected:
-    """The files that must be there, and those that may. expired: of uploads whose URLs held no
-    longer than until then no job can be made any more."""
+def expected_files(db: sqlite3.Connection, now: float) -> Expected:
+    """The files that must be there, and those that may."""
 
     def column(name: str) -> list[str]:
         return [row[0] for row in db.execute(SQL[name])]
@@ -98,7 +98,7 @@ def expected_files(db: sqlite3.Connection, expired: float) -> Expected:
         (row["job_id"], Track(row["path"], row["size"], row["crc"]))
         for row in db.execute(SQL["select_kept_tracks"])
     ]
-    since = {"expired": expired}
+    since = {"expired": now - KEPT_SECONDS}
     uploads = [KeptUpload(*row) for row in db.execute(SQL["select_kept_uploads"], since)]
     return Expected(
         tracks, column("select_kept_inputs"), uploads, set(column("select_live_jobs")),

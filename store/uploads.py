@@ -10,6 +10,7 @@ from store.forgetting import forget
 from store.statements import load
 
 SQL = load("uploads")
+KEPT_SECONDS = 60 * 60  # after an upload's URL has expired, for a job to be made of it
 
 
 class Ticket(Struct, frozen=True):

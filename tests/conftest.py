@@ -22,8 +22,9 @@ KEPT = Path(tempfile.gettempdir()) / f"stembox-tests-{os.getuid()}"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(KEPT / "numba"))
 if part := os.environ.get("PYTEST_XDIST_WORKER"):  # numba's cache knows no lock
     os.environ["NUMBA_CACHE_DIR"] = f"{KEPT / 'numba'}-{part}"
-if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # not beside the sources, but nine processes
-    os.environ["PYTHONPYCACHEPREFIX"] = str(KEPT / "bytecode")  # a server would compile them all
+# The nine processes of a server would compile all sources each; nothing is kept beside these.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    os.environ["PYTHONPYCACHEPREFIX"] = str(KEPT / "bytecode")
 
 # Rooms whose tests start real servers: they wait a lot, and must not disturb each other.
 WHOLE_SERVERS = ("catalogue", "deploy", "e2e", "loadtests", "promises", "upkeep")

@@ -287,7 +287,7 @@ class Engine:
             if isinstance(song.failed, NotFinite) and song.again is not None:
                 log.warning("reduced precision overflowed: song begins again in float32",
                             task=song.name)
-                self.add(self._again(song, song.again))
+                self.add(self._begun_again(song, song.again))
                 return None
         except Exception as problem:
             if song.failed is not None:
@@ -296,8 +296,7 @@ class Engine:
             return song.failed or problem
         return song.failed
 
-
-    def _again(self, song: Song, begin: Callable[[], Song]) -> Song:
+    def _begun_again(self, song: Song, begin: Callable[[], Song]) -> Song:
         with self.loading(song):
             with suppress(torch.OutOfMemoryError):
                 return begin()

@@ -11,8 +11,9 @@ from server.config import Jobs
 from server.jobs.clock import Clock
 from server.jobs.disk.folders import Folders
 from server.jobs.idempotency import ANSWER_HOURS
-from server.jobs.sources.uploads import KEPT_SECONDS, VALID_SECONDS, Uploads
+from server.jobs.sources.uploads import VALID_SECONDS, Uploads
 from store import FileSizes, JobRepository, WebhookRepository
+from store.uploads import KEPT_SECONDS
 
 log = structlog.get_logger()
 SWEEP_SECONDS = 60.0

@@ -35,8 +35,13 @@ class Endpoint(Struct, frozen=True):
     @property
     def host_header(self) -> str:
         """RFC 9110, 7.2: the port only where it is not the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = in_url(self.host)
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def in_url(host: str) -> str:
+    """A host as URLs have it: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def read_url(url: str) -> Endpoint:

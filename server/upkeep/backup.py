@@ -16,7 +16,6 @@ from server import __version__
 from server.admin import once, snapshots
 from server.errors import StemboxError
 from server.jobs.disk.folders import Folders, files_below, full_disk_is_said, read_secret
-from server.jobs.sources.uploads import KEPT_SECONDS
 from server.upkeep.archive import ArchiveWriter, Manifest
 from server.upkeep.reporting import Meter, Report
 from server.work.durable import sync_folder
@@ -77,7 +76,7 @@ def _contents(data_dir: Path, copy: Path, outputs: bool) -> Contents:
     if not outputs:
         return Contents(needed, {})
     with opened_copy(copy) as database:
-        expected = expected_files(database, time.time() - KEPT_SECONDS)
+        expected = expected_files(database, time.time())
     found = _job_files(Folders(data_dir), expected)
     return Contents(needed, {str(path.relative_to(data_dir)): path for path in found})
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from server.admin.asking import snapshot
 from server.errors import ConfigError
-from server.jobs.sources.uploads import KEPT_SECONDS
 from server.upkeep.audit import check_files
 from server.upkeep.backup import DATABASE
 from server.upkeep.reporting import Report
@@ -33,7 +32,7 @@ def look(data_dir: Path, report: Report) -> list[Finding]:
             with opened_copy(copy) as database:
                 found = check_database(database, now)
                 whole = all(finding.promise != "database_is_whole" for finding in found)
-                expected = expected_files(database, now - KEPT_SECONDS) if whole else None
+                expected = expected_files(database, now) if whole else None
         except RuntimeError as error:
             raise ConfigError(f"{data_dir / DATABASE}: {error}") from None
     return found if expected is None else found + check_files(data_dir, expected, report)

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 from server.errors import StemboxError
 from server.jobs.disk.folders import IN_USE, RESTORING, Folders, full_disk_is_said
-from server.jobs.sources.uploads import KEPT_SECONDS
 from server.upkeep.archive import unpack
 from server.upkeep.audit import missing_files
 from server.upkeep.backup import DATABASE, SECRETS
@@ -105,7 +104,7 @@ def _settle(staged: Path, complete: bool) -> tuple[Settled, list[Finding]]:
             findings = check_database(database, now)
             if any(finding.promise == "database_is_whole" for finding in findings):
                 raise StemboxError(f"the backup's database is damaged: {findings[0].detail}")
-            missing = missing_files(staged, expected_files(database, now - KEPT_SECONDS))
+            missing = missing_files(staged, expected_files(database, now))
             settled = settle(database, missing, now)
     except (sqlite3.Error, RuntimeError) as error:
         raise StemboxError(f"the backup's database cannot be used: {error}") from None

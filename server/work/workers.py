@@ -261,13 +261,13 @@ class Workers:
         pause, looked = self._stall_seconds / 4, time.monotonic()
         while True:
             await asyncio.sleep(pause)
-            overslept = time.monotonic() - looked - pause
-            looked = time.monotonic()
+            now = time.monotonic()
+            overslept, looked = now - looked - pause, now
             if overslept > pause:  # this process was stopped meanwhile, and perhaps all were
                 for worker in self._workers:
-                    worker.last_sign = min(looked, worker.last_sign + overslept)
+                    worker.last_sign = min(now, worker.last_sign + overslept)
             for worker in self._workers:
-                silent = time.monotonic() - worker.last_sign
+                silent = now - worker.last_sign
                 patience = max(self._stall_seconds, STALL_STEPS * worker.hello.step_s)
                 if worker.calls and silent > patience:
                     log.error("worker stalled: killing it", worker=worker.hello.worker,

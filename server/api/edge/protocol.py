@@ -105,7 +105,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whose place it takes. Of a trusted proxy's connections each is an own one's: there are
         many behind it."""
         host, port = self.client or ("", 0)
-        if is_within(read_address(host), self.proxies):
+        if self.proxies and is_within(read_address(host), self.proxies):
             return f"{host} {port}"
         return network_of(host)
 

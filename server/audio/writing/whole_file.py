@@ -10,8 +10,9 @@ from server.audio.writing.checksum import HEAD, Checksum, Contents
 from server.work.durable import sync_names
 from server.work.scratch import part_of
 
-SYNCED = 32 << 20  # bytes at a time: to sync an hour of sound at its end takes longer, on a slow
-# disk, than a worker may be silent
+# Bytes that are synced in one go: a slow disk takes longer for an hour of sound than a worker may
+# be silent.
+SYNCED = 32 << 20
 
 
 class WholeFile:
@@ -25,12 +26,12 @@ class WholeFile:
 
     file: io.FileIO
     contents: Contents
-    _unsynced = 0
 
     def __init__(self, target: Path) -> None:
         self.target = target
         self._part = part_of(target)
         self._checksum = Checksum()
+        self._unsynced = 0
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         """Writes all of it; a raw file may take less at a time.

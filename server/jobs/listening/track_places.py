@@ -59,9 +59,9 @@ class TrackPlaces:
             for name in names:
                 # While a job runs the decoded mix itself is there. Later it is made of tracks,
                 # which give it back but for the last bit, and for a gain that they may have.
-                looks = (self._growing, self._finished)
-                if name != MIX or job.state != "processing":
-                    looks = looks[::-1]
+                looks = (self._finished, self._growing)
+                if name == MIX and job.state == "processing":
+                    looks = (self._growing, self._finished)
                 track = looks[0](job, name) or looks[1](job, name)
                 if track is not None:
                     stack.callback(track.sound.close)

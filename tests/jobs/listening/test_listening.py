@@ -8,15 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from server.audio.peaks import COARSE, FINE
 from server.errors import JobNotFound, ServerBusy
-from server.jobs.listening import growing_peaks, listening
+from server.jobs.listening import listening
 from server.jobs.reading import names_of
 from server.stems import FOUR, OUTPUTS
 from server.tracks import TRACKS
 from store import Job
-from tests.audio.test_peaks import slow_pairs
-from tests.jobs.playing import FRAMES, GAIN, World, make_all_tracks
+from tests.jobs.playing import FRAMES, GAIN, World
 from tests.jobs.playing import play as play
 
 STEP = 2**-15
@@ -268,54 +266,6 @@ def test_a_start_behind_the_end_is_an_empty_window(play) -> None:
     play(test)
 
 
-def test_peaks_grow_with_the_tracks(play, monkeypatch) -> None:
-    monkeypatch.setattr(growing_peaks, "AT_ONCE", 100)
-    monkeypatch.setattr(growing_peaks, "BLOCK", 7)
-
-    async def test(world: World) -> None:
-        assert await world.listening.peaks("j", 0) == (0, {})
-        await world.decode()
-        await world.claim("separation")
-        for frames, whole in ((300, 0), (FINE, 1), (40 * FINE + 3, 40), (200 * FINE, 140),
-                              (200 * FINE, 200)):
-            world.write("vocals.f32.7.part", "vocals", frames)
-            total, tracks = await world.listening.peaks("j", 0)
-            assert total == FRAMES
-            if not whole:
-                assert "vocals" not in tracks
-                continue
-            assert tracks["vocals"].frames == whole * FINE
-            expected = slow_pairs(world.sounds["vocals"][: whole * FINE], FINE)
-            assert tracks["vocals"].pairs.tolist() == expected
-        (world.places.of("j") / "vocals.f32.7.part").unlink()
-        _, tracks = await world.listening.peaks("j", 190 * FINE)
-        assert tracks["vocals"].pairs.tolist() == expected[190:], "what is drawn stays"
-        world.write("vocals.f32.8.part", "vocals", 20 * FINE)
-        _, tracks = await world.listening.peaks("j", 0)
-        assert tracks["vocals"].frames == 20 * FINE, "and begins again with the track"
-
-    play(test)
-
-
-def test_peaks_of_finished_tracks(play) -> None:
-    async def test(world: World) -> None:
-        await world.decode()
-        await make_all_tracks(world)
-        world.places.remove("j")
-        total, tracks = await world.listening.peaks("j", 0)
-        assert (total, list(tracks)) == (FRAMES, [*TRACKS, "mix"])
-        for name, (frames, _, pairs) in tracks.items():
-            assert frames == FRAMES
-            assert pairs.tolist() == slow_pairs(world.sounds[name], FINE)
-        later = (await world.listening.peaks("j", 3 * COARSE))[1]["bass"]
-        assert later.pairs.tolist() == tracks["bass"].pairs.tolist()[48:]
-        world.peaks_of("mix").unlink()  # as of a job that was made before they were kept
-        pairs = (await world.listening.peaks("j", 0))[1]["mix"].pairs
-        assert np.abs(pairs - tracks["mix"].pairs).max() <= 1.5 / GAIN
-
-    play(test)
-
-
 @pytest.mark.parametrize("output_type", ["BOTH", "VOCALS", "FOUR_STEMS", "SIX_STEMS"])
 def test_a_stemsplit_job(play, output_type: str) -> None:
     async def test(world: World) -> None:
@@ -330,9 +280,11 @@ def test_a_stemsplit_job(play, output_type: str) -> None:
         for stem in stems:
             world.encode(stem)
             await world.end(await world.claim("audio"), [stem])
-            if (await world.job()).state == "processing":
-                exact, _ = await world.hear("mix")
-                assert np.array_equal(exact[:, 0], world.sounds["mix"]), "as long as it runs"
+            runs = (await world.job()).state == "processing"
+            if runs or output_type != "VOCALS":
+                found, _ = await world.hear("mix")
+                error = np.abs(found[:, 0] - world.sounds["mix"]).max()
+                assert error <= (0 if runs else len(stems) * STEP / 2 * 1.01), "exact while it runs"
         world.places.remove("j")
         assert (await world.job()).state == "completed"
         found, _ = await world.hear(*stems)
