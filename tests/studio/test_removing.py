@@ -12,17 +12,18 @@ from .fakes import RATE, FakeJob, FakeServer
 
 FAILED = "Failed to load resource"
 BUSY = {"status": 503, "json": {"detail": "The disk does not answer"}}
+REMOVED = {"status": 200, "json": {"status": "deleted"}}
 
 
 @contextmanager
 def asked_to_remove(page: Any, card: Any, answer: dict[str, Any] | None) -> Iterator[None]:
-    """Removes a finished song; what is done within is done before the server's answer, None for
-    its own."""
+    """Removes a song; what is done within is done before the server's answer, None for its own."""
     held: list[Any] = []
     page.route("**/job/*", lambda route: held.append(route)
                if route.request.method == "DELETE" else route.fallback())  # fmt: skip
     card.locator('[data-action="remove"]').click()
-    page.get_by_role("dialog").get_by_text("Remove", exact=True).click()
+    if card.get_attribute("data-phase") == "done":
+        page.get_by_role("dialog").get_by_text("Remove", exact=True).click()
     until(page, lambda: held)
     yield
     if answer is None:
@@ -112,3 +113,32 @@ def test_a_song_that_could_not_be_removed_stays(
     card.locator('[data-action="remove"]').click()
     until(page, lambda: job.gone)
     until(page, lambda: card.count() == 0)
+
+
+def test_what_is_being_removed_is_asked_for_no_more(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    """The server has removed it before it says so: who asked meanwhile would hear of no such job.
+    Where it could not be removed, all goes on as before."""
+    page.expected.append(f"{FAILED}: the server responded with a status of 503")
+    job.advance(5)
+    card = choose(page, server, job, song)
+    until(page, lambda: asked(server, "peaks"))
+    for answer in (BUSY, REMOVED):
+        with asked_to_remove(page, card, answer):
+            until(page, lambda: server.streams == [])
+            before = len(server.requests)
+            job.advance(10)
+            job.gone = answer is REMOVED
+            page.wait_for_timeout(2500)  # longer than what is asked again and again lets pass
+            assert server.requests[before:] == []
+        if answer is REMOVED:
+            break
+        until(page, lambda before=before: asked(server, "peaks", before))
+        until(page, lambda: server.streams == [job.id])
+        card.get_by_text("separating").wait_for()
+    until(page, lambda: card.count() == 0)
+
+
+def asked(server: FakeServer, what: str, since: int = 0) -> list[str]:
+    return [line for line in server.requests[since:] if f"/{what}?" in line]

@@ -74,6 +74,11 @@ export class Deck {
     else this.extend(song);
   }
 
+  /** Asks for no more of this song than what it plays. */
+  rest(key: string): void {
+    if (key === this.store.value.open) this.peakFeed?.rest();
+  }
+
   async toggle(): Promise<void> {
     if (this.player.playing) return this.player.pause();
     this.tabs.tell();
@@ -163,6 +168,7 @@ export class Deck {
     const told = (name: string): number => phaseOf(song) === "done" ? 0 : this.peaks?.final(name) ?? 0;
     const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, told(name)));
     this.player.extend(known, total);
+    if (song.leaving) return this.listener.moved();
     this.peakFeed?.extend(finals.filter((_, at) => kindOf(song.mix.tracks[at]!).shown), total);
     this.listener.moved();
   }

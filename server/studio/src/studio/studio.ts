@@ -94,6 +94,8 @@ export class Studio {
     if (song === undefined || song.leaving) return;
     if (song.id === "" || song.gone !== undefined) return this.library.forget(key);
     this.library.change(key, { leaving: true });
+    this.jobs.leave(key); // what was asked of it now might be answered that there is none
+    this.deck.rest(key);
     try {
       await this.api.remove(song.id);
     } catch (error) {
@@ -203,7 +205,7 @@ export class Studio {
     const kept = 3_600_000 * this.store.value.retention;
     if (document.hidden || kept === 0) return;
     for (const song of this.library.songs) {
-      if (phaseOf(song) === "done" && Date.now() - song.added > kept) this.jobs.look(song);
+      if (phaseOf(song) === "done" && !song.leaving && Date.now() - song.added > kept) this.jobs.look(song);
     }
   }
 

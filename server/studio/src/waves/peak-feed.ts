@@ -10,7 +10,7 @@ export type FetchPeaks = (since: number, signal: AbortSignal) => Promise<PeaksAn
 
 export class PeakFeed {
   readonly peaks = new Peaks();
-  private readonly abort = new AbortController();
+  private abort = new AbortController();
   private finals: number[] = [];
   private total = 0;
   private busy = false;
@@ -29,23 +29,32 @@ export class PeakFeed {
     if (!this.busy && !this.abort.signal.aborted) void this.run();
   }
 
+  /** Asks no more until it is extended again. */
+  rest(): void {
+    this.close();
+    this.abort = new AbortController();
+    this.finals = [];
+    this.busy = false;
+  }
+
   close(): void {
     this.abort.abort();
   }
 
   private async run(): Promise<void> {
+    const { signal } = this.abort;
     this.busy = true;
     let failures = 0;
-    for (let known: number[] = []; known !== this.finals && !this.abort.signal.aborted; ) {
+    for (let known: number[] = []; known !== this.finals; ) {
       known = this.finals;
       try {
         const begun = this.tracks.filter((_, at) => known[at]! > 0);
         const since = this.peaks.since(begun, this.total);
-        this.peaks.merge(await this.fetchPeaks(since, this.abort.signal));
+        this.peaks.merge(await this.fetchPeaks(since, signal));
         failures = 0;
         this.changed();
       } catch (error) {
-        if (this.abort.signal.aborted) return;
+        if (signal.aborted) return;
         if (!(error instanceof ApiError)) throw error;
         if (error.status === 404 || error.status === 410) break; // whoever plays it hears of that
         known = [];
@@ -53,6 +62,7 @@ export class PeakFeed {
       }
       const pause = Math.min(LONGEST_PAUSE, PAUSE * 2 ** Math.max(0, failures - 1));
       await new Promise((resolve) => setTimeout(resolve, pause));
+      if (signal.aborted) return; // another run may be under way
     }
     this.busy = false;
   }
