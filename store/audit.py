@@ -14,12 +14,12 @@ from store.uploads import KEPT_SECONDS
 
 SQL = load("audit")
 PROMISES = (
-    "ledger_adds_up", "ends_have_their_hold", "refunds_have_their_capture", "holds_end_once",
-    "credits_follow_the_job", "known_jobs_are_held", "owners_pay", "completed_jobs_are_paid",
-    "test_jobs_cost_nothing", "ended_jobs_say_when",
-    "jobs_follow_their_stages", "running_jobs_can_end", "needs_exist",
-    "completed_jobs_have_tracks", "events_tell_the_truth", "callbacks_have_their_event",
-    "waiting_deliveries_will_go",
+    "ledger_adds_up", "ledger_is_numbered", "ends_have_their_hold", "refunds_have_their_capture",
+    "holds_end_once", "credits_follow_the_job", "known_jobs_are_held", "owners_pay",
+    "completed_jobs_are_paid", "test_jobs_cost_nothing", "ended_jobs_say_when",
+    "jobs_follow_their_stages", "running_jobs_can_end", "stages_have_their_place", "needs_exist",
+    "lists_are_counted", "completed_jobs_have_tracks", "events_tell_the_truth",
+    "callbacks_have_their_event", "waiting_deliveries_will_go",
 )  # fmt: skip
 
 

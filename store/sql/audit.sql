@@ -8,6 +8,12 @@ FROM (SELECT *, lag(balance, 1, 0) OVER (PARTITION BY account_id ORDER BY id) AS
 WHERE balance < 0 OR balance <> before
       + CASE kind WHEN 'hold' THEN -seconds WHEN 'capture' THEN 0 ELSE seconds END;
 
+-- name: ledger_is_numbered
+SELECT 'account ' || account_id AS subject,
+       'entry ' || id || ' is number ' || coalesce(number, 'none') || ', not ' || place AS detail
+FROM (SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY id) AS place FROM ledger)
+WHERE number IS NOT place;
+
 -- name: ends_have_their_hold
 SELECT 'job ' || job_id AS subject, kind || ' of ' || seconds || ' seconds without its hold' AS detail
 FROM ledger AS ending
@@ -83,9 +89,38 @@ WHERE (j.state = 'completed' AND s.state <> 'completed' AND NOT s.late)
    OR (j.state IN ('failed', 'expired') AND s.state = 'processing');
 
 -- name: running_jobs_can_end
+-- Something runs, or needs nothing more than a worker.
 SELECT 'job ' || id AS subject, 'processing with nothing left to do' AS detail FROM jobs
 WHERE state = 'processing' AND NOT EXISTS (
-    SELECT 1 FROM stages WHERE job_id = jobs.id AND NOT late AND state IN ('pending', 'processing'));
+    SELECT 1 FROM stages WHERE job_id = jobs.id AND NOT late AND state IN ('pending', 'processing'))
+UNION ALL
+SELECT 'job ' || id, 'all that is left waits for what will not end' FROM jobs
+WHERE state = 'processing' AND EXISTS (
+    SELECT 1 FROM stages WHERE job_id = jobs.id AND NOT late AND state = 'pending')
+  AND NOT EXISTS (
+    SELECT 1 FROM stages s JOIN stage_places p ON p.job_id = s.job_id AND p.name = s.name
+    WHERE s.job_id = jobs.id AND (s.state = 'processing' OR s.state = 'pending' AND p.ready));
+
+-- name: stages_have_their_place
+SELECT 'job ' || s.job_id AS subject,
+       'stage ' || s.name || iif(s.due IS NULL, ' is in no queue', ' is elsewhere in the queue')
+       AS detail
+FROM stages s JOIN stage_places p ON p.job_id = s.job_id AND p.name = s.name
+WHERE s.state = 'pending' AND (s.due IS NOT p.due OR s.ready IS NOT p.ready);
+
+-- name: lists_are_counted
+SELECT 'account ' || account_id AS subject,
+       list || ' (' || kind || ') from number ' || (block << shift) || ' on: ' || sum(found)
+       || ', counted as ' || sum(told) AS detail
+FROM (SELECT 'jobs' AS list, account_id, shift, number >> shift AS block, status AS kind,
+             1 AS found, 0 AS told
+      FROM jobs JOIN shifts WHERE number IS NOT NULL
+      UNION ALL
+      SELECT 'deliveries', account_id, shift, number >> shift, coalesce(webhook_id, ''), 1, 0
+      FROM deliveries JOIN shifts WHERE number IS NOT NULL
+      UNION ALL
+      SELECT list, account_id, shift, block, kind, 0, rows FROM tallies)
+GROUP BY list, account_id, shift, block, kind HAVING sum(found) <> sum(told);
 
 -- name: needs_exist
 SELECT 'job ' || job_id AS subject, 'stage ' || stage || ' needs ' || needs || ', which is none' AS detail

@@ -42,6 +42,9 @@ def test_a_sound_directory_has_no_findings(tmp_path: Path) -> None:
     ("INSERT INTO ledger (account_id, job_id, kind, seconds, balance, created_at)"
      " SELECT account_id, 'done', 'refund', 31, balance + 31, 1.0 FROM ledger"
      " ORDER BY id DESC LIMIT 1", "refunds_have_their_capture job done"),
+    ("INSERT INTO ledger (account_id, kind, seconds, balance, created_at, number)"
+     " SELECT account_id, 'grant', 1, balance + 1, 1.0, 99 FROM ledger ORDER BY id DESC LIMIT 1",
+     "ledger_is_numbered account"),
     ("UPDATE jobs SET request = '{\"seconds\": 31.5}' WHERE id = 'waiting'",
      "known_jobs_are_held job waiting"),
     ("UPDATE jobs SET request = json_set(request, '$.test', json('true')) WHERE id = 'done'",
@@ -57,6 +60,17 @@ def test_a_sound_directory_has_no_findings(tmp_path: Path) -> None:
      "jobs_follow_their_stages job cancelled"),
     ("UPDATE stages SET state = 'completed', lease = NULL WHERE job_id = 'running'",
      "running_jobs_can_end job running"),
+    ("INSERT INTO stage_needs (job_id, stage, needs) VALUES ('waiting', 'decode', 'encode/vocals')",
+     "running_jobs_can_end job waiting"),
+    ("UPDATE stages SET due = NULL WHERE job_id = 'waiting' AND name = 'decode'",
+     "stages_have_their_place job waiting"),
+    ("UPDATE stages SET ready = 1 WHERE job_id = 'waiting' AND name = 'encode/vocals'",
+     "stages_have_their_place job waiting"),
+    ("UPDATE tallies SET rows = rows + 1 WHERE list = 'jobs' AND kind = 'completed'",
+     "lists_are_counted account"),
+    ("DELETE FROM tallies WHERE list = 'deliveries'", "lists_are_counted account"),
+    ("INSERT INTO tallies SELECT list, account_id, shift, 7, kind, 1 FROM tallies",
+     "lists_are_counted account"),
     ("DELETE FROM stages WHERE job_id = 'waiting' AND name = 'decode'",
      "needs_exist job waiting"),
     ("DELETE FROM tracks WHERE job_id = 'done'", "completed_jobs_have_tracks job done"),
