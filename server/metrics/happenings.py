@@ -27,7 +27,7 @@ class HappeningFigures:
             "its source's or the account's; cancelled; expired, before they had begun.",
             ("api", "outcome"), registry=registry)  # fmt: skip
         self._queued = Histogram(
-            "stembox_job_queue_seconds", "From a job's posting until a worker first took it up.",
+            "stembox_job_queue_seconds", "From a job's posting until its separation began.",
             buckets=JOB_SECONDS, registry=registry)  # fmt: skip
         self._lasted = Histogram(
             "stembox_job_duration_seconds", "From a job's posting to its completion.",

@@ -60,7 +60,7 @@ class StateCollector(Collector):
         age = 0.0 if standing.oldest is None else max(0.0, time.time() - standing.oldest)
         yield GaugeMetricFamily(
             "stembox_queue_oldest_age_seconds",
-            "Age of the job that has waited longest for its first worker; 0: none waits.", age)
+            "Age of the job that has waited longest to be begun or separated; 0: none waits.", age)
         yield GaugeMetricFamily(
             "stembox_webhooks_pending", "Webhook events that are still to arrive.",
             standing.deliveries)  # fmt: skip

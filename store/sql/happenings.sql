@@ -8,11 +8,12 @@ CREATE TEMP TABLE happenings (
     seconds REAL NOT NULL DEFAULT 0, frames INTEGER NOT NULL DEFAULT 0);
 
 -- name: begin_starts
-CREATE TEMP TRIGGER job_has_started AFTER UPDATE OF started_at ON main.jobs
-WHEN OLD.started_at IS NULL AND NEW.started_at IS NOT NULL
+-- What a job waits for are the models; it may have been decoded long before.
+CREATE TEMP TRIGGER separation_has_started AFTER UPDATE OF started_at ON main.stages
+WHEN NEW.pool = 'separation' AND OLD.started_at IS NULL AND NEW.started_at IS NOT NULL
 BEGIN
     INSERT INTO happenings (what, name, seconds)
-    VALUES ('start', NEW.api, NEW.started_at - NEW.created_at);
+    SELECT 'start', api, NEW.started_at - created_at FROM jobs WHERE id = NEW.job_id;
 END;
 
 -- name: begin_ends

@@ -91,19 +91,20 @@ WHERE job_id = :job_id AND name = :name AND crc IS NULL;
 UPDATE jobs SET state = 'expired', expired_at = :now WHERE id = :job_id AND state = 'completed';
 
 -- name: select_due
--- Jobs whose time is over: what ended, and StemSplit jobs that wait and nobody works on.
+-- Jobs whose time is over: what ended, and StemSplit jobs that wait and nobody has begun. What has
+-- been begun is done, however long it waits for its next worker.
 SELECT id, 0 AS waits FROM jobs
 WHERE state = 'completed' AND api IN ('pipeline', 'stemsplit') AND completed_at < :before
 UNION ALL
 SELECT id, 0 FROM jobs WHERE state = 'failed' AND api = 'pipeline' AND completed_at < :before
 UNION ALL
 SELECT id, 1 FROM jobs INDEXED BY jobs_unfinished
-WHERE state = 'processing' AND api = 'stemsplit' AND created_at < :before
+WHERE state = 'processing' AND api = 'stemsplit' AND created_at < :before AND started_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = jobs.id AND state = 'processing');
 
 -- name: waits
--- Whether nobody works on an unfinished job.
-SELECT EXISTS (SELECT 1 FROM jobs WHERE id = :id AND state = 'processing')
+-- Whether nobody has begun an unfinished job.
+SELECT EXISTS (SELECT 1 FROM jobs WHERE id = :id AND state = 'processing' AND started_at IS NULL)
    AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = :id AND state = 'processing');
 
 -- name: expire

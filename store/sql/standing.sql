@@ -7,11 +7,12 @@ UNION ALL
 SELECT name, 'processing', count(*) FROM stages WHERE state = 'processing' GROUP BY name;
 
 -- name: select_oldest
--- When the job came that has waited longest for its first worker. A source that is being fetched
--- waits for others, not for us.
+-- When the job came that has waited longest and nobody is at, to be begun or to be separated: songs
+-- are decoded far ahead of the models. A source that is being fetched waits for others, not for us.
 SELECT created_at FROM jobs INDEXED BY jobs_unfinished
-WHERE state = 'processing' AND started_at IS NULL AND NOT EXISTS (
-    SELECT 1 FROM stages WHERE job_id = jobs.id AND pool = 'fetch' AND state = 'processing')
+WHERE state = 'processing' AND (started_at IS NULL OR EXISTS (
+    SELECT 1 FROM stages WHERE job_id = jobs.id AND pool = 'separation' AND state = 'pending'))
+  AND NOT EXISTS (SELECT 1 FROM stages WHERE job_id = jobs.id AND state = 'processing')
 ORDER BY created_at LIMIT 1;
 
 -- name: count_deliveries

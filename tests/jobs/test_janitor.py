@@ -144,6 +144,25 @@ def test_jobs_whose_time_is_over(play) -> None:
     play(test)
 
 
+@pytest.mark.parametrize("ahead", ["separate", "encode"])
+def test_what_has_been_begun_is_done_however_long_it_waits(play, ahead: str) -> None:
+    """Songs are decoded far ahead of the models; between two stages nobody is at work."""
+    async def test(world: World) -> None:
+        await world.credits.add(Entry(world.account, "grant", 100, 1.0))
+        await world.jobs.create(new_job("j", 0.0, api="stemsplit", account_id=world.account,
+                                        seconds=10))  # fmt: skip
+        (world.folders.outputs / "j").mkdir()
+        for pool in ("audio", "separation", "audio")[: 1 if ahead == "separate" else 3]:
+            stage = (await world.jobs.stages.claim(pool, f"b/{pool}", NOW - 60)).stage
+            await world.jobs.stages.finish(stage, {}, {}, NOW - 30)
+        await world.janitor.sweep(NOW)
+        assert (await world.jobs.get("j")).state == "processing"
+        assert (await world.credits.balance(world.account))[0] == 90, "still held"
+        assert world.cancelled == [] and (world.folders.outputs / "j").exists()
+
+    play(test)
+
+
 async def ended_pipeline_job(
     world: World, name: str, fail: bool, account: str | None = None
 ) -> float:

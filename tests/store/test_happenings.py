@@ -43,14 +43,15 @@ def test_a_job_is_counted_as_it_begins_goes_on_and_ends(open_store) -> None:
             assert await happenings.take() == []
             await work(jobs, "audio", 3.0, 4.0, frames=44100)
             assert seen(await happenings.take(), "start", "stage") == [
-                ("start", "pipeline", "", 2.0, 0), ("stage", "decode", "", 1.0, 0)]
+                ("stage", "decode", "", 1.0, 0)]
             await work(jobs, "separation", 4.0, 7.0)
+            assert seen(await happenings.take(), "start", "stage") == [
+                ("start", "pipeline", "", 3.0, 0), ("stage", "separate", "m", 3.0, 44100)]
             await work(jobs, "audio", 4.0, 5.0)
             await work(jobs, "audio", 7.0, 9.0)
             found = await happenings.take()
             assert seen(found, "stage") == [
-                ("stage", "separate", "m", 3.0, 44100), ("stage", "hpss", "", 1.0, 0),
-                ("stage", "encode", "", 2.0, 0)]
+                ("stage", "hpss", "", 1.0, 0), ("stage", "encode", "", 2.0, 0)]
             assert seen(found, "completed", "start") == [("completed", "pipeline", "", 8.0, 0)]
             assert await happenings.take() == []
 
@@ -170,6 +171,30 @@ def test_only_stages_that_could_begin_are_waiting(open_store) -> None:
                 await jobs.expire(job_id, 11.0)
             standing = await happenings.standing()
             assert (standing.waiting, standing.running, standing.oldest) == ({}, {}, None)
+
+    asyncio.run(main())
+
+
+def test_what_is_decoded_and_not_separated_waits(open_store) -> None:
+    """Songs are decoded far ahead of the models."""
+    async def main() -> None:
+        async with open_store() as (db, jobs):
+            happenings = HappeningRepository(db)
+
+            async def oldest() -> float | None:
+                return (await happenings.standing()).oldest
+
+            for job_id, now in (("a", 1.0), ("b", 2.0)):
+                await jobs.create(new_job(job_id, now))
+            for _ in "ab":
+                await work(jobs, "audio", 3.0, 4.0)
+            assert await oldest() == 1.0
+            first = await jobs.stages.claim("separation", "b/5", 5.0)
+            assert await oldest() == 2.0
+            await jobs.stages.finish(first.stage, {}, {}, 6.0)
+            assert await oldest() == 2.0, "what is left of the first is the encoders' affair"
+            await jobs.stages.claim("separation", "b/6", 6.0)
+            assert await oldest() is None
 
     asyncio.run(main())
 
