@@ -17,10 +17,11 @@ STANDING = load("standing")
 class Happening(Struct, frozen=True):
     """One thing that was committed.
 
-    what: `start` (of a job's separation: its API, the seconds since its posting), `completed`, `failed` or
-        `expired` (a job's end: its API, its error, its seconds from its posting on), `stage` (a
-        completed one: its name, its model, its seconds from its first start on, the frames of its
-        song), `credits` (their kind and seconds), `delivery` (`delivered`, `retried`, `given_up`).
+    what: `start` (of a job's separation: its API, the seconds since its posting), `completed`,
+        `failed` or `expired` (a job's end: its API, its error, its seconds from its posting on),
+        `stage` (a completed one: its name, its model, its seconds from its first start on, the
+        frames of its song), `credits` (their kind and seconds), `delivery` (`delivered`, `retried`,
+        `given_up`).
     """
 
     what: str
@@ -32,7 +33,8 @@ class Happening(Struct, frozen=True):
 
 class Standing(Struct, frozen=True):
     """How the queue stands: jobs by stage that could begin it, and that are at it; when the job
-    came that has waited longest to be begun or separated (None: none waits); deliveries that wait."""
+    came that has waited longest to be begun or separated (None: none waits); deliveries that
+    wait."""
 
     waiting: dict[str, int]
     running: dict[str, int]

@@ -35,7 +35,8 @@ class Reading(Struct, frozen=True):
 class Record(Struct, frozen=True):
     """What is remembered between two looks at the clocks.
 
-    even_since: steady seconds since which the wall clock has not jumped; None: no jump is known.
+    even_since: steady seconds since which the wall clock has not jumped, below 0 if that was in
+        earlier boots; None: no jump is known.
     set_by: steady seconds by which it is likely to be set.
     """
 
@@ -139,8 +140,8 @@ def _following(last: Record, now: Reading, jump: float) -> Record:
     even_since, set_by = last.even_since, last.set_by
     if not _same_boot(last.reading, now):
         set_by = now.steady + SETTLING
-        if even_since is not None:  # how much of the doubt has passed meanwhile, nobody knows
-            even_since = now.steady
+        if even_since is not None:  # how long it was off, nobody knows; how long it was on counts
+            even_since = now.steady - (last.reading.steady - even_since)
     if jump:
         even_since = now.steady
     elif even_since is not None and now.steady - even_since > LONGEST_DOUBT:

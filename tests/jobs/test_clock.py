@@ -105,6 +105,30 @@ def test_after_a_boot_old_files_go_as_ever(play) -> None:
     play(begin, booted)
 
 
+def test_a_doubt_ends_on_a_machine_that_is_switched_off_every_day(play) -> None:
+    """The time that it was on adds up; how long it was off, nobody knows."""
+    async def jumped(machine: Machine) -> None:
+        machine.wall += 25 * HOUR
+        await machine.minute()
+        machine.passes(0.6 * KEPT * HOUR)
+        await machine.minute()
+        assert machine.kept() == {"old"}
+
+    async def next_day(machine: Machine) -> None:
+        machine.boot, machine.steady = "another", 20.0
+        machine.wall += 8 * HOUR
+        await machine.minute()
+        assert machine.kept() == {"old"}
+        machine.passes(0.3 * KEPT * HOUR)
+        await machine.minute()
+        assert machine.kept() == {"old"}
+        machine.passes(0.2 * KEPT * HOUR)
+        await machine.minute()
+        assert machine.kept() == set()
+
+    play(lambda m: begin_and(m, jumped), next_day)
+
+
 def test_what_is_no_jump() -> None:
     at = Reading("b", START, 100.0)
     assert jump_between(at, Reading("b", START + 69.0, 160.0)) == 0.0, "little"

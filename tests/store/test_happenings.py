@@ -186,7 +186,7 @@ def test_what_is_decoded_and_not_separated_waits(open_store) -> None:
 
             for job_id, now in (("a", 1.0), ("b", 2.0)):
                 await jobs.create(new_job(job_id, now))
-            for _ in "ab":
+            for _ in range(4):  # decode and hpss of both
                 await work(jobs, "audio", 3.0, 4.0)
             assert await oldest() == 1.0
             first = await jobs.stages.claim("separation", "b/5", 5.0)
