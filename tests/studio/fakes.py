@@ -130,6 +130,9 @@ class FakeServer:
         self.silent = False  # event streams that are open say nothing more, and stay open
         self.held = False  # files that are asked for meanwhile come to their half, and wait
         self.cut = False  # and no further
+        self.reads = threading.Event()  # whether what has come in whole is looked at
+        self.reads.set()
+        self.torn = "-"  # errors, cut off within their bodies, from addresses that begin so
         self.lost = "-"  # no answer for addresses that begin so
         self.dropped = "-"  # there is nothing at addresses that begin so
         self.key = ""
@@ -158,6 +161,11 @@ class FakeServer:
             self.requests.append(f"{scope['method']} {scope['path']}?{query}")
             if self.away or scope["path"].startswith(self.lost):
                 raise ConnectionError("the server is away")
+            if scope["path"].startswith(self.torn):
+                length = [(b"content-length", b"5000")]
+                await send({"type": "http.response.start", "status": 502, "headers": length})
+                await send({"type": "http.response.body", "body": b"<html>", "more_body": True})
+                raise ConnectionError("the server went away")
             if scope["path"].startswith(self.dropped):
                 await JSONResponse({"detail": "Not found"}, 404)(scope, receive, send)
                 return
@@ -192,6 +200,10 @@ class FakeServer:
         name = (await request.form())["file"].filename  # type: ignore[union-attr]
         if self.refusal is not None:
             return JSONResponse({"detail": self.refusal[1]}, self.refusal[0])
+        for _ in range(3000):  # a minute: a test that has failed must not hang
+            if self.reads.is_set():
+                break
+            await asyncio.sleep(0.02)
         job = self.songs.pop(0)
         job.name = name
         return JSONResponse(self.add(job).answer())

@@ -198,6 +198,21 @@ test("the song ends at its last frame", () => {
   assert.deepEqual([position, ended, waiting], [frames, true, false]);
 });
 
+test("who reads of a seek reads of no end that was before it", () => {
+  const deck = new Deck(1, BLOCK, () => 1000).putAll();
+  deck.order({ kind: "play" });
+  deck.run(2 * BLOCK);
+  assert.ok(deck.last.ended);
+  deck.order({ kind: "loop", loop: null });
+  assert.ok(deck.last.ended, "nothing but a seek or a start changes that");
+  deck.seek(0);
+  const { landed, ended } = deck.last;
+  assert.deepEqual([landed, ended], [deck.serial, false]);
+  deck.order({ kind: "play" });
+  deck.run(2 * BLOCK);
+  assert.ok(deck.last.ended);
+});
+
 test("a jump past the end, and the block under the needle taken away, are no accident", () => {
   const deck = new Deck(1, 2 * BLOCK, ramp).putAll();
   deck.order({ kind: "play" });

@@ -78,6 +78,22 @@ def test_one_key_for_a_server_that_wants_one_for_everything(
     assert page.evaluate("Object.values({ ...sessionStorage })") == []
 
 
+def test_who_is_signed_in_is_not_asked_for_that_key(
+    page: Any, box: AccountServer, song: Path
+) -> None:
+    page.expected += [f"{REFUSED}401", f"{REFUSED}404"]  # of a job that only tries the key
+    _, key = box.customer()
+    box.songs.key = key
+    box.songs.songs.append(FakeJob(music(2)))
+    sign_in(page, key)
+    part(page, "balance").get_by_text("60 min").wait_for()
+    page.get_by_role("link", name="Songs").click()
+    page.set_input_files("input[type=file]", song)
+    page.locator('[data-action="retry"]').click()
+    page.locator("[data-job]").wait_for()
+    assert page.get_by_label("This server wants a key.").is_hidden()
+
+
 def test_jobs_by_status_and_page_by_page(page: Any, box: AccountServer) -> None:
     account, key = box.customer()
     for number in range(12):
@@ -102,6 +118,28 @@ def test_jobs_by_status_and_page_by_page(page: Any, box: AccountServer) -> None:
     assert cells[1:5] == ["failed", "Four stems · Fast · FLAC", "0:12", "0 s"]
     jobs.get_by_label("Status of the jobs").select_option("EXPIRED")
     jobs.get_by_text("No jobs.").wait_for()
+
+
+def test_an_older_answer_does_not_replace_what_was_chosen_since(
+    page: Any, box: AccountServer
+) -> None:
+    account, key = box.customer()
+    for number in range(3):
+        box.job(account, f"song{number}.wav", "failed" if number == 1 else "completed")
+    region = sign_in(page, key)
+    until(page, lambda: len(rows(page, "jobs")) == 3)
+    held: list[Any] = []
+    page.route("**/api/v1/jobs?*", lambda route: route.fallback()
+               if "status=" in route.request.url else held.append(route))  # fmt: skip
+    region.get_by_role("button", name="Refresh").click()
+    until(page, lambda: held)
+    part(page, "jobs").get_by_label("Status of the jobs").select_option("FAILED")
+    until(page, lambda: len(rows(page, "jobs")) == 1)
+    for route in held:
+        route.continue_()
+    page.unroute("**/api/v1/jobs?*")
+    page.wait_for_timeout(500)
+    assert len(rows(page, "jobs")) == 1
 
 
 def test_the_balance_and_how_it_came_about(page: Any, box: AccountServer) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from tests.receiver import receiving
 from tests.studio.hearing import until
 
-from .accounts import AccountServer, events, part, sign_in
+from .accounts import REFUSED, AccountServer, events, part, sign_in
 from .accounts import box as box
 from .accounts import url as url
 
@@ -110,3 +110,22 @@ def test_deliveries_of_one_webhook_page_by_page(page: Any, box: AccountServer) -
         deliveries.get_by_label("Deliveries of").select_option(label=f"{two.url}/two-of-them")
         until(page, lambda: deliveries.locator("tbody tr").count() == 1)
         assert deliveries.get_by_text("two-of-them").last.is_visible()
+
+
+def test_a_chosen_webhook_that_is_deleted_elsewhere(page: Any, box: AccountServer) -> None:
+    page.expected.append(f"{REFUSED}404")
+    account, key = box.customer()
+    with receiving() as one, receiving() as two:
+        box.hook(account, one.url)
+        box.hook(account, f"{two.url}/two")
+        box.job(account, "song.wav")
+        until(page, lambda: len(one.got) == len(two.got) == 1)
+        region = sign_in(page, key)
+        deliveries = part(page, "deliveries")
+        deliveries.get_by_label("Deliveries of").select_option(label=f"{two.url}/two")
+        until(page, lambda: deliveries.locator("tbody tr").count() == 1)
+        box.do(lambda: box.hooks.delete(account, f"hook{len(two.url) + 4}"))
+        region.get_by_role("button", name="Refresh").click()
+        until(page, lambda: part(page, "webhooks").locator("li").count() == 1)
+        assert deliveries.get_by_label("Deliveries of").evaluate("(box) => box.value") == ""
+        assert region.get_by_text("Webhook not found").count() == 0

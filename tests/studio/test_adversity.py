@@ -29,6 +29,31 @@ def test_an_answer_that_is_not_the_servers_does_not_end_the_watch(
     card.get_by_text("ready", exact=True).wait_for()
 
 
+def test_errors_that_are_cut_off_end_nothing_that_tries_again(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    """A proxy that goes down sends half of its error page."""
+    page.expected.append(FAILED)
+    job.advance(5)
+    page.route("**/job/*/events", lambda route: route.fulfill(status=404))
+    card = choose(page, server, job, song)
+    server.torn = "/"
+    before = len(server.requests)
+    page.get_by_text("The server has not answered since").wait_for()
+    until(page, lambda: any("/config" in line for line in server.requests[before:]))
+    server.torn = "-"
+    job.complete()
+    page.get_by_text("The server has not answered since").wait_for(state="hidden")
+    card.get_by_text("ready", exact=True).wait_for()
+    server.songs.append(FakeJob(music(2)))
+    server.torn = "/process"
+    page.set_input_files("input[type=file]", song)
+    page.locator('[data-phase="refused"]').wait_for()
+    server.torn = "-"
+    page.locator('[data-action="retry"]:visible').click()
+    until(page, lambda: page.locator("[data-job]").count() == 2)
+
+
 def test_an_upload_answered_by_a_stranger_holds_up_no_other(
     page: Any, server: FakeServer, job: FakeJob, song: Path
 ) -> None:

@@ -115,6 +115,36 @@ def test_a_song_that_could_not_be_removed_stays(
     until(page, lambda: card.count() == 0)
 
 
+def test_what_may_be_ready_is_not_removed_without_a_question(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    job.complete()
+    choose(page, server, job, song).get_by_text("ready", exact=True).wait_for()
+    held: list[Any] = []
+    page.route(f"**/job/{job.id}*", lambda route: held.append(route))
+    page.route(f"**/job/{job.id}/**", lambda route: held.append(route))
+    page.reload()
+    page.locator('[data-phase="loading"] [data-action="remove"]').click()
+    page.get_by_role("dialog").get_by_text("Keep", exact=True).click()
+    assert not [line for line in server.requests if line.startswith("DELETE")]
+    assert [route for route in held if route.request.method == "DELETE"] == []
+
+
+def test_a_song_that_is_cancelled_when_all_of_it_is_sent_leaves_no_job(
+    page: Any, server: FakeServer, job: FakeJob, song: Path
+) -> None:
+    """The server is reading it: only its answer tells of the job that it makes."""
+    server.reads.clear()
+    server.songs.append(job)
+    page.set_input_files("input[type=file]", song)
+    page.get_by_text("sent, the server reads it", exact=True).wait_for()
+    page.locator('[data-action="remove"]').click()
+    until(page, lambda: page.locator(".card").count() == 0)
+    assert job.id not in server.jobs
+    server.reads.set()
+    until(page, lambda: job.gone)
+
+
 def test_what_is_being_removed_is_asked_for_no_more(
     page: Any, server: FakeServer, job: FakeJob, song: Path
 ) -> None:

@@ -124,6 +124,7 @@ class Page {
     say(this.banner, away);
     this.banner.hidden = away === "";
     this.notice.update(state.notice);
+    if (state.locked && !this.shown.locked && this.api.key === "") this.lend();
     this.lock.hidden = !state.locked;
     const before = this.shown;
     this.shown = state;
@@ -180,11 +181,15 @@ class Page {
     this.choice.update(key !== "");
     if (key !== "") {
       this.studio.welcome();
-      if (this.studio.store.value.locked) void this.unlock(key);
+      if (this.studio.store.value.locked) this.lend();
     } else {
       this.studio.farewell();
       if (this.api.key === before) void this.unlock("");
     }
+  }
+
+  private lend(): void {
+    if (this.accountKey !== "") void this.unlock(this.accountKey);
   }
 
   /** The player has moved: its position for whoever follows it, a picture at the next frame. */

@@ -1,6 +1,6 @@
 /** The StemSplit API as the page calls it: everything that is asked for with an account's key. */
 
-import { ApiError, carried, jsonOf, waitOf } from "../api/api";
+import { ApiError, carried, errorText, jsonOf, waitOf } from "../api/api";
 import type { Options } from "./split-choice";
 import { LONGEST_WAIT, pause } from "../api/waiting";
 
@@ -176,7 +176,7 @@ export async function fetched(path: string, init: RequestInit = {}): Promise<Res
     throw new ApiError(0, "The server does not answer.");
   }
   if (answer.ok) return answer;
-  throw errorOf(answer.status, await answer.text(), waitOf(answer.headers.get("retry-after")));
+  throw errorOf(answer.status, await errorText(answer), waitOf(answer.headers.get("retry-after")));
 }
 
 /** Whether nobody knows what became of a request. */

@@ -4,7 +4,7 @@
  */
 
 import {
-  PAGE, type AccountApi, type Delivery, type JobItem, type JobStatus, type LedgerEntry, type Page, type Webhook,
+  AccountError, PAGE, type AccountApi, type Delivery, type JobItem, type JobStatus, type LedgerEntry, type Page, type Webhook,
 } from "./account-api";
 import { ApiError } from "../api/api";
 import { Store } from "../base/store";
@@ -30,6 +30,7 @@ const EMPTY: AccountState = {
   jobs: null, ledger: null, deliveries: null, webhooks: null,
 };
 const PLACE = "stembox.account";
+const PARTS = ["jobs", "ledger", "deliveries"] as const;
 const REST = 5000; // milliseconds until a server that is away is asked again
 const JOBS_TURN = 10_000; // between two looks at jobs that run: a key has a limit
 const DELIVERIES_TURN = 2500;
@@ -108,9 +109,9 @@ export class Account {
 
   async test(webhook: Webhook): Promise<void> {
     this.store.update({ news: "" });
+    this.offsets.deliveries = 0;
     await this.doing(async () => {
       await this.api.test(webhook.id);
-      this.offsets.deliveries = 0;
       return { ...await this.sent(), news: `A test event is on its way to ${webhook.url}.` };
     });
   }
@@ -163,13 +164,23 @@ export class Account {
     return this.visible && signedIn && problem === "" && document.visibilityState === "visible";
   }
 
-  /** Asks, and takes what comes into the state; what goes wrong is said there. */
+  /** Which page of each list is to be seen. */
+  private get wanted(): Record<(typeof PARTS)[number], string> {
+    const { offsets, store: { value: { status, webhook } } } = this;
+    return { jobs: `${status} ${offsets.jobs}`, ledger: `${offsets.ledger}`,
+      deliveries: `${webhook} ${offsets.deliveries}` };
+  }
+
+  /** Asks, and takes what comes into the state, unless another page is wanted meanwhile; what goes
+   * wrong is said there. */
   private async doing(ask: () => Promise<Partial<AccountState>>): Promise<void> {
     if (!this.store.value.signedIn) return;
-    const { session } = this;
+    const { session, wanted } = this;
     try {
       const change = await ask();
       if (session !== this.session) return;
+      const now = this.wanted;
+      for (const part of PARTS) if (wanted[part] !== now[part]) delete change[part];
       this.store.update({ problem: "", ...change });
       this.goBack();
     } catch (error) {
@@ -187,6 +198,11 @@ export class Account {
 
   private onProblem(error: ApiError): void {
     if (error.status === 401 || error.status === 403) return this.signOut(error.message);
+    if (error instanceof AccountError && error.code === "WEBHOOK_NOT_FOUND" && this.store.value.webhook !== "") {
+      this.offsets.deliveries = 0; // it was deleted elsewhere: all are shown
+      this.store.update({ webhook: "" });
+      return void this.refresh();
+    }
     const passing = error.status === 0 || error.status === 429 || error.status >= 500;
     const wait = Math.max(error.wait * 1000, REST);
     const what = error.status === 429 ? "This key has made too many requests." : error.message;

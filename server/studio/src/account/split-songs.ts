@@ -68,6 +68,11 @@ export class SplitSongs {
     if (!this.known.has(id)) this.known.set(id, { job: null, at: 0 });
   }
 
+  /** The account has gone, and its addresses with it. */
+  forget(): void {
+    this.known.clear();
+  }
+
   /** Its events tell how a running job stands, without the key and its limit. */
   async job(id: string, signal?: AbortSignal): Promise<Job> {
     const known = this.known.get(id)?.job;

@@ -171,7 +171,7 @@ export class Api {
     }
     if (answer.ok) return answer;
     const wait = waitOf(answer.headers.get("retry-after"));
-    throw new ApiError(answer.status, sentence(await answer.text(), answer.status), wait);
+    throw new ApiError(answer.status, sentence(await errorText(answer), answer.status), wait);
   }
 }
 
@@ -246,6 +246,16 @@ function parsed<T>(body: string): T {
     return JSON.parse(body) as T;
   } catch {
     throw new ApiError(0, "The answer is not the server's: something stands between it and this page.");
+  }
+}
+
+/** The body of an answer that is an error; empty where it was cut off: its status says enough. */
+export async function errorText(answer: Response): Promise<string> {
+  try {
+    return await answer.text();
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    return "";
   }
 }
 

@@ -8,6 +8,7 @@ import { adviceOf, lengthOf, progressOf, statusOf } from "../songs/status";
 import type { Studio } from "../studio/studio";
 
 const PLAYABLE = ["loading", "queued", "separating", "done", "uploading"];
+const READY = ["done", "loading"]; // or perhaps, as long as nobody knows
 const RETRIABLE = ["failed", "refused", "expired"];
 
 export class Card {
@@ -122,10 +123,10 @@ export class Card {
     if (!this.purchase.hidden) this.purchase.href = url;
   }
 
-  /** Files that are ready go only after a question. */
+  /** Files that are ready, or may be, go only after a question. */
   private removing(): void {
     if (this.song?.leaving) return;
-    if (this.element.dataset.phase !== "done") return void this.studio.remove(this.key);
+    if (!READY.includes(this.element.dataset.phase!)) return void this.studio.remove(this.key);
     const answer = (text: string, click: () => void): HTMLButtonElement =>
       h("button", { type: "button", class: "chip", click: () => { dialog.close(); click(); } }, text);
     const name = this.title.textContent!;

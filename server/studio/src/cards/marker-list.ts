@@ -37,7 +37,10 @@ export class MarkerList {
   private item(frame: number): HTMLLIElement {
     const field = h("input", { type: "text", dir: "auto", maxlength: String(LONGEST_NAME), autocomplete: "off",
       change: () => this.actions.rename(frame, field.value),
-      keydown: (event) => (event as KeyboardEvent).key === "Enter" && field.blur() });
+      keydown: (event) => {
+        const { key, isComposing } = event as KeyboardEvent;
+        if (key === "Enter" && !isComposing) field.blur();
+      } });
     return h("li", { "data-frame": String(frame) },
       h("button", { type: "button", class: "chip", "data-action": "marker-go",
         click: () => this.actions.go(frame) }, frames(frame, true)),

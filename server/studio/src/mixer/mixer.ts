@@ -38,7 +38,7 @@ export class Mixer {
   /** The frame that is read next; the one that is heard next is the position. */
   cursor = 0;
   playing = false;
-  /** The song came to its end since it was last started. */
+  /** The song came to its end since it was last started or sought in. */
   ended = false;
   /** It would play, but a track that is to be heard is not here yet. */
   waiting = false;
@@ -156,7 +156,9 @@ export class Mixer {
   /** There is silence: what nobody hears can be put in order. */
   private settle(): void {
     this.cursor = this.jump?.frame ?? this.position;
-    this.landed = this.jump?.serial ?? this.landed;
+    const serial = this.jump?.serial ?? this.landed;
+    if (serial !== this.landed) this.ended = false; // who reads of this seek reads of no earlier end
+    this.landed = serial;
     this.jump = null;
     this.pace.restart();
     this.gains.set(this.targets);

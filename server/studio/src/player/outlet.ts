@@ -89,6 +89,7 @@ class ChainedOutlet implements Outlet {
   private readonly mixer: Mixer;
   private readonly timer: number;
   private readonly due: { at: number; report: Report }[] = [];
+  private readonly out: GainNode; // what is scheduled goes with it
   private scheduled = 0;
 
   constructor(
@@ -97,6 +98,8 @@ class ChainedOutlet implements Outlet {
     private readonly listener: Listener,
   ) {
     this.mixer = new Mixer(tracks);
+    this.out = context.createGain();
+    this.out.connect(context.destination);
     this.timer = window.setInterval(() => this.tick(), TICK);
   }
 
@@ -114,6 +117,7 @@ class ChainedOutlet implements Outlet {
 
   close(): void {
     window.clearInterval(this.timer);
+    this.out.disconnect();
     this.context.suspend().catch(() => undefined);
   }
 
@@ -129,7 +133,7 @@ class ChainedOutlet implements Outlet {
     this.mixer.render(buffer.getChannelData(0), buffer.getChannelData(1));
     const source = this.context.createBufferSource();
     source.buffer = buffer;
-    source.connect(this.context.destination);
+    source.connect(this.out);
     source.start(this.scheduled);
     this.scheduled += PIECE / SAMPLE_RATE;
     this.due.push({ at: this.scheduled, report: report(this.mixer) });

@@ -59,6 +59,7 @@ export class Jobs {
 
   /** The song's job stands so. */
   hear(key: string, job: Job): void {
+    this.library.expire(key, false);
     const song = this.library.find(key);
     if (song === undefined) return;
     this.host.found();
@@ -71,7 +72,6 @@ export class Jobs {
     const name = song.name || job.input?.file_name || "Song";
     const now = { ...song, name, job, mix };
     this.library.put(now);
-    this.library.expire(key, false);
     if (nameless) this.library.remember(now);
     this.listener.heard(now);
   }

@@ -74,9 +74,11 @@ export class Deck {
     else this.extend(song);
   }
 
-  /** Asks for no more of this song than what it plays. */
+  /** Asks for no more of this song, unless it plays. */
   rest(key: string): void {
-    if (key === this.store.value.open) this.peakFeed?.rest();
+    if (key !== this.store.value.open) return;
+    this.peakFeed?.rest();
+    if (!this.player.playing) this.stop(key);
   }
 
   async toggle(): Promise<void> {

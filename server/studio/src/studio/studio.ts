@@ -135,6 +135,7 @@ export class Studio {
   /** The account's songs go with its key. */
   farewell(): void {
     this.library.forgetAll(this.library.songs.filter((song) => song.split));
+    this.api.split.forget();
   }
 
   /** The address of a track's file; of all files and of the stem file, null where there is none. */
