@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from server import __version__
 from server.commands import accounts, models, songs, upkeep
@@ -19,6 +20,24 @@ from server.errors import StemboxError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    code = _run(arguments)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _fall_silent()
+        if not isinstance(error, BrokenPipeError):
+            print(f"stembox: standard output: {error.strerror}", file=sys.stderr)
+        return code or 1
+    return code
+
+
+def _fall_silent() -> None:
+    """What standard output still holds goes nowhere: Python would fail once more at its exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files are what the disk says
         sys.stdout.reconfigure(errors="surrogateescape")
     parser = build_parser()

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from typing import NamedTuple
 
+from store.copying import DAMAGED
 from store.migrations import migrate
 from store.records import Track
 from store.statements import load
@@ -56,13 +57,21 @@ class Expected(NamedTuple):
 
 def check_database(db: sqlite3.Connection, now: float) -> list[Finding]:
     """What of the promises is broken: of the file itself, then of what it says."""
-    broken = [
+    try:
+        return _damage(db) or _broken(db, now)  # what a damaged file says is worth nothing
+    except DAMAGED as error:
+        return [Finding("database_is_whole", "database", str(error))]
+
+
+def _damage(db: sqlite3.Connection) -> list[Finding]:
+    return [
         Finding("database_is_whole", "database", row[0])
         for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"
     ]  # fmt: skip
-    if broken:  # what a damaged file says is worth nothing
-        return broken
-    broken += _check_schema(db)
+
+
+def _broken(db: sqlite3.Connection, now: float) -> list[Finding]:
+    broken = _check_schema(db)
     for table, rowid, parent, _ in db.execute("PRAGMA foreign_key_check"):
         broken.append(Finding("references_exist", f"{table} {rowid}", f"no such {parent}"))
     for promise in PROMISES:

@@ -1,5 +1,7 @@
 """Copies of a database file that others write to at the same time, and opening such a copy."""
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -12,12 +14,15 @@ PAGES = 4096  # copied at a time
 Report = Callable[[float], None]
 """Is told the share that is done."""
 
+DAMAGED = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises: what SQLite says of one need not be text."""
+
 
 def copy_database(source: Path, target: Path, report: Report = lambda done: None) -> None:
     """Copies the database as it is at one moment, synced. Nobody waits for it (WAL).
 
     Raises:
-        sqlite3.Error: it cannot be read, or the copy not be written.
+        sqlite3.Error, UnicodeDecodeError: it cannot be read, or the copy not be written.
     """
 
     def progress(_: int, remaining: int, total: int) -> None:
@@ -33,17 +38,40 @@ def copy_database(source: Path, target: Path, report: Report = lambda done: None
             read.backup(written, pages=PAGES, progress=progress)
 
 
+def damage_of(path: Path) -> str | None:
+    """What is wrong with a copy's file, in SQLite's words; None where it is whole. A copy is as
+    damaged as what it was made of."""
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            found: str = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            if found != "ok":
+                return found.splitlines()[-1]
+            tables = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
+            for name, _ in tables.fetchall():
+                for _ in connection.execute(f'SELECT * FROM "{name}"'):
+                    pass  # what is stored as text is text
+    except DAMAGED as error:
+        return str(error).splitlines()[0]
+    return None
+
+
 @contextmanager
 def opened_copy(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection to a copy, which is brought to the present schema first.
 
     Raises:
-        sqlite3.Error: it is no database.
+        sqlite3.Error, UnicodeDecodeError: it is no database, or damaged.
+        OSError: there is no room to bring it there.
         RuntimeError: a newer stembox has written it.
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA journal_mode = DELETE")  # one file, with nothing beside it
-        migrate(connection)
+        try:
+            migrate(connection)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
+            raise
         yield connection

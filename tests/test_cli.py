@@ -100,6 +100,20 @@ def test_a_key_whose_answer_is_lost_is_not_paid_twice(tmp_path: Path) -> None:
     assert "60" in stembox("credits", "show", "--account", "ann", "--data-dir", tmp_path).stdout
 
 
+@pytest.mark.parametrize("order", [["models", "list"], ["models", "list", "--known"]])
+def test_output_that_nobody_can_take(order: list[str]) -> None:
+    """In a line where the disk is full; in silence where whoever read has heard enough."""
+    command = " ".join(["unset PYTHONUNBUFFERED;", sys.executable, "-m", "server.cli", *order])
+    done = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True,
+                          timeout=120, check=False)  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1, "stembox: standard output: No space left on device\n")  # fmt: skip
+    shell = f"set -o pipefail; {command} | true"  # which may be gone before, or behind
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=120,
+                          check=False)  # fmt: skip
+    assert done.returncode in (0, 1) and done.stderr == ""
+
+
 @pytest.mark.parametrize(("arguments", "code"), [
     (["--version"], 0),
     ([], 2),
@@ -109,6 +123,8 @@ def test_a_key_whose_answer_is_lost_is_not_paid_twice(tmp_path: Path) -> None:
     (["serve", "--config", "/nowhere.toml"], 1),
     (["serve", "--data-dir", "/proc/nowhere"], 1),
     (["separate", "a/x.wav", "b/x.mp3", "--out", "o"], 1),
+    (["separate", "o/vocals/vocals.wav", "--out", "o"], 1),
+    (["separate", "./o/../o/vocals/vocals.wav", "b.wav", "--out", "o"], 1),
     (["separate", "x.wav", "--out", "o", "--stems", "kazoo"], 1),
     (["separate", "x.wav", "--out", "o", "--stems", "bass", "--output-type", "BOTH"], 2),
     (["separate", "x.wav", "--out", "o", "--model", "gone"], 1),
@@ -118,6 +134,7 @@ def test_a_key_whose_answer_is_lost_is_not_paid_twice(tmp_path: Path) -> None:
     (["credits", "grant", "--account", "a", "--minutes", "1", "--reference", "\udce9"], 2),
     (["demo", "--seconds", "0"], 2),
     (["demo", "--seconds", "nan"], 2),
+    (["demo", "--seconds", "0.00001"], 2),
     (["quality", ".", "--songs", "0"], 2),
     (["quality", ".", "--seconds", "-1"], 2),
     (["models", "pull", "mel_band_roformer_kim"], 1),

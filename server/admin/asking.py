@@ -7,7 +7,6 @@ socket in its data directory; without one, the command line opens the database.
 import asyncio
 import fcntl
 import os
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -36,6 +35,7 @@ from server.admin.snapshots import DATABASE, remove_snapshot, take_snapshot
 from server.errors import StemboxError
 from server.jobs.disk.folders import Folders, full_disk_is_said, server_secret, socket_path
 from store import Database
+from store.copying import DAMAGED
 
 
 def carry_out(command: Command, data_dir: Path) -> str:
@@ -96,9 +96,9 @@ async def _here(command: Command, data_dir: Path) -> str:
     async with AsyncExitStack() as stack:
         try:
             database = await stack.enter_async_context(Database(path))
-        except (RuntimeError, sqlite3.DatabaseError) as error:  # a newer stembox's, or none at all
+            return await AdminServer(database, server_secret(data_dir), lambda: None).run(command)
+        except (RuntimeError, *DAMAGED) as error:  # a newer stembox's, none at all, a damaged one
             raise StemboxError(f"{path}: {error}") from None
-        return await AdminServer(database, server_secret(data_dir), lambda: None).run(command)
 
 
 async def _ask(asked: Asked, path: Path) -> str:

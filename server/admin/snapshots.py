@@ -1,14 +1,13 @@
 """Copies of the database at one moment, made by whoever holds it, for whoever asks."""
 
 import secrets
-import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from server.errors import StemboxError
 from server.jobs.disk.folders import full_disk_is_said
-from store.copying import copy_database
+from store.copying import DAMAGED, copy_database
 
 FOLDER = "snapshots"
 STALE_SECONDS = 3600.0  # whoever asked for it has died
@@ -27,7 +26,7 @@ def take_snapshot(data_dir: Path) -> Path:
     try:
         with full_disk_is_said():
             copy_database(data_dir / DATABASE, copy)
-    except sqlite3.Error as error:
+    except DAMAGED as error:
         remove_snapshot(copy)
         raise StemboxError(f"the database cannot be copied: {error}") from None
     return copy

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from server.config import Config
+from server.sound import SAMPLE_RATE
 
 Command = Callable[[argparse.Namespace, Config], int]
 
@@ -50,8 +51,8 @@ def text(given: str) -> str:
 
 
 def seconds(text: str) -> float:
-    """A time above 0. Raises ValueError, which argparse tells."""
+    """A time of at least one sample. Raises ValueError, which argparse tells."""
     time = float(text)
-    if not 0 < time < math.inf:
+    if not 0.5 / SAMPLE_RATE < time < math.inf:
         raise ValueError
     return time

@@ -28,7 +28,8 @@ def run(offline: Offline, folder: Path, seconds: float, report: Report) -> str:
     tracks = offline.nine_tracks(song, folder, report)
     lines = [f"{'track':<16} {'LUFS':>7} {'dBTP':>7} {'SDR dB':>7} {'mix dB':>7}  file"]
     for name, path in tracks.items():
-        made = sf.read(path, dtype="float32", always_2d=True)[0].T
+        with path.open("rb") as file:
+            made = sf.read(file, dtype="float32", always_2d=True)[0].T
         quality = ""
         if name in stems:
             quality = f"{_sdr(stems[name], made):7.1f} {_sdr(stems[name], mix):7.1f}"

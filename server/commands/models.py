@@ -82,6 +82,7 @@ def quality(arguments: argparse.Namespace, config: Config) -> int:
     """`stembox quality`: a model on songs of one's own. Goes on after a song that cannot be
     measured, and then exits with 1."""
     from server.commands.bar import Bar
+    from server.commands.ending import at_signals
     from server.engine.library import choice
     from server.offline import Offline
     from server.starter.measuring.own_songs import measure_songs, wanted_of
@@ -95,6 +96,7 @@ def quality(arguments: argparse.Namespace, config: Config) -> int:
     found = choice.serving(tier, config) if name is None else choice.resolve(name, config)
     wanted = wanted_of(songs, found)
     check_songs(songs)
+    at_signals()
     arguments.out.mkdir(parents=True, exist_ok=True)  # it must not fail at the end of hours
     with Bar(found.name) as bar:
         result = measure_songs(songs, Offline(config, tier, wanted, found), arguments.seconds, bar)

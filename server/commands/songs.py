@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -11,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from server.commands.arguments import Commands, count, seconds
 from server.commands.bar import Bar
+from server.commands.ending import at_signals
 from server.config import Config
 from server.errors import AudioTooLong, StemboxError
 from server.stems import FOUR, OUTPUTS, checked_stems
 
 if TYPE_CHECKING:
     from server.engine.library.choice import Choice
+    from server.offline import Target
 
 FOR_ALL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))  # no other file would fare better
 
@@ -65,11 +66,12 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
 
     _refuse_one_folder_for_two(arguments.files)
     target = Target(arguments.out, arguments.format)
-    offline = Offline(config, arguments.quality, *_wanted(arguments, config))
+    stems, choice = _wanted(arguments, config)
+    _refuse_to_overwrite(arguments.files, target, stems)
+    offline = Offline(config, arguments.quality, stems, choice)
     print(f"model {offline.name} on {offline.device}", file=sys.stderr)
     failed = 0
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGHUP, _end)
+    at_signals()
     for file in arguments.files:
         try:
             if not file.is_file():
@@ -83,13 +85,8 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
             print(f"stembox: {file}: {_reason(error, file)}", file=sys.stderr)
             failed += 1
         else:
-            print(*paths, sep="\n")
+            print(*paths, sep="\n", flush=True)  # whoever reads them begins with the first file
     return 1 if failed else 0
-
-
-def _end(number: int, _: object) -> None:
-    """As at Ctrl-C: gigabytes of scratch must not stay beside the stems."""
-    raise SystemExit(128 + number)
 
 
 def _reason(error: StemboxError | OSError, file: Path) -> str:
@@ -110,6 +107,21 @@ def _refuse_one_folder_for_two(files: Sequence[Path]) -> None:
         if (other := named.setdefault(folder_name(file), file)) is not file:
             raise StemboxError(f"{other} and {file} would overwrite each other's stems: "
                                "separate them into folders of their own")
+
+
+def _refuse_to_overwrite(files: Sequence[Path], target: "Target", stems: Sequence[str]) -> None:
+    """A stem that is separated again may lie where its own stems would."""
+    from server.offline import folder_name
+
+    suffix = target.format.lower()
+    made = {
+        (target.folder / folder_name(file) / f"{stem}.{suffix}").resolve(): file
+        for file in files for stem in stems
+    }  # fmt: skip
+    for file in files:
+        if (other := made.get(file.resolve())) is not None:
+            raise StemboxError(f"{file} would be overwritten by a stem of {other}: "
+                               "separate it into another folder")
 
 
 def _wanted(
@@ -149,6 +161,7 @@ def demo(arguments: argparse.Namespace, config: Config) -> int:
     from server.offline import Offline
 
     offline = Offline(config, config.pipeline.quality)
+    at_signals()
     began = time.monotonic()
     with Bar("demo") as bar:
         table = run(offline, arguments.out, arguments.seconds, bar)

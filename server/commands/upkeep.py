@@ -32,8 +32,9 @@ def backup(arguments: argparse.Namespace, config: Config) -> int:
     from server.upkeep.backup import back_up, check_target
 
     check_target(arguments.file, Folders(config.data_dir, config.scratch_dir))
+    taken_at = time.time()
     with Bar("backup") as bar, snapshot(config.data_dir) as copy:
-        manifest = back_up(config.data_dir, copy, arguments.file, arguments.outputs, bar)
+        manifest = back_up(config.data_dir, copy, taken_at, arguments.file, arguments.outputs, bar)
     size = sum(stored.size for stored in manifest.files.values())
     print(f"{arguments.file}: {len(manifest.files)} file(s), {size / 1e6:.1f} MB")
     return 0

@@ -54,6 +54,8 @@ def check_result(claim: Claim, result: Result) -> None:
     own = stage.partition("/")[2]
     expected = {own} if own else set(names_of(claim.job)) - {MIX}
     for name, file in result.tracks.items():
+        if not (0 <= file.size < 1 << 63 and 0 <= file.crc < 1 << 32):
+            raise StageFailed(f"The worker told of a file that cannot be: {file.path}")
         if name not in expected or file.path != track_file(stage, name, options.format):
             raise StageFailed(f"The worker told of a file that {stage} never writes")
 

@@ -21,7 +21,7 @@ from server.upkeep.reporting import Meter, Report
 from server.work.durable import sync_folder
 from server.work.scratch import PART
 from store.audit import Expected, expected_files
-from store.copying import opened_copy
+from store.copying import damage_of, opened_copy
 
 DATABASE = "stembox.db"
 BEGUN = ".stembox-backup."
@@ -36,15 +36,22 @@ class Contents(Struct, frozen=True):
     jobs: dict[str, Path]
 
 
-def back_up(data_dir: Path, copy: Path, target: Path, outputs: bool, report: Report) -> Manifest:
+def back_up(
+    data_dir: Path, copy: Path, taken_at: float, target: Path, outputs: bool, report: Report
+) -> Manifest:
     """Writes a backup of a data directory to the file `target`, which appears when it is whole.
 
-    copy: of the database. outputs: with the files of jobs, finished and unfinished, and uploads.
+    copy: of the database, as it was at `taken_at`. outputs: with the files of jobs, finished and
+        unfinished, and uploads.
 
     Raises:
-        StemboxError: there is such a file, or another backup to it runs.
+        StemboxError: there is such a file, another backup to it runs, or the database is damaged:
+            nobody could restore that.
         OSError, DiskFull: it cannot be written.
     """
+    if (damage := damage_of(copy)) is not None:
+        raise StemboxError(f"the database is damaged, and nothing is written: {damage}; "
+                           "keep the last good backup")  # fmt: skip
     contents = _contents(data_dir, copy, outputs)
     paths = [*contents.needed.values(), *contents.jobs.values()]
     meter = Meter("backup", sum(_size(path) for path in paths), report)
@@ -55,7 +62,7 @@ def back_up(data_dir: Path, copy: Path, target: Path, outputs: bool, report: Rep
         for name, path in contents.jobs.items():
             with suppress(FileNotFoundError):  # its job was removed meanwhile
                 writer.add(name, path)
-        manifest = writer.close(__version__, time.time(), outputs)
+        manifest = writer.close(__version__, taken_at, outputs)
     meter.end()
     return manifest
 
@@ -82,7 +89,8 @@ def _contents(data_dir: Path, copy: Path, outputs: bool) -> Contents:
 
 
 def _job_files(folders: Folders, expected: Expected) -> list[Path]:
-    """Outputs of jobs that have ended, inputs of those that have not, uploads."""
+    """Inputs of jobs that have not ended, uploads, outputs of those that have: in this order, since
+    what waits or runs ends, and loses its input, while gigabytes of outputs are written."""
     ended = {job_id for job_id, _ in expected.tracks}
     made = [
         path for job_id in sorted(ended) for path in sorted(files_below(folders.outputs / job_id))
@@ -90,7 +98,7 @@ def _job_files(folders: Folders, expected: Expected) -> list[Path]:
     ]  # fmt: skip
     inputs = [folders.scratch / job_id / "input" for job_id in sorted(expected.inputs)]
     uploads = [folders.uploads / upload.key.split("/")[2] for upload in expected.uploads]
-    return [*made, *(path for path in (*inputs, *uploads) if path.is_file())]
+    return [*(path for path in (*inputs, *uploads) if path.is_file()), *made]
 
 
 @contextmanager

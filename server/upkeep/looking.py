@@ -5,11 +5,12 @@ from pathlib import Path
 
 from server.admin.asking import snapshot
 from server.errors import ConfigError
+from server.jobs.disk.folders import full_disk_is_said
 from server.upkeep.audit import check_files
 from server.upkeep.backup import DATABASE
 from server.upkeep.reporting import Report
 from store.audit import Finding, check_database, expected_files
-from store.copying import opened_copy
+from store.copying import DAMAGED, opened_copy
 
 AGAIN_SECONDS = 2.0  # between two looks
 
@@ -29,10 +30,12 @@ def look(data_dir: Path, report: Report) -> list[Finding]:
     now = time.time()
     with snapshot(data_dir) as copy:
         try:
-            with opened_copy(copy) as database:
+            with full_disk_is_said(), opened_copy(copy) as database:
                 found = check_database(database, now)
                 whole = all(finding.promise != "database_is_whole" for finding in found)
                 expected = expected_files(database, now) if whole else None
         except RuntimeError as error:
             raise ConfigError(f"{data_dir / DATABASE}: {error}") from None
+        except DAMAGED as error:  # before anything could be asked of it
+            found, expected = [Finding("database_is_whole", "database", str(error))], None
     return found if expected is None else found + check_files(data_dir, expected, report)

@@ -4,7 +4,6 @@ import fcntl
 import os
 import re
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from server.upkeep.backup import DATABASE, SECRETS
 from server.upkeep.reporting import Meter, Report
 from server.work.durable import sync_folder
 from store.audit import Finding, check_database, expected_files
-from store.copying import opened_copy
+from store.copying import DAMAGED, opened_copy
 from store.restoring import Settled, settle
 
 PLACES: Final = ("outputs", "scratch", "uploads")
@@ -106,7 +105,7 @@ def _settle(staged: Path, complete: bool) -> tuple[Settled, list[Finding]]:
                 raise StemboxError(f"the backup's database is damaged: {findings[0].detail}")
             missing = missing_files(staged, expected_files(database, now))
             settled = settle(database, missing, now)
-    except (sqlite3.Error, RuntimeError) as error:
+    except (*DAMAGED, RuntimeError) as error:
         raise StemboxError(f"the backup's database cannot be used: {error}") from None
     for job_id in settled.expired:
         shutil.rmtree(staged / "outputs" / job_id, ignore_errors=True)

@@ -103,6 +103,8 @@ class Workers:
         self._pause = pause
         self._workers: list[Worker] = []
         self._here: Counter[str] = Counter()  # how many of them are of which pool
+        self._left: dict[str, float] = {}  # when a pool's last one did, by the monotonic clock
+        self._began = time.monotonic()
         self._waiting: dict[str, list[Waiting]] = {}  # heaps
         self._numbers = count()
         self._listeners: list[Callable[[], None]] = []
@@ -115,6 +117,12 @@ class Workers:
     def ready(self, pool: str) -> bool:
         """Whether a worker of this pool is connected."""
         return self._here[pool] > 0
+
+    def unready_for(self, pool: str) -> float:
+        """Seconds for which no worker of this pool has been connected; 0 while one is."""
+        if self.ready(pool):
+            return 0.0
+        return time.monotonic() - self._left.get(pool, self._began)
 
     def check_breaker(self, pool: str) -> None:
         """Raises ServerBusy while no worker of the pool is started, because they kept dying. One
@@ -240,6 +248,7 @@ class Workers:
             if worker is not None:
                 self._workers.remove(worker)
                 self._here[worker.hello.pool] -= 1
+                self._left[worker.hello.pool] = time.monotonic()
                 worker.lost()
                 self.changed()
             writer.close()

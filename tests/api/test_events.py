@@ -1,6 +1,7 @@
 """A job's event stream: what is said, when it ends, that it holds up no server that stops."""
 
 import asyncio
+import gc
 import json
 import socket
 import struct
@@ -228,6 +229,29 @@ def test_what_a_new_stream_says_is_followed_by_nothing_older(
         assert await second == [b"1", b"2"]
 
     asyncio.run(main())
+
+
+def test_a_look_that_nobody_waits_for_any_more_is_no_defect() -> None:
+    """A stream is closed, and its job removed: what the look at it finds is told to nobody."""
+    async def main() -> list[str]:
+        told: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: told.append(context["message"]))  # fmt: skip
+
+        async def gone() -> int:
+            raise JobNotFound("Job not found")
+
+        watch = events._Watch(gone)
+        stream = asyncio.create_task(watch.next())
+        await asyncio.sleep(0)
+        stream.cancel()
+        await asyncio.sleep(2 * events.PAUSE)
+        del watch, stream
+        gc.collect()
+        await asyncio.sleep(0)
+        return told
+
+    assert asyncio.run(main()) == []
 
 
 def test_streams_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A data directory with jobs in many states, backed up and restored."""
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def silent(name: str, done: float) -> None: ...
 
 def backup(data: Path, target: Path, outputs: bool = True) -> None:
     with snapshot(data) as copy:
-        back_up(data, copy, target, outputs, silent)
+        back_up(data, copy, time.time(), target, outputs, silent)
 
 
 def dump(data: Path) -> list[str]:

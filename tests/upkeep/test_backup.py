@@ -83,6 +83,23 @@ def test_a_job_that_ran_begins_again_from_its_input(data: Path, tmp_path: Path) 
     asyncio.run(main())
 
 
+def test_what_has_not_ended_is_kept_before_what_has(data: Path, tmp_path: Path) -> None:
+    """It ends, and loses its input, while gigabytes of outputs are written."""
+    backup(data, tmp_path / "b.tar")
+    with tarfile.open(tmp_path / "b.tar") as tar:
+        folders = [name.split("/")[0] for name in tar.getnames()]
+    assert list(dict.fromkeys(folders)) == [
+        "stembox.db", "secret", "scratch", "uploads", "outputs", "manifest.json"]  # fmt: skip
+
+
+def test_a_backup_is_of_the_moment_of_its_database(data: Path, tmp_path: Path) -> None:
+    """Its files may take hours; who looks for what came later begins there."""
+    with snapshot(data) as copy:
+        back_up(data, copy, 1000.0, tmp_path / "b.tar", True, silent)
+    restored = restore(tmp_path / "b.tar", tmp_path / "new", silent)
+    assert "is as it was at 1970-01-01 00:16:40 UTC" in told(restored, tmp_path / "new")
+
+
 def test_what_is_there_is_not_overwritten(data: Path, tmp_path: Path) -> None:
     (tmp_path / "b.tar").write_bytes(b"precious")
     with pytest.raises(StemboxError, match="exists already"):
@@ -179,7 +196,7 @@ def test_links_are_no_part_of_a_backup(tmp_path: Path) -> None:
 def test_a_backup_of_the_future_is_refused(data: Path, tmp_path: Path) -> None:
     with snapshot(data) as copy, opened_copy(copy) as db:
         db.execute("PRAGMA user_version = 9999")
-        back_up(data, copy, tmp_path / "b.tar", False, silent)
+        back_up(data, copy, 1.0, tmp_path / "b.tar", False, silent)
     with pytest.raises(StemboxError, match="newer"):
         restore(tmp_path / "b.tar", tmp_path / "new", silent)
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"lock"}

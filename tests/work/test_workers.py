@@ -78,6 +78,25 @@ def test_a_worker_that_is_gone_before_the_task_is_nobodys_fault() -> None:
     in_company(main)
 
 
+def test_how_long_nobody_has_been_there() -> None:
+    """From when the last one left, whether anybody asked meanwhile or not."""
+    async def main(workers: Workers, path: Path) -> None:
+        workers._began -= 1000
+        assert workers.unready_for("victim") >= 1000, "none has ever come"
+        process = victim(path, "hang")
+        while not workers.ready("victim"):
+            await asyncio.sleep(0.01)
+        assert workers.unready_for("victim") == 0
+        process.kill()
+        while workers.ready("victim"):
+            await asyncio.sleep(0.01)
+        assert workers.unready_for("victim") < 500
+        workers._left["victim"] -= 1000
+        assert workers.unready_for("victim") >= 1000
+
+    in_company(main)
+
+
 def test_many_tasks_over_two_workers() -> None:
     async def main(workers: Workers, _: Path) -> None:
         async def one(name: str) -> str:

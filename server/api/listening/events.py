@@ -83,6 +83,7 @@ class _Watch(Generic[T]):
         """What is found at the next look. Raises as `look`."""
         if self._coming is None or self._coming.done():
             self._coming = asyncio.create_task(self._find())
+            self._coming.add_done_callback(_told)
         return await asyncio.shield(self._coming)  # who goes leaves the others theirs
 
     async def _find(self) -> T:
@@ -92,6 +93,12 @@ class _Watch(Generic[T]):
             return await self._look()
         finally:
             self._looking = None
+
+
+def _told(look: asyncio.Task[Any]) -> None:
+    """What it raised was told to who still waited; all may have gone, and the job with them."""
+    if not look.cancelled():
+        look.exception()
 
 
 class _Stream(StreamingResponse):

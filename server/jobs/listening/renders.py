@@ -155,6 +155,11 @@ class Renders:
                 self._rooms.forget(task.id)
             log.info("rendered", job=task.job, stage=task.stage, file=path.name,
                      seconds=round(time.monotonic() - began, 3))  # fmt: skip
+        try:
+            await self._check(task.job)
+        except JobNotFound:  # what was written behind its removal must not bring it back
+            await asyncio.to_thread(_take_away, path)
+            raise
         if not await asyncio.to_thread(self._taken, path):
             raise JobNotFound("Job not found")  # it took the file along
         await asyncio.to_thread(self._forget_oldest, path.parent)
@@ -199,3 +204,11 @@ class Renders:
             except (WorkerGone, WorkerLost) as error:
                 if last:
                     raise StageFailed(error.message) from None
+
+
+def _take_away(path: Path) -> None:
+    """A file, and the folders of its job that it alone has brought back."""
+    path.unlink(missing_ok=True)
+    for folder in (path.parent, path.parent.parent):
+        with suppress(OSError):
+            folder.rmdir()

@@ -44,7 +44,6 @@ class Intake:
         self._entered: dict[str, str | None] = {}
         self._looks: KeyedSemaphore[str] = KeyedSemaphore(LOOKS)
         self._turns: KeyedSemaphore[str] = KeyedSemaphore(MEASURED_AT_ONCE)
-        self._last_ready = time.monotonic()
 
     async def reserve(self, size: int = 0, caller: str | None = None) -> tuple[str, Path]:
         """Admits new work of so many bytes: its job's id and an empty folder for them. While they
@@ -155,10 +154,7 @@ class Intake:
         """A pool that restarts is back in seconds; one that cannot start must not gather jobs."""
         for pool in POOLS:
             self._workers.check_breaker(pool)
-        now = time.monotonic()
-        if self._workers.ready("separation"):
-            self._last_ready = now
-        elif now - self._last_ready > UNREADY_SECONDS:
+        if self._workers.unready_for("separation") > UNREADY_SECONDS:
             raise ServerBusy("No separation worker is ready", RETRY_AFTER)
 
     async def _check_queue(self, caller: str | None) -> None:

@@ -55,7 +55,7 @@ def measure_songs(
     names: list[str] = []
     for place, song in enumerate(songs):
 
-        def told(stage: str, done: float, place: int = place, name: str = song.folder.name) -> None:
+        def told(stage: str, done: float, place: int = place, name: str = song.name) -> None:
             report(f"{name}: {stage}", (place + done) / len(songs))
 
         try:
@@ -67,7 +67,7 @@ def measure_songs(
             continue
         rows += score(len(names), sounds, made)
         lengths.append(sounds.mix.shape[1] / SR)
-        names.append(song.folder.name)
+        names.append(song.name)
     if not names:
         raise StemboxError("no song could be measured")
     targets = list(dict.fromkeys(row.target for row in rows if row.method == "model"))

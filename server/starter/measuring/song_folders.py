@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile as sf
@@ -34,6 +35,11 @@ class OwnSong(NamedTuple):
     folder: Path
     stems: Mapping[str, Path]
     mixture: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """For reports, which are text: what is none in the folder's name is replaced."""
+        return os.fsencode(self.folder.name).decode(errors="replace")
 
 
 class Sounds(NamedTuple):
@@ -103,10 +109,8 @@ def check_songs(songs: Sequence[OwnSong]) -> None:
     """Raises StemboxError where a file's head tells that it cannot be used."""
     for song in songs:
         for path in _files(song).values():
-            try:
-                found = sf.info(path)
-            except sf.SoundFileError as error:
-                raise StemboxError(f"{path}: {error}") from None
+            with _opened(path) as file:
+                found = sf.info(file)
             _check(path, found.samplerate, found.channels)
 
 
@@ -129,6 +133,19 @@ def read_song(song: OwnSong, seconds: float | None) -> Sounds:
     return Sounds(parts, mix, counted)
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """For libsndfile, which takes no names that are no text. Raises StemboxError: it cannot be
+    read."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except sf.SoundFileError as error:
+        raise StemboxError(f"{path}: {getattr(error, 'error_string', error)}") from None
+    except OSError as error:
+        raise StemboxError(f"{path}: {error.strerror}") from None
+
+
 def _files(song: OwnSong) -> dict[str, Path]:
     return dict(song.stems) | ({} if song.mixture is None else {MIX: song.mixture})
 
@@ -137,10 +154,8 @@ def _read(song: OwnSong, seconds: float | None) -> dict[str, np.ndarray]:
     most = -1 if seconds is None else round(seconds * SR)
     parts = {}
     for name, path in _files(song).items():
-        try:
-            frames, rate = sf.read(path, frames=most, dtype="float32", always_2d=True)
-        except sf.SoundFileError as error:
-            raise StemboxError(f"{path}: {error}") from None
+        with _opened(path) as file:
+            frames, rate = sf.read(file, frames=most, dtype="float32", always_2d=True)
         _check(path, rate, frames.shape[1])
         parts[name] = np.repeat(frames.T, 3 - frames.shape[1], 0)[:2]
     longest = max(part.shape[1] for part in parts.values())

@@ -12,6 +12,7 @@ import soundfile
 
 from server.errors import DiskFull, JobNotCompleted, JobNotFound, ServerBusy, StageFailed
 from server.jobs.listening import renders as module
+from server.work.messages import Result, Task
 from tests.jobs.listening.rendering import PLAIN, STEP, Crew, complete, order, renders_of
 from tests.jobs.playing import World
 from tests.jobs.playing import play as play
@@ -78,6 +79,33 @@ def test_a_job_that_goes_meanwhile(play, expired: bool) -> None:
         results = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(result) for result in results] == [JobNotFound] * len(asked)
         assert len(crew.tasks) == module.AT_ONCE, "what waited is not begun any more"
+        assert not (world.folders.outputs / "j").exists()
+
+    play(test)
+
+
+@pytest.mark.parametrize("stems", [False, True])
+def test_a_render_that_ends_behind_its_job_brings_nothing_back(play, stems: bool) -> None:
+    """A worker that has the tracks open goes on without their names, and makes folders anew."""
+
+    async def test(world: World) -> None:
+        await complete(world)
+        crew = Crew()
+        run = crew.run
+
+        async def outlived(task: Task) -> Result:
+            result = await run(task)
+            target = world.folders.outputs / "j" / task.facts["target"]
+            data = target.read_bytes()
+            world.folders.remove(world.folders.outputs, "j")
+            target.parent.mkdir(parents=True)
+            target.write_bytes(data)
+            return result
+
+        crew.run = outlived  # type: ignore[method-assign]
+        renders = renders_of(world, crew)
+        with pytest.raises(JobNotFound):
+            await (renders.stem_file("j") if stems else renders.mix("j", PLAIN))
         assert not (world.folders.outputs / "j").exists()
 
     play(test)
