@@ -14,7 +14,8 @@ KEPT_SECONDS = 60 * 60  # after an upload's URL has expired, for a job to be mad
 
 
 class Ticket(Struct, frozen=True):
-    """One upload. `size` in bytes, and their `sha256` in hex: None until they are all here."""
+    """One upload. `size` in bytes, and their `sha256` in hex: None until they are all here. `gone`:
+    they were, and have made room for others."""
 
     key: str
     account_id: str
@@ -22,6 +23,7 @@ class Ticket(Struct, frozen=True):
     expires_at: float
     size: int | None = None
     sha256: str | None = None
+    gone: bool = False
 
 
 class Outstanding(NamedTuple):
@@ -48,6 +50,10 @@ class UploadRepository:
     async def receive(self, key: str, size: int, sha256: str) -> bool:
         """Books that the bytes are here. False: they were before, or nobody waits for them."""
         return await self._db.write(_receive, key, size, sha256)
+
+    async def bring_back(self, key: str) -> bool:
+        """Books that the bytes of a ticket that were gone are here again. False: they were not."""
+        return bool(await self._db.write(_names, "bring_back_upload", {"key": key}))
 
     async def outstanding(self, account_id: str, now: float) -> Outstanding:
         """What an account has asked for, and sent."""
@@ -86,7 +92,7 @@ def _outstanding(db: sqlite3.Connection, account_id: str, now: float) -> Outstan
 
 def _get(db: sqlite3.Connection, key: str) -> Ticket | None:
     row = db.execute(SQL["select_upload"], {"key": key}).fetchone()
-    return None if row is None else Ticket(**dict(row))
+    return None if row is None else Ticket(**dict(row) | {"gone": bool(row["gone"])})
 
 
 def _receive(db: sqlite3.Connection, key: str, size: int, sha256: str) -> bool:

@@ -183,11 +183,14 @@ class StemSplitJobs:
                 account = order.account_id
                 facts = await self._intake.measure(account, job_id, folder, options)
                 request = with_length(found, facts["frames"], self._config)
-            return await self._accept(order, job_id, request, options, render, once)
+            answer = await self._accept(order, job_id, request, options, render, once)
         except BaseException:
             await self._fetcher.cancel(job_id)
             await self._intake.discard(job_id)
             raise
+        if order.upload_key is not None:
+            await self._uploads.used(order.upload_key)
+        return answer
 
     async def _check_balance(self, order: Order) -> None:
         """Before any work: where a source is asked for, can the account pay for any?

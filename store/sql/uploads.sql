@@ -3,7 +3,7 @@ INSERT INTO uploads (key, account_id, file_name, expires_at)
 VALUES (:key, :account_id, :file_name, :expires_at);
 
 -- name: select_upload
-SELECT key, account_id, file_name, expires_at, size, sha256 FROM uploads WHERE key = :key;
+SELECT key, account_id, file_name, expires_at, size, sha256, gone FROM uploads WHERE key = :key;
 
 -- name: receive_upload
 -- Once only: the first PUT that is complete has it.
@@ -25,6 +25,10 @@ FROM uploads WHERE account_id = :account_id;
 
 -- name: use_upload
 UPDATE uploads SET used_at = :now WHERE key = :key;
+
+-- name: bring_back_upload
+-- The same bytes came again: as if they had for the first time.
+UPDATE uploads SET gone = 0, used_at = NULL WHERE key = :key AND gone RETURNING key;
 
 -- name: drop_oldest_used
 -- Of which a job was made the longest ago: its bytes go, what is known of it stays.

@@ -244,14 +244,36 @@ def test_uploads_that_have_their_job_give_way_to_new_ones(play, tmp_path: Path) 
             folder = tmp_path / f"job{number}"
             folder.mkdir()
             await world.uploads.take(world.account, ticket["uploadKey"], folder)
+            await world.uploads.used(ticket["uploadKey"])
             tickets.append(ticket)
         assert len(world.lying()[0]) == 3
         for number in range(6):
             assert (tmp_path / f"job{number}" / "input").read_bytes() == SONG, "a job's own"
-        assert (await world.put(tickets[0]["uploadUrl"]))[0] == 200, "the same again, as ever"
-        assert (await world.put(tickets[0]["uploadUrl"], b"other"))[0] == 409
-        with pytest.raises(UploadNotFound):
+        with pytest.raises(UploadNotFound, match="made room for newer ones: PUT the file again"):
             await world.uploads.take(world.account, tickets[0]["uploadKey"], tmp_path)
+        assert (await world.put(tickets[0]["uploadUrl"], b"other"))[0] == 409
+        assert (await world.put(tickets[0]["uploadUrl"]))[0] == 200, "the same again, as ever"
+        await world.uploads.take(world.account, tickets[0]["uploadKey"], tmp_path)
+        assert (tmp_path / "input").read_bytes() == SONG
+        for _ in range(2):  # it is the last to go: no job was made of it since
+            assert (await world.put((await world.ticket())["uploadUrl"]))[0] == 200
+        (tmp_path / "input").unlink()
+        await world.uploads.take(world.account, tickets[0]["uploadKey"], tmp_path)
+
+    play(test)
+
+
+def test_an_upload_whose_job_was_refused_gives_way_to_none(play, tmp_path: Path) -> None:
+    """It is wanted again with more credits, or when the server has room."""
+    async def test(world: World) -> None:
+        limited(world, 100, 2 * len(SONG))
+        ticket, *others = [await world.ticket() for _ in range(3)]
+        assert (await world.put(ticket["uploadUrl"]))[0] == 200
+        await world.uploads.take(world.account, ticket["uploadKey"], tmp_path)
+        (tmp_path / "input").unlink()  # refused
+        assert [(await world.put(other["uploadUrl"]))[0] for other in others] == [200, 429]
+        await world.uploads.take(world.account, ticket["uploadKey"], tmp_path)
+        assert (tmp_path / "input").read_bytes() == SONG
 
     play(test)
 

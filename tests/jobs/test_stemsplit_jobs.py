@@ -29,8 +29,11 @@ def test_a_402_names_the_seconds_of_an_upload(play, balance: int) -> None:
             await world.create(upload_key=key)
         assert refused.value.required == SECONDS
         assert world.looked[0][1] == "mine.mp3"
+        uploads = world.uploads._uploads
+        assert await uploads.drop_oldest_used(world.account) is None, "it is still wanted"
         await world.grant(SECONDS)
         assert (await world.create(upload_key=key))["credits"] == SECONDS
+        assert await uploads.drop_oldest_used(world.account) == key
 
     play(test, plain())
 

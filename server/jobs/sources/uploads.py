@@ -82,13 +82,14 @@ class Uploads:
         self._arriving[part.name] = key
         try:
             first = await self.find(key)
-            if first.size is None:
+            wanted = first.size is None or first.gone
+            if wanted:
                 await self._make_room(first.account_id, size)
                 self._sizes[part.name] = first.account_id, size  # in the same step as the check
                 await self._rooms.promise(
                     part.name, size, caller=first.account_id, place=part
                 )
-            yield part if first.size is None else None
+            yield part if wanted else None
         finally:
             part.unlink(missing_ok=True)
             self._rooms.forget(part.name)
@@ -134,18 +135,24 @@ class Uploads:
             if ticket.size is not None:
                 if (ticket.size, ticket.sha256) != (size, sha256):
                     raise UploadTaken("This upload URL was used already, for another file")
-                log.info("upload repeated", key=key)
-                return
+                if not ticket.gone:
+                    log.info("upload repeated", key=key)
+                    return
             if part is None:
                 raise _unknown()
             with full_disk_is_said():
                 await asyncio.to_thread(self._keep, part, self._path(key))
-                if not await self._uploads.receive(key, size, sha256):
+                if ticket.gone:
+                    booked = await self._uploads.bring_back(key)
+                else:
+                    booked = await self._uploads.receive(key, size, sha256)
+                if not booked:
                     raise _unknown()
         log.info("upload received", key=key, bytes=size)
 
     async def take(self, account_id: str, key: str, folder: Path) -> Ticket:
-        """Gives the upload's bytes to a job as `folder/input`. An upload may serve several.
+        """Gives the upload's bytes to a job as `folder/input`. An upload may serve several; whoever
+        has made a job of it calls `used`.
 
         Raises:
             UploadNotFound: no such upload of this account, or its bytes are not here.
@@ -153,13 +160,21 @@ class Uploads:
         ticket = await self._uploads.get(key)
         if ticket is None or ticket.account_id != account_id or ticket.size is None:
             raise UploadNotFound("No upload with this key: PUT the file first, then create the job")
+        if ticket.gone:
+            raise UploadNotFound("This upload has made room for newer ones: PUT the file again")
         try:
             with full_disk_is_said():
                 await asyncio.to_thread(os.link, self._path(key), folder / "input")
         except FileNotFoundError:
             raise UploadNotFound("This upload has expired") from None
-        await self._uploads.use(key, time.time())
         return ticket
+
+    async def used(self, key: str) -> None:
+        """There is a job that was made of it: from now on its bytes may make room for others."""
+        try:
+            await self._uploads.use(key, time.time())
+        except Exception:  # the job is there all the same
+            log.exception("an upload stays until it expires", key=key)
 
     async def sweep(self, now: float) -> int:
         """Removes what no job can be made of any more. Files first, rows afterwards; returns how
