@@ -240,8 +240,10 @@ class Components:
         if sealed := await self._hooks.seal_all():
             log.info("secrets of webhooks sealed", webhooks=sealed)
         taken = await self._jobs.stages.recover(self.dispatcher.boot, place, time.time())
-        if taken:
-            log.info("stages of an earlier run taken back", stages=taken)
+        if taken.stages:
+            log.info("stages of an earlier run taken back", stages=taken.stages)
+        for job_id in taken.failed:
+            log.warning("job failed", job=job_id, error="the server ended at it again and again")
 
     def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs as long as the process, by name."""

@@ -66,10 +66,11 @@ class ServerBusy(StemboxError):
         self.retry_after = retry_after
 
 
-class TooManyUploads(StemboxError):
-    """An account has more uploads that wait than it may: come back after `retry_after` seconds."""
+class TooManyAtOnce(StemboxError):
+    """An account has as many of something under way as it may, whatever others do: worth trying
+    again after `retry_after` seconds."""
 
-    def __init__(self, message: str, retry_after: int) -> None:
+    def __init__(self, message: str, retry_after: int = 30) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 

@@ -96,9 +96,10 @@ class JobRepository:
         return (await self._db.read(_all, "count_tests", values))[0][0]
 
     async def count_before(self, job_id: str) -> int:
-        """How many jobs that wait for a separation worker are due before this one."""
+        """How many jobs that wait for a separation worker are due before this one; 0 if there is no
+        such job."""
         rows = await self._db.read(_all, "count_before", {"job_id": job_id})
-        return int(rows[0][0])
+        return int(rows[0][0]) if rows else 0
 
     async def count_unfinished(self) -> int:
         """How many jobs are queued or running."""

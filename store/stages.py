@@ -7,7 +7,7 @@ from the caller.
 import json
 import math
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -24,6 +24,13 @@ FETCH = "fetch"  # the pool of what comes before a job's own work: it does not s
 
 class LeaseLost(Exception):
     """The stage was taken back meanwhile: what this attempt made counts for nothing."""
+
+
+class Recovered(NamedTuple):
+    """How many stages an earlier boot held, and the jobs that were given up."""
+
+    stages: int
+    failed: list[str]
 
 
 class StageRepository:
@@ -87,12 +94,12 @@ class StageRepository:
         """Raises a running job's progress; it never goes down."""
         await self._db.write(_set_progress, job_id, percent)
 
-    async def recover(self, boot: str, machine_boot: str, now: float) -> int:
+    async def recover(self, boot: str, machine_boot: str, now: float) -> Recovered:
         """At the start: takes back what an earlier boot of the server held.
 
         A stage that was running at MAX_ORPHANED sudden ends of the server is given up.
         `machine_boot` names the boot of the machine: after a new one, unfinished jobs start
-        from their inputs, since scratch files are not synced. Returns the number of stages.
+        from their inputs, since scratch files are not synced.
         """
         return await self._db.write(_recover, boot, machine_boot, now)
 
@@ -186,19 +193,19 @@ def _is_over(db: sqlite3.Connection, job_id: str) -> bool:
     return bool(db.execute(SQL["is_over"], {"job_id": job_id}).fetchone()[0])
 
 
-def _recover(db: sqlite3.Connection, boot: str, machine_boot: str, now: float) -> int:
+def _recover(db: sqlite3.Connection, boot: str, machine_boot: str, now: float) -> Recovered:
     released = db.execute(SQL["release_orphans"], {"boot": boot}).rowcount
     sentence = f"Processing was cut off {MAX_ORPHANED} times and was given up"
     values = {"limit": MAX_ORPHANED, "now": now, "error": sentence}
-    for name in ("fail_deadly_stages", "fail_deadly_jobs"):
-        db.execute(SQL[name], values)
+    db.execute(SQL["fail_deadly_stages"], values)
+    failed = [row["id"] for row in db.execute(SQL["fail_deadly_jobs"], values)]
     row = db.execute(SQL["get_fact"], {"name": "machine_boot"}).fetchone()
     if row is not None and row["value"] != machine_boot:
         db.execute(SQL["forget_unfinished_tracks"])
         released = db.execute(SQL["rewind_unfinished"]).rowcount
         db.execute(SQL["drop_late_stages"], {"now": now})
     db.execute(SQL["set_fact"], {"name": "machine_boot", "value": machine_boot})
-    return released
+    return Recovered(released, failed)
 
 
 def _set_progress(db: sqlite3.Connection, job_id: str, percent: int) -> None:

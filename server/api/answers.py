@@ -18,7 +18,7 @@ from server.errors import (
     RateLimited,
     ServerBusy,
     StemboxError,
-    TooManyUploads,
+    TooManyAtOnce,
 )
 
 log = structlog.get_logger(__name__)
@@ -94,7 +94,7 @@ def with_headers(
 
 def headers_of(error: StemboxError) -> dict[str, str] | None:
     """The headers that an error's answer has in either API, unless it is a 500."""
-    if isinstance(error, ServerBusy | RateLimited | TooManyUploads):
+    if isinstance(error, ServerBusy | RateLimited | TooManyAtOnce):
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, DiskFull | ModelError):
         return {"Retry-After": str(DISK_RETRY)}

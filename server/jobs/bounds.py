@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, NamedTuple
 
-from server.errors import ServerBusy
+from server.errors import TooManyAtOnce
 from server.jobs.orders import Order
 from store import JobRepository
 
@@ -29,7 +29,7 @@ class Bounds:
     @asynccontextmanager
     async def within(self, order: Order) -> AsyncIterator[None]:
         """Holds the order's place until its job is in the database, or is none. Raises
-        ServerBusy."""
+        TooManyAtOnce."""
         async with AsyncExitStack() as places:
             for bound in self._of(order):
                 key = (bound.sentence, order.account_id)
@@ -37,7 +37,7 @@ class Bounds:
                 there = await bound.under_way(order.account_id)
                 # Who has come into the database since may be in neither number.
                 if there + max(before, self._coming[key]) >= bound.most:
-                    raise ServerBusy(bound.sentence)
+                    raise TooManyAtOnce(bound.sentence)
                 self._coming[key] += 1
                 places.callback(self._leave, key)
             yield

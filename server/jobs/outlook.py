@@ -75,6 +75,8 @@ class Outlooks:
     async def _eta(self, job: Job, position: int) -> int | None:
         if job.state != "processing":
             return 0
+        if _unseen(job):
+            return None
         if position:
             pace, waiting = await self._jobs.forecast(job.id)
             return None if pace is None else math.ceil(pace * waiting)
@@ -105,6 +107,11 @@ class Outlooks:
         if len(self._risen) > MOST_WATCHED:
             self._risen.popitem(last=False)
         return risen
+
+
+def _unseen(job: Job) -> bool:
+    """Whether its source is not here: how long it takes to come, and lasts, nobody knows."""
+    return any(stage.name == "fetch" and stage.state != "completed" for stage in job.stages)
 
 
 def _separation(job: Job) -> Stage:

@@ -74,7 +74,7 @@ class StemSplitJobs:
             IdempotencyConflict: the key came before with another body.
             AudioError, AudioTooLong, AudioTooShort: the audio cannot be taken.
             UploadNotFound, AddressForbidden, Unreachable, FileTooLarge: there is none.
-            NotEnoughCredits, ServerBusy, DiskFull.
+            NotEnoughCredits, ServerBusy, TooManyAtOnce, DiskFull.
         """
         async with self._one_at_a_time(order.account_id, once):
             try:

@@ -20,9 +20,15 @@ SELECT EXISTS (SELECT 1 FROM jobs WHERE account_id = :caller AND state = 'proces
     OR EXISTS (SELECT 1 FROM jobs WHERE address = :caller AND state = 'processing');
 
 -- name: count_before
--- Jobs whose separation is still to be begun, and which are due before this one.
-SELECT count(*) FROM stages
-WHERE pool = 'separation' AND ready IN (0, 1) AND due < (SELECT due FROM jobs WHERE id = :job_id);
+-- Jobs whose separation is still to be begun, and which are due before this one; without those whose
+-- sources still come: they let all others pass.
+SELECT (SELECT count(*) FROM stages
+        WHERE pool = 'separation' AND ready IN (0, 1) AND due < own.due)
+     - (SELECT count(*) FROM stages
+        WHERE pool = 'fetch' AND name = 'fetch' AND ready IN (0, 1) AND due < own.due)
+     - (SELECT count(*) FROM stages s JOIN jobs j ON j.id = s.job_id
+        WHERE s.pool = 'fetch' AND s.name = 'fetch' AND s.state = 'processing' AND j.due < own.due)
+FROM jobs own WHERE id = :job_id;
 
 -- name: select_jobs
 -- A page of an account's jobs, the newest first; from a block of their numbers on.

@@ -104,7 +104,8 @@ WHERE state = 'pending' AND orphaned > 0 AND orphaned >= :limit;
 UPDATE jobs SET state = 'failed', completed_at = :now, error = :error
 WHERE +state = 'processing' AND id IN (SELECT job_id FROM stages
                                        WHERE orphaned > 0 AND orphaned >= :limit
-                                         AND state = 'failed' AND NOT late);
+                                         AND state = 'failed' AND NOT late)
+RETURNING id;
 
 -- name: drop_late_stages
 -- After a crash of the machine their input cannot be trusted, and their jobs are completed.

@@ -299,7 +299,7 @@ def test_tests_are_of_what_a_webhook_listens_to_and_few_at_a_time(play) -> None:
             assert (answer["event"], answer["isTest"], answer["jobId"]) == (
                 "job.failed", True, None), number  # fmt: skip
         full = await world.post("/webhooks/one/test", ann)
-        assert error(full) == (503, "SERVER_BUSY")
+        assert error(full) == (429, "RATE_LIMIT_EXCEEDED"), "nobody else is in the way"
         assert "retry-after" in full.headers
         await world.fails()
         assert (await world.post("/webhooks/one/test", ann)).status_code == 202

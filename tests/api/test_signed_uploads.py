@@ -119,7 +119,7 @@ def test_hanging_puts_are_bounded(play) -> None:
         hung = [asyncio.create_task(world.put(url, hanging(SONG, go)))
                 for _ in range(module.AT_ONCE)]
         await until(lambda: len(world.lying()[1]) == module.AT_ONCE)
-        assert code(await world.put(url)) == (503, "SERVER_BUSY")
+        assert code(await world.put(url)) == (429, "RATE_LIMIT_EXCEEDED")
         other = (await world.ticket())["uploadUrl"]
         assert (await world.put(other))[0] == 200, "another upload is nobody's business"
         go.set()

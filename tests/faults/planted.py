@@ -17,6 +17,7 @@ from server.work.channel import Channel
 from server.work.messages import Progress, Result, Task
 from store import Job, NewJob, Stage, StageRepository
 from store.migrations import available
+from store.stages import Recovered
 
 
 def plant(folder: Path) -> None:
@@ -61,8 +62,8 @@ def credits_apart() -> None:
 def keeps_orphans() -> None:
     """What an API process had in hand when it died is not taken back."""
 
-    async def recover(self: StageRepository, *_: Any) -> int:
-        return 0
+    async def recover(self: StageRepository, *_: Any) -> Recovered:
+        return Recovered(0, [])
 
     StageRepository.recover = recover  # type: ignore[method-assign]
 

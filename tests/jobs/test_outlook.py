@@ -9,7 +9,7 @@ from server.jobs import outlook as module
 from server.jobs.listening.listening import Audible
 from server.jobs.outlook import Outlooks
 from server.jobs.plan import PIPELINE
-from store import Claim
+from store import FETCH, Claim, StagePlan
 from tests.jobs.playing import OPTIONS, World, new_job
 from tests.jobs.playing import play as play
 
@@ -54,6 +54,26 @@ def test_the_place_in_the_queue(play) -> None:
         assert await places() == [1, 2, 3], "its worker died"
         await world.jobs.cancel("j", "cancelled", 3.0)
         assert await places() == [1, 0, 2]
+
+    play(test)
+
+
+def test_sources_that_still_come_let_others_pass(play) -> None:
+    """Nobody knows how long they take: neither are they in the way, nor is their end foretold."""
+    async def test(world: World) -> None:
+        decode, *rest = PIPELINE
+        plan = (StagePlan("fetch", FETCH), msgspec.structs.replace(decode, needs=("fetch",)), *rest)
+        options = msgspec.json.encode(OPTIONS).decode()
+        for name in ("slow", "slower"):
+            await world.jobs.create(new_job(name, 0.5, plan, options))
+        of = outlooks(world).of
+        assert [(await of(name)).position for name in ("j", "slow")] == [1, 1]
+        claim = await world.claim(FETCH)
+        assert claim.job.id in ("slow", "slower")
+        assert (await of("j")).position == 1
+        assert (await of(claim.job.id)).eta is None
+        await world.end(claim)
+        assert (await of("j")).position == 2, "its source is here, and it came before"
 
     play(test)
 

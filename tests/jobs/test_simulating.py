@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from server.errors import InvalidRequest, ServerBusy
+from server.errors import InvalidRequest, TooManyAtOnce
 from server.jobs import bounds
 from server.jobs.idempotency import meaning
 from server.jobs.sources import fetching
@@ -92,7 +92,7 @@ def test_what_costs_nothing_is_not_to_be_had_without_end(play, monkeypatch) -> N
     async def test(world: World) -> None:
         await world.grant(100)
         made = [await world.create(test=True) for _ in range(2)]
-        with pytest.raises(ServerBusy, match="test jobs"):
+        with pytest.raises(TooManyAtOnce, match="test jobs"):
             await world.create(test=True)
         await world.create()
         await world.split.delete(world.account, made[0]["id"])
@@ -117,7 +117,7 @@ def test_nor_by_coming_all_at_once(
         await asyncio.wait(coming, return_when=asyncio.FIRST_EXCEPTION)
         go.set()
         ended = await asyncio.gather(*coming, return_exceptions=True)
-        refused = [one for one in ended if isinstance(one, ServerBusy)]
+        refused = [one for one in ended if isinstance(one, TooManyAtOnce)]
         assert len(refused) == 5 and all(sentence in one.message for one in refused)
         for made in ended:
             if isinstance(made, dict):

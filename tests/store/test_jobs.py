@@ -137,11 +137,11 @@ def test_a_failed_stage_fails_the_job_and_stops_its_siblings(open_store) -> None
 def test_recovery_takes_orphans_back(open_store) -> None:
     async def main() -> None:
         async with open_store() as (_, jobs):
-            assert await jobs.stages.recover("boot1", "machine1", 3.0) == 0
+            assert await jobs.stages.recover("boot1", "machine1", 3.0) == (0, [])
             await jobs.create(new_job("a", 1.0))
             await jobs.stages.claim("audio", "boot1/1", 1.0)
         async with open_store() as (_, jobs):
-            assert await jobs.stages.recover("boot2", "machine1", 3.0) == 1
+            assert await jobs.stages.recover("boot2", "machine1", 3.0) == (1, [])
             claim = await jobs.stages.claim("audio", "boot2/1", 2.0)
             assert claim.stage.attempt == 1, "a stop of the server costs no attempt"
 
@@ -157,7 +157,7 @@ def test_a_job_that_takes_the_server_down_is_given_up(open_store) -> None:
                     await jobs.create(new_job("deadly", 1.0))
                 assert (await jobs.stages.claim("audio", f"boot{boot}/1", 1.0)).stage.attempt == 1
         async with open_store() as (_, jobs):
-            await jobs.stages.recover("last", "machine1", 9.0)
+            assert (await jobs.stages.recover("last", "machine1", 9.0)).failed == ["deadly"]
             job = await jobs.get("deadly")
             assert (job.state, job.completed_at) == ("failed", 9.0)
             assert "10 times" in job.error

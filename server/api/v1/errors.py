@@ -53,7 +53,7 @@ CODES: Final[Mapping[type[Exception], tuple[int, str]]] = MappingProxyType(
         tree.UploadTaken: (409, "UPLOAD_ALREADY_USED"),
         FileChanged: (412, "PRECONDITION_FAILED"),
         RangeNotSatisfiable: (416, "RANGE_NOT_SATISFIABLE"),
-        tree.TooManyUploads: (429, "RATE_LIMIT_EXCEEDED"),
+        tree.TooManyAtOnce: (429, "RATE_LIMIT_EXCEEDED"),
         tree.ServerBusy: (503, "SERVER_BUSY"),
         tree.DiskFull: (503, "SERVER_BUSY"),
         tree.ModelError: (503, "SERVER_BUSY"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from server.audio.sources.sniffing import suffix_of
-from server.errors import ServerBusy, TooManyUploads, UploadNotFound, UploadTaken
+from server.errors import TooManyAtOnce, UploadNotFound, UploadTaken
 from server.jobs.disk.folders import Folders, full_disk_is_said
 from server.jobs.disk.room import DiskRoom
 from server.jobs.keyed import KeyedSemaphore
@@ -47,13 +47,13 @@ class Uploads:
     async def ticket(self, account_id: str, file_name: str) -> Ticket:
         """A new key for one file, valid for 15 minutes.
 
-        Raises DiskFull; TooManyUploads: too many of the account's wait for their files or for jobs.
+        Raises DiskFull; TooManyAtOnce: too many of the account's wait for their files or for jobs.
         """
         await self._rooms.check()
         async with self._locks.enter(account_id):  # the next one counts this one
             waiting = (await self._uploads.outstanding(account_id, time.time())).tickets
             if waiting >= self._most_tickets:
-                raise TooManyUploads("Too many of your upload URLs wait for a file", VALID_SECONDS)
+                raise TooManyAtOnce("Too many of your upload URLs wait for a file", VALID_SECONDS)
             await self._make_room(account_id, 1)
             return await self._new_ticket(account_id, file_name)
 
@@ -72,12 +72,12 @@ class Uploads:
         Several may come at once: a client whose connection died repeats what still seems to run.
 
         Raises:
-            ServerBusy: too many PUTs to this key run.
-            TooManyUploads: too many bytes of the account wait for jobs.
+            TooManyAtOnce: too many PUTs to this key run, or too many bytes of the account wait for
+                jobs.
             UploadNotFound, DiskFull.
         """
         if sum(key == other for other in self._arriving.values()) >= AT_ONCE:
-            raise ServerBusy("Too many PUTs to this upload URL run", RETRY_AFTER)
+            raise TooManyAtOnce("Too many PUTs to this upload URL run", RETRY_AFTER)
         part = self._folders.spool / f"upload-{_name(key)}-{secrets.token_hex(4)}"
         self._arriving[part.name] = key
         try:
@@ -99,7 +99,7 @@ class Uploads:
     async def _make_room(self, account_id: str, size: int) -> None:
         """Lets the account's oldest used uploads go, until there is room for so many bytes more.
 
-        Raises TooManyUploads.
+        Raises TooManyAtOnce.
         """
         while True:
             before = dict(self._sizes)  # what comes to lie here meanwhile is counted twice
@@ -110,7 +110,7 @@ class Uploads:
                 return
             key = await self._uploads.drop_oldest_used(account_id)
             if key is None:
-                raise TooManyUploads("Too many of your uploads wait for a job: create their jobs, "
+                raise TooManyAtOnce("Too many of your uploads wait for a job: create their jobs, "
                                      "or wait until they expire", RETRY_AFTER)  # fmt: skip
             await asyncio.to_thread(self._path(key).unlink, missing_ok=True)
 

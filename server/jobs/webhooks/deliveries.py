@@ -11,7 +11,7 @@ import structlog
 from server.errors import (
     AlreadyDelivered,
     DeliveryNotFound,
-    ServerBusy,
+    TooManyAtOnce,
     WebhookNotFound,
 )
 from server.jobs.idempotency import ANSWER_HOURS, Idempotency, first_answer
@@ -75,13 +75,13 @@ class Deliveries:
 
         Raises:
             WebhookNotFound, IdempotencyConflict.
-            ServerBusy: many of them wait already.
+            TooManyAtOnce: many of them wait already.
         """
         try:
             answer = await _once(once, lambda key: self._deliveries.test(
                 account_id, webhook_id, MOST_TESTS, time.time(), key, render))  # fmt: skip
         except TooManyTests:
-            raise ServerBusy(f"{MOST_TESTS} test events of this webhook still wait") from None
+            raise TooManyAtOnce(f"{MOST_TESTS} test events of this webhook still wait") from None
         if answer is None:
             raise WebhookNotFound("Webhook not found.")
         log.info("webhook tested", webhook=webhook_id, account=account_id)
