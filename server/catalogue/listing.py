@@ -81,7 +81,7 @@ def read_listing(source: str, column: str = "", output: str = "") -> Listing:
             raise StemboxError(f"{source}: there is no such manifest") from None
         try:
             return _of_table(read_table(file), column, locations.parent(location))
-        except (pa.ArrowException, csv.Error, ValueError) as error:
+        except (pa.ArrowException, csv.Error, ValueError, OverflowError) as error:
             raise StemboxError(f"{source}: cannot be read: {error}") from None
 
 

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from server.catalogue import locations, storage
 from server.catalogue.rows import Row, table, text_of
+from server.errors import StemboxError
 
 WHOLE: Final = "manifest.parquet"
 PARTS: Final = "manifest-parts"
@@ -28,6 +29,7 @@ ROWS: Final = 1000  # of one part
 SECONDS: Final = 30.0  # until a part is written, however few its rows are
 Song = tuple[str, int, str, str]  # input, occurrence, model's digest, options
 IDENTITY: Final = ("input", "occurrence", "model_digest", "options")
+KNOWN: Final = (*IDENTITY, "version", "key", "finished")  # what `known` reads
 
 
 class Known(Struct, frozen=True):
@@ -73,7 +75,8 @@ class Parts:
 
 
 def known(output: str) -> dict[Song, Known]:
-    """What is known of every song, by the last row of each. Raises StorageError."""
+    """What is known of every song, by the last row of each. Raises StorageError, and StemboxError
+    where somebody else's file has the manifest's name."""
     with _scratch() as folder:
         return _last(_fetched(output, folder))
 
@@ -103,9 +106,8 @@ def _last(files: dict[str, Path]) -> dict[Song, Known]:
     """The last row of each song. Of rows that two files share, either."""
     found: dict[Song, Known] = {}
     ended: dict[Song, datetime] = {}
-    columns = [*IDENTITY, "version", "key", "finished"]
-    for first, batch in _batches(list(files.values()), columns):
-        rows = zip(*(batch[name].to_pylist() for name in columns), strict=True)
+    for first, batch in _batches(list(files.values()), [*KNOWN]):
+        rows = zip(*(batch[name].to_pylist() for name in KNOWN), strict=True)
         for place, (source, occurrence, *recipe, version, key, finished) in enumerate(rows, first):
             song: Song = (source, occurrence, *map(sys.intern, recipe))  # type: ignore[assignment]
             if song not in ended or finished >= ended[song]:
@@ -124,8 +126,20 @@ def _fetched(output: str, folder: Path) -> dict[str, Path]:
             storage.fetch(place, file)
         except storage.NoSuchObject:
             continue
+        _check(place, file)
         files[place] = file
     return files
+
+
+def _check(place: str, file: Path) -> None:
+    """Raises StemboxError: this is somebody else's file, which a whole manifest would replace."""
+    try:
+        ours = {*KNOWN} <= set(pq.read_schema(file).names)
+    except pa.ArrowException:
+        ours = False
+    if not ours:
+        raise StemboxError(f"{place} is no manifest of `stembox catalogue`, and is left as it is: "
+                           "name another OUTPUT")  # fmt: skip
 
 
 def _batches(

@@ -146,6 +146,14 @@ def test_what_cannot_be_read_is_said(name: str, text: str, why: str, tmp_path: P
         read_listing(str(tmp_path / name))
 
 
+def test_a_date_beyond_the_calendar_is_said(tmp_path: Path) -> None:
+    """What databases put where there is no end."""
+    ends = pa.array([2**62], pa.int64()).cast(pa.timestamp("us"))
+    pq.write_table(pa.table({"path": ["a.wav"], "until": ends}), tmp_path / "a.parquet")
+    with pytest.raises(StemboxError, match="cannot be read"):
+        read_listing(str(tmp_path / "a.parquet"))
+
+
 def test_the_column_that_is_asked_for_counts(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("path,master\na.wav,b.wav\n")
     assert inputs(read_listing(str(tmp_path / "a.csv"), "master")) == [str(tmp_path / "b.wav")]

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from server.catalogue import manifest, storage  # noqa: E402
 from server.catalogue.rows import Made, Output, Row, Seconds  # noqa: E402
+from server.errors import StemboxError  # noqa: E402
 
 TITLES = pa.schema([("title", pa.string())])
 
@@ -134,3 +135,16 @@ def test_rows_are_written_in_parts_while_a_run_goes_on(
 def test_an_output_that_is_not_there_knows_nothing(tmp_path: Path) -> None:
     assert manifest.known(str(tmp_path / "new")) == {}
     assert manifest.complete(str(tmp_path / "new")) == 0
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_somebody_elses_file_of_that_name_is_left_as_it_is(tmp_path: Path, broken: bool) -> None:
+    place = tmp_path / "manifest.parquet"
+    pq.write_table(pa.table({"url": ["a.wav"], "artist": ["Ann"]}), place)
+    if broken:
+        place.write_bytes(place.read_bytes()[:100])
+    before = place.read_bytes()
+    for act in (manifest.known, manifest.complete):
+        with pytest.raises(StemboxError, match="is no manifest of `stembox catalogue`"):
+            act(str(tmp_path))
+    assert place.read_bytes() == before
