@@ -58,13 +58,19 @@ def test_the_key_stays_in_its_tab(page: Any, box: AccountServer) -> None:
     assert not any(key in request for request in box.requests)
 
 
-def test_one_key_for_a_server_that_wants_one_for_everything(
-    page: Any, box: AccountServer, song: Path
-) -> None:
+def key_for_everything(page: Any, box: AccountServer) -> str:
+    """A key without which the server makes no song either."""
     page.expected += [f"{REFUSED}401", f"{REFUSED}404"]  # of a job that only tries the key
     _, key = box.customer()
     box.songs.key = key
     box.songs.songs.append(FakeJob(music(2)))
+    return key
+
+
+def test_one_key_for_a_server_that_wants_one_for_everything(
+    page: Any, box: AccountServer, song: Path
+) -> None:
+    key = key_for_everything(page, box)
     page.set_input_files("input[type=file]", song)
     page.get_by_label("This server wants a key.").wait_for()
     sign_in(page, key)
@@ -81,10 +87,7 @@ def test_one_key_for_a_server_that_wants_one_for_everything(
 def test_who_is_signed_in_is_not_asked_for_that_key(
     page: Any, box: AccountServer, song: Path
 ) -> None:
-    page.expected += [f"{REFUSED}401", f"{REFUSED}404"]  # of a job that only tries the key
-    _, key = box.customer()
-    box.songs.key = key
-    box.songs.songs.append(FakeJob(music(2)))
+    key = key_for_everything(page, box)
     sign_in(page, key)
     part(page, "balance").get_by_text("60 min").wait_for()
     page.get_by_role("link", name="Songs").click()
