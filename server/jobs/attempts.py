@@ -27,6 +27,7 @@ from server.jobs.disk.folders import PEAKS_FOLDER, Folders, free_percent, full_d
 from server.jobs.disk.places import FILES, ScratchPlaces
 from server.jobs.disk.room import DiskRoom, files_of
 from server.jobs.outcomes import given_up_after
+from server.jobs.plan import check_facts
 from server.jobs.progress_log import ProgressLog
 from server.jobs.reading import names_of, options_of
 from server.tracks import MIX, track_file
@@ -46,7 +47,8 @@ def check_result(claim: Claim, result: Result) -> None:
     """
     try:
         json.dumps(result.facts, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+        check_facts(claim.stage.name, result.facts)
+    except (TypeError, ValueError, RecursionError, msgspec.ValidationError) as error:
         raise StageFailed(f"The worker told of facts that cannot be kept: {error}") from None
     if not result.tracks:
         return

@@ -1,6 +1,7 @@
 """Which stages a job of either API has, and how the pipeline's show as its four. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -56,6 +57,12 @@ def heard_of(stages: Sequence[Stage]) -> Heard | None:
         if stage.name == "decode":
             return msgspec.json.decode(stage.facts, type=_Decoded).input
     return None
+
+
+def check_facts(stage: str, facts: Mapping[str, Any]) -> None:
+    """Raises msgspec.ValidationError: `heard_of` could not read what this stage tells."""
+    if stage == "decode":
+        msgspec.convert(facts, type=_Decoded)
 
 
 class _Decoded(Struct, frozen=True):

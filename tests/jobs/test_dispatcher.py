@@ -235,6 +235,30 @@ def test_nobody_is_suspected_who_never_runs_again(tmp_path: Path, stopped: bool)
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("size", "crc"), [(-1, 0), (1 << 63, 0), (1, -1), (1, 1 << 32)])
+def test_a_file_that_cannot_be_fails_the_stage(
+    monkeypatch: pytest.MonkeyPatch, size: int, crc: int
+) -> None:
+    """The database would refuse it, again and again."""
+    monkeypatch.setattr(attempts, "RETRY_PAUSE", 0.01)
+    jobs, crew, _ = play(
+        lambda task, run: Result(task.id, {}, {"main": FinishedTrack(
+            track_path("main"), size, crc)}) if task.stage == "normalise" else fine(task, run))
+    assert jobs[0].state == "failed" and crew.runs["j0", "normalise"] == 3
+
+
+@pytest.mark.parametrize("told", ["wav", {"format": 1}, {"format": "WAV", "warnings": "none"}])
+def test_what_is_told_of_a_source_is_of_its_kind(
+    monkeypatch: pytest.MonkeyPatch, told: object
+) -> None:
+    """Whoever looks at the job would fail at it, and so would its webhooks."""
+    monkeypatch.setattr(attempts, "RETRY_PAUSE", 0.01)
+    jobs, crew, _ = play(
+        lambda task, run: Result(task.id, {"frames": 1, "input": told})
+        if task.stage == "decode" else fine(task, run))
+    assert jobs[0].state == "failed" and crew.runs["j0", "decode"] == 3
+
+
 @pytest.mark.parametrize("fact", [b"bytes", math.nan, [math.inf], {1, 2}], ids=repr)
 def test_facts_that_cannot_be_kept_fail_the_stage(
     monkeypatch: pytest.MonkeyPatch, fact: object
