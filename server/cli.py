@@ -21,14 +21,22 @@ from server.errors import StemboxError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     code = _run(arguments)
+    if (error := _unwritten()) is None:
+        return code
+    _fall_silent()
+    if not isinstance(error, BrokenPipeError):
+        print(f"stembox: standard output: {error.strerror}", file=sys.stderr)
+    return code or 1
+
+
+def _unwritten() -> OSError | None:
+    """Why standard output does not take what it still holds; None where it does, or is closed."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError as error:
-        _fall_silent()
-        if not isinstance(error, BrokenPipeError):
-            print(f"stembox: standard output: {error.strerror}", file=sys.stderr)
-        return code or 1
-    return code
+        return error
+    return None
 
 
 def _fall_silent() -> None:
@@ -59,6 +67,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
+        if error.filename is None and _unwritten() is not None:
+            return 1  # it was a print: `main` tells of that
         place = f"{error.filename}: " if error.filename else ""
         print(f"stembox: {place}{error.strerror or error}", file=sys.stderr)
         return 1

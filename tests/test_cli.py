@@ -108,10 +108,35 @@ def test_output_that_nobody_can_take(order: list[str]) -> None:
                           timeout=120, check=False)  # fmt: skip
     assert (done.returncode, done.stderr) == (
         1, "stembox: standard output: No space left on device\n")  # fmt: skip
+    closed = subprocess.run(f"{command} >&-", shell=True, capture_output=True, text=True,
+                            timeout=120, check=False)  # fmt: skip
+    assert (closed.returncode, closed.stderr) == (0, "")
     shell = f"set -o pipefail; {command} | true"  # which may be gone before, or behind
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=120,
                           check=False)  # fmt: skip
     assert done.returncode in (0, 1) and done.stderr == ""
+
+
+def test_a_print_that_fails_within_a_command_is_told_once() -> None:
+    code = ("import sys; from server import cli;"
+            "cli.load = lambda *_, **__: print('stem.wav', flush=True);"
+            "sys.exit(cli.main(['models', 'list']))")  # fmt: skip
+    usual = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE,
+                              text=True, timeout=120, check=False, env=usual)  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1, "stembox: standard output: No space left on device\n")  # fmt: skip
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    """`nohup` in front: a closed terminal does not end what takes hours."""
+    code = ("import os, signal; from server.commands.ending import at_signals; at_signals();"
+            "os.kill(os.getpid(), signal.SIGHUP); print('on'); "
+            "os.kill(os.getpid(), signal.SIGTERM)")  # fmt: skip
+    done = subprocess.run(["nohup", sys.executable, "-c", code], capture_output=True, text=True,
+                          timeout=60, check=False)  # fmt: skip
+    assert (done.returncode, done.stdout) == (128 + 15, "on\n")
 
 
 @pytest.mark.parametrize(("arguments", "code"), [

@@ -205,13 +205,19 @@ export class Account {
     }
     const passing = error.status === 0 || error.status === 429 || error.status >= 500;
     const wait = Math.max(error.wait * 1000, REST);
-    const what = error.status === 429 ? "This key has made too many requests." : error.message;
+    const what = said(error.message);
     const then = passing ? ` The page tries again in ${Math.ceil(wait / 1000)} s.` : "";
     this.store.update({ problem: what + then });
     if (!passing) return;
     window.clearTimeout(this.retry);
     this.retry = window.setTimeout(() => void this.refresh(), wait);
   }
+}
+
+/** What the server says, as a sentence. Of the key's limit it says when to come back, as the page does. */
+function said(message: string): string {
+  if (message.startsWith("Rate limit exceeded")) return "This key has made too many requests.";
+  return /[.!?]$/.test(message) ? message : `${message}.`;
 }
 
 function running(page: Page<JobItem>): number {
