@@ -73,7 +73,7 @@ def test_readers_that_are_always_there(tmp_path: Path, bounded: bool) -> None:
 
     largest = asyncio.run(main())
     assert (largest < MORE * LIMIT) == bounded
-    assert bounded or largest > ROW * ROWS
+    assert bounded or largest > ROW * ROWS / 2, "a moment without a reader lets some of it go"
 
 
 def test_one_that_reads_for_long_keeps_nobody_waiting_at_every_commit(
