@@ -188,6 +188,7 @@ class Page {
     }
   }
 
+  /** Tries the account's key, if there is one, where the server wants one for everything. */
   private lend(): void {
     if (this.accountKey !== "") void this.unlock(this.accountKey);
   }

@@ -170,8 +170,8 @@ export class Deck {
     const told = (name: string): number => phaseOf(song) === "done" ? 0 : this.peaks?.final(name) ?? 0;
     const known = song.mix.tracks.map((name, at) => Math.max(finals[at]!, told(name)));
     this.player.extend(known, total);
-    if (song.leaving) return this.listener.moved();
-    this.peakFeed?.extend(finals.filter((_, at) => kindOf(song.mix.tracks[at]!).shown), total);
+    const shown = finals.filter((_, at) => kindOf(song.mix.tracks[at]!).shown);
+    if (!song.leaving) this.peakFeed?.extend(shown, total);
     this.listener.moved();
   }
 
