@@ -68,8 +68,9 @@ def begin(environment: Environment, **_: Any) -> None:
     for kind in environment.user_classes:
         kind.weight = getattr(profile.users, KINDS[kind.__name__])
     environment.user_classes = [kind for kind in environment.user_classes if kind.weight]
-    users.SiteUser.site = site = Site(profile, Path(options.songs), options.key)
+    users.SiteUser.site = site = Site(profile, options.key)
     run = Run(environment, site)
+    site.prepare(Path(options.songs))
     if isinstance(environment.shape_class, Shape):
         environment.shape_class.prepare(run, profile)
 
@@ -88,7 +89,7 @@ class Shape(LoadTestShape):
         now = self.get_run_time()
         if self._shape.kind != "search":
             count = users_at(self._shape, now)
-            return None if count is None else (count, self._shape.spawn_rate)
+            return self._so_many(count, self._shape.spawn_rate)
         if now - self._step_began < self._shape.seconds:
             return self._search.users, self._search.users
         passed = self._passed(now)
@@ -96,7 +97,13 @@ class Shape(LoadTestShape):
         following = self._search.judge(passed)
         self._step_began = now
         self._run.most_users = self._search.best
-        return None if following is None else (following, following)
+        return self._so_many(following, following)
+
+    def _so_many(self, count: int | None, rate: float | None) -> tuple[int, float] | None:
+        if count is None or rate is None:
+            self._run.end()
+            return None
+        return count, rate
 
     def _passed(self, now: float) -> bool:
         site, shape = self._run.site, self._shape
@@ -105,7 +112,8 @@ class Shape(LoadTestShape):
         waits = site.timeline.between(since, now, "JOB accepted to begun")
         oldest = max((queue.oldest_s for at, queue in site.queues if at >= since), default=0.0)
         longest = max(oldest, max(waits, default=0) / 1000)
-        slow = percentile(polls, 0.99)
-        print(f"  {polls.total()} polls, p99 {slow:.0f} ms; longest wait {longest:.1f} s",
-              file=sys.stderr)  # fmt: skip
-        return bool(polls) and slow <= shape.poll_p99_ms and longest <= shape.longest_wait_s
+        slow, failed = percentile(polls, 0.99), sum(at >= since for at in site.failed_at)
+        print(f"  {polls.total()} polls, p99 {slow:.0f} ms; longest wait {longest:.1f} s; "
+              f"{failed} failures", file=sys.stderr)  # fmt: skip
+        quick = slow <= shape.poll_p99_ms and longest <= shape.longest_wait_s
+        return bool(polls) and quick and not failed

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import gevent
 from locust import task
 
-from loadtests.traffic.partners import API, Partner
+from loadtests.traffic.partners import API, PartnerCalls
 from loadtests.traffic.users import as_json
 
 STORM = 8  # requests at once
@@ -20,7 +20,7 @@ HEAD = (
 )
 
 
-class BadClient(Partner):
+class BadClient(PartnerCalls):
     """One of the bad things after the other."""
 
     abstract = True

@@ -19,8 +19,8 @@ ENDS = {"COMPLETED": "completed", "FAILED": "failed", "EXPIRED": "expired"}
 PAGE = 20
 
 
-class Partner(SiteUser):
-    """Uploads, creates, polls with pauses that grow, downloads some tracks; lists now and then."""
+class PartnerCalls(SiteUser):
+    """What partners do in a song's life. No tasks: locust adds a base's to those of a class."""
 
     abstract = True
     watches = True  # its jobs while they run
@@ -72,6 +72,12 @@ class Partner(SiteUser):
         if job["status"] != "PENDING":
             self.begun(job_id)
         return job
+
+
+class Partner(PartnerCalls):
+    """Uploads, creates, polls with pauses that grow, downloads some tracks; lists now and then."""
+
+    abstract = True
 
     def await_end(self, job_id: str) -> dict[str, Any] | None:
         """The job once it has ended; None where patience did."""

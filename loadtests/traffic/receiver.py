@@ -49,6 +49,10 @@ class Receiver:
         """Waits until something verified is told of a job."""
         return bool(self._event(job_id).wait(seconds))
 
+    def untold(self) -> list[str]:
+        """The jobs that somebody waits for, or did when the run was over."""
+        return [job_id for job_id, told in self._told.items() if not told.is_set()]
+
     def forget(self, job_id: str) -> None:
         """Nobody waits for this job any more."""
         self._told.pop(job_id, None)

@@ -11,6 +11,7 @@ from typing import Any
 import gevent
 import msgspec
 import requests
+from locust import log as locust_log
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from tqdm import tqdm
@@ -20,11 +21,17 @@ from loadtests.traffic.partners import API
 from loadtests.traffic.profile import load_thresholds
 from loadtests.traffic.receiver import Receiver
 from loadtests.traffic.site import Site
+from loadtests.traffic.timeline import Queue
+from loadtests.traffic.users import LIMITED
 from loadtests.traffic.verdict import Resources, Route, Verdict, broken, table
+from loadtests.traffic.waiting import retry_after
 from loadtests.traffic.watch import Sample, growth
 
 SAMPLE_S = 1.0
 EVENTS = ["job.completed", "job.failed"]
+TOLD = ("COMPLETED", "FAILED")  # the ends that they are of
+LATE_S = 10.0  # in which a webhook comes, after the run
+LAST_WORD_S = LATE_S + 10  # of the load machines, once their users have gone
 
 
 class Run:
@@ -37,6 +44,9 @@ class Run:
         self.reports: dict[str, dict[str, Any]] = {}
         self.most_users: int | None = None
         self._webhook = ""
+        # Its own: a master's options take the place of those of load machines.
+        self._webhook_host: str = getattr(environment.parsed_options, "webhook_host", "")
+        self._over = False
         heard = environment.events
         heard.test_start.add_listener(self.start)
         heard.test_stop.add_listener(self.stop)
@@ -46,31 +56,42 @@ class Run:
         heard.quitting.add_listener(self.finish)
 
     def start(self, **_: Any) -> None:
-        """Registers our receiver, and begins to look at the queue."""
+        """Registers our receiver, and begins to look at the queue, once there are songs."""
+        self.site.ready.wait()
         self.site.began = time.monotonic()
-        if isinstance(self.environment.runner, MasterRunner):
-            return
-        if self.options.webhook_host:
-            self._register(Receiver(self.options.webhook_host))
         gevent.spawn(self._look)
+        if self._webhook_host and not isinstance(self._runner, MasterRunner):
+            self._register(Receiver(self._webhook_host))
 
     def stop(self, **_: Any) -> None:
-        """Takes our webhook away: nobody listens any more."""
+        """Takes our webhook away: nobody listens any more. A master waits for last reports."""
         receiver, self.site.receiver = self.site.receiver, None
         if receiver is not None:
-            self._ask("DELETE", f"/webhooks/{self._webhook}")
             self.site.hooks = receiver.counts
+            self.site.webhooks_missing += self._never_told(receiver)
+            self._ask("DELETE", f"/webhooks/{self._webhook}")
             receiver.close()
+        self._over = True
+        until = time.monotonic() + LAST_WORD_S
+        while not all(r["over"] for r in self.reports.values()) and time.monotonic() < until:
+            gevent.sleep(0.5)
+
+    def end(self) -> None:
+        """Lets every load machine end its users: at the end of a shape a master of itself only
+        leaves them."""
+        if isinstance(self._runner, MasterRunner):
+            self._runner.stop()
 
     def note(self, name: str, request_type: str, response_time: float, **more: Any) -> None:
         """One answer."""
         self.site.timeline.add(self.site.now(), _named(request_type, name), response_time)
         if more.get("exception") is not None:
+            self.site.failed_at.append(self.site.now())
             self.site.errors[f"{name}: {more['exception']}"[:100]] += 1
 
     def tell_master(self, client_id: str, data: dict[str, Any]) -> None:
         """On a load machine."""
-        data["site"] = self.site.report()
+        data["site"] = self._report()
 
     def hear(self, client_id: str, data: dict[str, Any]) -> None:
         """On the master."""
@@ -78,7 +99,7 @@ class Run:
 
     def finish(self, **_: Any) -> None:
         """Writes what was found; the exit code says whether the thresholds were kept."""
-        if isinstance(self.environment.runner, WorkerRunner):
+        if isinstance(self._runner, WorkerRunner):
             return
         samples = read_samples(self.options.samples)
         verdict = self._verdict(samples)
@@ -94,7 +115,8 @@ class Run:
         self.environment.process_exit_code = 1 if sentences else 0
 
     def _verdict(self, samples: list[Sample]) -> Verdict:
-        reports = list(self.reports.values()) or [self.site.report()]
+        reports = list(self.reports.values()) or [self._report()]
+        crashed = sum(row["count"] for row in self._runner.exceptions.values())
         seconds = max(1e-9, self.site.now())
         jobs = _summed(reports, "outcomes")
         audio = sum(report["audio_seconds"] for report in reports)
@@ -112,19 +134,29 @@ class Run:
             oldest_waiting_s=round(max((queue.oldest_s for queue in queues), default=0.0), 2),
             longest_wait_s=round(max(report["longest_wait_s"] for report in reports), 2),
             webhooks=_summed(reports, "webhooks"), bad_clients=_summed(reports, "bad_clients"),
+            crashes=crashed + sum(report["hooks_crashed"] for report in reports),
             resources=taken, most_users=self.most_users,
         )  # fmt: skip
 
+    @property
+    def _runner(self) -> Any:
+        return self.environment.runner
+
+    def _report(self) -> dict[str, Any]:
+        crashed = int(locust_log.unhandled_greenlet_exception)
+        return self.site.report() | {"hooks_crashed": crashed, "over": self._over}
+
     def _look(self) -> None:
-        runner, journal = self.environment.runner, self.site.journal
+        runner = self._runner
         with tqdm(total=self._length(), unit="s", desc=self.options.traffic) as bar:
-            while runner is not None and runner.state not in ("stopped", "stopping"):
-                now = self.site.now()
-                queue = journal.queue(now)
+            while runner.state not in ("stopped", "stopping"):
+                reports = list(self.reports.values()) or [self.site.report()]
+                now, queue = self.site.now(), Queue.of_all([Queue(*r["queue"]) for r in reports])
                 self.site.queues.append((now, queue))
                 self.users.append((now, runner.user_count))
+                completed = _summed(reports, "outcomes").get("completed", 0)
                 bar.set_postfix(users=runner.user_count, jobs=queue.unfinished,
-                                completed=journal.outcomes["completed"])  # fmt: skip
+                                completed=completed)
                 bar.update(round(now) - bar.n)
                 gevent.sleep(SAMPLE_S)
 
@@ -137,12 +169,23 @@ class Run:
         receiver.secret, self._webhook = made["secret"], made["id"]
         self.site.receiver = receiver
 
+    def _never_told(self, receiver: Receiver) -> int:
+        """How many jobs have ended of which nothing was told to those who waited to the last."""
+        ended = [job_id for job_id in receiver.untold()
+                 if self._ask("GET", f"/jobs/{job_id}")["status"] in TOLD]
+        until = time.monotonic() + LATE_S
+        return sum(not receiver.wait(job_id, max(0.0, until - time.monotonic()))
+                   for job_id in ended)
+
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"Authorization": f"Bearer {self.site.key}"}
         url = f"{self.environment.host}{API}{path}"
-        answer = requests.request(method, url, json=body, headers=headers, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
+        while True:
+            answer = requests.request(method, url, json=body, headers=headers, timeout=30)
+            if answer.status_code not in LIMITED:
+                answer.raise_for_status()
+                return answer.json()
+            gevent.sleep(retry_after(answer.headers, 1.0))
 
 
 def resources(samples: list[Sample]) -> Resources | None:

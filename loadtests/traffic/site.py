@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from gevent.event import Event
+
 from loadtests.traffic import songs
 from loadtests.traffic.profile import Profile
 from loadtests.traffic.receiver import Receiver
@@ -19,14 +21,16 @@ class Site:
     key: of the StemSplit API. receiver: None where webhooks cannot reach this machine.
     """
 
-    def __init__(self, profile: Profile, folder: Path, key: str, seed: int = 1) -> None:
+    def __init__(self, profile: Profile, key: str, seed: int = 1) -> None:
         self.profile, self.key = profile, key
         self.receiver: Receiver | None = None
         self.hooks: Counter[str] = Counter()  # of a receiver that has been closed
         self.chance = random.Random(seed)
-        self.songs = songs.make(folder, profile.songs.lengths)
+        self.songs: list[Song] = []
+        self.ready = Event()
         self.timeline, self.journal = Timeline(), Journal()
         self.errors: Counter[str] = Counter()
+        self.failed_at: list[float] = []  # seconds of the run
         self.kinds: Counter[str] = Counter()  # bad clients, by what they did
         self.webhooks_missing = 0
         self.queues: list[tuple[float, Queue]] = []
@@ -35,6 +39,11 @@ class Site:
     def now(self) -> float:
         """Seconds of the run."""
         return time.monotonic() - self.began
+
+    def prepare(self, folder: Path) -> None:
+        """Makes the songs, which takes seconds the first time; a master may call meanwhile."""
+        self.songs = songs.make(folder, self.profile.songs.lengths)
+        self.ready.set()
 
     def song(self) -> Song:
         """What is sent next."""
@@ -46,4 +55,5 @@ class Site:
         return self.journal.report() | {
             "webhooks": dict(hooks) | {"missing": self.webhooks_missing},
             "bad_clients": dict(self.kinds), "errors": dict(self.errors),
+            "queue": self.journal.queue(self.now()),
         }  # fmt: skip

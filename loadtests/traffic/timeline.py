@@ -1,6 +1,7 @@
 """Answer times by route over time, and the jobs that are under way. Pure: the clock is given."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 BUCKET: Final = 5.0  # seconds
@@ -53,6 +54,12 @@ class Queue(NamedTuple):
     unfinished: int
     waiting: int
     oldest_s: float
+
+    @classmethod
+    def of_all(cls, queues: Sequence["Queue"]) -> "Queue":
+        """Of several load machines."""
+        unfinished, waiting, ages = zip(*queues, strict=True) if queues else ((), (), ())
+        return cls(sum(unfinished), sum(waiting), max(ages, default=0.0))
 
 
 class Journal:

@@ -91,8 +91,9 @@ def multipart(song: Song) -> tuple[bytes, dict[str, str]]:
     return body, {"Content-Type": f"multipart/form-data; boundary={mark}"}
 
 
-class PipelineUser(SiteUser):
-    """Posts a song, polls its job, takes a track and the ZIP, and mostly cleans up."""
+class PipelineCalls(SiteUser):
+    """What users of the pipeline API do in a song's life. No tasks: locust adds a base's to those
+    of a class."""
 
     abstract = True
 
@@ -115,6 +116,12 @@ class PipelineUser(SiteUser):
         if any(stage["status"] != "pending" for stage in job["stages"]):
             self.begun(job_id)
         return str(job["status"])
+
+
+class PipelineUser(PipelineCalls):
+    """Posts a song, polls its job, takes a track and the ZIP, and mostly cleans up."""
+
+    abstract = True
 
     def until_ended(self, job_id: str) -> str:
         """How the job ended; `given up` where patience did."""
@@ -144,7 +151,7 @@ class PipelineUser(SiteUser):
                 self.ask("DELETE", f"/job/{job_id}", "DELETE /job/{id}")
 
 
-class Browser(PipelineUser):
+class Browser(PipelineCalls):
     """The page: plays the stems while they come apart, and draws their waveforms."""
 
     abstract = True
@@ -164,7 +171,7 @@ class Browser(PipelineUser):
             self.ask("GET", f"/job/{job_id}/peaks?zoom=coarse", "GET /job/{id}/peaks")
             outcome = self.poll(job_id)
             gevent.sleep(WINDOW_S)
-        self.ended(job_id, outcome, song, began)
+        self.ended(job_id, "given up" if outcome == "processing" else outcome, song, began)
         self.ask("DELETE", f"/job/{job_id}", "DELETE /job/{id}")
 
     def _window(self, job_id: str, start: float) -> bool:

@@ -49,6 +49,7 @@ class Verdict(Struct, frozen=True):
     longest_wait_s: float
     webhooks: dict[str, int]
     bad_clients: dict[str, int]
+    crashes: int  # of our own users and hooks: what they were to do was not done
     resources: Resources | None
     most_users: int | None = None
 
@@ -65,7 +66,9 @@ def broken(verdict: Verdict, wanted: Thresholds) -> list[str]:
         ("webhooks that could not be verified", hooks.get("unverified", 0),
          wanted.webhooks_unverified),
         ("webhooks that did not come", hooks.get("missing", 0), wanted.webhooks_missing),
-        ("seconds that a job waited", verdict.longest_wait_s, wanted.longest_wait_s),
+        ("seconds that a job waited", max(verdict.longest_wait_s, verdict.oldest_waiting_s),
+         wanted.longest_wait_s),
+        ("crashes of the load test itself", verdict.crashes, 0),
     ]  # fmt: skip
     if verdict.resources is not None:
         limits += [

@@ -19,7 +19,8 @@ def test_what_ships_is_sound(name: str) -> None:
     profile = load_profile(name)
     environ = {f"STEMBOX_{key.upper()}": str(value) for key, value in profile.settings.items()}
     load(environ=environ)
-    assert profile.patience_s >= max(profile.songs.lengths)
+    if profile.shape.kind != "search":  # whose steps go on into each other
+        assert profile.patience_s < profile.shape.seconds, "else nobody ever gives up"
 
 
 def test_the_thresholds_that_ship() -> None:

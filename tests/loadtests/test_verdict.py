@@ -17,7 +17,7 @@ GOOD = Verdict(
     profile="p", seconds=60.0, load_average=1.0, routes=[Route(POLL, 100, 1, 5, 20, 40, 90)],
     errors={}, jobs={"completed": 9, "cancelled": 2}, jobs_a_minute=9.0,
     audio_seconds_a_second=8.0, core_seconds_an_audio_minute=5.0, deepest_queue=3,
-    oldest_waiting_s=4.0, longest_wait_s=5.0, webhooks={"verified": 4}, bad_clients={},
+    oldest_waiting_s=4.0, longest_wait_s=5.0, webhooks={"verified": 4}, bad_clients={}, crashes=0,
     resources=TAKEN,
 )  # fmt: skip
 
@@ -40,6 +40,8 @@ def test_a_good_run_breaks_nothing() -> None:
     (Thresholds(failed_share=1), changed(webhooks={"missing": 1}), "did not come: 1"),
     (Thresholds(failed_share=1), changed(webhooks={"unverified": 1}), "be verified: 1"),
     (Thresholds(failed_share=1, longest_wait_s=4.9), GOOD, "a job waited: 5"),
+    (Thresholds(failed_share=1, longest_wait_s=5.0), changed(oldest_waiting_s=6.0), "waited: 6"),
+    (Thresholds(failed_share=1), changed(crashes=2), "crashes of the load test itself: 2"),
     (Thresholds(failed_share=1, least_jobs_a_minute=10), GOOD, "jobs a minute: 9, at least 10"),
     (Thresholds(failed_share=1, memory_growth_mb=4), GOOD, "memory grew: 5"),
     (Thresholds(failed_share=1, handles_growth=1), GOOD, "handles more: 2"),
