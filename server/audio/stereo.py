@@ -74,10 +74,13 @@ def planar(frames: np.ndarray) -> np.ndarray:
 
 
 def mixing_matrix(channels: tuple[str, ...]) -> np.ndarray:
-    """The downmix to stereo of three to eight channels: float32 of shape (channels, 2)."""
+    """The downmix to stereo of three to eight channels: float32 of shape (channels, 2).
+
+    One channel among known ones of which nobody knows where it belongs is heard on both sides.
+    """
     if not any(any(_SHARES.get(name, (0, 0))) for name in channels):
         channels = _ORDERS[len(channels)]
-    matrix: np.ndarray = np.array([_SHARES.get(name, (0.0, 0.0)) for name in channels])
+    matrix: np.ndarray = np.array([_SHARES.get(name, (0.5, 0.5)) for name in channels])
     matrix /= matrix.sum(axis=0).max()
     return matrix.astype(np.float32)
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.http import parse_options_header
 
-from server.api.files.file_names import attachment, song_of
+from server.api.files.file_names import attachment
+from server.names import song_of
 
 
 @pytest.mark.parametrize(("file_name", "song"), [

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from server.audio.sources.headers import layouts
 from server.audio.stereo import LIMIT, interleaved, mixing_matrix, planar, to_stereo
 
 SURROUND = ("FL", "FR", "FC", "LFE", "SL", "SR")
@@ -44,6 +45,21 @@ def test_unnamed_channels_have_the_order_of_wav(channels: int) -> None:
     assert np.allclose(matrix.sum(axis=0), 1)
     if channels >= 6:
         assert not matrix[3].any()  # the low-frequency effects
+
+
+def test_a_channel_of_no_known_place_is_heard() -> None:
+    matrix = mixing_matrix(("FL", "FR", "NONE", "LFE"))
+    assert matrix[2, 0] == matrix[2, 1] > 0
+    assert not matrix[3].any()
+
+
+@pytest.mark.parametrize("layout", sorted(set(layouts._TAGS.values())))
+def test_every_channel_of_core_audio_s_layouts_has_a_place(layout: str) -> None:
+    names = layout.split()
+    matrix = mixing_matrix(tuple(names))
+    silent = [name for name, shares in zip(names, matrix, strict=True) if not shares.any()]
+    assert set(silent) <= {"LFE"} and len(set(names)) == len(names)
+    assert np.array_equal(matrix[names.index("FC")] > 0, [True, True]) if "FC" in names else True
 
 
 def test_one_and_two_channels_are_not_mixed() -> None:

@@ -11,7 +11,6 @@ from starlette.routing import Route
 from server.api.answers import Json
 from server.api.bodies import ENCODER
 from server.api.files import downloads, media_types, multipart, uploads
-from server.api.files.file_names import song_of
 from server.api.listening.events import EventStreams, Look
 from server.api.listening.mixing import Mixing
 from server.api.listening.windows import Listen
@@ -28,6 +27,7 @@ from server.errors import (
     TrackNotFound,
     UploadRejected,
 )
+from server.names import song_of
 from server.sharing import SharedPlaces
 from server.starter import demo_song
 from server.stems import checked_stems

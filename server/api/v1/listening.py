@@ -9,7 +9,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.api.bodies import ENCODER
-from server.api.files.file_names import song_of
 from server.api.listening.events import EventStreams, Look
 from server.api.listening.mixing import Mixing
 from server.api.listening.windows import Listen
@@ -18,6 +17,7 @@ from server.api.ports import Outlook, Services, SplitJob
 from server.api.signing import Signer
 from server.api.v1 import wire
 from server.errors import JobNotFound, TrackNotFound
+from server.names import song_of
 
 MINTED_SECONDS: Final = 1800.0  # events tell new URLs this often: no one that is told is too old
 Facts = tuple[SplitJob, Outlook | None, float]

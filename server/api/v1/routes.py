@@ -13,7 +13,6 @@ from server.api import parameters
 from server.api.answers import Json
 from server.api.bodies import ENCODER
 from server.api.files import downloads, media_types, uploads
-from server.api.files.file_names import song_of
 from server.api.ports import Idempotency, Order, Outlook, Services, SplitJob, meaning
 from server.api.signing import BASE, DownloadGrant, Signer, UploadGrant
 from server.api.v1 import openapi, upload_headers, wire
@@ -21,7 +20,7 @@ from server.api.v1.account import AccountRoutes
 from server.api.v1.requests import account_of, decode, idempotency_key, page_of, route
 from server.config import Config
 from server.errors import InvalidRequest, TrackNotFound
-from server.names import clean_name
+from server.names import clean_name, song_of
 from server.sharing import SharedPlaces
 from server.stems import checked_stems
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from server.audio.sources.headers import dolby, foreign, isobmff
-from server.audio.sources.headers.mpeg import first_frame, is_adts, is_mpeg_audio
+from server.audio.sources.headers.mpeg import is_adts, is_mpeg_audio, is_mpeg_audio_far
 from server.audio.sources.headers.tags import behind_tags
 
 _HEAD_BYTES = 1 << 16
@@ -97,8 +97,8 @@ def sniff(path: Path) -> Container | None:
             if pattern.search(head, 0, _JUNK):
                 return container
         name = name or _structure(head)
-        if name is None and first_frame(file, 0, path.stat().st_size):
-            name = "mp3"  # behind megabytes of something else
+        if name is None and is_mpeg_audio_far(file, path.stat().st_size):
+            name = "mp3"
     return Container(name, _STRUCTURES[name]) if name else None
 
 

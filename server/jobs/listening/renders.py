@@ -25,6 +25,7 @@ from server.jobs.disk.folders import RENDERS_FOLDER, Folders
 from server.jobs.disk.room import DiskRoom
 from server.jobs.listening.mixing import COLORS, MixOrder, sheet, stem_sheets
 from server.jobs.reading import Term, live_job, options_of, total_frames
+from server.names import song_of
 from server.sharing import SharedPlaces
 from server.sound import FRAME_BYTES
 from server.work.messages import Options, Task
@@ -91,7 +92,7 @@ class Renders:
                 for name, terms in stems.items()
             ],
             "count": total_frames(job),
-            "title": Path(options_of(job).file_name).stem,
+            "title": song_of(options_of(job).file_name, otherwise=""),
         }  # fmt: skip
         return await self._rendered(
             job, "render_stem_file", "stems.stem.m4a", facts, options_of(job), caller

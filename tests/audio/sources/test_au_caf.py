@@ -82,6 +82,10 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, data: bytes) -> None:
     ((0x10000, 0x60F, 0), ("FL", "FR", "FC", "LFE", "SL", "SR")),
     ((0, 0, 6, *(n for label in (3, 1, 2, 5, 6, 4) for n in (label, 0, 0, 0, 0))),
      ("FC", "FL", "FR", "BL", "BR", "LFE")),
+    ((0, 0, 6, *(n for label in (1, 2, 33, 34, 37, 999) for n in (label, 0, 0, 0, 0))),
+     ("FL", "FR", "BL", "BR", "LFE2", "NONE")),
+    ((142 << 16 | 6, 0, 0), ("NONE",) * 6),
+    ((139 << 16 | 6, 0, 0), ("FL", "FR", "BL", "BR", "FC", "BC")),
     ((101 << 16 | 2, 0, 0), ("NONE",) * 6), ((), ("NONE",) * 6), ((0, 0, 1 << 31), ("NONE",) * 6),
 ])  # fmt: skip
 @pytest.mark.parametrize("container", ["caf", "aiff"])

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from server.audio.sources.opening import open_source
 from server.audio.sources.sniffing import SUPPORTED_FORMATS, sniff, suffix_of
+from server.errors import UnsupportedFormat
 
 from ..making import RATE, song, tone, write_av, write_sound
 from ..writing import write
@@ -19,6 +21,21 @@ def sniffed(tmp_path: Path, data: bytes) -> str | None:
     path.write_bytes(data)
     container = sniff(path)
     return container.format if container else None
+
+
+@pytest.mark.parametrize("order", ["<i2", ">i2"])
+@pytest.mark.parametrize("level", [1e-3, 1e-2])
+@pytest.mark.parametrize("seed", range(4))
+def test_samples_without_a_header_are_no_mpeg(
+    tmp_path: Path, order: str, level: float, seed: int
+) -> None:
+    """Quiet ones are full of sync words, and neighbours are alike."""
+    walk = np.random.default_rng(seed).standard_normal((30_000, 2)).cumsum(0)
+    path = tmp_path / "take.pcm"
+    path.write_bytes((walk / np.abs(walk).max() * level * 32767).astype(order).tobytes())
+    with (pytest.raises(UnsupportedFormat, match=r"^Unsupported audio format: \.pcm$"),
+          open_source(path, path.name)):  # fmt: skip
+        pass
 
 
 def test_the_contract_s_four_come_first() -> None:

@@ -66,6 +66,41 @@ def test_an_empty_file_with_a_title_is_empty(tmp_path: Path) -> None:
         assert list(opened.chunks()) == []
 
 
+@pytest.mark.parametrize("frames", [1000, 1001])
+@pytest.mark.parametrize("kind", ["wav", "rf64", "w64", "aiff"])
+@pytest.mark.parametrize("pad", [b"\0", b"\xff"])
+def test_the_padding_behind_the_last_sample_is_no_sound(
+    tmp_path: Path, frames: int, kind: str, pad: bytes
+) -> None:
+    """Of samples of one byte, which half of all recordings have in an odd number."""
+    sound = np.arange(frames) % 251
+    data = sound.astype(np.uint8).tobytes()
+    tail = pad * (-frames % (8 if kind == "w64" else 2))
+    source = tmp_path / "x"
+    if kind == "w64":
+        head = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+        parts = [(b"fmt ", fmt(channels=1, bits=8)), (b"data", data)]
+        body = guid(b"wave") + b"".join(
+            guid(name) + struct.pack("<Q", 24 + len(content)) + content
+            + (bytes(-len(content) % 8) if name == b"fmt " else tail) for name, content in parts
+        )  # fmt: skip
+        source.write_bytes(head + struct.pack("<Q", 24 + len(body)) + body)
+    elif kind == "aiff":
+        comm = struct.pack(">hIh", 1, frames, 8) + bytes.fromhex("400eac44000000000000")
+        comm += b"raw " + b"\0\0"
+        content = chunk(b"COMM", comm, "big") + b"SSND" + struct.pack(">I", 8 + frames)
+        content += bytes(8) + data + tail
+        source.write_bytes(form(b"FORM", b"AIFC", content, "big"))
+    elif kind == "rf64":
+        ds64 = chunk(b"ds64", struct.pack("<QQQI", 0, frames, 0, 0))
+        content = ds64 + chunk(b"fmt ", fmt(channels=1, bits=8)) + b"data" + b"\xff" * 4
+        source.write_bytes(form(b"RF64", b"WAVE", content + data + tail, size=0xFFFFFFFF))
+    else:
+        content = chunk(b"fmt ", fmt(channels=1, bits=8)) + b"data" + struct.pack("<I", frames)
+        source.write_bytes(form(b"RIFF", b"WAVE", content + data + tail))
+    assert np.array_equal(read(source)[0][:, 0], ((sound - 128) / 128).astype(np.float32))
+
+
 @pytest.mark.parametrize("pad", [True, False])
 @pytest.mark.parametrize("junk", [b"", b"x", b"odd", b"even", bytes(601)])
 @pytest.mark.parametrize("id", [b"LIST", b"bext", b"id3 ", b"JUNK", b"PEAK", b"own1"])

@@ -8,8 +8,10 @@ import av
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 
 from server.errors import TrackNotFound
+from server.jobs.listening import renders
 from server.jobs.listening.mixing import stem_sheets
 from server.jobs.reading import options_of
 from server.presets.inferences import Inference, Signal
@@ -53,6 +55,23 @@ def test_stem_files(play, api: str, output_type: str) -> None:
         assert np.abs(mix - whole).max() <= 4 * STEP
 
     play(test, api, output_type)
+
+
+@pytest.mark.parametrize(("file_name", "title"), [
+    ("01. My Song", "01. My Song"), ("Zoë – Live.flac", "Zoë – Live"), ("folder/a.b.mp3", "a.b")])
+def test_a_stem_file_is_called_as_its_download_is(
+    play, monkeypatch: pytest.MonkeyPatch, file_name: str, title: str
+) -> None:
+    monkeypatch.setattr(renders, "options_of",
+                        lambda job: structs.replace(options_of(job), file_name=file_name))
+
+    async def test(world: World) -> None:
+        await complete(world)
+        path = await renders_of(world, Crew()).stem_file("j")
+        with av.open(str(path)) as file:
+            assert file.metadata["title"] == title
+
+    play(test, "pipeline", "FOUR_STEMS")
 
 
 def test_what_another_model_found_in_other_is_not_added_to_it_again(play) -> None:

@@ -104,7 +104,8 @@ def find(file: BinaryIO, id: bytes, start: int, layout: Layout) -> Piece | None:
 def sound_end(file: BinaryIO, sound: Piece, layout: Layout, container_end: int) -> int:
     """Where the samples in the chunk `sound` really end.
 
-    Its size is true if it leads to another chunk, or to the file's end or beyond. If not:
+    Its size is true if it leads to another chunk, to the file's end (behind its padding, too), or
+    beyond. If not:
 
     - 0 or huge, it was never filled in: known chunks that lead up to the file's end are no sound.
     - Where the container's own size is the file's, the sound goes on to its end.
@@ -113,7 +114,10 @@ def sound_end(file: BinaryIO, sound: Piece, layout: Layout, container_end: int) 
     length = file_size(file)
     if sound.end >= length or sound.size < 0:
         return length if sound.claimed_size(layout) else _before_chunks(file, sound, layout, length)
-    after = _after(file, sound.end, -sound.size % layout.align, layout)
+    pad = -sound.size % layout.align
+    if sound.claimed_size(layout) and length - sound.end <= pad:
+        return sound.end
+    after = _after(file, sound.end, pad, layout)
     follower = _piece(file, after, layout)
     if follower and (follower.end <= length or layout.known.match(follower.id)):
         return sound.end

@@ -8,7 +8,7 @@ another.
 import mmap
 import re
 from collections.abc import Callable, Iterator
-from itertools import combinations, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,6 +16,7 @@ from server.audio.sources.headers.tags import behind_tags
 
 LONGEST = 2881  # bytes of a frame: layer 2 of MPEG-2.5, 160 kbit/s, 8 kHz
 _CHAIN = 3  # frames in a row that no accident produces
+_CHAIN_IN_JUNK = 8  # where neighbouring bytes are alike, as in samples without a header
 _LEFT = 7  # bytes; fewer may be left behind the last whole frame
 _FIRST_WINDOW, _WINDOW = 1 << 12, 1 << 18  # bytes that are looked at together: few, then more
 _SEARCH = 1 << 23  # bytes: how far junk may go on in front of frames
@@ -52,22 +53,33 @@ class Kind(NamedTuple):
 
 def is_mpeg_audio(data: bytes) -> bool:
     """Whether `data`, the start of a file, is MPEG audio of any layer, maybe behind junk."""
-    return _chain(data, _MPEG_SYNC, len(data), mpeg_frame) is not None
+    return _chain(data, _MPEG_SYNC, len(data), mpeg_frame, _CHAIN_IN_JUNK) is not None
+
+
+def is_mpeg_audio_far(file: BinaryIO, end: int) -> bool:
+    """Whether a file of `end` bytes is MPEG audio behind megabytes of something else."""
+    return any(_search(file, start, end, _CHAIN_IN_JUNK) is not None
+               for start in (behind_tags(file), 0))  # fmt: skip
 
 
 def is_adts(data: bytes) -> bool:
     """Whether `data`, the start of a file, is AAC in ADTS frames, maybe behind junk."""
-    return _chain(data, _ADTS_SYNC, len(data), _adts_frame) is not None
+    return _chain(data, _ADTS_SYNC, len(data), _adts_frame, _CHAIN_IN_JUNK) is not None
 
 
 def is_free_format(data: bytes) -> bool:
-    """Whether frames of MPEG audio that do not tell their size follow one another, at distances
-    that are equal but for a byte of padding (ISO/IEC 11172-3, 2.4.2.3)."""
-    starts = [match.start() for match in islice(_FREE_SYNC.finditer(data), _MOST_FREE)]
-    for first, second in combinations(starts, 2):
-        after = (range(second + n * (second - first - 1), second + n * (second - first + 1) + 1)
+    """Whether `data` begins with frames of MPEG audio that do not tell their size: like ones follow
+    one another, at distances that are equal but for a byte of padding (ISO/IEC 11172-3, 2.4.2.3).
+    """
+    if not _FREE_SYNC.match(data):
+        return False
+    rate = data[2] & 0b1100  # beside a bit for padding
+    like = re.compile(re.escape(data[:2]) + b"[" + bytes((rate, rate | 2)) + b"]")
+    starts = [match.start() for match in islice(like.finditer(data), _MOST_FREE)]
+    for second in starts:
+        after = (range(second + n * (second - 1), second + n * (second + 1) + 1)
                  for n in range(1, _CHAIN))  # fmt: skip
-        if second - first > _SHORTEST and all(any(s in near for s in starts) for near in after):
+        if second > _SHORTEST and all(any(s in near for s in starts) for near in after):
             return True
     return False
 
@@ -133,13 +145,13 @@ _Data = bytes | mmap.mmap
 _Parser = Callable[[Any, int], _Frame | None]  # of _Data
 
 
-def _search(file: BinaryIO, start: int, end: int) -> int | None:
-    """The first of some frames that follow one another."""
+def _search(file: BinaryIO, start: int, end: int, count: int = _CHAIN) -> int | None:
+    """The first of so many frames that follow one another."""
     begin, window, last = start, _FIRST_WINDOW, min(end, start + _SEARCH)
     while begin < last:
         file.seek(begin)
-        data = file.read(min(window + _CHAIN * LONGEST + 4, end - begin))
-        if (found := _chain(data, _MPEG_SYNC, window, mpeg_frame)) is not None:
+        data = file.read(min(window + count * LONGEST + 4, end - begin))
+        if (found := _chain(data, _MPEG_SYNC, window, mpeg_frame, count)) is not None:
             return begin + found
         begin, window = begin + window, min(2 * window, _WINDOW)
     return None
@@ -159,14 +171,17 @@ def _frame_before(file: BinaryIO, position: int, floor: int) -> int | None:
     return None
 
 
-def _chain(data: bytes, sync: re.Pattern[bytes], end: int, parse: _Parser) -> int | None:
-    """Where, before byte `end`, the first frame is that others follow."""
+def _chain(
+    data: bytes, sync: re.Pattern[bytes], end: int, parse: _Parser, in_junk: int = _CHAIN
+) -> int | None:
+    """Where, before byte `end`, the first frame is that others follow: so many, if not at byte 0.
+    """
     starts: Iterator[int] = (match.start() for match in sync.finditer(data, 0, end + 2))
-    return next((at for at in starts if _follows(data, at, parse)), None)
+    return next((at for at in starts if _follows(data, at, parse, in_junk if at else _CHAIN)), None)
 
 
-def _follows(data: _Data, start: int, parse: _Parser) -> bool:
-    """Whether like frames follow one another from `start`: three, or from byte 0 on to the end.
+def _follows(data: _Data, start: int, parse: _Parser, most: int = _CHAIN) -> bool:
+    """Whether like frames follow one another from `start`: so many, or from byte 0 on to the end.
 
     The last frame of a short file may be cut off, the first may not.
     """
@@ -177,7 +192,7 @@ def _follows(data: _Data, start: int, parse: _Parser) -> bool:
             return start == 0 and count > 0
         position += frame[0]
         count += 1
-        if count == _CHAIN:
+        if count == most:
             return True
         frame = parse(data, position)
     return start == 0 and count > 0 and len(data) - position < _LEFT
