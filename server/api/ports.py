@@ -82,7 +82,7 @@ class Services(NamedTuple):
         """How a StemSplit job stands; None for one that has failed or expired."""
         if job.status not in ("pending", "processing", "completed"):
             return None
-        return await self.outlooks.of(job.job.id)
+        return await self.outlooks.of(job.job)
 
 
 class PipelineJobs(Protocol):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from server.errors import JobNotFound
 from server.jobs.listening.listening import Audible, Listening
 from server.jobs.reading import names_of, total_frames
 from server.sound import SAMPLE_RATE
@@ -49,11 +48,8 @@ class Outlooks:
         self._listening = listening
         self._risen: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how far, and since when
 
-    async def of(self, job_id: str) -> Outlook:
-        """Raises JobNotFound."""
-        job = await self._jobs.get(job_id)
-        if job is None:
-            raise JobNotFound("Job not found")
+    async def of(self, job: Job) -> Outlook:
+        """How a job stands, as it has been read."""
         position = await self._position(job)
         frames = total_frames(job)
         return Outlook(

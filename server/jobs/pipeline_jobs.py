@@ -46,7 +46,8 @@ class Upload(Struct, frozen=True):
 
 
 class JobView(Struct, frozen=True):
-    """A job as the APIs show it. Times are unix seconds; tracks are whole files."""
+    """A job as the APIs show it. Times are unix seconds; tracks are whole files; `stored` is what
+    all of it is from, so that what is told beside it is of the same moment."""
 
     id: str
     state: str
@@ -55,7 +56,8 @@ class JobView(Struct, frozen=True):
     stages: list[StageView]
     tracks: Mapping[str, TrackFile]
     error: str | None
-    heard: Heard | None = None
+    heard: Heard | None
+    stored: Job
 
 
 class PipelineJobs:
@@ -185,13 +187,14 @@ class PipelineJobs:
             state=_shown_state(job),
             created_at=job.created_at,
             file_name=options.file_name,
-            stages=shown_stages(job.stages),
+            stages=shown_stages(job),
             tracks={
                 name: TrackFile(outputs / track.path, track.size, track.crc)
                 for name in tracks_of(options.stems) if (track := job.tracks.get(name))
             } if job.state != "expired" else {},  # then its files are gone, or go just now
             error=job.error,
             heard=heard_of(job.stages),
+            stored=job,
         )
 
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from server.audio.heard import Heard
-from store import FETCH, Stage, StagePlan
+from store import FETCH, Job, Stage, StagePlan
 
+STOPPED = "Stopped because another stage failed"
 SIMULATE = "simulate"  # needs no worker, as fetching does not
 
 # What runs for the pipeline API: each stage as soon as the ones it needs are done.
@@ -90,10 +91,20 @@ class StageView(Struct, frozen=True):
     error: str | None
 
 
-def shown_stages(stages: list[Stage]) -> list[StageView]:
-    """The documented stages of a job, in order, from the ones that really run."""
-    by_name = {stage.name: stage for stage in stages}
-    return [_merge(name, [by_name[part] for part in parts]) for name, parts in SHOWN.items()]
+def shown_stages(job: Job) -> list[StageView]:
+    """The documented stages of a job, in order, from the ones that really run.
+
+    Of a job that is over none is shown to run: what had begun, and waited for its turn or for
+    another attempt, ended with it.
+    """
+    by_name = {stage.name: stage for stage in job.stages}
+    shown = [_merge(name, [by_name[part] for part in parts]) for name, parts in SHOWN.items()]
+    if job.state == "processing":
+        return shown
+    return [
+        structs.replace(one, state="failed", completed_at=job.completed_at, error=STOPPED)
+        if one.state == "processing" else one for one in shown
+    ]  # fmt: skip
 
 
 def _merge(name: str, parts: list[Stage]) -> StageView:

@@ -32,6 +32,7 @@ from server.api.signing import Signer
 from server.config import Config
 from server.errors import AddressForbidden, InvalidKey, JobNotFound, MissingKey
 from server.jobs.models import Part
+from store import Job
 from store.accounts import Key
 
 CREATED_AT = 1705314645.123456  # 2024-01-15T10:30:45.123456 UTC
@@ -82,7 +83,7 @@ class FakeWebhooks:
 class FakeOutlooks:
     """Every job stands in the same way."""
 
-    async def of(self, job_id: str) -> Outlook:
+    async def of(self, job: Job) -> Outlook:
         audible = Audible(44100, 551250, {"vocals": 44100, "mix": 551250})
         return Outlook(42, ["vocals", "mix"], CREATED_AT, 12.5, audible, 0, 30, None)
 
@@ -214,9 +215,17 @@ class FakeJobs:
             stages=stages,
             tracks=tracks,
             error=None,
+            heard=None,
+            stored=stored(job_id),
         )
         self.jobs[job_id] = view
         return view
+
+
+def stored(job_id: str) -> Job:
+    """What a view is made of; nobody here looks into it."""
+    return Job(job_id, "pipeline", "processing", "{}", CREATED_AT, None, None, None, None, None,
+               "{}", 0, None, 0, [], {})  # fmt: skip
 
 
 def new_job(job_id: str, file_name: str) -> JobView:
@@ -233,6 +242,8 @@ def new_job(job_id: str, file_name: str) -> JobView:
         ],
         tracks={},
         error=None,
+        heard=None,
+        stored=stored(job_id),
     )
 
 

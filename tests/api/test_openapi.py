@@ -44,6 +44,8 @@ def test_errors_are_documented(app: ASGIApp) -> None:
     paths: dict[str, Any] = ask(app, "GET", "/openapi.json").json()["paths"]
     process = paths["/process"]["post"]["responses"]
     assert set(process) == {*("200", "400", "401", "403", "408", "413", "429", "500", "503", "507")}
+    assert set(paths["/config"]["get"]["responses"]) == {"200", "429", "503", "507"}
+    assert set(paths["/openapi.json"]["get"]["responses"]) == {"200", "429"}
     assert set(paths["/download/{job_id}/all"]["get"]["responses"]) == {
         *("200", "206", "304", "401", "403", "404", "409", "412"),
         *("416", "429", "500", "503", "507"),

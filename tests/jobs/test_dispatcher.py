@@ -152,7 +152,7 @@ def test_bad_input_fails_at_once_with_its_sentence() -> None:
         else fine(task, run))
     assert (jobs[0].state, jobs[0].error) == ("failed", "No sound in it")
     assert crew.runs == {("j0", "decode"): 1}
-    shown = shown_stages(jobs[0].stages)
+    shown = shown_stages(jobs[0])
     assert [stage.state for stage in shown] == ["failed", "pending", "pending", "pending"]
     assert shown[0].error == "No sound in it"
     assert scratch == set()
@@ -322,7 +322,7 @@ def test_an_offered_job_has_begun_when_a_worker_is_free(
             for i in range(4):  # three places in the pool
                 await jobs.create(new_job(f"j{i}", float(i), PIPELINE, OPTIONS))
                 await dispatcher.wake_and_wait()
-                state = shown_stages((await jobs.get(f"j{i}")).stages)[0].state
+                state = shown_stages(await jobs.get(f"j{i}"))[0].state
                 assert state == ("processing" if i < 3 else "pending")
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)

@@ -3,7 +3,7 @@ when it has changed. Streams of one job look at it together. One that ends with 
 its last event's id."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
@@ -55,7 +55,7 @@ class EventStreams:
         if request.headers.get("last-event-id") == END and first.ended:
             return Response(status_code=204, headers=HEADERS)  # which ends an EventSource
         if request.method == "HEAD":
-            return Response(headers=HEADERS, media_type="text/event-stream")
+            return _Head(headers=HEADERS, media_type="text/event-stream")
         watch = self._watches.get(job)
         if watch is None:
             watch = self._watches[job] = _Watch(look)
@@ -101,6 +101,14 @@ def _told(look: asyncio.Task[Any]) -> None:
         look.exception()
 
 
+class _Head(Response):
+    """Of a stream, whose length nobody knows."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        super().init_headers(headers)
+        del self.headers["content-length"]
+
+
 class _Stream(StreamingResponse):
     def __init__(self, events: AsyncIterator[bytes], closed: Callable[[], None]) -> None:
         super().__init__(events, headers=HEADERS, media_type="text/event-stream")
@@ -114,19 +122,21 @@ class _Stream(StreamingResponse):
 
 
 async def _events(watch: _Watch[T], tell: Telling[T], facts: T) -> AsyncIterator[bytes]:
-    found, said, quiet = tell(facts), b"", 0.0
+    found, said, until = tell(facts), b"", 0.0
+    now = asyncio.get_running_loop().time
     while True:
         if found.body != said:
-            said, quiet = found.body, 0.0
+            said, until = found.body, now() + QUIET_SECONDS
             yield _event(found)
-        elif quiet >= QUIET_SECONDS:
-            quiet = 0.0
-            yield b": still here\n\n"
         if found.ended:
             return
-        quiet += PAUSE
         try:
-            new = await watch.next()
+            async with asyncio.timeout_at(until):
+                new = await watch.next()
+        except TimeoutError:  # however long a look takes
+            until = now() + QUIET_SECONDS
+            yield b": still here\n\n"
+            continue
         except StemboxError:  # removed: a new stream would be told so
             return
         if new != facts:

@@ -114,12 +114,15 @@ def _paths() -> dict[str, Any]:
     stuck = {"503": _json("The process must be replaced", live)}
     unready = {"503": _json("Send no new work", ready)}
     refused = {"429": _error(429)}
+    unread = {str(status): _error(status) for status in STORED}
     ids, track = _parameters("job_id"), _parameters("job_id", "track_name")
     return {
         "/health": {"get": _open("health", _json("Healthy", health), degraded)},
         "/health/live": {"get": _open("live", _json("The process works", live), stuck)},
         "/health/ready": {"get": _open("ready", _json("Send new work", ready), unready)},
-        "/config": {"get": _open("config", _json("Settings", _ref("ConfigAnswer")), refused)},
+        "/config": {
+            "get": _open("config", _json("Settings", _ref("ConfigAnswer")), refused | unread)
+        },
         "/process": {
             "post": {
                 **_operation("process", job, _errors(400, 408, 413, 500, 503, 507)),

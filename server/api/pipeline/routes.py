@@ -131,7 +131,7 @@ class Pipeline:
             await self._jobs.delete(request.path_params["job_id"], account)
             return Json(wire.DeletedAnswer(request.path_params["job_id"], True))
         view = await self._find(request)
-        return Json(wire.job_details(view, await self._services.outlooks.of(view.id)))
+        return Json(wire.job_details(view, await self._services.outlooks.of(view.stored)))
 
     async def outputs(self, request: Request) -> Response:
         """A job's complete tracks alone."""
@@ -151,7 +151,7 @@ class Pipeline:
 
         async def look() -> Look:
             view = await self._jobs.get(job_id, account)
-            answer = wire.job_details(view, await self._services.outlooks.of(view.id))
+            answer = wire.job_details(view, await self._services.outlooks.of(view.stored))
             return Look(ENCODER.encode(answer), view.state != "processing")
 
         return await self._streams.answer(request, (job_id, account), look, lambda told: told)
