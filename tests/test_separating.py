@@ -15,7 +15,7 @@ from server.starter.songs import synthesise
 from server.starter.store import save_bag, save_hub_model
 from server.stems import SIX
 from tests.engine.conftest import tiny
-from tests.harness import stembox, wait_for
+from tests.harness import on_its_own, stembox, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_separate_that_is_told_to_stop_leaves_nothing(tmp_path: Path, number: in
     out = tmp_path / "out"
     with subprocess.Popen(
         [sys.executable, "-m", "server.cli", "separate", long, "--out", out],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=on_its_own,
     ) as running:  # fmt: skip
         wait_for(lambda: list(out.glob("long/.scratch-*/*.part")), 120)
         running.send_signal(number)

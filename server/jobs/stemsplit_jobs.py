@@ -43,6 +43,9 @@ from store import (
 log = structlog.get_logger()
 AT_ONCE = 2  # sources of one account that are brought in at the same time
 TURN_SECONDS = 5.0  # that a source from elsewhere waits for its turn; then it comes later
+# From an order to its answer, at about the most: partners' clients wait for half a minute, and then
+# post again. What is not measured by then is measured in the background.
+ANSWER_SECONDS = 15.0
 FIRST_PACE = 1.0  # seconds of work for a second of audio, until one job has told
 UNNAMED = "input"  # a file that nobody has named
 
@@ -165,12 +168,14 @@ class StemSplitJobs:
     ) -> bytes:
         check_simulation(order)
         async with self._bounds.within(order):
-            await self._check_balance(order)
+            if order.source_url is not None:
+                await self._check_balance(order)
             return await self._take(order, render, once)
 
     async def _take(
         self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None
     ) -> bytes:
+        until = asyncio.get_running_loop().time() + ANSWER_SECONDS
         fetched = 0 if order.source_url is None else self._config.limits.max_upload_mb << 20
         job_id, folder = await self._intake.reserve(fetched, order.account_id)
         try:
@@ -178,11 +183,10 @@ class StemSplitJobs:
             order = await asyncio.to_thread(self._told, order)  # it looks at files, as the next
             request = await asyncio.to_thread(self._request, order)
             found = await self._bring_in(order, request, job_id, folder)
-            options = await asyncio.to_thread(self._options, order, found or request)
+            request = found or request
+            options = await asyncio.to_thread(self._options, order, request)
             if found is not None:
-                account = order.account_id
-                facts = await self._intake.measure(account, job_id, folder, options)
-                request = with_length(found, facts["frames"], self._config)
+                request = await self._measured(order, request, job_id, folder, options, until)
             answer = await self._accept(order, job_id, request, options, render, once)
         except BaseException:
             await self._fetcher.cancel(job_id)
@@ -193,11 +197,9 @@ class StemSplitJobs:
         return answer
 
     async def _check_balance(self, order: Order) -> None:
-        """Before any work: where a source is asked for, can the account pay for any?
-
-        An upload is here, and its length is found out: what it needs can be told to the second.
-        """
-        if order.source_url is None or order.test:
+        """Of what comes or is measured later: can the account pay for any? Else what an order needs
+        is told to the second."""
+        if order.test:
             return
         least = max(1, math.ceil(self._config.limits.min_audio_seconds))
         if (await self._accounts.balance(order.account_id))[0] < least:
@@ -221,6 +223,19 @@ class StemSplitJobs:
             return msgspec.structs.replace(
                 request, file_name=order.file_name or ticket.file_name, size_bytes=ticket.size or 0
             )
+
+    async def _measured(
+        self, order: Order, request: Request, job_id: str, folder: Path, options: Options,
+        until: float,
+    ) -> Request:  # fmt: skip
+        """The request with its length, or as it is where nobody has found that out by `until`."""
+        try:
+            async with asyncio.timeout_at(until):
+                facts = await self._intake.measure(order.account_id, job_id, folder, options)
+        except TimeoutError:
+            await self._check_balance(order)
+            return request
+        return with_length(request, facts["frames"], self._config)
 
     async def _accept(
         self, order: Order, job_id: str, request: Request, options: Options,

@@ -153,8 +153,9 @@ def _create_job() -> dict[str, Any]:
                         conflicts=["IDEMPOTENCY_CONFLICT"])  # fmt: skip
     created["description"] = (
         "A `sourceUrl` is fetched through at most ten redirects, as long as it is not silent for "
-        "too long; what takes more than five seconds comes in the background, and has zero "
-        "duration until then. The source's `Content-Disposition` names the song, unless "
+        "too long; what takes more than five seconds comes in the background. So does the "
+        "measuring of what is not decoded within fifteen. Such a job has zero duration, and no "
+        "credits are held for it, until it is known; then it may fail. The source's `Content-Disposition` names the song, unless "
         "`fileName` does."
     )
     return created | body("CreateJobRequest") | {"parameters": [key]}

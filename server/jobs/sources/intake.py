@@ -22,7 +22,8 @@ from store import Job, JobRepository, NewJob
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = {"probe": 30.0, "measure": 600.0}  # waiting for a worker included
+# Of a probe waiting for a worker counts, too; for a measure one waits in the background, if long.
+LOOK_SECONDS = {"probe": 30.0, "measure": 600.0}
 MEASURED_AT_ONCE = 2  # files of one account
 LOOKS = 1  # of one caller, at a time
 LIKELY_RATE = 16_000  # bytes a second of song, before anybody has looked at it
@@ -116,13 +117,14 @@ class Intake:
         deaths = 0
         try:
             async with (
-                asyncio.timeout(LOOK_SECONDS[stage]),
+                asyncio.timeout(LOOK_SECONDS[stage] if stage == "probe" else None),
                 self._looks.enter(caller or job_id, task.due),
             ):
                 while deaths < 2:  # once may be the worker's own fault, twice is the file's
                     slot = await self._workers.reserve(stage, task.due)
                     try:
-                        return (await slot.run(task)).facts
+                        async with asyncio.timeout(LOOK_SECONDS[stage]):
+                            return (await slot.run(task)).facts
                     except WorkerGone:
                         continue
                     except WorkerLost:

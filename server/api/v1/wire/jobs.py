@@ -35,7 +35,7 @@ MintUrl = Callable[[str, str, int], str]
 
 
 class Input(Camel, frozen=True):
-    """The source of a job. Zero duration: it is still being fetched."""
+    """The source of a job. Zero duration: it is still being fetched, or measured."""
 
     file_name: str
     duration_seconds: int
