@@ -45,8 +45,10 @@ def signal_file(scratch: Path, name: str) -> Path:
 def stem_targets(scratch: Path, options: Options, recipe: Recipe) -> list[Target]:
     """All stems of a job, by the one model that makes them. Raises ModelError: it does not."""
     rows = stem_gains(options.stems, options.model, recipe)
-    # What a stem is of the mix less others, it is of a mix in which there are none.
-    stays = [float(stem == REST_OF_MIX or row[-1] == 1)
+    # What a stem is of the mix less others, it is of a mix in which there are none; but for the
+    # vocals of a model that tells all else apart.
+    made = any(recipe[rest][-1] == 0 for rest in RESTS if rest in recipe)
+    stays = [float(stem == REST_OF_MIX or (row[-1] == 1 and not made))
              for stem, row in zip(options.stems, rows, strict=True)]  # fmt: skip
     return [Target(scratch / f"{stem}.f32", row, stay, rests=float(stem in RESTS and not stay))
             for stem, row, stay in zip(options.stems, rows, stays, strict=True)]  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from server.config import Config
 from server.engine.engine import Engine
@@ -190,6 +191,21 @@ def test_what_is_the_mix_less_others_is_the_mix_where_there_are_none(tmp_path: P
     options = Options(file_name="x", model="m", overlap=0.25, wav_format="PCM_16", target_lufs=-14,
                       true_peak_dbtp=-1, max_seconds=60, stems=("vocals", "other"))  # fmt: skip
     assert [target.stays for target in stem_targets(tmp_path, options, recipe)] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("rest", ["other", "instrumental"])
+@pytest.mark.parametrize("stems", [("vocals", "instrumental"), ("instrumental",), ("vocals",)])
+def test_vocals_that_are_what_a_model_leaves_are_silent_in_a_pause(
+    tmp_path: Path, rest: str, stems: tuple[str, ...]
+) -> None:
+    recipe = {"vocals": (-1.0, 1.0), rest: (1.0, 0.0)}
+    options = Options(file_name="x", model="m", overlap=0.25, wav_format="PCM_16", target_lufs=-14,
+                      true_peak_dbtp=-1, max_seconds=60, stems=stems)  # fmt: skip
+    targets = stem_targets(tmp_path, options, recipe)
+    assert {one.path.stem: one.stays + one.rests for one in targets} == {
+        stem: float(stem == "instrumental") for stem in stems}
+    apart = structs.replace(options, stems=("vocals", rest))
+    assert [one.stays + one.rests for one in stem_targets(tmp_path, apart, recipe)] == [0.0, 1.0]
 
 
 def test_an_offset_is_in_what_is_in_no_other_stem(tmp_path: Path) -> None:
