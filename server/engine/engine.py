@@ -117,6 +117,7 @@ class Engine:
             memory for.
         make_room: frees memory of the device beside a model; whether there was any to free.
         loading: what holds while a song waits for its model to be loaded once more.
+        warm: makes such a model ready, so that its first batch is no slower than the others.
         segments, forwards: how much has gone through the models so far.
     """
 
@@ -125,6 +126,7 @@ class Engine:
         self.bounds: dict[str, int] = {}
         self.make_room: Callable[[str], bool] = lambda model: False
         self.loading: Loading = lambda song: nullcontext()
+        self.warm: Callable[[Separator], None] = lambda model: None
         self.segments = 0
         self.forwards = 0
         self._transfers = Transfers(torch.device(device))
@@ -154,7 +156,7 @@ class Engine:
         """Throws a song out and removes what was written of it. False: it is not here."""
         for song in self._songs:
             if song.name == name:
-                self._songs.remove(song)
+                self._leave(song)
                 with suppress(OSError):
                     song.close(error)
                 return True
@@ -164,7 +166,6 @@ class Engine:
         """Throws every song out."""
         for song in list(self._songs):
             self.remove(song.name, error)
-        self._flights.clear()
 
     def step(self) -> Iterator[tuple[Song, Exception | None]]:
         """One batch goes out, and the one that is due comes back. Yields each song that moved
@@ -227,8 +228,12 @@ class Engine:
         except Exception as error:
             problem = error.with_traceback(None)  # which would hold on to the card's memory
         else:
-            return [_add(song, *part) for song, *part in zip(songs, answer, mix, sound,
-                                                             strict=True)]
+            pieces = [_add(song, *part) for song, *part in zip(songs, answer, mix, sound,
+                                                               strict=True)]
+            short = any(isinstance(song.failed, torch.OutOfMemoryError) for song in songs)
+            if short and not self.make_room(name):  # for the next attempts
+                self._narrow(key, len(songs))
+            return pieces
         memory = isinstance(problem, torch.OutOfMemoryError)
         if memory and self.make_room(name):
             return self._run(songs, batch)
@@ -237,17 +242,21 @@ class Engine:
             songs[0].failed = songs[0].failed or problem
             return [None]
         if memory:
-            most = self.bounds[key] = min(self.most(key), len(songs) // 2)
-            log.warning("out of memory: smaller batches from now on", model=key, max_batch=most)
-            torch.cuda.empty_cache()
+            self._narrow(key, len(songs))
         else:
             log.error("batch failed: trying its segments one by one", segments=len(songs),
                       exc_info=problem)
-        pieces: list[Piece | None] = []
+        pieces = []
         while len(pieces) < len(songs):
             part = slice(len(pieces), len(pieces) + (self.most(key) if memory else 1))
             pieces += self._run(songs[part], batch[part])
         return pieces
+
+    def _narrow(self, key: str, segments: int) -> None:
+        """Where so many segments were too much for a card, batches are smaller from now on."""
+        most = self.bounds[key] = max(1, min(self.most(key), segments // 2))
+        log.warning("out of memory: smaller batches from now on", model=key, max_batch=most)
+        torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def _forward(
@@ -281,7 +290,7 @@ class Engine:
     def _settle(self, song: Song) -> Exception | None:
         if song.failed is None and not song.separation.done:
             return None
-        self._songs.remove(song)
+        self._leave(song)
         try:
             song.close(song.failed)
             if isinstance(song.failed, NotFinite) and song.again is not None:
@@ -298,10 +307,24 @@ class Engine:
 
     def _begun_again(self, song: Song, begin: Callable[[], Song]) -> Song:
         with self.loading(song):
-            with suppress(torch.OutOfMemoryError):
-                return begin()
-            self.make_room(song.model.name)  # only here is nothing of it on the card any more
+            again = self._begun(song, begin)
+            try:
+                self.warm(again.model)
+            except Exception as error:
+                again.close(error)
+                raise
+            return again
+
+    def _begun(self, song: Song, begin: Callable[[], Song]) -> Song:
+        with suppress(torch.OutOfMemoryError):
             return begin()
+        self.make_room(song.model.name)  # only here is nothing of it on the card any more
+        return begin()
+
+    def _leave(self, song: Song) -> None:
+        self._songs.remove(song)
+        if not self._songs:  # a batch under way is nobody's, and would hold its model
+            self._flights.clear()
 
 
 @torch.inference_mode()

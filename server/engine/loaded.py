@@ -49,7 +49,7 @@ class LoadedModels:
         self._costs: dict[str, float] = {}
         settings = config.separation
         self._residents = Residents(settings.max_models, settings.model_idle_seconds, stay)
-        engine.make_room = self.make_room
+        engine.make_room, engine.warm = self.make_room, self._warm_anew
         # The first job must not pay for the first forward, nor be killed for it.
         engine.max_batch, self.step_s = self._warm_up(self._loaded(stay[0]))
         for name in stay[1:]:
@@ -108,13 +108,10 @@ class LoadedModels:
             self.forget([name])  # songs that go through that one keep it
         model = self._loaded(name)
         try:
-            batch, seconds = self._warm_up(model)
+            self._warm_anew(model)
         except Exception:
             self.forget([name])
             raise
-        if batch < self._engine.max_batch:
-            self._engine.bounds[name] = batch
-        self.step_s = max(self.step_s, seconds)
 
     def next_idle(self) -> float | None:
         """Seconds until the next one's time is over; None where none's ever is."""
@@ -148,6 +145,15 @@ class LoadedModels:
         log.info("models left", models=names, device=str(self._device),
                  freed_mb=(before - self._allocated()) >> 20)
 
+    def _warm_anew(self, model: Separator) -> None:
+        """Raises torch.OutOfMemoryError if there is no room for one segment."""
+        if model.warm:
+            return
+        batch, seconds = self._warm_up(model)
+        if batch < self._engine.max_batch:
+            self._engine.bounds[model.key] = batch
+        self.step_s = max(self.step_s, seconds)
+
     def _warm_up(self, model: Separator) -> tuple[int, float]:
         """The largest batch that a model has room for, once idle ones have made some, and seconds
         of a forward of it.
@@ -158,7 +164,8 @@ class LoadedModels:
         while True:
             try:
                 seconds = model.warm_up(batch)
-                self._costs[model.name] = seconds * SAMPLE_RATE / (batch * model.segment)
+                if model.key == model.name:  # and is not the one in float32
+                    self._costs[model.name] = seconds * SAMPLE_RATE / (batch * model.segment)
                 return batch, seconds
             except torch.OutOfMemoryError:
                 if batch == 1 and not self._idle_beside(model.name):

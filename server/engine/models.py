@@ -51,6 +51,7 @@ class Separator:
         precision: what it computes in, for people: `float32`, or `float32/int8` where linear
             layers differ.
         models: (model, weights over the outputs) of every member of the bag.
+        warm: whether it has run on the largest batch.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Separator:
         self.reduced = kinds != {FULL}
         self.precision = "+".join(sorted(kind.label for kind in kinds))
         self._totals = totals[None, :, None, None]
+        self.warm = False
 
     def in_full(self) -> "Separator":
         """The same models in float32, for the rare song that reduced precision cannot hold. They
@@ -123,7 +125,11 @@ class Separator:
             for members in self._bag.choices if self._bag and cuda else (None,):
                 self(silence[:size], members).cpu()
         began = time.monotonic()
-        self(silence).cpu()
+        answer = self(silence)
+        answer.cpu()
+        if cuda:  # what is made of its answers lies there until it is written: of two batches
+            _ = [torch.empty_like(answer) for _ in range(2)]
+        self.warm = True
         return time.monotonic() - began
 
     @torch.inference_mode()

@@ -155,8 +155,8 @@ def _create_job() -> dict[str, Any]:
         "A `sourceUrl` is fetched through at most ten redirects, as long as it is not silent for "
         "too long; what takes more than five seconds comes in the background. So does the "
         "measuring of what is not decoded within fifteen. Such a job has zero duration, and no "
-        "credits are held for it, until it is known; then it may fail. The source's `Content-Disposition` names the song, unless "
-        "`fileName` does."
+        "credits are held for it, until it is known; then it may fail. The source's "
+        "`Content-Disposition` names the song, unless `fileName` does."
     )
     return created | body("CreateJobRequest") | {"parameters": [key]}
 

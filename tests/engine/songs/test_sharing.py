@@ -1,6 +1,10 @@
 """Songs on one card: they share batches and stay themselves, and what fails, fails alone."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from server.engine import engine as engine_module
 from server.engine.engine import Engine
 from server.engine.library import catalog
 from server.engine.models import Separator
+from server.engine.songs.overlap_add import OverlapAdd
 from server.errors import StageFailed
 from server.stems import OUTPUTS
 from tests.engine.conftest import CPU, noise, run, song, stems_of
@@ -198,6 +203,73 @@ def test_a_song_that_overflows_half_precision_begins_again(
     run(alone)
     np.testing.assert_allclose(stems_of(tmp_path / "a", plain), stems_of(tmp_path / "c", plain),
                                atol=1e-5)
+
+
+def test_what_begins_again_is_made_ready_first(config: Config, tmp_path: Path) -> None:
+    """Where somebody gives signs of life for it."""
+    plain = Separator(catalog.find("single", config), CPU)
+    engine, seen = Engine(max_batch=2), []
+
+    @contextmanager
+    def loading(_: object) -> Iterator[None]:
+        seen.append("begins")
+        yield
+        seen.append("over")
+
+    engine.loading = loading
+    engine.warm = lambda model: seen.append(model)
+    engine.add(song(tmp_path / "a", noise(3.0), Card(plain, overflows=True), name="a"))
+    assert run(engine) == {"a": None}
+    assert seen == ["begins", plain, "over"]
+
+
+def test_what_cannot_be_made_ready_fails_the_song(config: Config, tmp_path: Path) -> None:
+    def full(_: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    plain = Separator(catalog.find("single", config), CPU)
+    engine = Engine(max_batch=2)
+    engine.warm = full
+    engine.add(song(tmp_path / "a", noise(3.0), Card(plain, overflows=True), name="a"))
+    assert run(engine)["a"] is not None
+    assert engine.idle
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["mix.f32"]
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_too_little_memory_behind_a_forward_leaves_room_for_the_next_attempt(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool
+) -> None:
+    model, engine, asked = Separator(catalog.find("single", config), CPU), Engine(max_batch=4), []
+    engine.make_room = lambda name: bool(asked.append(name)) or others
+    real, full = OverlapAdd.add, [True]
+
+    def add(self: OverlapAdd, index: int, part: torch.Tensor) -> torch.Tensor:
+        if full and full.pop():
+            raise torch.OutOfMemoryError("out of memory")
+        return real(self, index, part)
+
+    monkeypatch.setattr(OverlapAdd, "add", add)
+    engine.add(song(tmp_path / "a", noise(7.3), model, name="a"))
+    assert isinstance(run(engine)["a"], torch.OutOfMemoryError)
+    assert asked == ["single"]
+    assert (engine.most("single") < 4) is not others
+    engine.add(song(tmp_path / "b", noise(7.3), model, name="b"))
+    assert run(engine) == {"b": None}
+
+
+def test_nothing_is_under_way_for_nobody(config: Config, tmp_path: Path) -> None:
+    """It would keep a model that is to leave."""
+    model = Separator(catalog.find("single", config), CPU)
+    engine = Engine(max_batch=1)
+    engine._transfers.depth = 2  # what a card would have
+    engine.add(song(tmp_path / "a", noise(9.0), model, name="a"))
+    list(engine.step())
+    assert engine.remove("a", RuntimeError("cancelled"))
+    alive = ref(model)
+    del model
+    gc.collect()
+    assert alive() is None
 
 
 @pytest.mark.parametrize("depth", [2, 3])
