@@ -24,8 +24,13 @@ from server.sound import CHANNELS, SAMPLE_RATE
 def usable_members(files: ModelFiles) -> Members:
     """What makes up a model, on the CPU. Raises ModelError: it cannot be loaded, or not be run."""
     members = load_members(files)
-    rates = {(int(model.samplerate), model.audio_channels) for model in members.networks}
-    lengths = {_samples(model) for model in members.networks}
+    try:
+        rates = {(int(model.samplerate), model.audio_channels) for model in members.networks}
+        lengths = {_samples(model) for model in members.networks}
+    except (ArithmeticError, TypeError, ValueError) as error:  # of what its own file says
+        raise ModelError(f"{files.name}: its rate or segment makes no sense: {error}") from None
+    if min(lengths) < 1:
+        raise ModelError(f"{files.name}: a segment has a sample at least")
     if rates != {(SAMPLE_RATE, CHANNELS)} or len(lengths) != 1:
         raise ModelError(f"{files.name}: want stereo, 44100 Hz and one segment length")
     if bool((members.weights.sum(0) == 0).any()):

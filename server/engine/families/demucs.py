@@ -12,6 +12,9 @@ CLASSES = {
 }  # fmt: skip
 
 
+LONGEST = 600  # seconds of a segment that anybody means
+
+
 class DemucsFamily(Family):
     """`model` names the version in place of being a section, and a section of that name follows."""
 
@@ -30,7 +33,18 @@ class DemucsFamily(Family):
         sizes: dict[str, Any] = dict(config.section(kind))
         if sizes.pop("num_subbands", 1) != 1:
             raise ValueError("num_subbands: want 1")
-        seconds = config.section("training").get("segment", config.segment / SAMPLE_RATE)
-        more = {"sources": list(config.instruments), "segment": seconds, "samplerate": SAMPLE_RATE,
-                "audio_channels": 2}  # fmt: skip
+        more = {"sources": list(config.instruments), "segment": _seconds(config),
+                "samplerate": SAMPLE_RATE, "audio_channels": 2}  # fmt: skip
         return Blueprint(CLASSES[kind], len(config.instruments), kwargs=sizes | more)
+
+
+def _seconds(config: Configuration) -> float:
+    """Of a segment; where `training` says nothing, it is a chunk."""
+    said = config.section("training").get("segment")
+    if said is None:
+        return config.segment / SAMPLE_RATE
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= LONGEST:
+        raise ValueError(f"training.segment: want seconds, at most {LONGEST}")
+    if said * SAMPLE_RATE < 1:
+        raise ValueError("training.segment: want a sample at least")
+    return said

@@ -51,6 +51,34 @@ def test_the_content_tells_the_family(kind: str) -> None:
     assert names == {kind}, "and no other claims it"
 
 
+@pytest.mark.parametrize("segment", ["11", "x", [1], 0, -3, 1e-9, float("nan"), 1e9, True])
+def test_a_segment_that_is_none(segment: object) -> None:
+    """Said where the model is listed: who loads it does not expect it any more."""
+    said = DEMUCS | {"training": DEMUCS["training"] | {"segment": segment}}
+    config = understood(said)
+    with pytest.raises(ValueError, match=r"training\.segment"):
+        family_of(config).blueprint(config)
+
+
+@pytest.mark.parametrize(("segment", "seconds"), [(None, 1.0), (2, 2), (0.5, 0.5)])
+def test_a_segment_that_is_one(segment: object, seconds: float) -> None:
+    said = DEMUCS | {"training": DEMUCS["training"] | {"segment": segment}}
+    config = understood(said)
+    assert family_of(config).blueprint(config).kwargs["segment"] == seconds
+
+
+def test_a_network_whose_own_segment_makes_no_sense(
+    install: Callable[..., catalog.ModelFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = install("drums", DEMUCS, drums())
+    for segment in ("x", None, 0, -1):
+        made = load_members(files)
+        made.networks[0].segment = segment
+        monkeypatch.setattr("server.engine.models.load_members", lambda _, made=made: made)
+        with pytest.raises(ModelError, match="segment"):
+            Separator(files, CPU)
+
+
 def test_a_family_that_is_not_told() -> None:
     said = content("scnet") | {"model": {"sources": ["a"]}}
     with pytest.raises(ValueError, match=r"`family:` names one of demucs, bs_roformer"):
