@@ -34,6 +34,10 @@ def machine() -> Row:
 
 def run() -> int:
     """All benchmarks; returns the exit code."""
+    if not engine_bench.TRAINED.is_dir() or not os.access(OUT.parent, os.W_OK):
+        print("stembox: bench runs from a clone that may be written to (`make bench`)",
+              file=sys.stderr)  # fmt: skip
+        return 1
     results: list[Row] = []
     benchmarks = [
         hpss_bench.run, separate_bench.run, engine_bench.run, song_bench.run, api_bench.run,

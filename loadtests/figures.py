@@ -28,6 +28,8 @@ import psutil
 import soundfile as sf
 from tqdm import tqdm
 
+from server.config import load
+from server.pool_plans import pool_plans
 from server.starter.songs import synthesise
 
 PORT = 8765
@@ -35,8 +37,7 @@ URL = f"http://127.0.0.1:{PORT}"
 MEMORY_SECONDS = 2.0
 AT_ONCE = (1, 2, 4, 8)
 JOBS = 8  # in every round of them
-CORES = len(os.sched_getaffinity(0))
-WORKERS = 3 + CORES // 4 + CORES  # separation, probe, measure; and audio, one per core
+WORKERS = sum(len(plan.devices) for plan in pool_plans(load(environ={})))
 
 
 class Server:

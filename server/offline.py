@@ -63,7 +63,11 @@ class Offline:
         if self.device.type == "cpu":
             prepare_cpu(config.separation.cpu_threads)
         if self.device.type == "cuda":
-            prepare_card(self.device)
+            try:
+                prepare_card(self.device)
+            except RuntimeError as error:
+                said = str(error).strip().partition("\n")[0][:MOST_REASON]
+                raise StageFailed(f"{device} cannot be used: {said}") from None
         found = found or choice.serving(quality, config, stems)
         self.name = found.name
         self._options = partial(choice.options, found, stems, quality, config)

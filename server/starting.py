@@ -14,7 +14,7 @@ from server import __version__
 from server.config import Config
 from server.engine.library import choice
 from server.errors import ConfigError
-from server.jobs.disk.folders import IN_USE
+from server.jobs.disk.folders import CANNOT_LOCK, IN_USE
 from server.net.urls import in_url
 from server.work.confinement import log_is_file
 from server.work.pools import PoolPlan
@@ -36,10 +36,12 @@ def lock(descriptor: int, data_dir: Path) -> None:
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             if time.monotonic() > deadline:
                 raise ConfigError(f"{data_dir} {IN_USE}") from None
             time.sleep(0.1)
+        except OSError as error:  # of network file systems without locks
+            raise ConfigError(f"{data_dir} {CANNOT_LOCK}: {error.strerror}") from None
 
 
 def raise_file_limit() -> int:
@@ -87,12 +89,12 @@ def check_database(database: Path) -> None:
 def check_port(host: str, port: int) -> None:
     """Raises ConfigError where somebody else listens already."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {place(host, port)}: {error.strerror}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {place(host, port)}: {error.strerror}") from None
 
 
 def place(host: str, port: int) -> str:

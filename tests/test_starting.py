@@ -1,5 +1,6 @@
 """What a server decides before it starts: files and connections."""
 
+import errno
 import fcntl
 import os
 import resource
@@ -13,7 +14,14 @@ import structlog
 
 from server import starting
 from server.errors import ConfigError
-from server.starting import MOST_FILES, check_log, lock, most_connections, raise_file_limit
+from server.starting import (
+    MOST_FILES,
+    check_log,
+    check_port,
+    lock,
+    most_connections,
+    raise_file_limit,
+)
 
 
 def test_connections_leave_files_for_the_server() -> None:
@@ -77,3 +85,24 @@ def test_a_log_that_is_a_file_is_said_once(
             os.dup2(copy, stream)
             os.close(copy)
     assert [line["log_level"] for line in lines] == ["warning"] * said
+
+
+def test_a_file_system_without_locks_is_no_second_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (tmp_path / "lock").open("w") as file, pytest.raises(ConfigError) as refused:
+        lock(file.fileno(), tmp_path)
+    assert "cannot be locked" in str(refused.value) and "No locks available" in str(refused.value)
+
+
+def test_a_network_that_this_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+    monkeypatch.setattr(socket, "socket", none)
+    with pytest.raises(ConfigError, match=r"cannot listen on \[::\]:8000: Address family"):
+        check_port("::", 8000)

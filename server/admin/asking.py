@@ -33,7 +33,13 @@ from server.admin.once import Unanswered, named
 from server.admin.server import AdminServer, seconds_of
 from server.admin.snapshots import DATABASE, remove_snapshot, take_snapshot
 from server.errors import StemboxError
-from server.jobs.disk.folders import Folders, full_disk_is_said, server_secret, socket_path
+from server.jobs.disk.folders import (
+    CANNOT_LOCK,
+    Folders,
+    full_disk_is_said,
+    server_secret,
+    socket_path,
+)
 from store import Database
 from store.copying import DAMAGED
 
@@ -77,8 +83,10 @@ def _carry_out(command: Command, data_dir: Path) -> str:
         with open(data_dir / "lock", "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 pass
+            except OSError as error:
+                raise StemboxError(f"{data_dir} {CANNOT_LOCK}: {error.strerror}") from None
             else:
                 return asyncio.run(_here(command, data_dir))
         with suppress(OSError):

@@ -1,5 +1,6 @@
 """Settings: packaged defaults, then a file, the environment and flags, as one frozen Struct."""
 
+from server.config.machine import cores
 from server.config.reading import defaults_file, forget_secrets, load
 from server.config.sections import (
     CPU_BATCH,
@@ -11,7 +12,6 @@ from server.config.sections import (
     Metrics,
     PrecisionSetting,
     Quality,
-    cores,
     path_of,
 )
 

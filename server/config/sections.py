@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from server.config.machine import cores
 from server.presets import Preset
 
 SPIN_COUNT = "2000"  # GOMP_SPINCOUNT: how often torch's idle threads look before they sleep
@@ -213,8 +214,3 @@ def path_of(setting: str) -> Path:
     """The absolute path that a setting names, where `~` is what it is in a shell: a `~` of nobody's
     is a part of a name, where Path.expanduser raises."""
     return Path(os.path.expanduser(setting)).absolute()
-
-
-def cores() -> int:
-    """Number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -1,10 +1,13 @@
 """Which devices separation runs on, found without torch: the parent process must not import it."""
 
 import os
+import re
 import runpy
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 
 import structlog
@@ -12,6 +15,9 @@ import structlog
 from server.errors import ConfigError
 
 log = structlog.get_logger()
+SMI_SECONDS = 10.0
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's, that of WSL, AMD's
+NAMES = re.compile(r"[0-9]+|(GPU|MIG)-.+")  # of cards
 
 
 def devices(setting: str) -> tuple[str, ...]:
@@ -51,15 +57,35 @@ def has_cuda() -> bool:
 
 @cache
 def count_gpus() -> int:
-    """NVIDIA cards that this process may use, as the driver's own tool tells."""
+    """Cards that this process may use: those of the driver's own tool, as far as
+    CUDA_VISIBLE_DEVICES names them. Where the tool is missing and a driver is here, that is
+    believed."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        chosen = [entry for entry in visible.split(",") if entry.strip()]
-        return 0 if not chosen or chosen[0].strip() == "-1" else len(chosen)
+    entries = None if visible is None else [entry.strip() for entry in visible.split(",")]
     try:
-        listing = subprocess.run(
-            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        told = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True,
+                              timeout=SMI_SECONDS, check=False).stdout  # fmt: skip
+    except FileNotFoundError:
+        if not any(os.path.exists(place) for place in DRIVERS):
+            return 0
+        return sum(1 for _ in takewhile(NAMES.fullmatch, entries or ()))
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.warning("nvidia-smi does not answer: no card is used", error=str(error))
         return 0
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+    cards = sum(line.startswith("GPU ") for line in told.splitlines())
+    if entries is None:
+        return cards
+    uuids = re.findall(r"UUID: ([\w-]+)", told)
+    return _seen(entries, cards, uuids)
+
+
+def _seen(entries: Sequence[str], cards: int, uuids: Sequence[str]) -> int:
+    """How many of the entries CUDA takes: those in front of the first that is no card, or again
+    the same one (CUDA C++ Programming Guide, CUDA environment variables)."""
+    taken: set[str] = set()
+    for entry in entries:
+        whole = next((uuid for uuid in uuids if entry and uuid.startswith(entry)), entry)
+        if whole in taken or not (whole in uuids or (entry.isdigit() and int(entry) < cards)):
+            break
+        taken.add(whole)
+    return len(taken)

@@ -6,7 +6,7 @@ connection for each call: none waits for another's.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from server.net.connecting import GuardedBackend, Resolve, check_address
 from server.net.downloads import (
     Downloaded,
     DownloadLimits,
+    Progress,
     Sink,
     headers_of,
     pieces_of,
@@ -147,16 +148,18 @@ class GuardedClient:
 
 
 @asynccontextmanager
-async def _in_time(limits: DownloadLimits) -> AsyncIterator[Callable[[], None]]:
+async def _in_time(limits: DownloadLimits) -> AsyncIterator[Progress]:
     """Raises Unreachable after too long a silence, and when all of it takes too long.
 
-    Yields what is to be called at every sign of life.
+    Yields what is to be called at every sign of life, and with False where nobody waits for one.
     """
     now = asyncio.get_running_loop().time
     try:
         async with asyncio.timeout(limits.total_s) as whole:
             async with asyncio.timeout(limits.silent_s) as silence:
-                yield lambda: silence.reschedule(now() + limits.silent_s)
+                yield lambda awaited=True: silence.reschedule(
+                    now() + limits.silent_s if awaited else None
+                )
     except TimeoutError:
         if whole.expired():
             sentence = f"The source was not complete within {in_seconds(limits.total_s)}"

@@ -8,7 +8,7 @@ import os
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import BinaryIO, Final, ParamSpec, TypeVar
+from typing import BinaryIO, Final, ParamSpec, Protocol, TypeVar
 
 import httpcore
 from msgspec import Struct
@@ -44,13 +44,20 @@ class Downloaded(Struct, frozen=True):
     content_type: str | None
 
 
+class Progress(Protocol):
+    """See `Sink`."""
+
+    def __call__(self, awaited: bool = True) -> None: ...
+
+
 class Sink:
     """Where a body goes: unpacked, counted, into a file. `write` and `finish` are for a thread.
 
-    progress: called at every sign of life of the source.
+    progress: called at every sign of life of the source; with False, when it is not the source
+        that is waited for.
     """
 
-    def __init__(self, file: BinaryIO, max_bytes: int, progress: Callable[[], None]) -> None:
+    def __init__(self, file: BinaryIO, max_bytes: int, progress: Progress) -> None:
         self.max_bytes = max_bytes
         self.progress = progress
         self.decoder: Decoder = Identity()
@@ -130,8 +137,11 @@ async def _save(answer: httpcore.Response, sink: Sink) -> None:
                 raise too_large(sink.max_bytes)
             pending += piece
             if len(pending) >= CHUNK:
+                sink.progress(False)  # our own disk may be slow
                 await to_its_end(sink.write, bytes(pending))
+                sink.progress()
                 pending = bytearray()
+    sink.progress(False)
     await to_its_end(sink.finish, bytes(pending))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from server.errors import StemboxError
-from server.jobs.disk.folders import IN_USE, RESTORING, Folders, full_disk_is_said
+from server.jobs.disk.folders import CANNOT_LOCK, IN_USE, RESTORING, Folders, full_disk_is_said
 from server.upkeep.archive import unpack
 from server.upkeep.audit import missing_files
 from server.upkeep.backup import DATABASE, SECRETS
@@ -67,9 +67,11 @@ def _held(data_dir: Path) -> Iterator[None]:
     with open(data_dir / "lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             Folders(data_dir).check()
             raise StemboxError(f"{data_dir} {IN_USE}") from None
+        except OSError as error:
+            raise StemboxError(f"{data_dir} {CANNOT_LOCK}: {error.strerror}") from None
         yield
 
 

@@ -98,8 +98,11 @@ def test_what_escapes_before_the_app_is_a_500_too() -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("inside")
 
-    answer = ask(with_middlewares(broken, ["*"]), "GET", "/")
+    app = with_middlewares(broken, ["*"])
+    answer = ask(app, "GET", "/")
     assert (answer.status_code, answer.json()) == (500, {"detail": "Internal server error"})
+    answer = ask(app, "GET", "/api/v1/jobs")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "INTERNAL_ERROR")
 
 
 def test_a_crash_within_an_answer_cuts_the_connection(caplog: pytest.LogCaptureFixture) -> None:

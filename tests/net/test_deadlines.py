@@ -7,9 +7,21 @@ from pathlib import Path
 import pytest
 
 from server.errors import Unreachable
+from server.net.downloads import CHUNK, Sink
 from tests.net.downloading import OK, bad
 from tests.net.downloading import target as target
-from tests.net.places import MUCH_LATER, Behave, Call, WarpedLoop, drips, fetch, guarded, serving
+from tests.net.places import (
+    MUCH_LATER,
+    Behave,
+    Call,
+    WarpedLoop,
+    drips,
+    fetch,
+    guarded,
+    ok,
+    says,
+    serving,
+)
 
 SLOW: dict[str, Behave] = {
     "body": drips(f"{OK}Content-Length: 100000\r\n\r\n".encode()),
@@ -83,3 +95,21 @@ def test_the_deadline_holds_over_all_redirects_together(target: Path) -> None:
         writer.write(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
 
     bad(behave, target, Unreachable, "within", total_s=0.5)  # eleven would take longer
+
+
+def test_a_disk_of_ours_that_is_slow_is_no_silence_of_the_source(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, size = Sink.write, 4 * CHUNK
+
+    def slow(self: Sink, data: bytes) -> None:
+        time.sleep(0.6)
+        write(self, data)
+
+    async def main() -> int:
+        async with serving(says(ok(bytes(size)))) as server:
+            limits = {"silent_s": 0.3, "max_bytes": size}
+            return (await fetch(guarded(), server.url, target, **limits)).size_bytes
+
+    monkeypatch.setattr(Sink, "write", slow)
+    assert asyncio.run(main()) == size

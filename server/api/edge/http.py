@@ -23,6 +23,7 @@ from server.api.listening.windows import WINDOW_HEADERS
 from server.api.metrics import Figures, MetricsRoute, route_of
 from server.api.sharing import caller_of
 from server.api.signing import BASE
+from server.api.v1.errors import SORRY, error_body
 from server.errors import RateLimited
 from server.logs import AccessLog
 
@@ -105,8 +106,7 @@ class Requests:
             # An answer that had begun stays incomplete: the server then closes the connection.
             self._log.exception("request crashed")
             if not answer.status:
-                sorry = Json(ErrorAnswer("Internal server error"), 500)
-                await sorry(scope, answer.receive, answer.send)
+                await Json(_sorry(scope), 500)(scope, answer.receive, answer.send)
         finally:
             level = "debug" if scope["path"] in HEALTH else "info"
             # Without the query, which may sign; decoded, a path may hold line breaks.
@@ -191,3 +191,11 @@ def _request_id(scope: Scope) -> str:
     if REQUEST_ID.fullmatch(given):
         return given.decode()
     return secrets.token_hex(16)
+
+
+def _sorry(scope: Scope) -> object:
+    """What a defect is answered with, in the form of the API that was asked."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if path.startswith(f"{BASE}/"):
+        return error_body("INTERNAL_ERROR", SORRY)
+    return ErrorAnswer("Internal server error")

@@ -18,6 +18,7 @@ from server.work.scratch import PART, whole_of
 
 SECRET_BYTES = 32
 IN_USE = "is in use by another stembox: a server, or a command that is under way"
+CANNOT_LOCK = "cannot be locked, so that nobody else uses it"  # on some network file systems
 PEAKS_FOLDER = "peaks"  # below a job's outputs: a file for each finished track, and the mix
 RENDERS_FOLDER = "mixes"  # below them, too: what is rendered when somebody asks, at any time
 RESTORING = ".restoring"  # below a data directory that is only half restored
