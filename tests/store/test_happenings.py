@@ -150,13 +150,16 @@ def test_only_stages_that_could_begin_are_waiting(open_store) -> None:
         async with open_store() as (db, jobs):
             happenings = HappeningRepository(db)
             assert (await happenings.standing()).oldest is None
+            request = '{"source_url": "https://x/song"}'
             for job_id, now in (("a", 5.0), ("b", 3.0), ("c", 4.0)):
-                await jobs.create(new_job(job_id, now, plan))
+                await jobs.create(new_job(job_id, now, plan, request=request))
             standing = await happenings.standing()
             assert (standing.waiting, standing.running) == ({"fetch": 3}, {})
             assert standing.oldest == 3.0
             fetching = await jobs.stages.claim(FETCH, "b/8", 6.0)
             assert (await happenings.standing()).oldest == 4.0, "b waits for its source, not for us"
+            await jobs.stages.set_request("b", "{}")
+            assert (await happenings.standing()).oldest == 3.0, "its source waits to be measured"
             await jobs.stages.finish(fetching.stage, {}, {}, 7.0)
             assert (await happenings.standing()).oldest == 3.0
             claim = await jobs.stages.claim("audio", "b/9", 8.0)
