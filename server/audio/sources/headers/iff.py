@@ -18,6 +18,7 @@ _MOST, _MOST_HITS = 1 << 14, 64  # chunks of a file, and texts in a window that 
 _PLACEHOLDER = 0x7FFF_0000  # a 32-bit size from here on is one that nobody came back to fill in
 _HUGE = 1 << 44  # and a 64-bit one
 _FILES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b".snd", b"dns.", b"caff")
+FOLLOWED = "Another file follows in this one, which is not read"  # a warning
 _WRAP = 1 << 32  # what a 32-bit size loses when it overflows
 
 
@@ -146,7 +147,7 @@ def followed(file: BinaryIO, *ends: int) -> list[str]:
         file.seek(min(max(end, 0), file_size(file)))  # a size may be any number
         ids = file.read(5)  # there may be a pad byte
         if ids[:4] in _FILES or ids[1:] in _FILES:
-            return ["Another file follows in this one, which is not read"]
+            return [FOLLOWED]
     return []
 
 

@@ -5,6 +5,7 @@ alone, of whatever size the file is, and decodes nothing.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from math import inf
@@ -52,6 +53,7 @@ class Movie(NamedTuple):
 
     tracks: tuple[Track, ...]
     complete: bool  # every box of the top level lies within the file
+    followed: bool = False  # by another movie, in the same file
 
 
 def brand(file: BinaryIO, start: int = 0) -> str | None:
@@ -81,10 +83,12 @@ def read(file: BinaryIO) -> Movie:
     tracks: list[Track] = []
     smpb: tuple[int, int, int] | None = None
     timescale, fragmented, complete, hidden = 1, False, True, False
+    kinds: Counter[bytes] = Counter()
     for box in islice(_walk(file, 0, size, depth=0), _BOXES):
         if box.kind not in _TOP and not box.kind.isalnum():  # the chain of boxes is torn here
             complete = complete and size - box.start < _TRAILER
         complete = complete and (box.end <= size or box.kind not in _TOP)
+        kinds[box.kind] += 1
         if box.kind == b"moof" and not hidden:
             hidden = any(_is_senc(file, inner) for inner in islice(_tree(file, box), 200))
         if box.kind != b"moov" or tracks:
@@ -101,7 +105,8 @@ def read(file: BinaryIO) -> Movie:
             tracks.append(_track(file, parts, timescale, fragmented, smpb))
     if hidden:
         tracks = [t._replace(encryption=t.encryption or "cenc") if t.audio else t for t in tracks]
-    return Movie(tuple(tracks), complete)
+    # Fragments may have their movie's header again and again.
+    return Movie(tuple(tracks), complete, kinds[b"moov"] > 1 and not kinds[b"moof"])
 
 
 def _walk(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[Box]:

@@ -23,6 +23,7 @@ from server.audio.sources.decoding.errors import FFmpegErrorsIgnored
 from server.audio.sources.decoding.frames import chunks_of, part, silence
 from server.audio.sources.decoding.streams import only, wanted
 from server.audio.sources.headers import asf, avi, isobmff, matroska, mpeg, musepack
+from server.audio.sources.headers.iff import FOLLOWED
 from server.audio.sources.headers.open_file import Behind
 from server.audio.sources.headers.tags import behind_tags
 from server.audio.sources.sniffing import Container
@@ -46,6 +47,12 @@ _BROADCAST = 60.0  # s: a start later than this is a running clock, no late star
 _EXACT = ("flac", "wv", "tta", "ape", "caf", "dsf", "iff", "flv", "rm")
 _ROUGH = ("flv", "rm")  # those of them that may tell that of all tracks
 _CHECKED = ("flac", "tta", "wavpack", "ape")  # whose checksums are to be minded
+# What a file of them begins with, and nothing else has: a FLAC's stream info follows at once.
+_BEGINNINGS = {
+    "flac": b"fLaC\0\0\0\x22", "tta": b"TTA1\1\0",
+    "asf": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
+}  # fmt: skip
+_BLOCK = 1 << 20  # bytes
 _PREROLL = 1.0  # s: decoded and thrown away in front of a place that was sought
 
 
@@ -168,6 +175,8 @@ def opened_at(
             with _open(url, container.demuxer, protocols) as look:
                 starts = pictures.starts(look)
         source = FFmpegSource(container, media, stream, claims, starts)
+        if headers.followed:
+            source.warnings.append(FOLLOWED)
         if len(streams) > 1:
             source.track = _track_in_words(streams, stream)
         yield source
@@ -182,6 +191,7 @@ class Headers(NamedTuple):
     codecs: dict[int, str]
     other: Claims  # for a stream that they do not name
     protected: bool = False  # all of it is encrypted
+    followed: bool = False  # by another file, of which FFmpeg reads nothing, or parts
 
 
 def _headers(path: Path, container: Container) -> Headers:
@@ -195,7 +205,7 @@ def _headers(path: Path, container: Container) -> Headers:
         if demuxer == "asf":
             media = asf.read(file)
             claims = Claims((), media.seconds, media.cut, 1.0)
-            return Headers({}, {}, {}, claims, media.encrypted)
+            return Headers({}, {}, {}, claims, media.encrypted, _again(file, demuxer))
         if demuxer == "avi":
             lengths = enumerate(avi.seconds_of(file))
             return Headers({}, {n: Claims((), s, margin=1.0) for n, s in lengths}, {}, Claims())
@@ -206,7 +216,7 @@ def _headers(path: Path, container: Container) -> Headers:
             shown = Edit(0.0, musepack.DELAY / rate, samples / rate)
             return Headers({}, {}, {}, Claims((shown,), shown.duration))
         if demuxer != "mov":
-            return Headers({}, {}, {}, Claims())
+            return Headers({}, {}, {}, Claims(), followed=_again(file, demuxer))
         movie = isobmff.read(file)
     if not movie.tracks:
         raise AudioError(
@@ -217,8 +227,22 @@ def _headers(path: Path, container: Container) -> Headers:
         {track.id: track.encryption for track in audio if track.encryption},
         {t.id: Claims(t.edits, t.seconds or None, not movie.complete) for t in audio},
         {track.id: track.codec for track in audio},
-        Claims(cut=not movie.complete),
+        Claims(cut=not movie.complete), followed=movie.followed,
     )
+
+
+def _again(file: BinaryIO, demuxer: str) -> bool:
+    """Whether what only begins a file is in this one again."""
+    mark = _BEGINNINGS.get(demuxer)
+    if mark is None:
+        return False
+    file.seek(len(mark))
+    end = b""
+    while block := file.read(_BLOCK):
+        if mark in end + block[: len(mark)] or mark in block:
+            return True
+        end = block[-len(mark) :]
+    return False
 
 
 def _open(url: str, demuxer: str, protocols: str) -> InputContainer:
