@@ -60,7 +60,7 @@ class PartnerCalls(SiteUser):
         if answer is None:
             return None
         job_id = str(answer.json()["id"])
-        self.site.journal.accepted(job_id, self.site.now(), self.watches)
+        self.accepted(job_id, self.watches)
         return job_id
 
     def poll(self, job_id: str) -> dict[str, Any] | None:
@@ -119,6 +119,8 @@ class Partner(PartnerCalls):
         gevent.sleep(self.site.chance.uniform(0, 3))
         if self.call("DELETE", f"/jobs/{job_id}", "/jobs/{id}") is not None:
             self.ended(job_id, "cancelled", song, began)
+        else:
+            self.left(job_id)
 
     @task(3)
     def look(self) -> None:

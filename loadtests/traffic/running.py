@@ -117,6 +117,10 @@ class Run:
     def _verdict(self, samples: list[Sample]) -> Verdict:
         reports = list(self.reports.values()) or [self._report()]
         crashed = sum(row["count"] for row in self._runner.exceptions.values())
+        crashed += sum(report["hooks_crashed"] for report in reports)
+        if self.reports:  # a master of itself, and machines that are gone without a last word
+            crashed += self._report()["hooks_crashed"]
+            crashed += sum(not report["over"] for report in reports)
         seconds = max(1e-9, self.site.now())
         jobs = _summed(reports, "outcomes")
         audio = sum(report["audio_seconds"] for report in reports)
@@ -134,7 +138,7 @@ class Run:
             oldest_waiting_s=round(max((queue.oldest_s for queue in queues), default=0.0), 2),
             longest_wait_s=round(max(report["longest_wait_s"] for report in reports), 2),
             webhooks=_summed(reports, "webhooks"), bad_clients=_summed(reports, "bad_clients"),
-            crashes=crashed + sum(report["hooks_crashed"] for report in reports),
+            crashes=crashed,
             resources=taken, most_users=self.most_users,
         )  # fmt: skip
 

@@ -96,6 +96,11 @@ class Journal:
         if outcome == "completed":
             self.audio_seconds += audio_seconds
 
+    def left(self, job_id: str) -> None:
+        """Nobody watches a job any more: how long it waits is not seen."""
+        self._waiting.pop(job_id, None)
+        self._running.discard(job_id)
+
     def queue(self, now: float) -> Queue:
         """What is under way."""
         oldest = now - min(self._waiting.values(), default=now)

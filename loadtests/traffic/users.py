@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import gevent
 from locust import FastHttpUser, task
+from locust.env import Environment
 
 from loadtests.traffic.site import Site
 from loadtests.traffic.songs import Song
@@ -25,6 +26,25 @@ class SiteUser(FastHttpUser):
     site: ClassVar[Site]
     network_timeout = 120.0
     connection_timeout = 30.0
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._jobs: set[str] = set()  # that it has not seen end
+
+    def on_stop(self) -> None:
+        """A user that goes, as it may in the middle of anything, watches its jobs no more."""
+        for job_id in [*self._jobs]:
+            self.left(job_id)
+
+    def accepted(self, job_id: str, watched: bool = True) -> None:
+        """A job was posted."""
+        self._jobs.add(job_id)
+        self.site.journal.accepted(job_id, self.site.now(), watched)
+
+    def left(self, job_id: str) -> None:
+        """What becomes of a job is not seen any more."""
+        self._jobs.discard(job_id)
+        self.site.journal.left(job_id)
 
     def wait_time(self) -> float:
         """Seconds between two things."""
@@ -66,6 +86,7 @@ class SiteUser(FastHttpUser):
 
     def ended(self, job_id: str, outcome: str, song: Song, began: float) -> None:
         """A job is over."""
+        self._jobs.discard(job_id)
         self.site.journal.ended(job_id, outcome, song.seconds)
         good = outcome in ("completed", "cancelled")
         if outcome != "cancelled":
@@ -104,7 +125,7 @@ class PipelineCalls(SiteUser):
         if answer is None:
             return None
         job_id = str(answer.json()["job_id"])
-        self.site.journal.accepted(job_id, self.site.now())
+        self.accepted(job_id)
         return job_id
 
     def poll(self, job_id: str) -> str:

@@ -80,12 +80,14 @@ def count_gpus() -> int:
 
 
 def _seen(entries: Sequence[str], cards: int, uuids: Sequence[str]) -> int:
-    """How many of the entries CUDA takes: those in front of the first that is no card, or again
-    the same one (CUDA C++ Programming Guide, CUDA environment variables)."""
+    """How many of the entries CUDA takes: those in front of the first that is no card, and none
+    where one is there twice (as torch.cuda reads the variable, too)."""
     taken: set[str] = set()
     for entry in entries:
         whole = next((uuid for uuid in uuids if entry and uuid.startswith(entry)), entry)
-        if whole in taken or not (whole in uuids or (entry.isdigit() and int(entry) < cards)):
+        if whole in taken:
+            return 0
+        if not (whole in uuids or (entry.isdigit() and int(entry) < cards)):
             break
         taken.add(whole)
     return len(taken)

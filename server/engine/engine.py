@@ -228,9 +228,10 @@ class Engine:
         except Exception as error:
             problem = error.with_traceback(None)  # which would hold on to the card's memory
         else:
+            well = [song for song in songs if song.failed is None]
             pieces = [_add(song, *part) for song, *part in zip(songs, answer, mix, sound,
                                                                strict=True)]
-            short = any(isinstance(song.failed, torch.OutOfMemoryError) for song in songs)
+            short = any(isinstance(song.failed, torch.OutOfMemoryError) for song in well)
             if short and not self.make_room(name):  # for the next attempts
                 self._narrow(key, len(songs))
             return pieces

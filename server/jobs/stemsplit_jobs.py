@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -167,14 +167,15 @@ class StemSplitJobs:
         self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None
     ) -> bytes:
         check_simulation(order)
-        async with self._bounds.within(order):
+        async with self._bounds.within(order) as later:
             if order.source_url is not None:
                 await self._check_balance(order)
-            return await self._take(order, render, once)
+            return await self._take(order, render, once, later)
 
     async def _take(
-        self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None
-    ) -> bytes:
+        self, order: Order, render: Callable[[Created], bytes], once: Idempotency | None,
+        later: Callable[[], Awaitable[None]],
+    ) -> bytes:  # fmt: skip
         until = asyncio.get_running_loop().time() + ANSWER_SECONDS
         fetched = 0 if order.source_url is None else self._config.limits.max_upload_mb << 20
         job_id, folder = await self._intake.reserve(fetched, order.account_id)
@@ -186,7 +187,12 @@ class StemSplitJobs:
             request = found or request
             options = await asyncio.to_thread(self._options, order, request)
             if found is not None:
-                request = await self._measured(order, request, job_id, folder, options, until)
+                facts = await self._measured(order, job_id, folder, options, until)
+                if facts is None:
+                    await self._check_balance(order)
+                    await later()
+                else:
+                    request = with_length(request, facts["frames"], self._config)
             answer = await self._accept(order, job_id, request, options, render, once)
         except BaseException:
             await self._fetcher.cancel(job_id)
@@ -225,17 +231,14 @@ class StemSplitJobs:
             )
 
     async def _measured(
-        self, order: Order, request: Request, job_id: str, folder: Path, options: Options,
-        until: float,
-    ) -> Request:  # fmt: skip
-        """The request with its length, or as it is where nobody has found that out by `until`."""
+        self, order: Order, job_id: str, folder: Path, options: Options, until: float
+    ) -> dict[str, Any] | None:
+        """What is found in `folder/input`; None where nobody has found it by `until`."""
         try:
             async with asyncio.timeout_at(until):
-                facts = await self._intake.measure(order.account_id, job_id, folder, options)
+                return await self._intake.measure(order.account_id, job_id, folder, options)
         except TimeoutError:
-            await self._check_balance(order)
-            return request
-        return with_length(request, facts["frames"], self._config)
+            return None
 
     async def _accept(
         self, order: Order, job_id: str, request: Request, options: Options,

@@ -65,7 +65,8 @@ def test_devices(monkeypatch: pytest.MonkeyPatch, smi: Callable[[str], None]) ->
 
 
 @pytest.mark.parametrize(("visible", "count"), [
-    ("", 0), ("-1", 0), ("0", 1), ("2,0", 2), ("0,-1,1", 1), ("0,3", 1), ("3", 0), ("0,0", 1),
+    ("", 0), ("-1", 0), ("0", 1), ("2,0", 2), ("0,-1,1", 1), ("0,3", 1), ("3", 0),
+    ("0,0", 0), ("0,1,0", 0),
     ("none", 0), ("NoDevFiles", 0), ("GPU-bbbb", 1), ("GPU-bbbb-2,GPU-aaaa-1", 2), ("GPU-x", 0),
     ("MIG-dddd-4", 1), (" 1 , 2 ", 2), ("0,", 1),
 ])  # fmt: skip

@@ -44,6 +44,11 @@ def test_a_job_from_its_posting_to_its_end() -> None:
     assert journal.begun("a", 20.0) is None, "once only"
     assert journal.begun("told", 20.0) is None, "nobody has looked"
     assert journal.queue(20.0) == Queue(3, 1, 8.0)
+    journal.accepted("left", 18.0)
+    assert journal.queue(20.0).waiting == 2
+    journal.left("left")
+    journal.left("never heard of")
+    assert journal.queue(20.0) == Queue(3, 1, 8.0), "whoever posted it is gone"
     journal.ended("a", "completed", 30.0)
     journal.ended("b", "cancelled", 30.0)
     journal.ended("told", "failed", 30.0)

@@ -258,6 +258,33 @@ def test_too_little_memory_behind_a_forward_leaves_room_for_the_next_attempt(
     assert run(engine) == {"b": None}
 
 
+def test_one_moment_without_memory_narrows_once(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch is tried one by one, and a song in it has failed for memory: the others have not."""
+    model, engine, room = Card(Separator(catalog.find("single", config), CPU)), Engine(8), [True]
+    engine.make_room = lambda name: bool(room) and room.pop()
+    real, full, odd = OverlapAdd.add, [True], [True]
+
+    def add(self: OverlapAdd, index: int, part: torch.Tensor) -> torch.Tensor:
+        if full and full.pop():
+            raise torch.OutOfMemoryError("out of memory")
+        return real(self, index, part)
+
+    def forward(mix: torch.Tensor, members: tuple[int, ...]) -> torch.Tensor:
+        if odd and odd.pop():
+            raise RuntimeError("odd")
+        return model._model(mix, members)
+
+    monkeypatch.setattr(OverlapAdd, "add", add)
+    monkeypatch.setattr(Card, "__call__", lambda self, mix, members: forward(mix, members))
+    for name in ("a", "b"):
+        engine.add(song(tmp_path / name, noise(7.3), model, name=name))
+    ends = run(engine)
+    assert sorted(isinstance(end, torch.OutOfMemoryError) for end in ends.values()) == [False, True]
+    assert engine.most("single") == 8, "room was made"
+
+
 def test_nothing_is_under_way_for_nobody(config: Config, tmp_path: Path) -> None:
     """It would keep a model that is to leave."""
     model = Separator(catalog.find("single", config), CPU)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from server.errors import NotEnoughCredits
-from server.jobs import stemsplit_jobs
+from server.errors import NotEnoughCredits, TooManyAtOnce
+from server.jobs import bounds, stemsplit_jobs
 from server.jobs.orders import Request
 from server.sound import SAMPLE_RATE
 from tests.jobs.ordering import SECONDS, World, plain, upload
@@ -108,5 +108,30 @@ def test_who_waits_for_others_measures_is_answered(play, monkeypatch: pytest.Mon
         requests: list[Request] = [await world.settled(one["id"]) for one in made]
         assert {request.seconds for request in requests} == {SECONDS}
         assert len(looked) <= 2 * 6
+
+    play(test, plain())
+
+
+def test_what_waits_to_be_measured_is_bounded(play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds no credits yet; one upload makes any number of orders."""
+    monkeypatch.setattr(bounds, "MOST_FETCHING", 3)
+    go = asyncio.Event()
+
+    async def test(world: World) -> None:
+        await world.grant(1000)
+        slow_looks(world, go)
+        key = await upload(world)
+        orders = [world.create(upload_key=key) for _ in range(8)]
+        ends = await asyncio.gather(*orders, return_exceptions=True)
+        made = [end for end in ends if isinstance(end, dict)]
+        assert len(made) == 3
+        refused = [end for end in ends if isinstance(end, TooManyAtOnce)]
+        assert len(refused) == 5
+        with pytest.raises(TooManyAtOnce, match="fetched or measured"):
+            await world.create()
+        go.set()
+        for one in made:
+            assert (await world.settled(one["id"])).seconds == SECONDS
+        assert (await world.create(upload_key=key))["seconds"] == SECONDS, "there is room again"
 
     play(test, plain())

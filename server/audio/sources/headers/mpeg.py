@@ -59,7 +59,7 @@ def is_mpeg_audio(data: bytes) -> bool:
 def is_mpeg_audio_far(file: BinaryIO, end: int) -> bool:
     """Whether a file of `end` bytes is MPEG audio behind megabytes of something else."""
     return any(_search(file, start, end, _CHAIN_IN_JUNK) is not None
-               for start in (behind_tags(file), 0))  # fmt: skip
+               for start in dict.fromkeys((behind_tags(file), 0)))  # fmt: skip
 
 
 def is_adts(data: bytes) -> bool:
