@@ -41,10 +41,11 @@ class Disk:
 
     def used(self) -> int:
         total = 0
-        for path in self.root.rglob("*"):
-            with suppress(FileNotFoundError):  # a thread removes what an ended job leaves
-                found = path.stat()
-                total += found.st_size if S_ISREG(found.st_mode) else 0
+        for folder, _, names in os.walk(self.root):  # which minds no folder that goes meanwhile
+            for name in names:
+                with suppress(FileNotFoundError):  # a thread removes what an ended job leaves
+                    found = os.lstat(os.path.join(folder, name))
+                    total += found.st_size if S_ISREG(found.st_mode) else 0
         return total
 
     def usage(self, _: object) -> Usage:
