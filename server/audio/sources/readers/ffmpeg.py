@@ -75,6 +75,7 @@ class FFmpegSource(Source):
     ) -> None:  # fmt: skip
         super().__init__(container.format, claims.seconds or _claimed_seconds(media, stream))
         self.codec = codecs.title(stream.codec_context.codec.name)
+        self.followed: Callable[[], bool] = bool
         self._claims = claims
         self._decoder = Decoder(media, stream, container.demuxer, bool(claims.edits))
         self._timeline = Timeline[AudioFrame](_clock(container.demuxer, starts, stream))
@@ -88,6 +89,8 @@ class FFmpegSource(Source):
         self.check_lost()
         if skipped > SHORT:
             self.warnings.append(f"About {skipped:.1f} s are damaged and were left out")
+        if self.followed():  # asked when all has been read: a probe reads no more than it must
+            self.warnings.append(FOLLOWED)
         self._warn(lost, self._timeline.filled, seconds)
 
     def _warn(self, lost: Places, filled: Places, seconds: float) -> None:
@@ -175,8 +178,7 @@ def opened_at(
             with _open(url, container.demuxer, protocols) as look:
                 starts = pictures.starts(look)
         source = FFmpegSource(container, media, stream, claims, starts)
-        if headers.followed:
-            source.warnings.append(FOLLOWED)
+        source.followed = headers.followed
         if len(streams) > 1:
             source.track = _track_in_words(streams, stream)
         yield source
@@ -191,7 +193,7 @@ class Headers(NamedTuple):
     codecs: dict[int, str]
     other: Claims  # for a stream that they do not name
     protected: bool = False  # all of it is encrypted
-    followed: bool = False  # by another file, of which FFmpeg reads nothing, or parts
+    followed: Callable[[], bool] = bool  # by a file of which FFmpeg reads nothing, or parts
 
 
 def _headers(path: Path, container: Container) -> Headers:
@@ -205,7 +207,7 @@ def _headers(path: Path, container: Container) -> Headers:
         if demuxer == "asf":
             media = asf.read(file)
             claims = Claims((), media.seconds, media.cut, 1.0)
-            return Headers({}, {}, {}, claims, media.encrypted, _again(file, demuxer))
+            return Headers({}, {}, {}, claims, media.encrypted, partial(_followed, path, demuxer))
         if demuxer == "avi":
             lengths = enumerate(avi.seconds_of(file))
             return Headers({}, {n: Claims((), s, margin=1.0) for n, s in lengths}, {}, Claims())
@@ -216,7 +218,7 @@ def _headers(path: Path, container: Container) -> Headers:
             shown = Edit(0.0, musepack.DELAY / rate, samples / rate)
             return Headers({}, {}, {}, Claims((shown,), shown.duration))
         if demuxer != "mov":
-            return Headers({}, {}, {}, Claims(), followed=_again(file, demuxer))
+            return Headers({}, {}, {}, Claims(), followed=partial(_followed, path, demuxer))
         movie = isobmff.read(file)
     if not movie.tracks:
         raise AudioError(
@@ -227,8 +229,13 @@ def _headers(path: Path, container: Container) -> Headers:
         {track.id: track.encryption for track in audio if track.encryption},
         {t.id: Claims(t.edits, t.seconds or None, not movie.complete) for t in audio},
         {track.id: track.codec for track in audio},
-        Claims(cut=not movie.complete), followed=movie.followed,
+        Claims(cut=not movie.complete), followed=partial(bool, movie.followed),
     )
+
+
+def _followed(path: Path, demuxer: str) -> bool:
+    with open(path, "rb") as whole:
+        return _again(cast(BinaryIO, Behind(whole, behind_tags(whole))), demuxer)
 
 
 def _again(file: BinaryIO, demuxer: str) -> bool:
