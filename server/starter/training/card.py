@@ -102,12 +102,13 @@ def trainers(args: argparse.Namespace) -> list[Trainer]:
     """Both networks: the one that shares out six stems, from its weights, and a fresh one whose
     vocals count for more."""
     made = []
-    for name, size, voice in (("masks", "small", 1.0), ("voice", "wide", 3.0)):
+    singing = {"vocals": 3.0, "instrumental": 3.0}
+    for name, size, emphasis in (("masks", "small", {}), ("voice", "wide", singing)):
         model = build_model(size)
         start = WEIGHTS / f"{name}.safetensors"
         if start.exists() and not args.fresh:
             model.load_state_dict(load_safetensors(start).state_dict())
-        run = Run(args.batch, args.rate, voice=voice, warmup=200)
+        run = Run(args.batch, args.rate, emphasis=emphasis, warmup=200)
         made.append(Trainer(name, model.to(args.device), run, args.out / name))
     return made
 

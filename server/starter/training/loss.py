@@ -6,7 +6,7 @@ where a mask is constant over some bins it needs their sums alone, a third of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -22,23 +22,23 @@ WHOLES = MappingProxyType({
 })  # fmt: skip
 # sums of stems that count besides the parts themselves
 SUMS = (frozenset(("other", "guitar", "piano")), WHOLES["instrumental"])
-VOICE = (frozenset(("vocals",)), WHOLES["instrumental"])
+PLAIN: Mapping[str, float] = MappingProxyType({})  # an emphasis on nothing
 QUIET = 0.1  # of the mix's energy, added to a target's: how much a quiet stem may weigh
 
 
 class Target(NamedTuple):
-    """A sum of stems that is in the loss: which sources form the guess, which parts the truth."""
+    """Stems whose sum is in the loss: which sources form the guess, which parts the truth."""
 
     sources: list[int]
     parts: list[int]
-    voice: bool  # vocals, or all but them
+    stems: frozenset[str]
 
 
 def targets(sources: Sequence[str], parts: Sequence[str]) -> list[Target]:
     """What can be compared where a network has `sources` and an example has `parts`."""
     wanted = [*map(stems_of, parts), *map(stems_of, sources), *SUMS]
     formed = [
-        Target(forming(stems, sources), forming(stems, parts), stems in VOICE)
+        Target(forming(stems, sources), forming(stems, parts), stems)
         for stems in dict.fromkeys(wanted)
     ]
     return [target for target in formed if target.sources and target.parts]
@@ -111,10 +111,12 @@ class Asked(NamedTuple):
 
 
 @torch.no_grad()
-def asked(net: MaskNet, examples: Heard, voice: float) -> Asked:
+def asked(net: MaskNet, examples: Heard, emphasis: Mapping[str, float]) -> Asked:
     """All targets at once: however many there are, the work is that of the sources."""
     device = examples.energy.device
-    weights = torch.tensor([voice if t.voice else 1.0 for t in examples.compared], device=device)
+    wanted_more = {stems_of(name): weight for name, weight in emphasis.items()}
+    weights = torch.tensor([wanted_more.get(t.stems, 1.0) for t in examples.compared],
+                           device=device)  # fmt: skip
     weights = weights / weights.sum() / len(examples.energy)
     weights = weights / (examples.energy + examples.floor[:, None])
     sources = membership([t.sources for t in examples.compared], len(net.sources), device)
@@ -125,13 +127,15 @@ def asked(net: MaskNet, examples: Heard, voice: float) -> Asked:
     return Asked(gram, wanted, (weights * examples.energy).sum())
 
 
-def spectral_loss(net: MaskNet, examples: Heard, voice: float = 1.0, bf16: bool = False) -> Tensor:
+def spectral_loss(
+    net: MaskNet, examples: Heard, emphasis: Mapping[str, float] = PLAIN, bf16: bool = False
+) -> Tensor:
     """Mean over the targets of the squared error over (the target's energy + QUIET of the mix's).
 
-    voice: the weight of vocals and of the instrumental, where the other targets have 1; bf16: of
-    the masks' forward.
+    emphasis: the weights of targets, by the stem's or the sum's name, where others have 1; bf16:
+    of the masks' forward.
     """
-    gram, wanted, rest = asked(net, examples, voice)
+    gram, wanted, rest = asked(net, examples, emphasis)
     with torch.autocast(wanted.device.type, torch.bfloat16, enabled=bf16):
         masks = net.masks_from(examples.features)
     x = masks.float().permute(2, 0, 1, 3, 4)

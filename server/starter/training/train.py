@@ -30,7 +30,7 @@ from server.starter.songs import STEMS
 from server.starter.store import save_bag, save_hub_model, write_whole
 from server.starter.training.bank import SONG_SECONDS, SR, Bank, load_bank, open_bank
 from server.starter.training.examples import draw_batch, shares
-from server.starter.training.loss import Heard, heard, spectral_loss, stems_of
+from server.starter.training.loss import WHOLES, Heard, heard, spectral_loss, stems_of
 from server.starter.training.sizes import SIZES, build_model
 
 VALIDATION_SEED = 1_000_000  # songs from here on are for validation, from 2_000_000 for tests
@@ -44,14 +44,14 @@ AHEAD = 4  # steps whose examples are drawn at once
 class Run:
     """One training run's settings and how far it has come.
 
-    voice: the weight of vocals and instrumental in the loss, where other stems have 1;
+    emphasis: the weights in the loss of stems and sums, by name, where others have 1;
     spent, decayed: seconds at the constant rate and in the decay; decay: how long that is.
     """
 
     batch: int = 4
     rate: float = 1e-3
     warmup: int = 100  # steps
-    voice: float = 1.0
+    emphasis: dict[str, float] = field(default_factory=dict)
     seed: int = 0
     step: int = 0
     spent: float = 0.0
@@ -90,7 +90,7 @@ class Trainer:
         """One step; the loss before it joins `losses`."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.run.rate * self.run.factor
-        loss = spectral_loss(self.model, examples, self.run.voice, self.bf16)
+        loss = spectral_loss(self.model, examples, self.run.emphasis, self.bf16)
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -240,6 +240,21 @@ def install(trained: Path, place: Path, name: str) -> None:
     write_whole(place / file, partial(shutil.copyfile, trained / file))
 
 
+def weight(said: str) -> tuple[str, float]:
+    """NAME=WEIGHT of the command line. Raises ArgumentTypeError, which argparse tells."""
+    name, _, number = said.partition("=")
+    if name not in (*STEMS, *WHOLES):
+        known = ", ".join((*STEMS, *WHOLES))
+        raise argparse.ArgumentTypeError(f"{said}: no stem of that name; there are {known}")
+    try:
+        found = float(number)
+    except ValueError:
+        found = math.nan
+    if not 0.0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"{said}: not a name, '=' and a positive number")
+    return name, found
+
+
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m server.starter.training.train",
@@ -260,8 +275,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--played", action="store_true", help="let SoundFonts and speech "
                         "synthesisers play parts of them")  # fmt: skip
     parser.add_argument("--name", default="starter", help="of the weights' file")
-    parser.add_argument("--voice", type=float, default=1.0, help="weight of vocals and "
-                        "instrumental in the loss, where the other stems have 1")  # fmt: skip
+    parser.add_argument("--emphasis", type=weight, action="append", default=[],
+                        metavar="NAME=WEIGHT", help="in the loss, of a stem, or of 'instrumental' "
+                        "or 'backing', where others have 1; repeatable")  # fmt: skip
     parser.add_argument("--size", choices=sorted(SIZES), default="small")
     parser.add_argument("--start", type=Path, help="weights to begin with, a .safetensors file")
     parser.add_argument("--batch", type=int, default=4)
@@ -296,7 +312,7 @@ def main() -> None:
     model = build_model(args.size)
     if args.start:
         model.load_state_dict(load_safetensors(args.start).state_dict())
-    run = Run(args.batch, args.rate, voice=args.voice, seed=args.seed)
+    run = Run(args.batch, args.rate, emphasis=dict(args.emphasis), seed=args.seed)
     trainer = Trainer(args.name, model.to(args.device), run, args.out)
     with interruptible() as stopped:
         go_on = partial(train, [trainer], lambda: banks, check, stopped=stopped)

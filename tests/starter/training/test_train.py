@@ -1,5 +1,6 @@
 """Training: a step learns, a resumed run is the same run, and the bank is what it says."""
 
+import argparse
 import math
 import os
 import signal
@@ -250,3 +251,15 @@ def test_a_bank_that_was_cut_off_is_finished_and_not_begun_again(tmp_path, bank)
 @pytest.mark.parametrize("size", sorted(SIZES))
 def test_no_size_is_over_twelve_million_parameters(size):
     assert sum(p.numel() for p in build_model(size).parameters()) <= 12e6
+
+
+def test_stems_and_sums_can_be_emphasised():
+    assert command.weight("guitar=2") == ("guitar", 2.0)
+    assert command.weight("instrumental=0.5") == ("instrumental", 0.5)
+
+
+@pytest.mark.parametrize("said", ["guitars=2", "guitar", "guitar=", "guitar=0", "guitar=-1",
+                                  "guitar=much", "guitar=inf", "guitar=nan", "=2"])  # fmt: skip
+def test_a_senseless_emphasis_is_refused(said):
+    with pytest.raises(argparse.ArgumentTypeError):
+        command.weight(said)
