@@ -17,9 +17,10 @@ from loadtests.compare import side_by_side
 from server.config import Config, cores, load
 from server.engine import chains
 from server.engine.cpu import prepare_cpu
-from server.engine.engine import Engine, start_song
+from server.engine.engine import Engine
 from server.engine.library import catalog, choice
 from server.engine.models import Separator
+from server.engine.songs.song import start_song
 from server.presets import Preset, Step
 from server.sound import SAMPLE_RATE
 from server.work.messages import Options, Task

@@ -23,11 +23,12 @@ from demucs.transformer import LayerScale
 from loadtests.compare import Row, row, side_by_side, snr_db
 from server.config import CPU_BATCH, GPU_BATCH, SPIN_COUNT, cores
 from server.engine.cpu import prepare_cpu
-from server.engine.engine import Engine, Song
+from server.engine.engine import Engine
 from server.engine.library.catalog import ModelFiles
 from server.engine.loading import load_bag
 from server.engine.models import Separator
 from server.engine.songs.separation import Separation
+from server.engine.songs.song import Song
 from server.engine.songs.targets import Target
 from server.sound import SAMPLE_RATE
 from server.starter.store import save_bag, save_hub_model

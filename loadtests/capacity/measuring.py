@@ -24,10 +24,11 @@ from loadtests.traffic import songs
 from server.audio.stages import STAGES
 from server.config import cores, load
 from server.engine.cpu import prepare_cpu
-from server.engine.engine import Engine, start_song
+from server.engine.engine import Engine
 from server.engine.library.catalog import ModelFiles
 from server.engine.library.choice import serving
 from server.engine.models import Separator
+from server.engine.songs.song import start_song
 from server.jobs.plan import kind_of
 from server.work.messages import Task
 from server.work.steps import finish

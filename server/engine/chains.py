@@ -10,8 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from server.engine.engine import Engine, Song, start_song
+from server.engine.engine import Engine
 from server.engine.models import Separator
+from server.engine.songs.song import Song, start_song
 from server.engine.songs.targets import signal_file
 from server.presets.inferences import is_between, unwanted
 from server.work.messages import Task

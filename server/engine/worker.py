@@ -14,10 +14,11 @@ from server.config import Config
 from server.engine.card import check_device, prepare_card
 from server.engine.chains import Chain
 from server.engine.cpu import prepare_cpu
-from server.engine.engine import Engine, Song
+from server.engine.engine import Engine
 from server.engine.library.choice import serving
 from server.engine.loaded import LoadedModels
 from server.engine.reporting import Reporter
+from server.engine.songs.song import Song
 from server.errors import Cancelled
 from server.sound import SAMPLE_RATE
 from server.work.channel import ChannelClosed, WorkerEnd, failure

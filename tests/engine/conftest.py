@@ -14,9 +14,10 @@ from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
 from server.config import Config, load
-from server.engine.engine import Engine, Song, start_song
+from server.engine.engine import Engine
 from server.engine.masknet import MaskNet
 from server.engine.models import Separator
+from server.engine.songs.song import Song, start_song
 from server.starter.store import save_bag, save_hub_model
 from server.work.messages import Options
 from server.work.scratch import FrameReader, FrameWriter

@@ -10,10 +10,11 @@ import torch
 
 from server.config import Config
 from server.engine import reporting
-from server.engine.engine import Engine, start_song
+from server.engine.engine import Engine
 from server.engine.library.catalog import find
 from server.engine.models import Separator
 from server.engine.reporting import Reporter
+from server.engine.songs.song import start_song
 from server.work.messages import Options, Report
 from server.work.scratch import FrameWriter
 
