@@ -93,7 +93,7 @@ def serve(config: Config) -> None:
         check_log(config.audio.confine)
         # What cannot work is said before anything starts.
         guard_of(config)
-        check_database(config.data_dir / "stembox.db")
+        check_database(folders)
         choice.check(config)
         choice.serving(config.pipeline.quality, config)
         check_port(config.server.host, config.server.port)

@@ -4,9 +4,11 @@ import sqlite3
 
 from store.connection import Database
 from store.statements import load
+from store.uploads import VALID_SECONDS
 
 SQL = load("clock")
-MOVED = ("move_deliveries", "move_answers", "move_jobs")
+MOVED = ("move_deliveries", "move_answers", "move_jobs", "move_ended", "move_uploads",
+         "move_history")  # fmt: skip
 
 
 class ClockRepository:
@@ -42,5 +44,5 @@ def _keep(db: sqlite3.Connection, record: str) -> None:
 
 def _move(db: sqlite3.Connection, record: str, jump: float, now: float) -> None:
     for name in MOVED:
-        db.execute(SQL[name], {"jump": jump, "now": now})
+        db.execute(SQL[name], {"jump": jump, "now": now, "valid": VALID_SECONDS})
     _keep(db, record)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from store.migrations import migrate
+from store.migrations import available, migrate, schema_of
 
 PAGES = 4096  # copied at a time
 
@@ -53,6 +53,26 @@ def damage_of(path: Path) -> str | None:
     except DAMAGED as error:
         return str(error).splitlines()[0]
     return None
+
+
+@contextmanager
+def asked_copy(path: Path) -> Iterator[sqlite3.Connection]:
+    """As `opened_copy`, of a copy that stays as it is: where its schema is an older one, another
+    copy of it is brought to the present one beside it, and removed."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        older = schema_of(connection) < available()[-1][0]
+    if not older:
+        with opened_copy(path) as connection:
+            yield connection
+        return
+    other = path.with_name(f"{path.name}-asked")
+    try:
+        copy_database(path, other)
+        with opened_copy(other) as connection:
+            yield connection
+    finally:
+        for left in (other, *other.parent.glob(f"{other.name}-*")):
+            left.unlink(missing_ok=True)
 
 
 @contextmanager

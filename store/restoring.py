@@ -34,6 +34,7 @@ def settle(db: sqlite3.Connection, missing: Missing, now: float) -> Settled:
         values = {"job_id": job_id, "now": now, "error": ERROR}
         if db.execute(SQL["give_up_job"], values).rowcount:
             settled.failed.append(job_id)
+            db.execute(SQL["forget_tracks"], values)
         db.execute(SQL["give_up_stages"], values)
     for job_id, path in missing.tracks:
         values = {"job_id": job_id, "now": now, "error": ERROR}

@@ -10,6 +10,7 @@ from store.forgetting import forget
 from store.statements import load
 
 SQL = load("uploads")
+VALID_SECONDS = 15 * 60  # of an upload's URL
 KEPT_SECONDS = 60 * 60  # after an upload's URL has expired, for a job to be made of it
 
 

@@ -1,6 +1,7 @@
 """The command line as scripts see it: what it prints, and how it exits."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from server.admin.messages import CreateKey
 from server.commands import accounts
 from server.config import load
 from server.errors import ConfigError
+from server.jobs.disk.folders import Folders
 from server.starting import check_database
+from store.migrations import migrate
 from tests.harness import stembox
 
 
@@ -66,15 +69,51 @@ def test_what_cannot_work_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_a_database_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
-    path = tmp_path / "stembox.db"
+    path, folders = tmp_path / "stembox.db", Folders(tmp_path)
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE t (x)")
         database.execute("PRAGMA user_version = 0")
-    check_database(path)
+    check_database(folders)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(ConfigError, match="locked"):
-            check_database(path)
+            check_database(folders)
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["gone", "empty"])
+@pytest.mark.parametrize("place", ["outputs", "scratch", "uploads"])
+def test_files_without_their_database_stop_the_start(
+    tmp_path: Path, left: bytes | None, place: str
+) -> None:
+    """The first sweep would take them for nobody's."""
+    folders = Folders(tmp_path)
+    folders.create()
+    if left is not None:
+        (tmp_path / "stembox.db").write_bytes(left)
+    check_database(folders)  # a first start
+    (tmp_path / place / "song").mkdir()
+    with pytest.raises(ConfigError, match=rf"stembox\.db is not there.* in {place}: put it back"):
+        check_database(folders)
+
+
+def test_a_database_without_its_number_stops_the_start(tmp_path: Path) -> None:
+    """`.dump`, by which damaged ones are mended, leaves it out."""
+    path = tmp_path / "stembox.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        migrate(database)
+        database.execute("PRAGMA user_version = 0")
+    with pytest.raises(ConfigError, match="lost its schema's number"):
+        check_database(Folders(tmp_path))
+
+
+def test_a_full_disk_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stembox.db").mkdir()
+    with pytest.raises(ConfigError, match=r"db: unable to open database file$"):
+        check_database(Folders(tmp_path))
+    full = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr("server.starting.shutil.disk_usage", lambda _: full)
+    with pytest.raises(ConfigError, match="its disk is full"):
+        check_database(Folders(tmp_path))
 
 
 def test_a_key_is_all_that_is_printed(

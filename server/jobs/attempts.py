@@ -286,5 +286,7 @@ class Attempts:
             log.warning("job failed", error=sentence)
             self._ended()
             await self._stop(job_id)
+            if claim.job.api == "stemsplit":  # one that failed has nothing to download
+                await asyncio.to_thread(self._folders.remove, self._folders.outputs, job_id)
         if over:
             await self.clean(job_id)

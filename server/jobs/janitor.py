@@ -1,6 +1,7 @@
 """Sweeps: what ended long ago, and what a crash left behind. One loop."""
 
 import asyncio
+import errno
 import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Self
@@ -11,9 +12,9 @@ from server.config import Jobs
 from server.jobs.clock import Clock
 from server.jobs.disk.folders import Folders
 from server.jobs.idempotency import ANSWER_HOURS
-from server.jobs.sources.uploads import VALID_SECONDS, Uploads
+from server.jobs.sources.uploads import Uploads
 from store import FileSizes, JobRepository, WebhookRepository
-from store.uploads import KEPT_SECONDS
+from store.uploads import KEPT_SECONDS, VALID_SECONDS
 
 log = structlog.get_logger()
 SWEEP_SECONDS = 60.0
@@ -119,14 +120,25 @@ class Janitor:
             # What waited may be at work by now, or even done: then its files stay.
             if waits and not await self._jobs.give_up(job_id, time.time()):
                 continue
-            if not waits:  # first: nobody is told of files that are gone
-                await self._jobs.expire(job_id, time.time())
+            if not waits:
+                await self._expire_one(job_id)
             await asyncio.to_thread(self._folders.remove, self._folders.outputs, job_id)
             if waits:
                 await self._cancel(job_id)
             log.info("job expired", job=job_id)
             expired += 1
         return expired
+
+    async def _expire_one(self, job_id: str) -> None:
+        """The row before the files, so that nobody is told of files that are gone; but on a full
+        disk there is room for a row when files have gone, and these are overdue."""
+        try:
+            await self._jobs.expire(job_id, time.time())
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            await asyncio.to_thread(self._folders.remove, self._folders.outputs, job_id)
+            await self._jobs.expire(job_id, time.time())
 
     async def _sweep_folders(self) -> int:
         removed = 0

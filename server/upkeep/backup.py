@@ -21,7 +21,7 @@ from server.upkeep.reporting import Meter, Report
 from server.work.durable import sync_folder
 from server.work.scratch import PART
 from store.audit import Expected, expected_files
-from store.copying import damage_of, opened_copy
+from store.copying import asked_copy, damage_of
 
 DATABASE = "stembox.db"
 BEGUN = ".stembox-backup."
@@ -82,7 +82,7 @@ def _contents(data_dir: Path, copy: Path, outputs: bool) -> Contents:
     needed = {DATABASE: copy} | {name: data_dir / name for name in SECRETS}
     if not outputs:
         return Contents(needed, {})
-    with opened_copy(copy) as database:
+    with asked_copy(copy) as database:  # the backup holds it as the server does
         expected = expected_files(database, time.time())
     found = _job_files(Folders(data_dir), expected)
     return Contents(needed, {str(path.relative_to(data_dir)): path for path in found})

@@ -6,6 +6,8 @@ A server that is killed between two statements finds the older schema and starts
 import sqlite3
 from importlib.resources import files
 
+JOBS = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'jobs'"
+
 
 def available() -> list[tuple[int, str]]:
     """All migrations as (number, SQL), in order."""
@@ -17,9 +19,12 @@ def schema_of(connection: sqlite3.Connection) -> int:
     """The schema's number (`PRAGMA user_version`).
 
     Raises:
-        RuntimeError: the database was written by a newer stembox.
+        RuntimeError: the database was written by a newer stembox, or has lost its number, as one
+            does that is made anew of SQLite's own dump.
     """
     current: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if not current and connection.execute(JOBS).fetchone():
+        raise RuntimeError("the database has lost its schema's number (PRAGMA user_version)")
     if current > available()[-1][0]:
         raise RuntimeError(f"the database has schema {current}, newer than this stembox knows")
     return current

@@ -11,6 +11,10 @@ WHERE job_id = :job_id AND state IN ('pending', 'processing');
 -- name: expire_job
 UPDATE jobs SET state = 'expired', expired_at = :now WHERE id = :job_id AND state = 'completed';
 
+-- name: forget_tracks
+-- What a job had finished that ran on: no backup holds it.
+DELETE FROM tracks WHERE job_id = :job_id;
+
 -- name: forget_track
 DELETE FROM tracks WHERE job_id = :job_id AND path = :path;
 

@@ -51,7 +51,8 @@ class Machine:
         self.clock = Clock(ClockRepository(db),
                            lambda: Reading(self.boot, self.wall, self.steady))
         self.jobs, hooks = JobRepository(db), WebhookRepository(db)
-        self.uploads = Uploads(UploadRepository(db), self.folders, lambda: None)
+        self.tickets = UploadRepository(db)
+        self.uploads = Uploads(self.tickets, self.folders, lambda: None)
         self.janitor = Janitor(self.jobs, self.folders, self.uploads, hooks,
                                Retention(3600 * KEPT, 90 * 86400.0, 7 * 86400.0), set, self.clock,
                                db.sizes, lambda job_id: asyncio.sleep(0))

@@ -3,6 +3,7 @@
 import pytest
 
 from store import AnsweredBefore, ClockRepository, IdempotencyRecord
+from store.uploads import VALID_SECONDS, Ticket
 from tests.jobs.jumping import HOUR, ONE, Machine
 from tests.jobs.jumping import play as play
 from tests.store.conftest import new_job
@@ -84,6 +85,48 @@ def test_jobs_that_wait_keep_their_turn(play) -> None:
         order = [(await machine.jobs.stages.claim("audio", f"b/{n}", machine.wall)).job.id
                  for n in range(3)]
         assert order == ["first", "second", "third"]
+
+    play(test)
+
+
+def test_jobs_from_before_a_wrong_time_keep_their_turn(play) -> None:
+    """The clock goes back by less than the queue is old."""
+    async def test(machine: Machine) -> None:
+        await machine.clock.check()
+        for name in ("first", "second"):
+            await machine.job(name, end=False)
+            machine.passes(0.9 * HOUR)
+            await machine.clock.check()
+        machine.wall -= HOUR
+        await machine.clock.check()
+        await machine.job("third", end=False)
+        order = [(await machine.jobs.stages.claim("audio", f"b/{n}", machine.wall)).job.id
+                 for n in range(3)]
+        assert order == ["first", "second", "third"]
+
+    play(test)
+
+
+def test_what_happened_in_a_time_still_to_come_goes_in_its_time(play) -> None:
+    """A clock that was a year ahead keeps no files for a year, nor anybody's room for uploads."""
+    year = 365 * 24 * HOUR
+
+    async def test(machine: Machine) -> None:
+        await machine.minute()
+        machine.wall += year
+        await machine.minute()
+        machine.status = 200
+        await machine.job("ahead", callback="http://told")
+        await machine.tickets.add(Ticket("uploads/ann/x/input.mp3", machine.account, "a.mp3",
+                                         machine.wall + VALID_SECONDS))
+        await machine.minute()
+        machine.wall -= year
+        await machine.minute()
+        for _ in range(30):  # more than is kept, and than the jump is doubted
+            machine.passes(24 * HOUR)
+            await machine.minute()
+        assert machine.kept() == set()
+        assert await machine.tickets.get("uploads/ann/x/input.mp3") is None
 
     play(test)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from server import errors
+from server.jobs.attempts import Attempts
 from server.jobs.disk.folders import Folders
 from server.jobs.disk.room import DiskRoom, with_room
 from server.jobs.dispatcher import Dispatcher
@@ -22,6 +23,31 @@ def test_attempts_that_are_cancelled_before_they_begin_free_their_place() -> Non
         jobs_wanted=30,
     )
     assert {job.state for job in jobs} == {"failed"}
+
+
+@pytest.mark.parametrize(("api", "kept"), [("pipeline", True), ("stemsplit", False)])
+def test_a_failed_job_without_a_download_leaves_no_files(
+    tmp_path: Path, api: str, kept: bool
+) -> None:
+    """Not even until the next sweep: an audit would find files of nobody's."""
+    async def stop(job_id: str) -> None: ...
+
+    async def main() -> None:
+        folders = Folders(tmp_path)
+        folders.create()
+        (folders.outputs / "j").mkdir()
+        (folders.outputs / "j" / "harmonic.mp3").write_bytes(b"song")
+        async with Database(tmp_path / "t.db") as database:
+            jobs = JobRepository(database)
+            await jobs.create(new_job("j", 0.0, PIPELINE, OPTIONS, api=api))
+            claim = await jobs.stages.claim("audio", "b/0", 1.0)
+            assert claim is not None
+            made = Attempts(jobs.stages, folders, DiskRoom(jobs.rooms, folders, 0), 3, stop,
+                            lambda: None)  # fmt: skip
+            await made._fail(claim, "no sound")
+        assert (folders.outputs / "j").exists() == kept
+
+    asyncio.run(main())
 
 
 def test_an_attempt_that_is_cancelled_before_it_begins_is_put_back(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is swept, and what is kept: leftovers, uploads, files whose time is over."""
 
 import asyncio
+import errno
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -195,6 +196,31 @@ def test_nobody_is_told_of_files_that_are_gone(play, monkeypatch) -> None:
         monkeypatch.setattr(world.jobs, "expire", expired)
         await world.janitor.sweep(NOW + 1)
         assert there == [True] and not files.exists()
+
+    play(test)
+
+
+def test_a_full_disk_that_takes_no_row_takes_one_when_files_are_gone(play, monkeypatch) -> None:
+    """Where the write-ahead log has no room either, what is overdue is all that can make some."""
+    async def test(world: World) -> None:
+        ended = NOW - 3600 * HOURS
+        for name in ("first", "second"):
+            await world.jobs.create(new_job(name, 0.0, ONE))
+            (world.folders.outputs / name).mkdir()
+            stage = (await world.jobs.stages.claim("audio", f"b/{name}", ended)).stage
+            await world.jobs.stages.finish(stage, {}, {"vocals": Track("vocals.wav")}, ended)
+        expire, expired = world.jobs.expire, []
+
+        async def full(job_id: str, now: float) -> None:
+            if (world.folders.outputs / "first").exists():
+                raise OSError(errno.ENOSPC, "the database: database or disk is full")
+            await expire(job_id, now)
+            expired.append(job_id)
+
+        monkeypatch.setattr(world.jobs, "expire", full)
+        await world.janitor.sweep(NOW + 1)
+        assert not any(world.folders.outputs.iterdir())
+        assert expired == ["first", "second"]
 
     play(test)
 

@@ -27,9 +27,10 @@ from server.upkeep.backup import back_up
 from server.upkeep.restore import restore
 from store import Database, JobRepository
 from store.copying import copy_database, opened_copy
+from store.migrations import available
 from tests.upkeep.backing_up import backup, dump, silent
 from tests.upkeep.backing_up import data as data
-from tests.upkeep.places import files, look, states
+from tests.upkeep.places import files, look, make, states
 
 
 def test_all_of_it_comes_back(data: Path, tmp_path: Path) -> None:
@@ -66,6 +67,35 @@ def test_without_outputs_nothing_is_promised_that_is_not_there(data: Path, tmp_p
             ("hold",), ("release",)]
         assert db.execute("SELECT event FROM deliveries WHERE job_id = 'waiting'").fetchall() == [
             ("job.failed",)]
+
+
+def test_tracks_of_a_job_that_ran_are_not_promised(data: Path, tmp_path: Path) -> None:
+    """What it had finished is in no backup, and it will never be made."""
+    with closing(sqlite3.connect(data / "stembox.db")) as db, db:
+        db.execute("INSERT INTO tracks (job_id, name, path) "
+                   "VALUES ('running', 'harmonic', 'harmonic.mp3')")
+    backup(data, tmp_path / "b.tar", outputs=False)
+    restored = restore(tmp_path / "b.tar", tmp_path / "new", silent)
+    assert "running" in restored.settled.failed
+    assert restored.findings == [] and look(tmp_path / "new") == []
+
+
+@pytest.mark.parametrize("outputs", [True, False])
+def test_a_backup_has_the_schema_that_the_server_has(
+    tmp_path: Path, outputs: bool
+) -> None:
+    """Made before an upgrade, it is the way back from it."""
+    data = make(tmp_path / "data")
+    (data / "stembox.db").unlink()
+    with closing(sqlite3.connect(data / "stembox.db", isolation_level=None)) as db:
+        for number, sql in available()[:-1]:
+            db.executescript(f"{sql}\nPRAGMA user_version = {number};")
+    backup(data, tmp_path / "b.tar", outputs=outputs)
+    with tarfile.open(tmp_path / "b.tar") as tar:
+        tar.extract("stembox.db", tmp_path, filter="data")
+    with closing(sqlite3.connect(tmp_path / "stembox.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (available()[-2][0],)
+    assert not list(tmp_path.rglob("*-asked*"))
 
 
 def test_a_job_that_ran_begins_again_from_its_input(data: Path, tmp_path: Path) -> None:

@@ -71,6 +71,11 @@ class Folders:
         return {"data": self.data_dir} | ({"scratch": self.fast} if self.fast is not None else {})
 
     @property
+    def owned(self) -> list[Path]:
+        """Where all that lies is of a job or an upload that the database knows."""
+        return [self.uploads, self.scratch, self.outputs]
+
+    @property
     def swept(self) -> list[Path]:
         """Where files that the server does not know are removed."""
         private = [] if self.private is None else [self.private]

@@ -214,7 +214,9 @@ class Fetcher:
         with suppress(LeaseLost):
             await book(lambda: self._stages.fail(claim.stage, sentence, time.time()))
         folders: Folders = self._intake.folders
-        await asyncio.to_thread(folders.remove, folders.scratch, claim.job.id)
+        left = [folders.scratch] + [folders.outputs] * (claim.job.api == "stemsplit")
+        for folder in left:  # of a pipeline job that failed, outputs are kept
+            await asyncio.to_thread(folders.remove, folder, claim.job.id)
         self._tell()
 
     def _tell(self) -> None:

@@ -17,10 +17,9 @@ from server.jobs.disk.room import DiskRoom
 from server.jobs.keyed import KeyedSemaphore
 from server.work.durable import sync_folder
 from store import UploadRepository
-from store.uploads import KEPT_SECONDS, Ticket
+from store.uploads import KEPT_SECONDS, VALID_SECONDS, Ticket
 
 log = structlog.get_logger()
-VALID_SECONDS = 15 * 60
 AT_ONCE = 4  # PUTs to one key
 RETRY_AFTER = 30  # seconds, after which a PUT that hangs has been given up
 
