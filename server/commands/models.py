@@ -85,7 +85,7 @@ def quality(arguments: argparse.Namespace, config: Config) -> int:
     from server.commands.ending import at_signals
     from server.engine.library import choice
     from server.offline import Offline
-    from server.starter.measuring.own_songs import measure_songs, wanted_of
+    from server.starter.measuring.own_songs import measure_songs, told_apart, wanted_of
     from server.starter.measuring.report import Report, markdown
     from server.starter.measuring.song_folders import check_songs, find_songs
     from server.starter.quality import digest, write
@@ -99,7 +99,8 @@ def quality(arguments: argparse.Namespace, config: Config) -> int:
     at_signals()
     arguments.out.mkdir(parents=True, exist_ok=True)  # it must not fail at the end of hours
     with Bar(found.name) as bar:
-        result = measure_songs(songs, Offline(config, tier, wanted, found), arguments.seconds, bar)
+        offline = Offline(config, tier, wanted, found)
+        result = measure_songs(songs, offline, told_apart(found), arguments.seconds, bar)
     report = Report(found.name, digest(*found.models), list(wanted), None, [result])
     print(markdown(report))
     write(report, arguments.out)

@@ -125,7 +125,8 @@ def test_an_excerpt_is_where_the_song_plays():
 @pytest.fixture
 def band(monkeypatch):
     """An orchestra whose instruments are tones, each role or program with a pitch of its own."""
-    presets = {role: (fonts.Preset("tones.sf2", 0, 0),) for role in ("piano", "strings")}
+    roles = ("bass", "guitar", "piano", "strings")
+    presets = {role: (fonts.Preset("tones.sf2", 0, 0),) for role in roles}
 
     def tones(preset, notes, manner, n, sr):
         return 0.3 * material.tone(n / sr, 100.0 + 10 * preset.program, sr).T.astype(np.float32)
@@ -161,6 +162,18 @@ def test_a_file_becomes_six_stems(band, monkeypatch):
     assert all(np.array_equal(song[stem], again[stem]) for stem in STEMS)
     with pytest.raises(ValueError, match="plays nothing"):
         play_composed(material.midi(), 3.0, SR, band, np.random.default_rng(0))
+
+
+def test_a_font_plays_in_its_own_roles_alone():
+    """GeneralUser shares a tuba and a celesta with a font that is kept from training."""
+    everywhere, bass_alone = fonts.Preset("a.sf2", 0, 0), fonts.Preset("b.sf2", 0, 0)
+    presets = dict.fromkeys(("guitar", "piano", "strings", "brass"), (everywhere,))
+    orchestra = Orchestra(1.0, presets | {"bass": (everywhere, bass_alone)}, ())
+    for stem, program, heard in (("bass", 33, ["a.sf2", "b.sf2"]), ("other", 58, ["a.sf2"]),
+                                 ("guitar", 25, ["a.sf2"]), ("vocals", 52, ["a.sf2"])):  # fmt: skip
+        found = [*composed.of_program(program, stem, orchestra)]
+        assert [preset.font for preset in found] == heard
+        assert {preset.program for preset in found} == {program}
 
 
 def test_training_hears_composed_songs_and_the_projects_own(band, monkeypatch):

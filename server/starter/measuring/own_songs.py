@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,12 @@ from server.starter.measuring.baselines import ideal_ratio_mask, split_by_hpss
 from server.starter.measuring.measures import is_silent, level_db, measure
 from server.starter.measuring.report import Leak, Score, SetResult
 from server.starter.measuring.song_folders import SR, OwnSong, Sounds, is_voice, read_song
-from server.stems import REST_OF_MIX, can_make
+from server.stems import PARTS, REST_OF_MIX, can_make
 
 
 def wanted_of(songs: Sequence[OwnSong], model: Choice) -> tuple[str, ...]:
     """What can be compared: the songs' stems that the model makes, and the instrumental. With
-    `other` all that the model makes, since `other` is what it leaves.
+    `other` all beside which that is what the model leaves.
 
     Raises StemboxError: nothing can.
     """
@@ -35,19 +35,36 @@ def wanted_of(songs: Sequence[OwnSong], model: Choice) -> tuple[str, ...]:
     if "vocals" in wanted:
         wanted.append(REST_OF_MIX)
     if "other" in wanted:
-        wanted += model.stems or ()
+        wanted += told_apart(model)
     if not wanted:
         raise StemboxError(f"model {model.name} makes none of {', '.join(known)}")
     return tuple(dict.fromkeys(wanted))
 
 
+def told_apart(model: Choice) -> tuple[str, ...]:
+    """The stems that add up to the mix with a model's `other`: of a preset, those of the step that
+    makes it. What is in another of them, as the kick is in the drums, is none."""
+    made = model.stems or ()
+    if model.layout is not None:
+        steps = (stage.sources for stage in model.layout.stages)
+        made = tuple(stem for stem in next((s for s in steps if "other" in s), {}) if stem in made)
+    inside = {part for whole, parts in PARTS.items() if whole in made and whole != REST_OF_MIX
+              for part in parts}  # fmt: skip
+    return tuple(stem for stem in made if stem not in inside)
+
+
 def measure_songs(
-    songs: Sequence[OwnSong], offline: Offline, seconds: float | None, report: Progress
+    songs: Sequence[OwnSong],
+    offline: Offline,
+    apart: Collection[str],
+    seconds: float | None,
+    report: Progress,
 ) -> SetResult:
     """Every score of the model, of HPSS, of the oracle and of the mix itself. A song that cannot be
     measured is told on standard error, and is not among those of the result.
 
-    offline: makes what `wanted_of` says; seconds: of each song, from its start; None: all of it.
+    offline: makes what `wanted_of` says; apart: what `told_apart` says; seconds: of each song, from
+    its start; None: all of it.
     Raises StemboxError: no song can be measured.
     """
     rows: list[Score | Leak] = []
@@ -60,12 +77,15 @@ def measure_songs(
 
         try:
             sounds = read_song(song, seconds)
+            if is_silent(sounds.mix):
+                raise StemboxError(f"{song.folder}: nothing is heard in what is measured")
             made = separated(offline, sounds.mix, told)
-        except StemboxError as error:
-            named = "" if str(song.folder) in error.message else f"{song.folder}: "
-            print(f"stembox: {named}{error.message}", file=sys.stderr)
+        except (StemboxError, OSError) as error:
+            said = getattr(error, "message", str(error))
+            named = "" if str(song.folder) in said else f"{song.folder}: "
+            print(f"stembox: {named}{said}", file=sys.stderr)
             continue
-        rows += score(len(names), sounds, made)
+        rows += score(len(names), sounds, made, apart)
         lengths.append(sounds.mix.shape[1] / SR)
         names.append(song.name)
     if not names:
@@ -83,12 +103,18 @@ def separated(offline: Offline, mix: np.ndarray, report: Progress) -> dict[str, 
     """The model's tracks of a mix (2, samples), in float, as the server makes them."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mixture.wav"
-        sf.write(path, mix.T, SR, subtype="FLOAT")
+        with path.open("wb") as file:  # which says why it cannot be written; libsndfile does not
+            sf.write(file, mix.T, SR, subtype="FLOAT", format="WAV")
         return offline.tracks(path, report)
 
 
-def score(number: int, sounds: Sounds, made: Mapping[str, np.ndarray]) -> Iterator[Score | Leak]:
-    """The figures of one song; what is silent in it has no score, but a leak."""
+def score(
+    number: int, sounds: Sounds, made: Mapping[str, np.ndarray], apart: Collection[str]
+) -> Iterator[Score | Leak]:
+    """The figures of one song; what is silent in it has no score, but a leak.
+
+    apart: what the model tells apart from its `other`.
+    """
     stems, mix, counted = sounds
     truths, guesses = dict(stems), dict(made)
     oracle = ideal_ratio_mask({name: stems[name] for name in counted})
@@ -98,9 +124,9 @@ def score(number: int, sounds: Sounds, made: Mapping[str, np.ndarray]) -> Iterat
         oracle[REST_OF_MIX] = mix - oracle["vocals"]
     hpss = split_by_hpss(mix)
     if "other" in made:
-        apart = made.keys() & stems.keys()
-        _add(hpss, [name for name in hpss if name not in apart])
-        _add(guesses, [name for name in made if name not in stems and name != REST_OF_MIX
+        _add(hpss, [name for name in hpss if name not in made.keys() & stems.keys()])
+        _add(guesses, [name for name in made if name in apart and name not in stems
+                       and name != REST_OF_MIX
                        and not (is_voice(name) and any(map(is_voice, stems)))])  # fmt: skip
         beside = [name for name in counted if name not in made
                   and not (is_voice(name) and "vocals" in made)]  # fmt: skip

@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soundfile as sf
 
+from server.audio.stereo import LIMIT
 from server.engine.library.configuration import stem_name
 from server.errors import StemboxError
 from server.starter.measuring.measures import energy, level_db
@@ -124,6 +125,8 @@ def read_song(song: OwnSong, seconds: float | None) -> Sounds:
     mixture = parts.pop(MIX, None)
     counted = _counted(song, parts)
     mix = np.sum([parts[name] for name in counted], axis=0)
+    if (peak := float(np.abs(mix).max())) > LIMIT:  # models are given no more
+        raise StemboxError(f"{song.folder}: samples up to {peak:.3g}, where full scale is 1")
     if mixture is not None and song.mixture is not None and not _near(mix, mixture):
         raise StemboxError(
             f"{song.folder}: {song.mixture.name} is not the sum of "
@@ -157,6 +160,8 @@ def _read(song: OwnSong, seconds: float | None) -> dict[str, np.ndarray]:
         with _opened(path) as file:
             frames, rate = sf.read(file, frames=most, dtype="float32", always_2d=True)
         _check(path, rate, frames.shape[1])
+        if not np.isfinite(frames).all():
+            raise StemboxError(f"{path}: samples that are no numbers")
         parts[name] = np.repeat(frames.T, 3 - frames.shape[1], 0)[:2]
     longest = max(part.shape[1] for part in parts.values())
     if longest == 0:

@@ -110,7 +110,7 @@ def rendered(
         return orchestra.play("drums", part.notes, rng, n, sr)
     if stem == "piano" and part.program < 2 and rng.random() < 0.5:
         return orchestra.play("piano", part.notes, rng, n, sr)
-    preset = draw(tuple(of_program(part.program, orchestra)) or orchestra.presets[stem], rng)
+    preset = draw(tuple(of_program(part.program, stem, orchestra)) or orchestra.presets[stem], rng)
     x = fonts.play_notes(preset, part.notes, draw_manner(rng, stem), n, sr)
     x = effects.pan(x.mean(0), float(rng.uniform(-0.7, 0.7))) if rng.random() < 0.4 else x
     if stem == "guitar" and part.program in (29, 30) and x.any() and rng.random() < 0.6:
@@ -120,9 +120,11 @@ def rendered(
     return x
 
 
-def of_program(program: int, orchestra: Orchestra) -> Iterator[Preset]:
-    """The program in each General MIDI font that the orchestra has."""
-    families = [preset.font for role in ("piano", "strings") for preset in orchestra.presets[role]]
+def of_program(program: int, stem: str, orchestra: Orchestra) -> Iterator[Preset]:
+    """The program in each General MIDI font that plays such parts in the orchestra: one may be kept
+    from others, whose samples it shares with a font that nobody may hear."""
+    role = stem if stem in ("bass", "guitar", "piano") else "strings"
+    families = [preset.font for preset in orchestra.presets[role]]
     return (Preset(font, 0, program) for font in dict.fromkeys(families))
 
 

@@ -149,8 +149,8 @@ def main() -> None:
         for trainer in learning:
             trainer.out.mkdir(parents=True, exist_ok=True)
         check = check_bank(args.check)
-        while not growing.banks() or not growing.filled[STEMS]:  # what any mix can be made of
-            time.sleep(0.2)
+        while not (growing.banks() and growing.filled[STEMS]) and not stopped():
+            time.sleep(0.2)  # for what any mix can be made of
         decay = 60.0 * args.minutes * DECAY
         train(learning, growing.banks, check, 60.0 * args.minutes - decay, args.every, stopped)
         for trainer in learning:

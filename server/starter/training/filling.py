@@ -32,12 +32,13 @@ def fill(
     """The bank of `shape` at `path`, float16 in memory-mapped float16; made if it is not there.
 
     write: called once for each task, in any order and any process, with the whole bank (float16,
-    `shape`) to write its rows. An interrupted making goes on with the tasks that are left.
+    `shape`) to write its rows. An interrupted making goes on with the tasks that are left, of as
+    many as there are now.
     """
     if not path.exists():
         part, marks = path.with_suffix(".part"), path.with_suffix(".done")
-        if not part.exists():
-            np.memmap(part, np.float16, "w+", shape=shape).flush()
+        with part.open("ab") as bank:  # longer or shorter than it was, or new
+            bank.truncate(int(np.prod(shape)) * np.dtype(np.float16).itemsize)
         done = set(map(int, marks.read_text().split())) if marks.exists() else set()
         left = [number for number in range(len(tasks)) if number not in done]
         work = partial(write_task, part, shape, write)

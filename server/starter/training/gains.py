@@ -109,7 +109,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m server.starter.training.gains",
                                      description=__doc__)  # fmt: skip
     parser.add_argument("listing", type=Path, help="a model's .yaml, its weights beside it")
-    parser.add_argument("--bank", type=Path, required=True, help="training songs, of six stems")
+    parser.add_argument("--bank", type=Path, required=True, help="songs of six stems that the "
+                        "networks have not learnt from")  # fmt: skip
     parser.add_argument("--songs", type=int, default=120)
     parser.add_argument(
         "--vocals-by",

@@ -1,7 +1,9 @@
 """Training by all of a machine: what was brought and what is made meanwhile are learnt from."""
 
 import json
+import os
 import shutil
+import signal
 import sys
 import time
 
@@ -77,3 +79,16 @@ def test_both_networks_come_out(packed, tmp_path, monkeypatch):
         state = torch.load(out / name / "decay.pt", weights_only=True)["run"]
         assert state["step"] >= 2 and state["decay"] > 0
         assert (out / name / f"{name}.safetensors").exists()
+
+
+def test_waiting_for_the_first_song_can_be_ended(packed, tmp_path, monkeypatch):
+    """A card is lent for minutes: nothing of them is spent on songs that never come."""
+    monkeypatch.setattr(card, "build_model", lambda size: build_model(**TINY))
+    monkeypatch.setattr(card.time, "sleep", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", [
+        "card", "--out", str(out), "--minutes", "60", "--packed", str(tmp_path / "nothing"),
+        "--songs", "0", "--check", "1", "--fresh", "--workers", "1", "--room", "0.002",
+        "--device", "cpu"])  # fmt: skip
+    card.main()
+    assert not list(out.rglob("*.pt"))
