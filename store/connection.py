@@ -134,9 +134,13 @@ class Batches:
         self._done = done
         self._queue: list[tuple[Transaction, tuple[Any, ...], asyncio.Future[Any]]] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def run(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
-        """Runs `function(connection, *args)` with whatever else has gathered."""
+        """Runs `function(connection, *args)` with whatever else has gathered. Raises DatabaseError:
+        the database is closed."""
+        if self._closed:
+            raise DatabaseError("the database is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.append((function, args, future))
         if self._flusher is None or self._flusher.done():
@@ -144,7 +148,8 @@ class Batches:
         return await future
 
     async def finish(self) -> None:
-        """Waits for what is under way."""
+        """Takes nothing more, and waits for what is under way."""
+        self._closed = True
         if self._flusher is not None:
             await asyncio.wait([self._flusher])
 

@@ -62,6 +62,19 @@ def test_cancelled_writers_leave_no_transaction_open(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_closed_database_answers_nobody_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Database(tmp_path / "a.db") as db:
+            before = asyncio.create_task(db.write(insert, "before"))
+            await asyncio.sleep(0)
+        await before  # what was given before it closed is on disk
+        for late in (db.write(insert, "late"), db.read(names), db.watch(names)):
+            with pytest.raises(DatabaseError, match="is closed"):
+                await late
+
+    asyncio.run(main())
+
+
 def test_the_reader_cannot_write(tmp_path: Path) -> None:
     async def main() -> None:
         async with Database(tmp_path / "a.db") as db:
