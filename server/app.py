@@ -25,6 +25,7 @@ from server.config import Config
 from server.engine.library import choice
 from server.jobs.accounts import Accounts
 from server.jobs.clock import Clock, machine_boot
+from server.jobs.disk.database import DATABASE, check_database
 from server.jobs.disk.folders import Folders, server_secret, socket_path
 from server.jobs.disk.former import change_place
 from server.jobs.dispatcher import Dispatcher
@@ -50,7 +51,6 @@ from server.net.addresses import parse_networks
 from server.pool_plans import pool_plans
 from server.starting import (
     banner,
-    check_database,
     check_log,
     check_port,
     lock,
@@ -151,7 +151,7 @@ class Application:
         config = self._config
         set_up_logs(config.log, config.private_folders)
         async with AsyncExitStack() as stack:
-            database = await stack.enter_async_context(Database(config.data_dir / "stembox.db"))
+            database = await stack.enter_async_context(Database(config.data_dir / DATABASE))
             components = Components(config, database, self._board)
             await components.happenings.begin()
             await components.requeue_orphans()

@@ -2,11 +2,8 @@
 
 import fcntl
 import resource
-import shutil
 import socket
-import sqlite3
 import time
-from contextlib import closing
 from pathlib import Path
 
 import structlog
@@ -15,15 +12,13 @@ from server import __version__
 from server.config import Config
 from server.engine.library import choice
 from server.errors import ConfigError
-from server.jobs.disk.folders import CANNOT_LOCK, IN_USE, Folders
+from server.jobs.disk.folders import CANNOT_LOCK, IN_USE
 from server.net.urls import in_url
 from server.work.confinement import log_is_file
 from server.work.pools import PoolPlan
-from store.migrations import schema_of
 
 log = structlog.get_logger()
 LOCK_SECONDS = 3.0
-LEAST_FREE = 1 << 20  # bytes of a disk that is not full
 MOST_FILES = 1 << 16  # open at once; more are of no use, and some programs walk through all
 OWN_FILES = 512  # of them for what is no connection: windows, database, workers
 
@@ -73,33 +68,6 @@ def most_connections(wanted: int, files: int) -> int:
             open_files=files,
         )
     return most
-
-
-def check_database(folders: Folders) -> None:
-    """Raises ConfigError where the database is a newer stembox's, cannot be written, or is gone
-    from beside its files: the first sweep would remove them all, being nobody's."""
-    database = folders.data_dir / "stembox.db"
-    try:
-        known = database.exists() and _has_schema(database)
-    except (RuntimeError, sqlite3.Error) as error:
-        full = shutil.disk_usage(folders.data_dir).free < LEAST_FREE
-        reason = f"its disk is full ({error})" if full else error
-        raise ConfigError(f"{database}: {reason}") from None
-    if not known and (kept := [folder.name for folder in folders.owned if folder.is_dir()
-                               and any(folder.iterdir())]):  # fmt: skip
-        raise ConfigError(
-            f"{database} is not there, or empty, but files that belong to it are, in "
-            f"{' and '.join(kept)}: put it back, or restore a backup into another folder; to begin "
-            "anew, empty these"
-        )
-
-
-def _has_schema(database: Path) -> bool:
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        schema = schema_of(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-    return schema > 0
 
 
 def check_port(host: str, port: int) -> None:

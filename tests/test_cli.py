@@ -15,8 +15,8 @@ from server.admin.messages import CreateKey
 from server.commands import accounts
 from server.config import load
 from server.errors import ConfigError
+from server.jobs.disk.database import check_database
 from server.jobs.disk.folders import Folders
-from server.starting import check_database
 from store.migrations import migrate
 from tests.harness import stembox
 
@@ -96,6 +96,16 @@ def test_files_without_their_database_stop_the_start(
         check_database(folders)
 
 
+def test_no_key_makes_a_database_beside_files_that_have_lost_theirs(tmp_path: Path) -> None:
+    """The next start would take it for the one that knows them, and sweep them all."""
+    folders = Folders(tmp_path)
+    folders.create()
+    (folders.outputs / "song").mkdir()
+    done = stembox("keys", "create", "--account", "ann", "--data-dir", tmp_path)
+    assert done.returncode == 1 and "put it back" in done.stderr
+    assert not (tmp_path / "stembox.db").exists()
+
+
 def test_a_database_without_its_number_stops_the_start(tmp_path: Path) -> None:
     """`.dump`, by which damaged ones are mended, leaves it out."""
     path = tmp_path / "stembox.db"
@@ -111,7 +121,7 @@ def test_a_full_disk_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ConfigError, match=r"db: unable to open database file$"):
         check_database(Folders(tmp_path))
     full = shutil.disk_usage(tmp_path)._replace(free=0)
-    monkeypatch.setattr("server.starting.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("server.jobs.disk.database.shutil.disk_usage", lambda _: full)
     with pytest.raises(ConfigError, match="its disk is full"):
         check_database(Folders(tmp_path))
 

@@ -31,8 +31,9 @@ from server.admin.messages import (
 )
 from server.admin.once import Unanswered, named
 from server.admin.server import AdminServer, seconds_of
-from server.admin.snapshots import DATABASE, remove_snapshot, take_snapshot
+from server.admin.snapshots import remove_snapshot, take_snapshot
 from server.errors import StemboxError
+from server.jobs.disk.database import DATABASE, check_database
 from server.jobs.disk.folders import (
     CANNOT_LOCK,
     Folders,
@@ -101,6 +102,7 @@ async def _here(command: Command, data_dir: Path) -> str:
     if isinstance(command, Snapshot):  # of the schema that it is
         return str(take_snapshot(data_dir))
     path = data_dir / DATABASE
+    check_database(Folders(data_dir))  # a new one beside songs would know none of them
     async with AsyncExitStack() as stack:
         try:
             database = await stack.enter_async_context(Database(path))

@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from server.errors import StemboxError
+from server.jobs.disk.database import DATABASE
 from server.jobs.disk.folders import full_disk_is_said
 from store.copying import DAMAGED, copy_database
 
 FOLDER = "snapshots"
 STALE_SECONDS = 3600.0  # whoever asked for it has died
-DATABASE = "stembox.db"
 
 
 def take_snapshot(data_dir: Path) -> Path:

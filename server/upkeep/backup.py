@@ -15,6 +15,7 @@ from msgspec import Struct
 from server import __version__
 from server.admin import once, snapshots
 from server.errors import StemboxError
+from server.jobs.disk.database import DATABASE
 from server.jobs.disk.folders import Folders, files_below, full_disk_is_said, read_secret
 from server.upkeep.archive import ArchiveWriter, Manifest
 from server.upkeep.reporting import Meter, Report
@@ -23,7 +24,6 @@ from server.work.scratch import PART
 from store.audit import Expected, expected_files
 from store.copying import asked_copy, damage_of
 
-DATABASE = "stembox.db"
 BEGUN = ".stembox-backup."
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 SECRETS = ("secret",)  # what signs URLs and callbacks: files of the data directory

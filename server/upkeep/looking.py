@@ -5,9 +5,9 @@ from pathlib import Path
 
 from server.admin.asking import snapshot
 from server.errors import ConfigError
+from server.jobs.disk.database import DATABASE
 from server.jobs.disk.folders import full_disk_is_said
 from server.upkeep.audit import check_files
-from server.upkeep.backup import DATABASE
 from server.upkeep.reporting import Report
 from store.audit import Finding, check_database, expected_files
 from store.copying import DAMAGED, opened_copy

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from server.errors import StemboxError
+from server.jobs.disk.database import DATABASE
 from server.jobs.disk.folders import CANNOT_LOCK, IN_USE, RESTORING, Folders, full_disk_is_said
 from server.upkeep.archive import unpack
 from server.upkeep.audit import missing_files
-from server.upkeep.backup import DATABASE, SECRETS
+from server.upkeep.backup import SECRETS
 from server.upkeep.reporting import Meter, Report
 from server.work.durable import sync_folder
 from store.audit import Finding, check_database, expected_files
