@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 MAX_BYTES: Final = 255  # of UTF-8: what file systems take
 MAX_SUFFIX: Final = 16  # bytes
@@ -16,6 +16,7 @@ SUFFIX: Final = re.compile(r"\.(?=[0-9]*[a-z])[a-z0-9]{2,5}$", re.IGNORECASE)
 JOINERS: Final = "\u200c\u200d"  # format characters that belong to words and to emoji
 # What Windows allows in no name, and names that it takes for devices, whatever their suffix.
 FORBIDDEN: Final = str.maketrans(dict.fromkeys('<>:"/\\|?*', "_"))
+PATH: Final = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?(?://[^/?#]*)?([^?#]*)", re.IGNORECASE)
 DEVICE: Final = re.compile(
     r"(con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$) *(\..*)?", re.IGNORECASE
 )
@@ -61,10 +62,8 @@ def song_of(file_name: str, otherwise: str) -> str:
 
 def name_in_url(url: str) -> str:
     """The clean name at the end of a URL's path, or ''."""
-    try:
-        return clean_name(unquote(urlsplit(url).path))
-    except ValueError:  # no URL at all
-        return ""
+    path = PATH.match(url)  # `urlsplit` would normalise a host, however long it is
+    return clean_name(unquote(path[1])) if path else ""
 
 
 def _whole_letters(kept: str, cut_off: str) -> str:

@@ -16,8 +16,9 @@ REDACTED: Final = re.compile(
     rf"|(?P<secret>{WEBHOOK_SECRET})[\w+/=-]+"
     r"|(?P<signature>signature(?:=|%3D|%253D))[\w-]+"
     r"|(?P<bearer>bearer\s+)(?!sk_)[^\s\"'\\,)\]}]+"
-    # Of a stranger's URL its host alone: user names, paths and queries of URLs are passwords.
-    r"""|(?P<scheme>[a-z][a-z0-9+.-]{0,20}://)(?:[^\s"'\\/?#<>@]*@)?(?P<host>[^\s"'\\/?#<>@]*)[/?#][^\s"'\\<>]*""",
+    # Of a stranger's URL its host alone: user names, paths and queries of URLs are passwords. An
+    # apostrophe may be a part of one, or the quote behind it.
+    r"""|(?P<scheme>[a-z][a-z0-9+.-]{0,20}://)(?:[^\s"\\/?#<>@]*@)?(?P<host>[^\s"'\\/?#<>@]*)[/?#](?:[^\s"'\\<>]|'(?=[^\s"\\<>,;:)\]}]))*""",
     re.IGNORECASE,
 )
 SIGNS: Final = ("sk_", WEBHOOK_SECRET, "://", "ignature", "earer")  # most lines hold none of them

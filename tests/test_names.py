@@ -66,7 +66,7 @@ def test_what_is_shortened_is_whole_letters_and_the_suffix(letters: list[str], m
     ("https://a.example/%E2%82%AC.mp3", "€.mp3"),
     ("https://a.example/%FF.mp3", "\ufffd.mp3"),
     ("https://a.example", ""), ("https://a.example/a/", ""), ("https://a.example/a/%2e%2e", ""),
-    ("http://[", ""), ("", ""),
+    ("http://[", ""), ("", ""), ("//h.example/a.mp3", "a.mp3"), ("a.mp3?b#c", "a.mp3"),
     ("https://a.example/" + "%C3%A9" * 200 + ".mp3", "é" * 125 + ".mp3"),
 ])  # fmt: skip
 def test_the_name_in_a_url(url: str, name: str) -> None:

@@ -31,6 +31,9 @@ def filled(text: str) -> str:
     ("to https://hooks.example/T0/B0/xyz?a=b: no", "to https://hooks.example/… no"),
     ("'http://ann:pass@h.example:81/'", "'http://h.example:81/…'"),
     ("Invalid enum value 'ftp://h.example/token'", "Invalid enum value 'ftp://h.example/…'"),
+    ("to https://h.example/Don't%20Stop?token=abc: x", "to https://h.example/… x"),
+    ("['https://h.example/a', 'b']", "['https://h.example/…', 'b']"),
+    ("https://us'er:pa'ss@h.example/x", "https://h.example/…"),
     ("https://h.example?token=1", "https://h.example/…"),
     ("No such file: '{data}/scratch/1/input'", "No such file: '<data>/scratch/1/input'"),
 ])  # fmt: skip

@@ -5,6 +5,8 @@ scope `admin`, which neither API asks for.
 """
 
 import hmac
+import re
+from ipaddress import ip_address
 from typing import Final, Protocol
 
 from starlette.requests import Request
@@ -27,7 +29,11 @@ REFUSAL: Final = (
     "The metrics ask for their token, or a key with the scope admin: Authorization: Bearer")
 # Who sends one of these speaks for somebody else, or is a page in somebody's browser: the address
 # of the connection then tells nothing of who asks.
+PORT: Final = re.compile(r":[0-9]*$")
 FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin")
+
+
+LOOPBACK: Final = parse_networks(["127.0.0.0/8", "::1/128"], "loopback")
 
 
 class Figures(Protocol):
@@ -49,6 +55,19 @@ def route_of(scope: Scope) -> str:
         route = scope.get("route")
         return NO_ROUTE if route is None else str(route.path)
     return found
+
+
+def _is_strangers_name(host: str) -> bool:
+    """Whether a request to this machine is sent by a name that anybody could have made: a page
+    whose name has come to mean this machine (DNS rebinding) sends no `Origin` here."""
+    name = PORT.sub("", host).strip("[]").rstrip(".").lower()
+    if "." not in name or name.endswith(".localhost"):
+        return False
+    try:
+        ip_address(name)
+    except ValueError:
+        return True
+    return False
 
 
 class MetricsRoute:
@@ -86,8 +105,12 @@ class MetricsRoute:
             return True
         if any(name in request.headers for name in FORWARDED):
             return False
-        client = request.client
-        return client is not None and is_within(read_address(client.host), self._networks)
+        if request.client is None:
+            return False
+        address = read_address(request.client.host)
+        if is_within(address, LOOPBACK) and _is_strangers_name(request.headers.get("host", "")):
+            return False
+        return is_within(address, self._networks)
 
     async def _is_operators(self, shown: str) -> bool:
         if self._token and hmac.compare_digest(shown.encode(), self._token):

@@ -82,11 +82,14 @@ class Signer:
         _in_time(grant.expires, now)
         return grant
 
-    def check_download(self, job_id: str, name: str, query: Query, now: float) -> None:
-        """Lets a GET or HEAD of a job's file pass. Raises as `check_upload`."""
+    def check_download(self, job_id: str, name: str, query: Query, now: float) -> int:
+        """Lets a GET or HEAD of a job's file pass; until when (unix seconds). Raises as
+        `check_upload`."""
         path = f"{BASE}/downloads/{_quoted(f'{job_id}/{name}')}"
         fields = self._checked("GET", path, query, ("expires",))
-        _in_time(int(fields["expires"]), now)
+        expires = int(fields["expires"])
+        _in_time(expires, now)
+        return expires
 
     def _signed(self, method: str, unsigned: str) -> str:
         return f"{unsigned}&{SIGNATURE}={self._signature(method, unsigned)}"

@@ -262,7 +262,9 @@ class StemSplitJobs:
             ), request.seconds))  # fmt: skip
         except InsufficientCredits:
             raise NotEnoughCredits(credits) from None
-        log.info("job accepted", job=job_id, account=order.account_id, file=request.file_name,
+        # the end of a source's URL may be what opens it
+        told = request.file_name if order.file_name or not order.source_url else "of a URL"
+        log.info("job accepted", job=job_id, account=order.account_id, file=told,
                  seconds=round(request.seconds, 1), model=request.model)  # fmt: skip
         self._fetcher.wake()
         self._dispatcher.wake()

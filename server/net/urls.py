@@ -18,6 +18,8 @@ from server.net.addresses import Address
 MOST_URL: Final = 8192  # characters
 PORTS: Final = {"http": 80, "https": 443}
 NEVER: Final = re.compile(r"[\x00-\x20\x7f\\]")  # readers of URLs disagree about these
+WITHIN: Final = re.compile(r"[/?#]")
+MOST_AUTHORITY: Final = 300  # characters of a host and its port: a name has 253
 AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:%]+))(?::([0-9]{0,5}))?")
 NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")  # WHATWG: ends in a number
@@ -60,7 +62,8 @@ def read_url(url: str) -> Endpoint:
 
 
 def _read(url: str) -> Endpoint:
-    if NEVER.search(url):
+    # Before anything is normalised: what that takes grows with the square of a name's length.
+    if NEVER.search(url) or len(WITHIN.split(url.partition("//")[2], 1)[0]) > MOST_AUTHORITY:
         raise ValueError(url)
     parts = urlsplit(url)
     if parts.scheme not in PORTS:

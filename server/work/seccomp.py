@@ -1,8 +1,9 @@
 """Linux's seccomp: from a moment on some system calls fail for a process, in all its threads.
 
 What is refused: new sockets (Landlock does not see whom they call), other programs and processes,
-signals to others, other processes' memory, the ways around these, and what else Landlock does not
-see: whose a file is, who may read it, and keys pressed on a terminal. Decoding needs none of it. A
+signals to others, other processes' memory and share of the processor, the ways around these, and
+what else Landlock does not see: whose a file is, who may read it (by its mode or a list, which is
+an extended attribute), how old it is, and keys pressed on a terminal. Decoding needs none of it. A
 socket that is there already is used on. See seccomp(2).
 """
 
@@ -37,22 +38,27 @@ class Calls(NamedTuple):
 
 
 # The newer calls have one number everywhere: pidfd_send_signal, io_uring_setup, pidfd_open,
-# pidfd_getfd, process_madvise, fchmodat2, and those that mount by descriptors.
-EVERYWHERE = (424, 425, 434, 438, 440, 452, 428, 429, 430, 431, 432, 433, 442)
+# pidfd_getfd, process_madvise, fchmodat2, those that mount by descriptors, setxattrat and
+# removexattrat.
+EVERYWHERE = (424, 425, 434, 438, 440, 452, 428, 429, 430, 431, 432, 433, 442, 463, 466)
 CLONE3 = 435
 TYPING = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: keys pressed on the terminal of who started us
 MACHINES: Mapping[str, Calls] = MappingProxyType({
     # fork vfork execve execveat ptrace process_vm_readv process_vm_writev bpf userfaultfd
     # perf_event_open mount umount2 pivot_root unshare setns keyctl add_key request_key
     # kexec_load init_module finit_module chroot open_by_handle_at truncate; chmod fchmod fchmodat
-    # chown fchown lchown fchownat; socket socketpair connect bind
+    # chown fchown lchown fchownat; setxattr lsetxattr fsetxattr and the same of removexattr;
+    # utimensat (on x86 also utime utimes futimesat); setpriority sched_setparam
+    # sched_setscheduler sched_setattr sched_setaffinity ioprio_set; socket socketpair connect bind
     "x86_64": Calls(0xC000003E, 317, 56, 302, 16, (62, 200, 234, 129, 297), (
         57, 58, 59, 322, 101, 310, 311, 321, 323, 298, 165, 166, 155, 272, 308, 250, 248, 249,
         246, 175, 313, 161, 304, 76, 90, 91, 268, 92, 93, 94, 260,
+        188, 189, 190, 197, 198, 199, 280, 132, 235, 261, 141, 142, 144, 314, 203, 251,
         41, 53, 42, 49)),
     "aarch64": Calls(0xC00000B7, 277, 220, 261, 29, (129, 130, 131, 138, 240), (
         221, 281, 117, 270, 271, 280, 282, 241, 40, 39, 41, 97, 268, 219, 217, 218,
         104, 105, 273, 51, 265, 45, 52, 53, 55, 54,
+        5, 6, 7, 14, 15, 16, 88, 140, 118, 119, 274, 122, 30,
         198, 199, 203, 200)),
 })  # fmt: skip
 

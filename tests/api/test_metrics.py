@@ -47,6 +47,21 @@ def test_open_on_loopback(figures: FakeFigures, jobs: FakeJobs, address: str) ->
     assert answer.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize(("host", "status"), [
+    ("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("localhost:8000", 200), ("stembox", 200),
+    ("a.localhost", 200), ("LOCALHOST.", 200), ("rebound.attacker.example:8000", 401),
+    ("rebound.attacker.example.", 401), ("127.0.0.1.attacker.example", 401),
+])  # fmt: skip
+def test_a_page_whose_name_has_come_to_mean_this_machine_sees_nothing(
+    figures: FakeFigures, jobs: FakeJobs, host: str, status: int
+) -> None:
+    """DNS rebinding: to its browser it is of one origin with us, and says none."""
+    app = app_with(figures, jobs, token=TOKEN)
+    assert metrics_from(app, "127.0.0.1", host=host).status_code == status
+    shown = metrics_from(app, "127.0.0.1", host=host, authorization=f"Bearer {TOKEN}")
+    assert shown.status_code == 200
+
+
 @pytest.mark.parametrize(
     "address", ["192.168.1.2", "8.8.8.8", "fe80::1", "::ffff:8.8.8.8", "", "x"]
 )

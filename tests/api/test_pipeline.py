@@ -69,6 +69,20 @@ def test_config_holds_what_is_documented_and_more(jobs: FakeJobs) -> None:
     ]
 
 
+@pytest.mark.parametrize(("auth", "headers", "told"), [
+    ("none", {}, True), ("api_key", {}, False), ("api_key", {"X-API-Key": "bad"}, False),
+    ("api_key", {"X-API-Key": "good"}, True),
+])  # fmt: skip
+def test_strangers_do_not_hear_how_busy_the_workers_are(
+    jobs: FakeJobs, auth: str, headers: dict[str, str], told: bool
+) -> None:
+    jobs.extra = {"workers": [{"worker": "audio/0", "running": 1}], "devices": ["cpu"]}
+    app = app_of(load(environ={}, flags={"pipeline.auth": auth}), jobs)
+    answer = ask(app, "GET", "/config", headers=headers)
+    assert answer.status_code == 200 and answer.json()["devices"] == ["cpu"]
+    assert ("workers" in answer.json()) == told
+
+
 def test_config_lists_the_models(app: ASGIApp) -> None:
     """What may be asked for, of which model."""
     drumsep, starter, both = ask(app, "GET", "/config").json()["installed_models"]

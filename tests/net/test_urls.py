@@ -2,6 +2,8 @@
 
 import pytest
 
+from server.errors import AddressForbidden
+from server.net import urls
 from server.net.urls import Endpoint, read_url
 
 SPELLINGS = {
@@ -48,3 +50,15 @@ def test_the_host_header_names_the_port_where_it_is_not_the_usual_one() -> None:
     assert header("https://a.example:80/") == "a.example:80"
     assert header("http://[2a00::1]:8080/") == "[2a00::1]:8080"
     assert header("https://[2a00::1]/") == "[2a00::1]"
+
+
+@pytest.mark.parametrize("form", ["http://{}/", "//{}", "https://a@{}", "http://[{}]", "{}"])
+def test_what_cannot_be_a_host_is_refused_before_it_is_normalised(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By NFKC and IDNA, which take seconds of the server's one loop for thousands of marks."""
+    monkeypatch.setattr(urls, "_read_host", None)
+    if "//" in form:
+        monkeypatch.setattr(urls, "urlsplit", None)
+    with pytest.raises(AddressForbidden):
+        read_url(form.format("a" + "\u0300\u0316" * 4000))

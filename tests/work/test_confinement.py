@@ -111,11 +111,30 @@ def test_nobody_is_let_in_to_files_either(data: Path) -> None:
         refused(os.fchmod, own.fileno(), 0o666)
         refused(os.fchown, own.fileno(), 1, 1)
         refused(system, 452, -100, bytes(data / "secret"), 0o666, 0)
+        # an access list is an extended attribute, and lets others in as a mode does
+        for path in (data / "secret", data, own.fileno()):
+            refused(os.setxattr, path, "user.mine", b"1")
+            refused(os.removexattr, path, "user.mine")
+            refused(os.utime, path)
+        refused(lambda: os.setxattr(data, "user.mine", b"1", follow_symlinks=False))
+        refused(lambda: os.removexattr(data, "user.mine", follow_symlinks=False))
         own.truncate(5)  # what is open for writing is ours
         """)
     after = (data / "secret").stat()
     assert (before.st_mode, before.st_uid, before.st_size) == (
         after.st_mode, after.st_uid, after.st_size)
+
+
+@needs_seccomp
+def test_nobody_is_starved(data: Path) -> None:
+    """The server has the same user: its processes could be put on one core, behind all others."""
+    confined(data, """
+        for process in (os.getppid(), os.getpid(), 0):
+            refused(os.setpriority, os.PRIO_PROCESS, process, 15)
+            refused(os.sched_setaffinity, process, {min(os.sched_getaffinity(0))})
+            refused(os.sched_setscheduler, process, os.SCHED_IDLE, os.sched_param(0))
+            refused(os.sched_setparam, process, os.sched_param(0))
+        """)
 
 
 @needs_seccomp

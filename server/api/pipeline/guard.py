@@ -10,7 +10,7 @@ from server.api.answers import with_headers
 from server.api.auth import bearer_key
 from server.api.edge.limits import RateLimit, standard_headers
 from server.api.ports import Accounts, is_test
-from server.errors import RateLimited
+from server.errors import RateLimited, StemboxError
 
 TOLD: Final = "key_limit"  # where a scope has the headers of it
 
@@ -38,18 +38,31 @@ class PipelineGuard:
         """The account; None where everybody may call. Raises as `caller`."""
         return (await self.caller(request)).account_id
 
+    async def knows(self, request: Request) -> bool:
+        """Whether this is nobody's business or comes with a key; nothing is counted."""
+        if self._open:
+            return True
+        try:
+            await self._accounts.authenticate(_shown(request), "pipeline")
+        except StemboxError:
+            return False
+        return True
+
     async def caller(self, request: Request) -> Caller:
         """Raises MissingKey, InvalidKey, RevokedKey, KeyNotAllowed, RateLimited."""
         if self._open:
             return Caller(None, False)
-        text = request.headers.get("x-api-key") or bearer_key(request.scope)
-        key = await self._accounts.authenticate(text, "pipeline")
+        key = await self._accounts.authenticate(_shown(request), "pipeline")
         if key.requests_per_minute is not None:
             verdict = self._limit.count(key.hash, time.monotonic(), key.requests_per_minute)
             request.scope[TOLD].extend(standard_headers("key", verdict))
             if not verdict.allowed:
                 raise RateLimited(verdict.wait)
         return Caller(key.account_id, is_test(key.prefix))
+
+
+def _shown(request: Request) -> str | None:
+    return request.headers.get("x-api-key") or bearer_key(request.scope)
 
 
 def telling(app: ASGIApp) -> ASGIApp:

@@ -70,8 +70,9 @@ class Pipeline:
             Route("/download/{job_id}/{track_name}", self.download),
         ]
 
-    async def config(self, _: Request) -> Response:
-        """What the server takes and runs, and what the jobs room tells of itself."""
+    async def config(self, request: Request) -> Response:
+        """What the server takes and runs, and what the jobs room tells of itself: of its workers,
+        and so of how busy they are, to nobody without a key where there are keys."""
         answer = wire.ConfigAnswer(
             max_file_size_mb=self._max_mb,
             supported_formats=list(SUPPORTED_FORMATS),
@@ -80,7 +81,10 @@ class Pipeline:
                               for model in await self._services.models.installed()],
         )
         more = {"demo": True, "retention_hours": self._retention_hours}
-        return Json({**self._jobs.about(), **more, **msgspec.to_builtins(answer)})
+        about = self._jobs.about()
+        if not await self._guard.knows(request):
+            about = {name: told for name, told in about.items() if name != "workers"}
+        return Json({**about, **more, **msgspec.to_builtins(answer)})
 
     async def process(self, request: Request) -> Response:
         """Takes one file and starts its job."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -52,19 +53,25 @@ class SignedListening:
         return await self._of_job(request, lambda job: self._listen.peaks(request, job.job.id))
 
     async def events(self, request: Request) -> Response:
-        """The answers of `GET /jobs/{id}`, whenever they change, until the job has ended."""
-        self._check(request)
+        """The answers of `GET /jobs/{id}`, whenever they change, until the job has ended.
 
+        But for the `metadata`, which are between the account and us. New URLs are told while the
+        job runs, however long; those of an ended one go when this one goes, or it would last for
+        ever.
+        """
+        expires = self._check(request)
         job_id = request.path_params["id"]
 
         async def look() -> Facts:
             job = await self._services.stemsplit.find(job_id)
             minted = time.time() // MINTED_SECONDS * MINTED_SECONDS
+            if _has_ended(job):
+                minted = min(minted, expires - wire.DOWNLOAD_SECONDS)
             return job, await self._services.outlook_of(job), minted
 
         def tell(facts: Facts) -> Look:  # its URLs begin as this one's client has called us
-            answer = self._detail(request, *facts)
-            return Look(ENCODER.encode(answer), facts[0].status not in ("pending", "processing"))
+            answer = structs.replace(self._detail(request, *facts), metadata=None)
+            return Look(ENCODER.encode(answer), _has_ended(facts[0]))
 
         return await self._streams.answer(request, job_id, look, tell)
 
@@ -91,9 +98,14 @@ class SignedListening:
         except JobNotFound:  # it was found: it is still told of, as one that has expired
             raise TrackNotFound("This file has been removed.") from None
 
-    def _check(self, request: Request) -> None:
-        query = query_of(request).multi_items()
-        self._signer.check_download(request.path_params["id"], wire.LISTENING, query, time.time())
+    def _check(self, request: Request) -> int:
+        """Until when the URL may be used."""
+        query, job_id = query_of(request).multi_items(), request.path_params["id"]
+        return self._signer.check_download(job_id, wire.LISTENING, query, time.time())
+
+
+def _has_ended(job: SplitJob) -> bool:
+    return job.status not in ("pending", "processing")
 
 
 def _song(job: SplitJob) -> str:

@@ -13,6 +13,7 @@ from server.api.v1.wire.deliveries import (
 )
 from server.api.v1.wire.errors import ErrorDetail, ErrorResponse
 from server.api.v1.wire.jobs import (
+    DOWNLOAD_SECONDS,
     LISTENING,
     MEDIA_TYPES,
     STUDIO,
@@ -39,11 +40,11 @@ from server.api.v1.wire.webhooks import (
 )
 
 __all__ = [
-    "EVENTS", "LISTENING", "MEDIA_TYPES", "STATUSES", "STUDIO", "BalanceResponse",
-    "CreateJobRequest", "CreateWebhookRequest", "DeletedResponse", "DeliveriesListResponse",
-    "DeliveryItem", "ErrorDetail", "ErrorResponse", "JobCreatedResponse", "JobDetailResponse",
-    "JobsListResponse", "LedgerResponse", "MintUrl", "ModelsListResponse", "UploadRequest",
-    "UploadResponse", "UploadedResponse",
+    "DOWNLOAD_SECONDS", "EVENTS", "LISTENING", "MEDIA_TYPES", "STATUSES", "STUDIO",
+    "BalanceResponse", "CreateJobRequest", "CreateWebhookRequest", "DeletedResponse",
+    "DeliveriesListResponse", "DeliveryItem", "ErrorDetail", "ErrorResponse",
+    "JobCreatedResponse", "JobDetailResponse", "JobsListResponse", "LedgerResponse", "MintUrl",
+    "ModelsListResponse", "UploadRequest", "UploadResponse", "UploadedResponse",
     "WebhookCreatedResponse", "WebhookPayload", "WebhooksListResponse", "balance", "created",
     "deliveries", "delivery", "detail", "instructions", "jobs_list", "ledger", "media_type",
     "models_list", "payload", "test_payload", "timestamp", "webhook_created", "webhook_listed",
