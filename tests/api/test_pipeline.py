@@ -76,11 +76,13 @@ def test_config_holds_what_is_documented_and_more(jobs: FakeJobs) -> None:
 def test_strangers_do_not_hear_how_busy_the_workers_are(
     jobs: FakeJobs, auth: str, headers: dict[str, str], told: bool
 ) -> None:
-    jobs.extra = {"workers": [{"worker": "audio/0", "running": 1}], "devices": ["cpu"]}
+    worker = {"worker": "audio/0", "pool": "audio", "device": "cpu"}
+    more = {"running": 1, "confined": [], "not_confined": []}
+    jobs.extra = {"workers": [worker | more], "devices": ["cpu"]}
     app = app_of(load(environ={}, flags={"pipeline.auth": auth}), jobs)
     answer = ask(app, "GET", "/config", headers=headers)
     assert answer.status_code == 200 and answer.json()["devices"] == ["cpu"]
-    assert ("workers" in answer.json()) == told
+    assert answer.json()["workers"] == [worker | more if told else worker]
 
 
 def test_config_lists_the_models(app: ASGIApp) -> None:

@@ -71,8 +71,8 @@ class Pipeline:
         ]
 
     async def config(self, request: Request) -> Response:
-        """What the server takes and runs, and what the jobs room tells of itself: of its workers,
-        and so of how busy they are, to nobody without a key where there are keys."""
+        """What the server takes and runs, and what the jobs room tells of itself. Where there are
+        keys nobody without one hears how busy its workers are, and what they are kept from."""
         answer = wire.ConfigAnswer(
             max_file_size_mb=self._max_mb,
             supported_formats=list(SUPPORTED_FORMATS),
@@ -83,7 +83,8 @@ class Pipeline:
         more = {"demo": True, "retention_hours": self._retention_hours}
         about = self._jobs.about()
         if not await self._guard.knows(request):
-            about = {name: told for name, told in about.items() if name != "workers"}
+            about |= {"workers": [{name: worker[name] for name in wire.PLAIN_WORKER}
+                                  for worker in about.get("workers", [])]}  # fmt: skip
         return Json({**about, **more, **msgspec.to_builtins(answer)})
 
     async def process(self, request: Request) -> Response:

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from server.api.ports import JobView, Outlook, StageView
 
+PLAIN_WORKER: Final = ("worker", "pool", "device")  # what anybody may know of one
 PROCESSORS: Final[Mapping[str, str]] = MappingProxyType(
     {  # stage: processor_type, in the contract's order
         "audio_separation": "separator",
