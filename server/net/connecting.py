@@ -9,7 +9,7 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv6Network, ip_address
 from typing import Any, Final
 
 import httpcore
@@ -19,6 +19,7 @@ from server.net.addresses import Address, Guard, ends_of, plain
 
 NOBODYS_V4: Final = ip_address("198.51.100.1")  # RFC 5737: for documentation, on no machine
 NOBODYS_V6: Final = ip_address("3fff::1")  # RFC 9637
+LAN_BITS: Final = 64  # RFC 4291: of a network's prefix
 CONNECT_S: Final = 4.0  # for one address: then comes the host's next one
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -31,7 +32,8 @@ def check_address(guard: Guard, address: Address, port: int) -> None:
     What listens on this machine takes callers from itself for friends, on every port.
     """
     shut = port in guard.own_ports or not guard.allows(address)
-    if guard.forbids(address) or (shut and any(is_own(end) for end in ends_of(address))):
+    ends = ends_of(address)
+    if guard.forbids(address) or (shut and any(is_own(end) or is_neighbour(end) for end in ends)):
         raise AddressForbidden("This address may not be called")
 
 
@@ -46,6 +48,21 @@ def is_own(address: Address) -> bool:
         return False
     nobodys = NOBODYS_V4 if address.version == 4 else NOBODYS_V6
     return not _can_bind(nobodys) or _calls_itself(address)
+
+
+def is_neighbour(address: Address) -> bool:
+    """Whether an IPv6 address is on this machine's own network: routers, printers and disks have
+    public ones there, which nothing but the router's firewall keeps from others. Sends nothing."""
+    address = plain(address)
+    if address.version == 4:
+        return False  # a network of theirs has private addresses, which nobody may call
+    try:
+        with _datagrams(address) as probe:
+            probe.connect((str(address), 9))
+            own = ip_address(probe.getsockname()[0])
+    except OSError:
+        return False
+    return own in IPv6Network((address, LAN_BITS), strict=False)
 
 
 def _can_bind(address: Address) -> bool:
