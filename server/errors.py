@@ -3,6 +3,12 @@
 `message` is a sentence for the user: it never holds a path, a stack or a secret.
 """
 
+import errno
+from typing import Final
+
+FULL_FOR_ALL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+"""What a disk says on which no other file would fare better."""
+
 
 def in_seconds(number: float) -> str:
     """A length of time for sentences, such as "1 second" and "2.5 seconds"."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import numba
@@ -23,7 +23,7 @@ from server.catalogue.keys import commit_of, folder_of, result_key
 from server.catalogue.orders import Failure, Order, Prepared, Separated, Unchanged
 from server.catalogue.rows import Made, Output, Seconds
 from server.engine.library import pins
-from server.errors import AudioError, StemboxError
+from server.errors import FULL_FOR_ALL, AudioError, StemboxError
 from server.sound import SAMPLE_RATE
 from server.work.messages import Result
 from server.work.steps import finish
@@ -32,32 +32,40 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def told(work: Callable[P, T]) -> Callable[P, T | Failure]:
+def told(work: Callable[Concatenate[Order, P], T]) -> Callable[Concatenate[Order, P], T | Failure]:
     """The same work, whose errors are told as its result: Ray would run it again for them."""
 
     @wraps(work)
-    def run(*arguments: P.args, **named: P.kwargs) -> T | Failure:
+    def run(order: Order, /, *arguments: P.args, **named: P.kwargs) -> T | Failure:
         try:
-            return work(*arguments, **named)
+            return work(order, *arguments, **named)
         except (AudioError, storage.NoSuchObject) as error:
             return Failure("input", error.message)
+        except storage.NoRoom as error:
+            return Failure("station", error.message)
         except StemboxError as error:
             return Failure("internal", error.message)
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL_FOR_ALL:
+                return Failure("station", f"{order.folder}: {error.strerror}")
             return Failure("internal", f"{type(error).__name__}: {error}")
 
     return run
 
 
 @told
-def prepare(order: Order) -> Prepared | Unchanged:
+def prepare(order: Order) -> Prepared | Unchanged | Failure:
     """Fetches a song and decodes it, unless its result is there."""
     folder = Path(order.folder)
     shutil.rmtree(folder, ignore_errors=True)  # of the same attempt in a process that died
     folder.mkdir(parents=True)
     began = time.monotonic()
     source = folder / "source"
-    fetched = storage.fetch(order.location, source, order.known)
+    try:
+        fetched = storage.fetch(order.location, source, order.known)
+    except storage.NoSuchObject as error:
+        path = not locations.scheme_of(order.location)  # another machine may have it
+        return Failure("missing" if path else "input", error.message)
     if fetched is None:
         shutil.rmtree(folder)
         return Unchanged()
@@ -67,10 +75,12 @@ def prepare(order: Order) -> Prepared | Unchanged:
         shutil.rmtree(folder)
         return msgspec.structs.replace(found, made=made)
     decoding = time.monotonic()
-    frames = _stage(order, "decode").facts["frames"]
+    decoded = told(_stage)(order, "decode")
+    if isinstance(decoded, Failure):
+        return msgspec.structs.replace(decoded, version=fetched.version)
     source.unlink()
     return msgspec.structs.replace(
-        found, duration=frames / SAMPLE_RATE, fetch_s=decoding - began,
+        found, duration=decoded.facts["frames"] / SAMPLE_RATE, fetch_s=decoding - began,
         decode_s=time.monotonic() - decoding,
     )  # fmt: skip
 
@@ -107,9 +117,16 @@ def deliver(order: Order, prepared: Prepared, separated: Separated) -> Made:
 
 
 def committed(output: str, key: str) -> Made | None:
-    """A result that is whole, None where there is none. Raises StorageError."""
-    found = storage.read(locations.join(output, commit_of(key)))
-    return None if found is None else msgspec.json.decode(found, type=Made)
+    """A result that is whole, None where there is none. Raises StorageError, also where what is
+    there says nothing."""
+    place = locations.join(output, commit_of(key))
+    if (found := storage.read(place)) is None:
+        return None
+    try:
+        return msgspec.json.decode(found, type=Made)
+    except msgspec.MsgspecError:
+        raise storage.StorageError(
+            f"{place} is damaged: remove it, and the song is made again") from None
 
 
 def commit(output: str, made: Made) -> Made:
@@ -124,7 +141,7 @@ def commit(output: str, made: Made) -> Made:
     return made
 
 
-def _stage(order: Order, stage: str, **facts: float) -> Result:
+def _stage(order: Order, /, stage: str, **facts: float) -> Result:
     _prepare_process(order.memory_mb)
     work = STAGES[stage.partition("/")[0]]
     return finish(within_cpu(work(order.task(stage, facts))))

@@ -50,12 +50,14 @@ def run(
     listing = read_listing(arguments.input, arguments.column, output)
     recipe = recipe_of(config, arguments.quality, stems, arguments.format, found)
     songs = Songs(listing, output, recipe)
+    songs.correct(listing)
     meter = Meter(len(listing.entries), len(listing.entries) - len(songs.entries),
                   time.monotonic())  # fmt: skip
     if songs.entries:
         storage.check(output)
-        with cluster(arguments.address), stoppable() as check:
-            separate(arguments, config, songs, meter, check)
+        with (storage.marked(output) as mark, cluster(arguments.address),
+              stoppable() as check):  # fmt: skip
+            separate(arguments, config, songs, mark, meter, check)
     else:
         manifest.complete(output)
     print(f"{meter.line(time.monotonic())} · "
@@ -80,13 +82,23 @@ class Songs:
                 self.known[len(self.entries)] = before.version
             self.entries.append(entry)
 
+    def correct(self, listing: Listing) -> None:
+        """Has the manifest's rows say what the listing's other columns say now: songs that are not
+        read again get no rows. Raises StorageError."""
+        recipe = self.recipe
+        if self.others.names:
+            manifest.Parts(self.output, self.others).correct({
+                (entry.input, entry.occurrence, recipe.digest, recipe.options): entry.others
+                for entry in listing.entries
+            })  # fmt: skip
+
 
 def separate(
-    arguments: argparse.Namespace, config: Config, songs: Songs, meter: Meter,
+    arguments: argparse.Namespace, config: Config, songs: Songs, mark: str, meter: Meter,
     check: Callable[[], None],
 ) -> None:  # fmt: skip
-    """Runs `songs` on the cluster that this process is connected to. `check` raises where the run
-    is to stop.
+    """Runs `songs` on the cluster that this process is connected to. `mark` is in their output,
+    `check` raises where the run is to stop.
 
     Raises:
         StemboxError: as `Driver.run`, or the cluster has no room for a station.
@@ -101,8 +113,9 @@ def separate(
               config.audio.memory_mb)  # fmt: skip
     parts = manifest.Parts(songs.output, songs.others)
     folder = scratch_folder(arguments.scratch, songs.output)
-    placed = [Station(number, shape, post(config, songs.recipe, shape, f"{folder}/{number}"))
-              for number, shape in enumerate(shapes)]  # fmt: skip
+    posts = [post(config, songs.recipe, shape, f"{folder}/{number}", mark)
+             for number, shape in enumerate(shapes)]  # fmt: skip
+    placed = [Station(number, *of) for number, of in enumerate(zip(shapes, posts, strict=True))]
     driver = Driver(job, flow, placed, parts, meter)
     print(f"model {songs.recipe.model} on {len(placed)} station(s), {depth} songs each",
           file=sys.stderr)
@@ -120,13 +133,13 @@ def separate(
             manifest.complete(songs.output)
 
 
-def post(config: Config, recipe: Recipe, shape: Shape, folder: str) -> Post:
+def post(config: Config, recipe: Recipe, shape: Shape, folder: str, mark: str) -> Post:
     """What a station of this shape is told."""
     setting = config.separation.threads
     threads = 0 if shape.gpus else shape.threads if setting == "auto" else setting
     absolute = structs.replace(config.server, data_dir=str(config.data_dir))
     return Post(structs.replace(config, server=absolute), recipe.model, recipe.digest, recipe.runs,
-                threads, folder)  # fmt: skip
+                threads, folder, mark)  # fmt: skip
 
 
 def scratch_folder(wanted: str | None, output: str) -> str:

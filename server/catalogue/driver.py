@@ -33,6 +33,7 @@ from server.catalogue.station import Ref, Station
 from server.errors import StemboxError
 
 log = structlog.get_logger()
+STARTS: Final = 6  # of a model in a row whose process dies before it is loaded, or its machine
 TICK: Final = 0.5  # seconds between two looks at the clock
 CRASHED: Final = "The process that read or encoded it died, each time that it was tried"
 ALONE: Final = "The process that separated it died, each time that it was tried, at last alone"
@@ -66,6 +67,7 @@ class Driver:
     ) -> None:  # fmt: skip
         self._job, self._flow, self._parts, self._meter = job, flow, parts, meter
         self._stations = stations
+        self._left = list(stations)  # that take songs, or will when they are up
         self._up: list[Station] = []
         self._steps: dict[Ref, Step] = {}
         self._run = os.urandom(4).hex()
@@ -75,10 +77,11 @@ class Driver:
         """Until every song has its row; `report` is called now and then.
 
         Raises:
-            StemboxError: no model can be loaded, or the manifest cannot be written.
+            StemboxError: no model can be loaded, no machine can take songs, or the manifest cannot
+                be written.
         """
         for station in self._stations:
-            self._steps[station.hello()] = Step(self._hello, station)
+            self._start(station)
         while self._flow.left:
             for station in self._up:
                 while song := self._flow.take(station.number):
@@ -112,20 +115,38 @@ class Driver:
         if isinstance(answer, Failure):
             assert step.song is not None
             self._sweep(step)
-            if answer.kind == "input" or self._flow.fail(step.song):
-                self._give_up(step.song, answer.reason)
+            self._failed(step.station, step.song, answer)
             return
         step.does(step, answer)
+
+    def _failed(self, station: Station, song: Song, answer: Failure) -> None:
+        song.version = answer.version or song.version
+        if answer.kind == "station":
+            self._flow.put_back(song)
+            if station in self._left:  # the first of its songs to say so
+                self._leave(station, answer.reason)
+            return
+        again = {"internal": self._flow.fail, "missing": self._flow.miss}.get(answer.kind)
+        if again is None or again(song):
+            self._give_up(song, answer.reason)
+
+    def _leave(self, station: Station, reason: str) -> None:
+        """Gives a station no more songs. Raises StemboxError: none is left."""
+        self._left.remove(station)
+        self._flow.close(station.number)
+        if not self._left:
+            raise StemboxError(reason)
+        log.error("going on without a station", station=station.number, reason=reason)
 
     def _broken(self, step: Step, error: RayError) -> None:
         """A process died, or a machine."""
         if step.does == self._hello:
+            (before,) = step.more
+            if isinstance(error, STATION) and before + 1 < STARTS:
+                self._start(step.station, before + 1)
+                return
             reason = str(error).strip().splitlines()[-1]
-            others = any(other.does == self._hello for other in self._steps.values())
-            if not self._up and not others:
-                raise StemboxError(f"The model cannot be started: {reason}") from None
-            log.error("a station cannot be started: going on without it",
-                      station=step.station.number, reason=reason)  # fmt: skip
+            self._leave(step.station, f"The model cannot be started: {reason}")
             return
         if step.song is None or isinstance(error, STATION):
             self._lose(step.station)
@@ -142,7 +163,11 @@ class Driver:
             del self._steps[ref]
         for song in self._flow.lose(station.number):
             self._give_up(song, ALONE)
-        self._steps[station.hello()] = Step(self._hello, station)
+        if station in self._left:
+            self._start(station)
+
+    def _start(self, station: Station, before: int = 0) -> None:
+        self._steps[station.start()] = Step(self._hello, station, more=(before,))
 
     def _cancel(self, refs: list[Ref]) -> None:
         for ref in refs:
@@ -209,6 +234,9 @@ class Driver:
             self._meter.there += 1
 
     def _give_up(self, song: Song, reason: str) -> None:
+        if song.number in self._job.known and not song.version:
+            log.warning("a song could not be read: its earlier row stays", song=song.entry.input,
+                        reason=reason)  # fmt: skip
         for one in self._flow.end(song):
             self._parts.add(self._row(one, error=reason))
             self._meter.fail()

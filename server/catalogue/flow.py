@@ -2,10 +2,11 @@
 
 A station is one model with its helpers. When one dies, the songs under way there begin again
 wherever there is room. Songs that were there at two deaths are suspects: they go at the end, each
-alone on a station, so that one who kills stands alone and the others are made.
+alone on a station, so that one who kills stands alone and the others are made. A song that was not
+found at one station is looked for at another: a machine may lack a mount.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -29,6 +30,7 @@ class Song(Struct, eq=False):
     shared_deaths: int = 0
     lone_deaths: int = 0
     failures: int = 0
+    missed: bool = False  # at one station
     key: str = ""
     version: str = ""
     station: int | None = None
@@ -41,8 +43,10 @@ class Flow:
     def __init__(self, entries: Iterable[Entry], depth: int) -> None:
         self._depth = depth
         self._waiting = deque(Song(entry, number) for number, entry in enumerate(entries))
+        self._missed: defaultdict[int, deque[Song]] = defaultdict(deque)  # by where they were
         self._suspects: deque[Song] = deque()
-        self._stations: dict[int, set[Song]] = {}
+        self._stations: dict[int, set[Song]] = {}  # that are up
+        self._closed: set[int] = set()
         self._makers: dict[str, Song] = {}  # by key
         self.left = len(self._waiting)
 
@@ -50,12 +54,18 @@ class Flow:
         """A station is up."""
         self._stations[station] = set()
 
+    def close(self, station: int) -> None:
+        """A station takes no more songs; those there go on."""
+        self._closed.add(station)
+
     def take(self, station: int) -> Song | None:
         """The next song for a station, None while there is none, or no room."""
-        here = self._stations[station]
-        if self._waiting and len(here) < self._depth and not any(map(_suspect, here)):
-            song = self._waiting.popleft()
-        elif self._suspects and not here and not self._waiting:
+        if station in self._closed:
+            return None
+        here, queue = self._stations[station], self._queue(station)
+        if queue and len(here) < self._depth and not any(map(_suspect, here)):
+            song = queue.popleft()
+        elif self._suspects and not here and not queue:
             song = self._suspects.popleft()
         else:
             return None
@@ -87,8 +97,21 @@ class Flow:
         song.failures += 1
         if song.failures >= TRIES:
             return True
-        self._again(song, self._suspects if _suspect(song) else self._waiting)
+        self.put_back(song)
         return False
+
+    def miss(self, song: Song) -> bool:
+        """A song's file is not there. True: nor was it at another station, or there is none."""
+        here = song.station
+        if song.missed or here is None or not self._elsewhere(here):
+            return True
+        song.missed = True
+        self._again(song, self._suspects if _suspect(song) else self._missed[here])
+        return False
+
+    def put_back(self, song: Song) -> None:
+        """A song begins again, and nothing is held against it."""
+        self._again(song, self._suspects if _suspect(song) else self._waiting)
 
     def lose(self, station: int) -> list[Song]:
         """A station has died. The songs there begin again, but for those that it returns: they
@@ -103,8 +126,19 @@ class Flow:
             if song.lone_deaths >= LONE_DEATHS:
                 given_up.append(song)
             else:
-                self._again(song, self._suspects if _suspect(song) else self._waiting)
+                self.put_back(song)
         return given_up
+
+    def _queue(self, station: int) -> deque[Song]:
+        """Where a station's next song waits: first those that another one did not find."""
+        for place, queue in self._missed.items():
+            if queue and (place != station or not self._elsewhere(station)):
+                return queue
+        return self._waiting
+
+    def _elsewhere(self, station: int) -> bool:
+        """Whether another station is up and takes songs."""
+        return bool(self._stations.keys() - self._closed - {station})
 
     def _again(self, song: Song, queue: deque[Song]) -> None:
         self._leave(song)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from server.presets.inferences import Inference
 
+SONGS = "songs"  # the folder of all results
 LAYOUT = 1  # counted up where the same key would mean other bytes
 
 
@@ -21,6 +22,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     format: str  # WAV, FLAC, MP3
     samples: str  # of WAV and FLAC: PCM_16 and so on
     overlap: float
+    precision: str = "auto"  # of the separation
     inferences: tuple[Inference, ...] = ()  # of a preset
 
     @property
@@ -33,8 +35,11 @@ class Recipe(Struct, frozen=True, kw_only=True):
         """All but the model, as JSON with its keys in order."""
         told: dict[str, Any] = {"format": self.format, "overlap": self.overlap,
                                 "samples": self.samples, "stems": list(self.stems)}
-        if self.inferences:  # a model's results keep the keys that they have
+        # What is as it always was is not told: results keep the keys that they have.
+        if self.inferences:
             told["inferences"] = self.inferences
+        if self.precision != "auto":
+            told["precision"] = self.precision
         return msgspec.json.encode(told, order="sorted").decode()
 
 
@@ -51,7 +56,7 @@ def model_digest(digests: Sequence[str]) -> str:
 
 def folder_of(key: str) -> str:
     """Where a result lies, relative to the output."""
-    return f"songs/{key[:2]}/{key}"
+    return f"{SONGS}/{key[:2]}/{key}"
 
 
 def commit_of(key: str) -> str:

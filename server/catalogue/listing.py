@@ -18,7 +18,9 @@ from msgspec import Struct, structs
 
 from server.audio.sources.sniffing import SUPPORTED_FORMATS
 from server.catalogue import locations, storage
-from server.catalogue.rows import kept_name, text_of
+from server.catalogue.folders import below
+from server.catalogue.keys import SONGS
+from server.catalogue.rows import kept_name, text_of, values_of
 from server.errors import StemboxError
 
 COLUMNS = ("path", "url", "uri", "location", "file", "input")  # that name files, best first
@@ -89,9 +91,8 @@ def read_table(file: Path) -> Table:
     """A manifest on this machine, by its suffix. Raises ValueError, ArrowException, csv.Error."""
     if file.suffix == ".parquet":
         parquet = pq.ParquetFile(file)
-        batches = (batch.to_pylist() for batch in parquet.iter_batches())
-        names = parquet.schema_arrow.names
-        lines = (tuple(line[name] for name in names) for batch in batches for line in batch)
+        columns = (map(values_of, batch.columns) for batch in parquet.iter_batches())
+        lines = (line for batch in columns for line in zip(*batch, strict=True))
         return Table(pa.schema([(f.name, _decoded(f.type)) for f in parquet.schema_arrow]), lines)
     return _csv(file) if file.suffix == ".csv" else _json_lines(file)
 
@@ -102,6 +103,8 @@ def _csv(file: Path) -> Table:
         names = next(csv.reader(opened, strict=True), [])
     if len(set(names)) < len(names):
         raise ValueError("two columns have one name")
+    if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
+        raise ValueError("its columns are parted by semicolons or tabs; a CSV's are by commas")
 
     def lines() -> Iterator[tuple[Any, ...]]:
         with _opened(file) as opened:
@@ -233,13 +236,21 @@ def _is_song(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
 
 
+def _real(location: str) -> str:
+    """The one name of all that a folder or prefix has."""
+    return location.rstrip("/") if locations.scheme_of(location) else os.path.realpath(location)
+
+
+def _is_ours(location: str, output: str) -> bool:
+    """Whether the files there are an output's own."""
+    stems = locations.join(output, SONGS)
+    return location in (output, stems) or locations.is_below(location, stems)
+
+
 def _of_prefix(location: str, output: str) -> Listing:
-    if output and output.rstrip("/") == location.rstrip("/"):
-        raise StemboxError(f"{location}: stems cannot go where the songs are; name a folder below")
-    ours = locations.is_below(output, location)
-    found = sorted(one for one in storage.under(location)
-                   if _is_song(locations.name_of(one.location))
-                   and not (ours and locations.is_below(one.location, output)))  # fmt: skip
+    if output and _is_ours(_real(location), _real(output)):
+        raise StemboxError(f"{location}: stems cannot go where the songs are; name another OUTPUT")
+    found = below(location, output, _is_song)
     if not found:
         raise StemboxError(f"{location}: {_why_nothing(location)}")
     return Listing([Entry(one.location, version=one.version) for one in found], pa.schema([]))

@@ -15,6 +15,7 @@ from server.errors import StemboxError
 WEB = ("https", "http")
 SCHEMES = ("s3", "gs", "az", "abfss", *WEB)  # beside file
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_DOUBLED = re.compile(r"^([a-z]\w*://[^/]*)//+")  # of a bucket, whose keys have no slash in front
 _QUERY = re.compile(r"[?#]")
 _STORE = re.compile(
     r"(?i)https://[^/?#]*\.(amazonaws\.com|r2\.cloudflarestorage\.com"
@@ -47,7 +48,8 @@ def resolve(name: str, base: str) -> str:
     if scheme:
         if scheme not in SCHEMES:
             raise StemboxError(f"{scheme}:// is not known; known: file, {', '.join(SCHEMES)}")
-        return name
+        name = scheme + name[len(scheme):]
+        return name if is_web(name) else _DOUBLED.sub(r"\1/", name)
     if name.startswith("/") and not scheme_of(base):
         return _normal(name)
     return join(base, escaped(base, name.removeprefix("./")))
@@ -80,6 +82,11 @@ def unescaped(location: str, name: str) -> str:
 def name_of(location: str) -> str:
     """The name of the file that lies there."""
     return unescaped(location, _without_query(location).rpartition("/")[2])
+
+
+def shown(name: str) -> str:
+    """A name as people can read it: what cannot be printed is escaped."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
 
 
 def split(location: str) -> Place:

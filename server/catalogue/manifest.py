@@ -8,7 +8,7 @@ it in, changes nothing. One run at a time writes to an output.
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,19 +17,20 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import structlog
 from msgspec import Struct
 
 from server.catalogue import locations, storage
-from server.catalogue.rows import Row, table, text_of
+from server.catalogue.rows import IDENTITY, Row, Song, corrected, table, text_of
 from server.errors import StemboxError
 
+log = structlog.get_logger()
 WHOLE: Final = "manifest.parquet"
 PARTS: Final = "manifest-parts"
 ROWS: Final = 1000  # of one part
 SECONDS: Final = 30.0  # until a part is written, however few its rows are
-Song = tuple[str, int, str, str]  # input, occurrence, model's digest, options
-IDENTITY: Final = ("input", "occurrence", "model_digest", "options")
-KNOWN: Final = (*IDENTITY, "version", "key", "finished")  # what `known` reads
+NEVER_NULL: Final = (*IDENTITY, "finished")
+KNOWN: Final = (*NEVER_NULL, "version", "key")  # what `known` reads
 
 
 class Known(Struct, frozen=True):
@@ -48,7 +49,7 @@ class Parts:
     """
 
     def __init__(self, output: str, others: pa.Schema) -> None:
-        self._folder = locations.join(output, PARTS)
+        self._output = output
         self._others = others
         self._rows: list[Row] = []
         self._run = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
@@ -64,14 +65,28 @@ class Parts:
     def flush(self) -> None:
         """Writes what is waiting. Raises StorageError."""
         if self._rows:
-            with _scratch() as folder:
-                file = folder / "part.parquet"
-                pq.write_table(table(self._rows, self._others), file, compression="zstd")
-                name = f"{self._run}-{self._count:06}.parquet"
-                storage.put_file(file, locations.join(self._folder, name))
-            self._count += 1
+            self._write(table(self._rows, self._others))
             self._rows = []
         self._due = time.monotonic() + SECONDS
+
+    def correct(self, wanted: Mapping[Song, tuple[Any, ...]]) -> None:
+        """Writes those rows of earlier runs anew whose other columns are not as `wanted`, by song.
+
+        Raises StorageError, StemboxError, as `known`.
+        """
+        with _scratch() as folder:
+            for block in _last_rows(_fetched(self._output, folder)):
+                rows = corrected(block, self._others, wanted)
+                if len(rows):
+                    self._write(rows)
+
+    def _write(self, rows: pa.Table) -> None:
+        with _scratch() as folder:
+            file = folder / "part.parquet"
+            pq.write_table(rows, file, compression="zstd")
+            name = f"{self._run}-{self._count:06}.parquet"
+            storage.put_file(file, locations.join(self._output, f"{PARTS}/{name}"))
+        self._count += 1
 
 
 def known(output: str) -> dict[Song, Known]:
@@ -90,27 +105,35 @@ def complete(output: str) -> int:
         files = _fetched(output, folder)
         if not files:
             return 0
-        places = pa.array(sorted(one.place for one in _last(files).values()), pa.int64())
-        schema = _common(list(files.values()))
+        schema, rows = _common(list(files.values())), 0
         whole = folder / "whole.parquet"
         with pq.ParquetWriter(whole, schema, compression="zstd") as writer:
-            for first, batch in _batches(list(files.values()), None):
-                chosen = pc.is_in(_numbers(first, batch), places)
-                writer.write_table(_fitted(pa.table(batch).filter(chosen), schema))
+            for block in _last_rows(files):
+                writer.write_table(_fitted(block, schema))
+                rows += len(block)
         storage.put_file(whole, locations.join(output, WHOLE))
         storage.delete([place for place in files if not place.endswith(WHOLE)])
-    return len(places)
+    return rows
+
+
+def _last_rows(files: dict[str, Path]) -> Iterator[pa.Table]:
+    """The last row of each song, in blocks, as their files have them."""
+    places = pa.array(sorted(one.place for one in _last(files).values()), pa.int64())
+    for first, batch in _batches(list(files.values()), None):
+        yield pa.table(batch).filter(pc.is_in(_numbers(first, batch), places))
 
 
 def _last(files: dict[str, Path]) -> dict[Song, Known]:
-    """The last row of each song. Of rows that two files share, either."""
+    """The last row of each song; but one of an attempt that read nothing takes no result's place.
+    Of rows of one time, the later file's."""
     found: dict[Song, Known] = {}
     ended: dict[Song, datetime] = {}
     for first, batch in _batches(list(files.values()), [*KNOWN]):
         rows = zip(*(batch[name].to_pylist() for name in KNOWN), strict=True)
-        for place, (source, occurrence, *recipe, version, key, finished) in enumerate(rows, first):
+        for place, (source, occurrence, *recipe, finished, version, key) in enumerate(rows, first):
             song: Song = (source, occurrence, *map(sys.intern, recipe))  # type: ignore[assignment]
-            if song not in ended or finished >= ended[song]:
+            before, read = found.get(song), key or version  # else its store was away
+            if before is None or (finished >= ended[song] and (read or not before.key)):
                 ended[song] = finished
                 found[song] = Known(place, version or "", key)
     return found
@@ -126,6 +149,10 @@ def _fetched(output: str, folder: Path) -> dict[str, Path]:
             storage.fetch(place, file)
         except storage.NoSuchObject:
             continue
+        if number and not file.stat().st_size:  # a part, of a machine that lost its power
+            log.warning("a part of the manifest is empty: its songs are looked for again",
+                        part=place)  # fmt: skip
+            continue
         _check(place, file)
         files[place] = file
     return files
@@ -134,12 +161,25 @@ def _fetched(output: str, folder: Path) -> dict[str, Path]:
 def _check(place: str, file: Path) -> None:
     """Raises StemboxError: this is somebody else's file, which a whole manifest would replace."""
     try:
-        ours = {*KNOWN} <= set(pq.read_schema(file).names)
+        ours = _is_ours(file)
     except pa.ArrowException:
         ours = False
     if not ours:
-        raise StemboxError(f"{place} is no manifest of `stembox catalogue`, and is left as it is: "
-                           "name another OUTPUT")  # fmt: skip
+        raise StemboxError(f"{place} is no manifest of `stembox catalogue`, or no more, and is "
+                           "left as it is: name another OUTPUT")  # fmt: skip
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether it has what is read of it: other tools make texts of times, and leave fields out."""
+    schema = pq.read_schema(file)
+    if not {*KNOWN} <= set(schema.names):
+        return False
+    ended = schema.field("finished").type
+    if not (pa.types.is_timestamp(ended) and ended.tz):
+        return False
+    loose = [name for name in NEVER_NULL if schema.field(name).nullable]  # none, as we write it
+    return not any(column.null_count for _, batch in _batches([file], loose)
+                   for column in batch.columns)  # fmt: skip
 
 
 def _batches(

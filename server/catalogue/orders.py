@@ -9,7 +9,8 @@ from server.catalogue.keys import Recipe
 from server.catalogue.rows import Made
 from server.work.messages import Options, Task
 
-Kind = Literal["input", "internal"]  # trying again changes nothing; it may
+# Trying again changes nothing; it may; elsewhere it may; none fares better at this station.
+Kind = Literal["input", "internal", "missing", "station"]
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -65,7 +66,8 @@ class Separated(Struct, frozen=True):
 
 
 class Failure(Struct, frozen=True):
-    """Why an attempt ended, in a sentence for the manifest."""
+    """Why an attempt ended, in a sentence for the manifest. version: of the object, if that was
+    read."""
 
     kind: Kind
     reason: str

@@ -1,5 +1,6 @@
 """The rows of the manifest of results, and what a committed result says. Pure."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -58,6 +59,8 @@ class Row(Struct, frozen=True, kw_only=True):
     others: tuple[Any, ...] = field(default_factory=tuple)
 
 
+Song = tuple[str, int, str, str]
+IDENTITY = ("input", "occurrence", "model_digest", "options")  # of a song and what is made of it
 OUTPUT = pa.struct([
     ("track", pa.string()), ("path", pa.string()), ("size", pa.int64()), ("sha256", pa.string()),
 ])  # fmt: skip
@@ -84,6 +87,13 @@ def kept_name(column: str) -> str:
     return f"{column}_listed" if column in SCHEMA.names else column
 
 
+def values_of(column: pa.Array) -> list[Any]:
+    """A column's values as Python has them. Times to the nanosecond, which it has not, are whole
+    numbers."""
+    fine = getattr(column.type, "unit", "") == "ns"
+    return (column.cast(pa.int64()) if fine else column).to_pylist()
+
+
 def text_of(value: Any) -> str | None:
     """A value where its column is text: as it is, if JSON has it as a string; others as JSON."""
     plain = msgspec.to_builtins(value)
@@ -99,6 +109,30 @@ def table(rows: list[Row], others: pa.Schema) -> pa.Table:
         values = pa.array([row.others[place] for row in rows], column.type)
         ours = ours.append_column(column, values)
     return ours
+
+
+def corrected(
+    rows: pa.Table, others: pa.Schema, wanted: Mapping[Song, tuple[Any, ...]]
+) -> pa.Table:
+    """Those rows whose other columns are not as they are wanted by song, with what is wanted."""
+    nothing = [None] * len(rows)
+    had = zip(*(values_of(rows[name]) if name in rows.column_names else nothing
+                for name in others.names), strict=True)  # fmt: skip
+    songs: Any = zip(*(rows[name].to_pylist() for name in IDENTITY), strict=True)
+    new = {place: now for place, (song, before) in enumerate(zip(songs, had, strict=True))
+           if (now := wanted.get(song)) is not None and not all(map(_same, now, before))}
+    rows = rows.take(pa.array(new, pa.int64()))
+    for place, column in enumerate(others):
+        if column.name in rows.column_names:
+            rows = rows.drop_columns(column.name)
+        values = pa.array([now[place] for now in new.values()], column.type)
+        rows = rows.append_column(column, values)
+    return rows
+
+
+def _same(now: Any, before: Any) -> bool:
+    """Whether two values are; a manifest of several runs may have one as text."""
+    return now == before or text_of(now) == before
 
 
 def _plain(row: Row) -> dict[str, Any]:

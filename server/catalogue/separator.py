@@ -8,12 +8,14 @@ import shutil
 import threading
 import time
 from collections import deque
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import structlog
 from msgspec import Struct, structs
 
+from server.catalogue import storage
 from server.catalogue.orders import Failure, Order, Separated
 from server.catalogue.recipes import digest_of
 from server.config import Config
@@ -29,7 +31,8 @@ POISON = ("input", "unsupported", "too_long")  # kinds of failure that the song 
 
 class Post(Struct, frozen=True):
     """What an actor is for. runs: the models that `model` is, or that what is wanted of a preset
-    needs. threads: of a CPU, 0 on a card. folder: its own on any machine."""
+    needs. threads: of a CPU, 0 on a card. folder: its own on any machine. mark: the driver's object
+    in the output."""
 
     config: Config
     model: str
@@ -37,6 +40,7 @@ class Post(Struct, frozen=True):
     runs: tuple[str, ...]
     threads: int
     folder: str
+    mark: str
 
 
 class Mailbox:
@@ -75,14 +79,17 @@ class Mailbox:
 
 
 class SeparationActor:
-    """One card, or one share of a machine's cores.
-
-    Raises ModelError: the model is not what the driver's is.
-    """
+    """One card, or one share of a machine's cores."""
 
     def __init__(self, post: Post) -> None:
         shutil.rmtree(post.folder, ignore_errors=True)  # of songs that died with the last actor
-        config = post.config
+        self._post = post
+        self._mailbox: Mailbox | None = None
+
+    @cached_property
+    def _worker(self) -> SeparationWorker:
+        """Not the constructor's: Ray tells no error there from the death of the process."""
+        post, config = self._post, self._post.config
         settings = {"device": "cpu", "threads": post.threads} if post.threads else {
             "device": "cuda"}  # Ray shows it one card alone
         separation = structs.replace(config.separation, **settings)
@@ -90,11 +97,16 @@ class SeparationActor:
         found = find(post.model, config)
         if found is None or digest_of(found) != post.digest:
             raise ModelError(f"Model {post.model} of the driver is not on this machine")
-        self._worker = SeparationWorker(config, devices(config.separation.device)[0], post.runs)
-        self._mailbox: Mailbox | None = None
+        if storage.read(post.mark) is None:  # results would go to a disk of this machine's own
+            raise ModelError("OUTPUT of the driver is not on this machine")
+        return SeparationWorker(config, devices(config.separation.device)[0], post.runs)
 
     async def hello(self) -> str:
-        """Answers once the model is loaded and warm: what it runs on."""
+        """Answers once the model is loaded and warm: what it runs on.
+
+        Raises ModelError: the model is not what the driver's is, or OUTPUT is not. StorageError:
+        OUTPUT cannot be read.
+        """
         return self._worker.hello("separation", os.getpid()).device
 
     async def watch(self) -> NoReturn:
@@ -108,8 +120,9 @@ class SeparationActor:
         began = time.monotonic()
         answer = await mailbox.ask(order.task("separate", {}))
         if isinstance(answer, Failed):
-            kind: Any = "input" if answer.kind in POISON else "internal"
-            return Failure(kind, answer.message)
+            if answer.kind == "no_room":
+                return Failure("station", f"{order.folder}: {answer.message}")
+            return Failure("input" if answer.kind in POISON else "internal", answer.message)
         return Separated(answer.facts["peak"], time.monotonic() - began)
 
     async def sweep(self, folder: str) -> None:
@@ -125,5 +138,5 @@ class SeparationActor:
         try:
             self._worker.serve(mailbox)
         except BaseException:
-            log.exception("the engine has ended: the actor ends with it, and Ray starts another")
+            log.exception("the engine has ended: the actor ends with it, and another is started")
         os._exit(1)

@@ -1,7 +1,7 @@
 """A station on a Ray cluster: a placement group with the model's actor, and tasks beside it.
 
-Ray places all of it on one machine, starts the actor again when it dies, elsewhere when the
-machine is gone, and repeats a task whose process died.
+Ray places all of it on one machine, on another one when that is gone, and repeats a task whose
+process died. An actor that died is started by the driver, which knows how often in a row.
 """
 
 from typing import Any, Final
@@ -28,18 +28,22 @@ class Station:
         self.folder = post.folder
         self._group = placement_group(shape.bundles, strategy="STRICT_PACK")
         model, audio = (PlacementGroupSchedulingStrategy(self._group, bundle) for bundle in (0, 1))
-        self._actor: Any = ray.remote(SeparationActor).options(
-            num_cpus=shape.cpus, num_gpus=shape.gpus, max_restarts=-1, max_concurrency=CALLS,
+        self._post = post
+        self._actor: Any = None
+        self._actors: Any = ray.remote(SeparationActor).options(
+            num_cpus=shape.cpus, num_gpus=shape.gpus, max_concurrency=CALLS,
             scheduling_strategy=model,
-        ).remote(post)  # fmt: skip
+        )  # fmt: skip
         options = {"num_cpus": shape.each_cpus, "max_retries": REPEATS,
                    "scheduling_strategy": audio}
         self._prepare: Any = ray.remote(audio_tasks.prepare).options(**options)
         self._deliver: Any = ray.remote(audio_tasks.deliver).options(**options)
 
-    def hello(self) -> Ref:
-        """Ready when the model is, however often Ray has to start it."""
-        return self._actor.hello.options(max_task_retries=-1).remote()
+    def start(self) -> Ref:
+        """Starts an actor, in place of one that has died. Ready when the model is."""
+        self._end()  # its machine may only have been out of reach
+        self._actor = self._actors.remote(self._post)
+        return self._actor.hello.remote()
 
     def watch(self) -> Ref:
         """Fails when the actor dies."""
@@ -63,5 +67,9 @@ class Station:
 
     def close(self) -> None:
         """Ends all of it."""
-        ray.kill(self._actor)
+        self._end()
         remove_placement_group(self._group)
+
+    def _end(self) -> None:
+        if self._actor is not None:
+            ray.kill(self._actor)

@@ -6,8 +6,10 @@ nothing of songs.
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -19,14 +21,27 @@ from obstore.store import HTTPStore, LocalStore, from_url
 
 from server.catalogue import locations
 from server.catalogue.locations import Place
-from server.errors import StemboxError
+from server.errors import FULL_FOR_ALL, StemboxError
 
 CHUNK = 8 << 20  # bytes: of a part of an upload, of a block of a download
 PARTS = 4  # of one upload at once
+MARKS = "under-way"  # folder of an output
+LONGEST_RUN = 30 * 86400  # seconds
 LIST = 1000  # names of one request
 RESUMES = 5  # of a download that broke off
+# An hour for any length, and no minute without a byte; a part of an upload, during which nothing
+# comes back, has as long as a very slow line needs. obstore's own limit is 30 s for all of it.
+FETCHING = {"timeout": "1h", "read_timeout": "60s"}
+SENDING = {"timeout": "20m"}
+# Options that obstore does not look for in the environment once it is given any.
+PLATFORMS = {"s3": ("AWS",), "gs": ("GOOGLE",), "az": ("AZURE",), "abfss": ("AZURE",),
+             "https": ("AWS", "AZURE")}  # fmt: skip
+KEPT = ("allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_ca_certificate",
+        "proxy_excludes", "proxy_url", "read_timeout", "timeout")  # fmt: skip
 RETRY: Any = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
 NOT_THERE = (FileNotFoundError, NotFoundError)
+OS_ERROR = re.compile(r"(?:\(os error |\[Errno )(\d+)")  # as obstore and Python tell them
+NAMED = re.compile(r'"[^"]*"')
 REFUSED = (
     BaseError, PermissionError, *NOT_THERE,
     NotImplementedError,  # the web takes no files
@@ -36,6 +51,10 @@ REFUSED = (
 
 class StorageError(StemboxError):
     """A store refused, or did not answer however often it was asked."""
+
+
+class NoRoom(StorageError):
+    """The disk that a location is on is full, or may only be read."""
 
 
 class NoSuchObject(StorageError):
@@ -92,9 +111,10 @@ def fetch(location: str, target: Path, unless: str = "") -> Fetched | None:
 
 def put_file(file: Path, location: str) -> None:
     """Uploads a file, which appears whole. Raises StorageError."""
-    store, key = _open(location)
+    store, key = _open(location, sending=True)
     try:
         obstore.put(store, key, file, chunk_size=CHUNK, max_concurrency=PARTS)
+        _settle(location)
     except REFUSED as error:
         raise _told(error) from None
 
@@ -107,6 +127,7 @@ def create(location: str, content: bytes) -> bool:
     store, key = _open(location)
     try:
         obstore.put(store, key, content, mode="create")
+        _settle(location)
     except AlreadyExistsError:
         return False
     except REFUSED as error:
@@ -140,11 +161,39 @@ def under(location: str) -> Iterator[Found]:
             raise _told(error) from None
 
 
+def look(location: str) -> Found | None:
+    """The object at a location, None where there is none that can be read."""
+    store, key = _open(location)
+    try:
+        return Found(location, version_of(obstore.head(store, key)))
+    except REFUSED:
+        return None
+
+
 def check(location: str) -> None:
     """Writes an object below a folder or prefix, and removes it. Raises StorageError."""
     place = locations.join(location, f"check-{os.urandom(8).hex()}")
     create(place, b"")
     delete([place])
+
+
+@contextmanager
+def marked(location: str) -> Iterator[str]:
+    """Keeps an object below a folder or prefix for as long as the block runs, and yields where it
+    is: whoever finds it there has the same one before him.
+
+    Removes what runs that were killed have left, a month later: no other run lasts so long.
+    Raises StorageError.
+    """
+    folder, now = locations.join(location, MARKS), int(time.time())
+    delete([found.location for found in under(folder)
+            if _begun(locations.name_of(found.location)) < now - LONGEST_RUN])  # fmt: skip
+    place = locations.join(folder, f"{now}-{os.urandom(8).hex()}")
+    create(place, b"")
+    try:
+        yield place
+    finally:
+        delete([place])
 
 
 def delete(places: Sequence[str]) -> None:
@@ -159,6 +208,35 @@ def delete(places: Sequence[str]) -> None:
             raise _told(error) from None
 
 
+def _begun(mark: str) -> int:
+    """When the run of a mark began, in unix seconds; 0 where its name does not tell."""
+    began = mark.partition("-")[0]
+    return int(began) if began.isdecimal() else 0
+
+
+def _settle(location: str) -> None:
+    """Waits until a file of this machine is on its disk: after a power cut a name may be left that
+    has no bytes. Raises StorageError."""
+    if locations.scheme_of(location):
+        return
+    try:
+        _sync(location)
+    except FileNotFoundError:
+        return  # whoever committed first has removed it
+    except OSError as error:
+        raise _told(error) from None
+    with suppress(OSError):  # some file systems have nothing to do for a folder, and say so
+        _sync(os.path.dirname(location))
+
+
+def _sync(path: str) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def version_of(meta: Any) -> str:
     """What changes when the object's content does: its entity tag, else time and size."""
     return str(meta["e_tag"] or f"{meta['last_modified'].isoformat()} {meta['size']}")
@@ -168,26 +246,39 @@ def _is_tag(version: str) -> bool:
     return version.startswith(('"', "W/"))
 
 
-def _open(location: str) -> tuple[Any, str]:
+def _open(location: str, sending: bool = False) -> tuple[Any, str]:
     if locations.is_web(location):
-        return _store(location), ""  # a key has no query, and would be escaped again
+        return _store(location, sending), ""  # a key has no query, and would be escaped again
     root, key = locations.split(location)
-    return _store(root), key
+    return _store(root, sending), key
 
 
 @lru_cache(maxsize=64)
-def _store(root: str) -> Any:
+def _store(root: str, sending: bool = False) -> Any:
     if not root:
         return LocalStore()
-    plain: Any = {"allow_http": True} if locations.scheme_of(root) == "http" else None
+    options: Any = (SENDING if sending else FETCHING) | _asked_for(root)
     made = HTTPStore.from_url if locations.is_web(root) else from_url
     try:
-        return made(root, retry_config=RETRY, client_options=plain)
+        return made(root, retry_config=RETRY, client_options=options)
     except REFUSED as error:
         raise _told(error) from None
 
 
+def _asked_for(root: str) -> dict[str, str]:
+    """What is wanted of a store's connections: by its address, and by the environment."""
+    scheme = locations.scheme_of(root)
+    if locations.is_web(root):
+        return {"allow_http": "true"} if scheme == "http" else {}
+    return {name: os.environ[variable] for platform in PLATFORMS[scheme] for name in KEPT
+            if (variable := f"{platform}_{name.upper()}") in os.environ}  # fmt: skip
+
+
 def _told(error: Exception) -> StorageError:
-    """The error's own first line: what follows it is for programmers, and long."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return StorageError(f"The store says: {lines[0]}")
+    """The error's own first line: what follows it is for programmers, and long. A name in it may
+    have lines, too."""
+    said = NAMED.sub(lambda name: locations.shown(name[0]), str(error))
+    lines = said.strip().splitlines() or [type(error).__name__]
+    found = OS_ERROR.search(lines[0])
+    kind = NoRoom if found and int(found[1]) in FULL_FOR_ALL else StorageError
+    return kind(f"The store says: {lines[0]}")

@@ -1,7 +1,6 @@
 """`stembox separate`, `catalogue` and `demo`: stems without a server."""
 
 import argparse
-import errno
 import sys
 import time
 from collections.abc import Sequence
@@ -12,14 +11,12 @@ from server.commands.arguments import Commands, count, seconds
 from server.commands.bar import Bar
 from server.commands.ending import at_signals
 from server.config import Config
-from server.errors import AudioTooLong, StemboxError
+from server.errors import FULL_FOR_ALL, AudioTooLong, StemboxError
 from server.stems import FOUR, OUTPUTS, checked_stems
 
 if TYPE_CHECKING:
     from server.engine.library.choice import Choice
     from server.offline import Target
-
-FOR_ALL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))  # no other file would fare better
 
 
 def declare(commands: Commands) -> None:
@@ -79,7 +76,7 @@ def separate(arguments: argparse.Namespace, config: Config) -> int:
             with Bar(file.name) as bar:
                 paths = offline.separate(file, target, bar)
         except (StemboxError, OSError) as error:
-            if isinstance(error, OSError) and error.errno in FOR_ALL:
+            if isinstance(error, OSError) and error.errno in FULL_FOR_ALL:
                 error.filename = error.filename or str(arguments.out)  # writes do not say where
                 raise
             print(f"stembox: {file}: {_reason(error, file)}", file=sys.stderr)

@@ -15,12 +15,12 @@ RATE = 44100
 
 
 @functools.cache
-def write_model(data: Path) -> None:
+def write_model(data: Path, name: str = "tiny") -> None:
     """A mask network of a second's segments, which serves BALANCED below the data folder."""
-    folder = data / "models" / "tiny"
+    folder = data / "models" / name
     folder.mkdir(parents=True)
     save_hub_model(tiny_masks(4), folder, "dddd")
-    save_bag(folder, "tiny", ["dddd"])
+    save_bag(folder, name, ["dddd"])
 
 
 def write_song(path: Path, seed: int, seconds: float = 1.5) -> Path:

@@ -1,7 +1,7 @@
 """The `stembox` command on Ray workers that deadly songs kill: `python -m tests.catalogue.faulty`.
 
 A song whose file is called `deadly decode …` or `deadly separate …` kills the process that comes
-to that stage of it.
+to that stage of it, and a model called `deadly` the one that loads it.
 """
 
 import os
@@ -13,6 +13,7 @@ import ray
 
 from server import cli
 from server.catalogue.orders import Order
+from server.engine.worker import SeparationWorker
 from server.work.messages import Task
 
 
@@ -25,7 +26,15 @@ def arm() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return task(self, stage, facts)
 
+    load = SeparationWorker.__init__
+
+    def deadly_load(self: SeparationWorker, config: Any, device: str, stay: Any = ()) -> None:
+        if "deadly" in stay:
+            os.kill(os.getpid(), signal.SIGKILL)
+        load(self, config, device, stay)
+
     Order.task = deadly  # type: ignore[method-assign]
+    SeparationWorker.__init__ = deadly_load  # type: ignore[method-assign]
 
 
 def main() -> int:

@@ -169,6 +169,18 @@ def test_whatever_dies_every_song_is_there_once(
     assert {path: path.stat().st_mtime_ns for path in output.rglob("*.flac")} == stamps
 
 
+def test_a_model_that_dies_while_it_loads_ends_the_run(
+    folder: Path, cluster: RayCluster, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "data", "deadly")
+    command = Command(tmp_path / "data", tmp_path / "log", folder / "in", "--out",
+                      tmp_path / "out", "--address", cluster.address, "--stations", 1,
+                      module="tests.catalogue.faulty", models__balanced="deadly")  # fmt: skip
+    assert command.wait() == 1, command.told()
+    assert "The model cannot be started" in command.told()
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
 @pytest.mark.chaos
 def test_a_song_that_kills_its_model_is_given_up_alone(
     folder: Path, plain: Tracks, cluster: RayCluster, tmp_path: Path

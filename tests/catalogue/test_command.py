@@ -52,6 +52,8 @@ def test_wrong_usage_is_2(wrong: list[str]) -> None:
 def test_what_the_manifest_has_is_not_left_to_do(settings: Config, tmp_path: Path) -> None:
     pytest.importorskip("obstore")
     pytest.importorskip("ray")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
     from msgspec import structs
 
     from server.catalogue import manifest
@@ -78,5 +80,13 @@ def test_what_the_manifest_has_is_not_left_to_do(settings: Config, tmp_path: Pat
     assert [entry.input[-5:] for entry in songs.entries] == ["1.wav", "2.wav", "3.wav"]
     assert songs.known == {0: listing.entries[1].version}
     assert len(Songs(now, output, structs.replace(recipe, digest="other")).entries) == 4
+    songs.correct(now)
+    assert not list((tmp_path / "out" / "manifest-parts").iterdir()), "there is nothing to correct"
+    titled = Listing([structs.replace(entry, others=("t",)) for entry in now.entries],
+                     pa.schema([("title", pa.string())]))  # fmt: skip
+    Songs(titled, output, recipe).correct(titled)
+    manifest.complete(output)
+    titles = pq.read_table(tmp_path / "out" / "manifest.parquet")["title"]
+    assert titles.to_pylist() == ["t"] * 3
     unlisted = Listing([structs.replace(entry, version="") for entry in now.entries], now.others)
     assert set(Songs(unlisted, output, recipe).known) == {0, 1}

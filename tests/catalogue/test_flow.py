@@ -68,6 +68,47 @@ def test_a_stage_that_fails_is_tried_again_and_not_for_ever() -> None:
     assert flow.end(song) == [song] and flow.left == 0
 
 
+def test_what_is_not_at_one_station_is_looked_for_at_another_once() -> None:
+    flow = flow_of(2, depth=2, stations=2)
+    (lost, found) = take_all(flow, 0)
+    assert not flow.miss(lost) and not flow.miss(found)
+    assert flow.take(0) is None, "it was not there"
+    assert take_all(flow, 1) == [lost, found]
+    assert flow.miss(lost)
+    assert flow.end(lost) == [lost] and flow.end(found) == [found] and not flow.left
+
+
+def test_where_there_is_no_other_station_nothing_is_looked_for_again() -> None:
+    flow = flow_of(2, stations=2)
+    (first, second) = take_all(flow, 0)
+    assert not flow.miss(first)
+    flow.close(1)
+    assert flow.miss(second)
+    assert take_all(flow, 0) == [first], "it was to go to the other one"
+    assert flow.miss(first)
+
+
+def test_a_suspect_that_is_looked_for_elsewhere_is_alone_there() -> None:
+    flow = flow_of(1, stations=2)
+    (song,) = take_all(flow, 0)
+    flow.lose(0)
+    flow.open(0)
+    assert take_all(flow, 0) == [song] and not flow.miss(song)
+    assert take_all(flow, 1) == [song] and song.missed
+
+
+def test_a_station_that_is_closed_takes_no_more_and_goes_on() -> None:
+    flow = flow_of(4, depth=2, stations=2)
+    first, second = take_all(flow, 0)
+    flow.put_back(first)
+    flow.close(0)
+    assert flow.take(0) is None
+    assert names(take_all(flow, 1)) == ["2", "3"]
+    assert flow.end(second) == [second]
+    assert first.failures == first.shared_deaths == 0
+    assert not flow.lose(0)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_song_that_kills_is_given_up_alone_and_all_others_are_made(seed: int) -> None:
     """Stations die whenever a killer is there, and now and then by themselves."""

@@ -28,6 +28,14 @@ def test_all_that_changes_the_bytes_changes_the_key(other: dict[str, object]) ->
     assert result_key("c", structs.replace(RECIPE, **other)) != result_key("c", RECIPE)
 
 
+def test_the_precision_counts_where_it_is_not_the_usual_one() -> None:
+    """Results that were made before it did keep their keys."""
+    assert result_key("c", structs.replace(RECIPE, precision="float32")) != result_key("c", RECIPE)
+    assert RECIPE.options == '{"format":"WAV","overlap":0.25,"samples":"PCM_16","stems":["vocals"]}'
+    assert result_key("c", RECIPE) == (
+        "a7dc0a67b20359e8fdb796f28e07c5f0e25c7b5402e68fde1924c060f636ce06")
+
+
 def test_content_counts_and_the_models_name_does_not() -> None:
     assert result_key("c", RECIPE) == result_key("c", structs.replace(RECIPE, model="n"))
     assert result_key("c", RECIPE) != result_key("x", RECIPE)
@@ -53,6 +61,25 @@ def test_a_recipe_is_what_is_on_this_machine(settings: Config) -> None:
     models = structs.replace(settings.models, balanced=["missing"])
     with pytest.raises(ModelError, match="missing"):
         recipe_of(structs.replace(settings, models=models), "BALANCED", FOUR, "FLAC")
+
+
+def test_the_settings_precision_is_the_recipes(settings: Config) -> None:
+    separation = structs.replace(settings.separation, precision="float32")
+    exact = recipe_of(structs.replace(settings, separation=separation), "BALANCED", FOUR, "FLAC")
+    usual = recipe_of(settings, "BALANCED", FOUR, "FLAC")
+    assert (usual.precision, exact.precision) == ("auto", "float32")
+
+
+@pytest.mark.parametrize(("asked", "made"), [
+    (("vocals", "drums"), ("drums", "vocals")), (("drums", "vocals"), ("drums", "vocals")),
+    (tuple(reversed(FOUR)), FOUR), (("instrumental", "vocals"), ("vocals", "instrumental")),
+    (("instrumental", "drums", "bass"), ("drums", "bass", "instrumental")),
+])  # fmt: skip
+def test_the_same_stems_in_any_order_are_the_same(
+    asked: tuple[str, ...], made: tuple[str, ...], settings: Config
+) -> None:
+    """Those of an output type in its own order, which its results' keys are of."""
+    assert recipe_of(settings, "BALANCED", asked, "FLAC").stems == made
 
 
 def test_a_preset_is_its_models_and_what_is_made_of_them(settings: Config) -> None:

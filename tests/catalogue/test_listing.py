@@ -122,6 +122,38 @@ def test_stems_below_their_songs_are_no_songs(out: str, tmp_path: Path) -> None:
         read_listing(str(tmp_path / "songs"), output=str(tmp_path / "songs"))
 
 
+@pytest.mark.parametrize("source", ["songs", "songs/ab", "linked", "linked/songs"])
+def test_the_folder_of_stems_is_no_folder_of_songs(source: str, tmp_path: Path) -> None:
+    """Or the next run would separate them: `stembox catalogue songs --out .`"""
+    (tmp_path / "out" / "songs" / "ab").mkdir(parents=True)
+    (tmp_path / "out" / "songs" / "ab" / "a.wav").write_bytes(b"x")
+    (tmp_path / "out" / "linked").symlink_to(tmp_path / "out")
+    with pytest.raises(StemboxError, match="stems cannot go where the songs are"):
+        read_listing(str(tmp_path / "out" / source), output=str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("source", ["s3://b/out", "S3://b/out/", "s3://b//out", "s3://b/out/songs/ab"])
+def test_a_bucket_has_one_spelling(source: str) -> None:
+    output = locations.resolve("S3://b//out", "/")
+    with pytest.raises(StemboxError, match="stems cannot go where the songs are"):
+        read_listing(source, output=output)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_stems_are_no_songs_whatever_the_folder_is_called(linked: bool, tmp_path: Path) -> None:
+    """Stems lie below the songs; the songs' folder has another name, or a link to the stems."""
+    for name in ("a.wav", "stems/songs/ab/key/1/vocals.flac"):
+        (tmp_path / "real" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "real" / name).write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    output = tmp_path / "real" / "stems"
+    if not linked:
+        output = output.rename(tmp_path / "out")
+        (tmp_path / "real" / "stems").symlink_to(output)
+    listing = read_listing(str(tmp_path / "link"), output=str(output))
+    assert inputs(listing) == [str(tmp_path / "link" / "a.wav")]
+
+
 def test_every_format_that_is_read_is_found_by_its_name(tmp_path: Path) -> None:
     for name in SUPPORTED_FORMATS:
         (tmp_path / f"song.{name}").touch()
@@ -132,6 +164,8 @@ def test_every_format_that_is_read_is_found_by_its_name(tmp_path: Path) -> None:
     ("a.csv", "artist,title\nx,y\n", "artist, title; --column says which"),
     ("a.csv", "path,title\na.wav\n", "line 2 has 1 fields, not 2"),
     ("a.csv", "path,path\na,b\n", "two columns have one name"),
+    ("a.csv", "\ufeffpath;title\na.wav;b\n", "parted by semicolons or tabs"),
+    ("a.csv", "path\ttitle\na.wav\tb\n", "parted by semicolons or tabs"),
     ("a.csv", 'path\n"a', "cannot be read"),
     ("a.csv", "path,title\n,b\n", "row 1: an empty name"),
     ("a.csv", "path,title\nftp://x/y,b\n", "row 1: ftp"),
@@ -144,6 +178,20 @@ def test_what_cannot_be_read_is_said(name: str, text: str, why: str, tmp_path: P
     (tmp_path / name).write_text(text)
     with pytest.raises(StemboxError, match=why):
         read_listing(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("arrow", [
+    pa.timestamp("ns"), pa.timestamp("ns", "UTC"), pa.duration("ns"), pa.time64("ns"),
+])  # fmt: skip
+def test_times_to_the_nanosecond_stay_as_they_are(arrow: object, tmp_path: Path) -> None:
+    """As pandas writes them."""
+    times = pa.array([1_234_567, None], pa.int64()).cast(arrow)
+    pq.write_table(pa.table({"path": ["a.wav", "b.wav"], "at": times}), tmp_path / "a.parquet")
+    listing = read_listing(str(tmp_path / "a.parquet"))
+    written = table([row(entry.input, 0, "k", others=entry.others)
+                     for entry in listing.entries], listing.others)  # fmt: skip
+    assert written["at"].type == arrow
+    assert written["at"].combine_chunks().equals(times)
 
 
 def test_a_date_beyond_the_calendar_is_said(tmp_path: Path) -> None:

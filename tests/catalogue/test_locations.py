@@ -20,6 +20,9 @@ from server.errors import StemboxError
     ("gs://bucket/b.wav", "s3://bucket/in", "gs://bucket/b.wav"),
     ("https://h/a%20b.wav?x=/1#y", "/songs", "https://h/a%20b.wav?x=/1#y"),
     ("./b c#?%20.wav", "http://h/in", "http://h/in/b%20c%23%3F%2520.wav"),
+    ("S3://bucket/in/b.wav", "/songs", "s3://bucket/in/b.wav"),
+    ("s3://bucket//in//b.wav", "/songs", "s3://bucket/in//b.wav"),
+    ("HTTPS://h//in/b.wav", "/songs", "https://h//in/b.wav"),
 ])  # fmt: skip
 def test_a_name_beside_a_manifest_has_one_location(name: str, base: str, location: str) -> None:
     assert locations.resolve(name, base) == location

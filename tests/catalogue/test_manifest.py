@@ -9,6 +9,7 @@ pa = pytest.importorskip("pyarrow")
 pytest.importorskip("obstore")
 
 import pyarrow.parquet as pq  # noqa: E402
+import structlog  # noqa: E402
 
 from server.catalogue import manifest, storage  # noqa: E402
 from server.catalogue.rows import Made, Output, Row, Seconds  # noqa: E402
@@ -67,6 +68,19 @@ def test_the_last_row_of_a_song_counts(tmp_path: Path) -> None:
         "k", "later", "other options", "second copy"]  # fmt: skip
 
 
+def test_a_row_of_an_attempt_that_read_nothing_takes_no_results_place(tmp_path: Path) -> None:
+    """Its store was away. What was read and failed is another matter: the song has changed."""
+    write(tmp_path, row("a", 0, "k"), row("b", 0, "l"), row("c", 0, None, version=""))
+    manifest.complete(str(tmp_path))
+    write(tmp_path, row("a", 1, None, version=""), row("b", 1, None),
+          row("c", 1, None, version="", error="later"))  # fmt: skip
+    manifest.complete(str(tmp_path))
+    assert {one["input"]: (one["key"], one["error"]) for one in read(tmp_path)} == {
+        "a": ("k", None), "b": (None, "broken"), "c": (None, "later")}  # fmt: skip
+    assert {song[0]: one.version for song, one in manifest.known(str(tmp_path)).items()} == {
+        "a": "v0", "b": "v1", "c": ""}  # fmt: skip
+
+
 def test_parts_that_outlived_the_manifest_that_took_them_in_change_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +103,34 @@ def test_runs_with_other_columns_share_a_manifest(tmp_path: Path) -> None:
     write(tmp_path, row("b", 1, "l", title=1999), others=pa.schema([("year", pa.int64())]))
     manifest.complete(str(tmp_path))
     assert [(one["title"], one["year"]) for one in read(tmp_path)] == [("t", None), (None, 1999)]
+
+
+def test_columns_that_the_input_has_corrected_are_corrected(tmp_path: Path) -> None:
+    """Also new ones; the rest of the rows, and rows of other songs and recipes, stay."""
+    write(tmp_path, row("a", 0, "k"), row("b", 0, "l"), row("c", 0, "m"),
+          row("a", 0, "n", options="{1}"))  # fmt: skip
+    manifest.complete(str(tmp_path))
+    before = read(tmp_path)
+    others = pa.schema([("title", pa.string()), ("year", pa.int64())])
+    wanted = {("a", 0, "d", "{}"): ("T", 1999), ("b", 0, "d", "{}"): ("t", None)}
+    manifest.Parts(str(tmp_path), others).correct(wanted)
+    assert len(list(tmp_path.glob("manifest-parts/*"))) == 1
+    assert manifest.complete(str(tmp_path)) == 4
+    now = {(one["input"], one["options"]): one for one in read(tmp_path)}
+    for one in before:
+        corrected = {"title": "T", "year": 1999} if one["key"] == "k" else {"year": None}
+        assert now[one["input"], one["options"]] == one | corrected
+    manifest.Parts(str(tmp_path), others).correct(wanted)
+    assert not list(tmp_path.glob("manifest-parts/*")), "all is as it is wanted"
+
+
+def test_a_value_that_the_manifest_has_as_text_is_the_same(tmp_path: Path) -> None:
+    write(tmp_path, row("a", 0, "k", others=(1999,)), others=pa.schema([("year", pa.int64())]))
+    write(tmp_path, row("b", 0, "l", others=("?",)), others=pa.schema([("year", pa.string())]))
+    manifest.complete(str(tmp_path))
+    parts = manifest.Parts(str(tmp_path), pa.schema([("year", pa.int64())]))
+    parts.correct({("a", 0, "d", "{}"): (1999,)})
+    assert not list(tmp_path.glob("manifest-parts/*"))
 
 
 @pytest.mark.parametrize(("runs", "kept"), [
@@ -137,6 +179,15 @@ def test_an_output_that_is_not_there_knows_nothing(tmp_path: Path) -> None:
     assert manifest.complete(str(tmp_path / "new")) == 0
 
 
+def test_a_part_that_lost_its_bytes_ends_no_run(tmp_path: Path) -> None:
+    """A power cut may leave one."""
+    write(tmp_path, row("a", 0, "k"))
+    (empty := tmp_path / "manifest-parts" / "later.parquet").touch()
+    with structlog.testing.capture_logs() as lines:
+        assert len(manifest.known(str(tmp_path))) == manifest.complete(str(tmp_path)) == 1
+    assert {line["part"] for line in lines} == {str(empty)}
+
+
 @pytest.mark.parametrize("broken", [False, True])
 def test_somebody_elses_file_of_that_name_is_left_as_it_is(tmp_path: Path, broken: bool) -> None:
     place = tmp_path / "manifest.parquet"
@@ -148,3 +199,34 @@ def test_somebody_elses_file_of_that_name_is_left_as_it_is(tmp_path: Path, broke
         with pytest.raises(StemboxError, match="is no manifest of `stembox catalogue`"):
             act(str(tmp_path))
     assert place.read_bytes() == before
+
+
+@pytest.mark.parametrize(("column", "arrow"), [
+    ("finished", pa.string()), ("finished", pa.timestamp("us")), ("finished", None),
+    ("options", None), ("input", None),
+])  # fmt: skip
+def test_a_manifest_that_another_tool_has_changed_is_left_as_it_is(
+    column: str, arrow: object, tmp_path: Path
+) -> None:
+    """Where what a run reads of it has other types, or is not there."""
+    write(tmp_path, row("a", 0, "k"))
+    manifest.complete(str(tmp_path))
+    place = tmp_path / "manifest.parquet"
+    rows = pq.read_table(place)
+    at = rows.schema.get_field_index(column)
+    other = pa.nulls(1, rows[column].type) if arrow is None else rows[column].cast(arrow)
+    pq.write_table(rows.set_column(at, column, other), place)
+    for act in (manifest.known, manifest.complete):
+        with pytest.raises(StemboxError, match="is no manifest of `stembox catalogue`, or no more"):
+            act(str(tmp_path))
+
+
+def test_a_manifest_that_another_tool_has_written_anew_is_one(tmp_path: Path) -> None:
+    """It allows null where we do not, and has none."""
+    write(tmp_path, row("a", 0, "k"))
+    manifest.complete(str(tmp_path))
+    rows = pq.read_table(tmp_path / "manifest.parquet")
+    loose = pa.schema([field.with_nullable(True) for field in rows.schema])
+    pq.write_table(rows.cast(loose), tmp_path / "manifest.parquet")
+    write(tmp_path, row("b", 0, "l"))
+    assert len(manifest.known(str(tmp_path))) == manifest.complete(str(tmp_path)) == 2

@@ -112,6 +112,17 @@ def test_a_place_that_can_be_written_to_is_left_as_it_was(base: str) -> None:
     assert list(storage.under(base)) == []
 
 
+def test_a_mark_is_there_for_as_long_as_it_is_needed(base: str) -> None:
+    """What killed runs have left goes in time; another run's stays, for its machines look at it."""
+    folder = locations.join(base, storage.MARKS)
+    for left in ("left", "1000000000-ab"):
+        storage.create(locations.join(folder, left), b"")
+    with storage.marked(base) as other, storage.marked(base) as place:
+        assert {one.location for one in storage.under(base)} == {other, place}
+        assert storage.read(place) == b""
+    assert list(storage.under(base)) == []
+
+
 def test_a_name_that_no_store_has_is_an_error(base: str, tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         storage.fetch(f"{base}/a//b/../c", tmp_path / "x")
