@@ -59,6 +59,12 @@ class Stage:
             self.page.keyboard.press(key)
         card.locator('.spectrum[data-state="whole"]').wait_for()
 
+    def original(self) -> None:
+        card = self.done()
+        self.page.keyboard.press("2")
+        self.page.keyboard.press("o")
+        card.locator(".player.original").wait_for()
+
     def failed(self) -> None:
         card = self.choose()
         self.job.error, self.job.state = "The model ran out of memory", "failed"
@@ -113,8 +119,8 @@ class Stage:
 
 STATES: list[Callable[[Stage], None]] = [
     Stage.empty, Stage.dragging, Stage.uploading, Stage.queued, Stage.separating, Stage.several,
-    Stage.tools, Stage.failed, Stage.refused, Stage.expired, Stage.away, Stage.locked,
-    Stage.fetching, Stage.keyboard, Stage.removing,
+    Stage.tools, Stage.original, Stage.failed, Stage.refused, Stage.expired, Stage.away,
+    Stage.locked, Stage.fetching, Stage.keyboard, Stage.removing,
 ]  # fmt: skip
 
 
@@ -150,19 +156,26 @@ COVERED = """() => {
 }"""
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 420), (390, 600)])
+@pytest.mark.parametrize("unfolded", [False, True])
+@pytest.mark.parametrize(("width", "height"), [
+    (1280, 420), (390, 664), (640, 360), (320, 568), (320, 256),
+])  # fmt: skip
 def test_nothing_covers_what_has_the_focus(
-    page: Any, server: FakeServer, song: Path, width: int, height: int
+    page: Any, server: FakeServer, song: Path, width: int, height: int, unfolded: bool
 ) -> None:
+    if unfolded and width > 719:
+        pytest.skip("there is nothing to unfold")
     page.set_viewport_size({"width": width, "height": height})
     stage = Stage(page, server, song)
     stage.several()
-    page.evaluate("document.activeElement.blur()")
+    if unfolded:
+        page.get_by_label("Tempo, key, markers").click()
+    page.get_by_role("link", name="Songs").focus()
     for key in ("Tab", "Shift+Tab"):
         steps = 0
-        page.keyboard.press(key)
         while (found := page.evaluate(COVERED))[0] != "BODY":
             assert found[1] == ""
             steps += 1
             page.keyboard.press(key)
         assert steps > 20
+        page.keyboard.press("Shift+Tab")

@@ -42,6 +42,24 @@ def test_nothing_hangs_over_the_edge(
     assert page.evaluate(HANGING) == []
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_name_is_read_whole_where_the_song_is_open(
+    page: Any, server: FakeServer, tmp_path: Path, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    song = tmp_path / f"{'Symphony No. 9 in D minor, ' * 8}take two.flac"
+    song.write_bytes(bytes(1000))
+    job = FakeJob(music(2))
+    job.complete()
+    card = choose(page, server, job, song)
+    title = card.locator(".title")
+    cut = "(title) => title.scrollWidth > title.clientWidth"
+    assert not title.evaluate(cut)
+    card.locator('[data-action="open"]').click()
+    assert title.evaluate(cut)
+    assert title.get_attribute("title") == song.name
+
+
 def test_a_name_in_another_direction(page: Any, server: FakeServer, tmp_path: Path) -> None:
     page.set_viewport_size({"width": 390, "height": 700})
     name = "שיר ארוך מאוד עם מספר 12 (רמיקס) של הלהקה.mp3"

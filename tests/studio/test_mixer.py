@@ -1,8 +1,10 @@
-"""The mixer without a browser: `mixer.test.mjs` drives the built worklet by Node."""
+"""The mixer without a browser: scripts drive the built worklet by Node."""
 
 import shutil
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from .conftest import unable
 
@@ -18,7 +20,8 @@ def node() -> str:
     return compute_driver_executable()[0]
 
 
-def test_mixer() -> None:
-    script = Path(__file__).with_name("mixer.test.mjs")
+@pytest.mark.parametrize("name", ["mixer", "tempo"])
+def test_mixer(name: str) -> None:
+    script = Path(__file__).with_name(f"{name}.test.mjs")
     done = subprocess.run([node(), "--test", script], text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout

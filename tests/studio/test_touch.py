@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.studio.hearing import choose
+from tests.studio.hearing import at, choose, clock, lane, until
 
-from .fakes import FakeJob, FakeServer
+from .fakes import RATE, FakeJob, FakeServer
 
 PHONE, LYING, TABLET = (390, 844), (844, 390), (820, 1180)
 LEAST = 44  # CSS pixels
@@ -76,3 +76,54 @@ def test_the_transport_stays_at_the_bottom_and_leaves_room(page: Any, card: Any)
     files = card.locator(".files").bounding_box()
     above = card.locator(".transport").bounding_box()["y"]
     assert files["y"] + files["height"] <= above, "nothing stays under it"
+
+
+class Fingers:
+    """Touches the page as a screen does: each of a list of points is a finger."""
+
+    def __init__(self, page: Any) -> None:
+        self.session = page.context.new_cdp_session(page)
+
+    def __call__(self, kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": x, "y": y, "id": id} for id, (x, y) in enumerate(points)]
+        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+
+@pytest.mark.parametrize("size", [PHONE])
+@pytest.mark.parametrize("first", ["vocals", "drums"])
+def test_two_fingers_zoom_and_do_nothing_else(page: Any, card: Any, first: str) -> None:
+    """Whichever waveforms they are on, and however late the second one comes."""
+    box, other = lane(card).bounding_box(), lane(card, first).bounding_box()
+    y, below = box["y"] + 10, other["y"] + 30
+    left, right = (box["x"] + part * box["width"] for part in (0.4, 0.6))
+    loop = card.locator('[data-action="loop"]')
+    touch = Fingers(page)
+    touch("touchStart", (left, y))
+    touch("touchMove", (left - 20, y))
+    until(page, lambda: loop.get_attribute("aria-pressed") == "true")
+    touch("touchStart", (left - 20, y), (right, below))
+    until(page, lambda: loop.get_attribute("aria-pressed") == "false")
+    assert clock(page) == 0
+    for step in range(1, 5):
+        touch("touchMove", (left - 20 - 20 * step, y), (right + 20 * step, below))
+    touch("touchEnd", (left - 100, y))
+    touch("touchMove", (left - 60, y))
+    touch("touchEnd")
+    assert loop.get_attribute("aria-pressed") == "false"
+    assert clock(page) == 0
+    lane(card).tap(position=at(card, 0.5))
+    until(page, lambda: abs(clock(page) - 10 * RATE) < 2 * RATE)  # about the fingers' middle
+    lane(card).tap(position=at(card, 0.85))
+    until(page, lambda: 11 * RATE < clock(page) < 16 * RATE)  # a part is seen
+
+
+@pytest.mark.parametrize("size", [PHONE])
+def test_a_finger_still_loops_and_scrolls(page: Any, card: Any) -> None:
+    box = lane(card).bounding_box()
+    y = box["y"] + 20
+    touch = Fingers(page)
+    touch("touchStart", (box["x"] + 0.5 * box["width"], y))
+    touch("touchMove", (box["x"] + 0.75 * box["width"], y))
+    touch("touchEnd")
+    until(page, lambda: card.locator('[data-action="loop"][aria-pressed="true"]').count() == 1)
+    assert abs(clock(page) - 10 * RATE) < RATE

@@ -10,6 +10,8 @@ from tests.studio.hearing import TAP, choose, clock, constant, heard, until
 from .conftest import FAILED
 from .fakes import FakeJob, FakeServer
 
+DESCRIBED = "(field) => document.getElementById(field.getAttribute('aria-describedby')).textContent"
+
 
 def test_a_song_by_its_address_stays_while_the_server_wants_a_key(
     page: Any, server: FakeServer, url: str, job: FakeJob
@@ -90,15 +92,29 @@ def test_a_wrong_key_is_said_to_be_wrong(page: Any, server: FakeServer, song: Pa
     kept = "sessionStorage.getItem('stembox.key')"
     key.fill("sk_live_wrong")
     page.get_by_text("Use it").click()
-    said = page.get_by_text("This key is not let in. Missing API key")
+    said = page.get_by_role("alert").get_by_text("This key is not let in. Missing API key")
     said.wait_for()
     assert key.is_visible()
+    assert key.get_attribute("aria-invalid") == "true"
+    assert key.evaluate(DESCRIBED) == said.inner_text()
     assert page.evaluate(kept) is None
     key.fill("sk_live_good")
     page.get_by_text("Use it").click()
     key.wait_for(state="hidden")
     said.wait_for(state="hidden")
     until(page, lambda: page.evaluate(kept) == "sk_live_good")
+    assert key.get_attribute("aria-invalid") == "false"
+
+
+def test_blanks_are_no_key(page: Any, server: FakeServer, song: Path) -> None:
+    page.expected.append(FAILED)
+    server.key = "sk_live_good"
+    page.set_input_files("input[type=file]", song)
+    key = page.get_by_label("This server wants a key")
+    key.fill("   ")
+    page.get_by_text("Use it").click()
+    assert key.is_visible()
+    assert key.input_value() == ""
 
 
 def test_a_key_that_ends_while_a_finished_song_plays(

@@ -27,6 +27,7 @@ import { h, icon, say } from "./base/dom";
 import { Downloads } from "./cards/downloads";
 import { DropZone } from "./files/drop-zone";
 import { clock } from "./base/format";
+import { KeyForm } from "./base/key-form";
 import { Notice } from "./base/notice";
 import { Places } from "./studio/places";
 import { Shortcuts } from "./cards/shortcuts";
@@ -43,13 +44,14 @@ class Page {
   private readonly list = h("div", { class: "songs" });
   private readonly banner = h("p", { class: "banner", role: "status", hidden: true });
   private readonly notice: Notice;
-  private readonly lock: HTMLFormElement;
+  private readonly lock = new KeyForm((key) => void this.unlock(key));
   private readonly accountApi = new AccountApi();
   private readonly api = new AllSongs(new SplitSongs(this.accountApi));
   private readonly studio = new Studio(this.api, () => this.dirty());
   private readonly downloads = new Downloads(this.studio);
   private readonly drop = new DropZone({
     files: (files) => this.take([...files]),
+    chosen: () => queueMicrotask(() => this.focusFirst()), // when there are cards of them
     demo: () => void this.studio.demo(),
   });
   private readonly choice = new ChoiceForm();
@@ -70,11 +72,11 @@ class Page {
     const region = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
     this.announcer = new Announcer(region);
     this.notice = new Notice(() => this.studio.store.update({ notice: "" }));
-    this.lock = keyForm((key) => void this.unlock(key));
     root.replaceChildren(
       h("header", { class: "top" }, h("h1", {}, "stembox"),
         this.places.links, theme),
-      h("main", {}, this.banner, this.notice.element, this.lock, this.drop.element, this.list, this.accountView.element),
+      h("main", {}, this.banner, this.notice.element, this.lock.element, this.drop.element, this.list,
+        this.accountView.element),
       this.shortcuts.dialog, region);
     this.drop.element.append(this.choice.element);
     new ThemeSwitch(theme, () => this.repaint());
@@ -124,34 +126,52 @@ class Page {
     say(this.banner, away);
     this.banner.hidden = away === "";
     this.notice.update(state.notice);
-    if (state.locked && !this.shown.locked && this.api.key === "") this.lend();
-    this.lock.hidden = !state.locked;
+    if (state.locked && !this.shown.locked) this.lockedOut();
     const before = this.shown;
     this.shown = state;
+    const given = this.lock.element.contains(document.activeElement) && !state.locked;
+    this.lock.update(state.locked, state.keyProblem);
     if (!sameKeys(state.songs, before.songs)) this.arrange(state.songs);
     const anew = state.songs.filter((song) =>
       this.cards.get(song.key)!.update(song, song.key === state.open));
     if (state.retention !== before.retention) for (const card of this.cards.values()) card.refresh();
     this.announcer.update(anew, state.retention);
+    if (given) this.focusFirst();
     this.dirty();
   }
 
   /** A card for each song, in their order. */
   private arrange(songs: Song[]): void {
     const keys = new Set(songs.map((song) => song.key));
-    const focused = [...this.list.children].findIndex((card) => card.contains(document.activeElement));
+    const { activeElement } = document;
+    const focused = [...this.list.children].findIndex((card) => card.contains(activeElement));
     for (const [key, card] of this.cards) {
       if (keys.has(key)) continue;
       card.close();
       this.cards.delete(key);
     }
     songs.forEach((song, place) => {
-      const card = this.cards.get(song.key) ?? new Card(this.studio, song.key, () => this.shortcuts.show());
+      const card = this.cards.get(song.key) ?? this.card(song.key);
       this.cards.set(song.key, card);
       const there = this.list.children[place];
       if (there !== card.element) this.list.insertBefore(card.element, there ?? null);
     });
-    if (focused >= 0 && !this.list.contains(document.activeElement)) this.refocus(focused);
+    if (focused < 0 || this.list.contains(document.activeElement)) return;
+    if (activeElement!.matches(".card")) this.focusFirst();
+    else this.refocus(focused);
+  }
+
+  private card(key: string): Card {
+    return new Card(this.studio, key, {
+      help: () => this.shortcuts.show(),
+      tell: (text) => this.announcer.tell(text),
+    });
+  }
+
+  /** The focus goes to the newest song, or to where songs come in. */
+  private focusFirst(): void {
+    const card = this.cards.get(this.shown.songs[0]?.key ?? "");
+    (card ?? this.drop.input).focus();
   }
 
   /** A card that goes leaves the focus to the one that takes its place. */
@@ -186,6 +206,12 @@ class Page {
       this.studio.farewell();
       if (this.api.key === before) void this.unlock("");
     }
+  }
+
+  /** The server wants a key for everything from now on. */
+  private lockedOut(): void {
+    if (this.api.key === "" && this.accountKey !== "") this.lend();
+    else this.announcer.tell("This server wants a key: its field is above the songs.");
   }
 
   /** Tries the account's key, if there is one, where the server wants one for everything. */
@@ -235,16 +261,6 @@ class Page {
 
 function sameKeys(songs: Song[], others: Song[]): boolean {
   return songs.length === others.length && songs.every((song, at) => song.key === others[at]!.key);
-}
-
-function keyForm(unlock: (key: string) => void): HTMLFormElement {
-  const input = h("input", { type: "password", id: "key", autocomplete: "off", required: true });
-  return h("form", { class: "lock", hidden: true, submit: (event) => {
-    event.preventDefault();
-    unlock(input.value.trim());
-    input.value = "";
-  } }, h("label", { for: "key" }, "This server wants a key. It stays in this tab."), input,
-  h("button", { class: "chip", type: "submit" }, "Use it"));
 }
 
 function kept(): string {

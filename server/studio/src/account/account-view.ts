@@ -72,7 +72,7 @@ export class AccountView {
     say(this.problem, state.problem);
     say(this.news, state.news);
     this.problem.hidden = state.problem === "";
-    this.input.toggleAttribute("aria-invalid", !state.signedIn && state.problem !== "");
+    this.input.setAttribute("aria-invalid", String(!state.signedIn && state.problem !== ""));
     say(this.balance, state.balance === null ? "…" : span(state.balance));
     this.jobs.update(state.jobs);
     this.ledger.update(state.ledger);

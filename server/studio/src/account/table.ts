@@ -1,6 +1,6 @@
 /** A table whose rows stay the same elements while what they say changes: the focus stays, too. */
 
-import { h, say } from "../base/dom";
+import { enable, h, say } from "../base/dom";
 import type { Page } from "./account-api";
 
 export interface Column<T> {
@@ -87,16 +87,6 @@ export class Table<T extends object> {
       this.rows.set(key, row);
     }
     return row;
-  }
-}
-
-/** A button that cannot be pressed gives the focus to the other one. */
-function enable(button: HTMLButtonElement, can: boolean, other: HTMLButtonElement): void {
-  const focused = button === document.activeElement;
-  button.disabled = !can;
-  if (focused && !can) {
-    other.disabled = false;
-    other.focus();
   }
 }
 

@@ -20,6 +20,16 @@ export function say(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** A button that cannot be pressed gives the focus to the other one. */
+export function enable(button: HTMLButtonElement, can: boolean, other: HTMLButtonElement): void {
+  const focused = button === document.activeElement;
+  button.disabled = !can;
+  if (focused && !can) {
+    other.disabled = false;
+    other.focus();
+  }
+}
+
 const ICONS = {
   play: "M4 2.5v11l9-5.5z",
   pause: "M4 3h3v10H4zM9 3h3v10H9z",

@@ -29,7 +29,7 @@ export function renamed(markers: Marker[], frame: number, name: string): Marker[
 /** The next one on either side; when it plays, the one just passed counts as the one it is at. */
 export function beside(markers: Marker[], frame: number, side: -1 | 1, moving: boolean): Marker | undefined {
   if (side > 0) return markers.find((marker) => marker.frame > frame);
-  return markers.findLast((marker) => marker.frame < frame - (moving ? SAME : 0));
+  return markers.filter((marker) => marker.frame < frame - (moving ? SAME : 0)).at(-1);
 }
 
 /** What of something that was kept is a list of markers. */

@@ -8,7 +8,7 @@ export class ThemeSwitch {
 
   /** `changed` hears of every change: what is painted must be painted anew. */
   constructor(private readonly button: HTMLButtonElement, private readonly changed: () => void) {
-    button.addEventListener("click", () => this.choose(this.current === "dark" ? "light" : "dark"));
+    button.addEventListener("click", () => this.choose(this.dark ? "light" : "dark"));
     this.system.addEventListener("change", () => this.show());
     this.show();
   }

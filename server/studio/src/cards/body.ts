@@ -4,6 +4,7 @@ import type { Bend } from "../mixer/bend";
 import { h } from "../base/dom";
 import { Gestures } from "../waves/gestures";
 import { MarkerList } from "./marker-list";
+import { frames } from "../base/format";
 import { beside, renamed, withMarker, without } from "../base/markers";
 import { SAMPLE_RATE } from "../mixer/mixer";
 import { Ruler } from "../waves/ruler";
@@ -15,6 +16,15 @@ import { TrackRow } from "./track-row";
 import { kindOf } from "../base/tracks";
 import { Transport } from "./transport";
 import { Viewport } from "../waves/viewport";
+
+const PATIENCE = 1000; // milliseconds of a wait that is not worth a word
+
+export interface BodyActions {
+  /** Shows the list of keys. */
+  help(): void;
+  /** Says something to people who do not see the page. */
+  tell(text: string): void;
+}
 
 export class Body {
   readonly element: HTMLElement;
@@ -30,8 +40,12 @@ export class Body {
   private spectrogram: Spectrogram | null = null;
   private loopStart: number | null = null;
   private look = 0;
+  private waiting = false;
+  private patience: number | undefined;
 
-  constructor(private readonly studio: Studio, private readonly first: Song, help: () => void) {
+  constructor(
+    private readonly studio: Studio, private readonly first: Song, private readonly actions: BodyActions,
+  ) {
     const song = first;
     this.key = song.key;
     this.tracks = song.mix.tracks.join();
@@ -41,6 +55,7 @@ export class Body {
       meant: (frame, about) =>
         this.song.markers.find((marker) => Math.abs(marker.frame - frame) < about)?.frame ?? frame,
       loop: (start, end) => this.setLoop(start, end),
+      keep: () => this.keep(),
       seen: () => this.repaint(),
     });
     const canvas = h("canvas", { class: "ruler", role: "slider", tabindex: "0", "aria-valuemin": "0",
@@ -58,12 +73,13 @@ export class Body {
       mark: () => this.mark(),
       spectrogram: () => this.spectrum(),
       zoom: (factor) => this.zoom(factor),
-      help,
+      help: () => actions.help(),
     });
     this.markers = new MarkerList({
       go: (frame) => player.seek(frame),
       rename: (frame, name) => studio.library.mark(this.key, (markers) => renamed(markers, frame, name)),
       remove: (frame) => studio.library.mark(this.key, (markers) => without(markers, frame)),
+      left: () => this.transport.focusMark(),
     });
     this.takeAway = new TakeAway(() => this.update(studio.deck.song ?? song));
     this.element = h("div", { class: "player" }, this.transport.element,
@@ -104,6 +120,12 @@ export class Body {
     this.spectrogram?.paint(scene, (track) => player.final(track));
     this.transport.paint(player, position, this.view.total, this.studio.deck.limit.left);
     this.element.classList.toggle("waiting", player.waiting);
+    this.wait(player.waiting);
+  }
+
+  /** The focus goes to the button that plays. */
+  focus(): void {
+    this.transport.focus();
   }
 
   /** The theme has changed, or the size. */
@@ -121,6 +143,9 @@ export class Body {
     else if (this.loopStart !== null && position > this.loopStart) this.setLoop(this.loopStart, position);
     else this.loopStart = this.loopStart === null ? position : null;
     this.update(this.studio.deck.song ?? song);
+    const { loop } = this.song.mix;
+    this.actions.tell(loop !== null ? `Loop ${frames(loop.start, true)} to ${frames(loop.end, true)}.`
+      : this.loopStart !== null ? `Loop starts at ${frames(this.loopStart, true)}.` : "No loop.");
   }
 
   bend(change: (bend: Bend) => Bend): void {
@@ -131,7 +156,12 @@ export class Body {
   mark(): void {
     const { clock, loop } = this.studio.deck.player;
     if (!audible(this.song)) return;
-    this.studio.library.mark(this.key, (markers) => withMarker(markers, Math.round(clock.now(loop))));
+    const frame = Math.round(clock.now(loop));
+    const before = this.song.markers.length;
+    this.studio.library.mark(this.key, (markers) => withMarker(markers, frame));
+    const more = this.song.markers.length - before;
+    if (more > 0) this.actions.tell(`Marker set at ${frames(frame, true)}.`);
+    else if (more < 0) this.actions.tell("Marker deleted.");
   }
 
   /** Goes to the next marker on either side. */
@@ -147,10 +177,12 @@ export class Body {
     this.spectrogram ??= this.unrolled();
     this.spectrogram.toggle();
     this.update(this.song);
+    this.actions.tell(this.spectrogram.open ? "Spectrogram shown." : "Spectrogram hidden.");
   }
 
   /** Lets go of what it fetches. */
   close(): void {
+    window.clearTimeout(this.patience);
     this.spectrogram?.close();
     this.element.remove();
   }
@@ -158,6 +190,7 @@ export class Body {
   original(): void {
     if (!hasOriginal(this.song)) return;
     this.studio.deck.setMix(this.key, (mix) => ({ ...mix, original: !mix.original }));
+    this.actions.tell(this.song.mix.original ? "Original." : "Stems.");
   }
 
   zoom(factor: number): void {
@@ -191,6 +224,24 @@ export class Body {
     this.studio.deck.setMix(this.key, (mix) => ({ ...mix, loop: { start, end: reach } }));
     const { position } = player.clock;
     if (position < start || position >= reach) player.seek(start);
+  }
+
+  /** Tells of a wait once, when it lasts: there are short ones at every start. */
+  private wait(waiting: boolean): void {
+    if (waiting === this.waiting) return;
+    this.waiting = waiting;
+    window.clearTimeout(this.patience);
+    const tell = (): void => this.actions.tell("Waiting for the next part.");
+    if (waiting) this.patience = window.setTimeout(tell, PATIENCE);
+  }
+
+  private keep(): () => void {
+    const { loop } = this.song.mix;
+    const { position } = this.studio.deck.player.clock;
+    return () => {
+      this.studio.deck.setMix(this.key, (mix) => ({ ...mix, loop }));
+      this.studio.deck.player.seek(position);
+    };
   }
 
   private clearLoop(): void {

@@ -1,6 +1,6 @@
 /** One song: its header, and, when it is open, its player. A function of the song's state. */
 
-import { Body } from "./body";
+import { Body, type BodyActions } from "./body";
 import { h, icon, say } from "../base/dom";
 import { quoted } from "../base/format";
 import { audible, phaseOf, type Song } from "../songs/state";
@@ -32,7 +32,9 @@ export class Card {
   private open = false;
   private expired = 0;
 
-  constructor(private readonly studio: Studio, private readonly key: string, help: () => void) {
+  constructor(
+    private readonly studio: Studio, private readonly key: string, private readonly actions: BodyActions,
+  ) {
     this.play = h("button", { type: "button", class: "icon-button", "data-action": "play",
       "aria-label": "Play", click: () => void studio.toggle(key) }, icon("play"));
     this.opener = h("button", { type: "button", class: "opener", "data-action": "open",
@@ -51,13 +53,18 @@ export class Card {
       "aria-valuemin": "0", "aria-valuemax": "100" }, this.bar);
     this.element = h("article", { class: "card" }, head, line, this.advice,
       h("div", { class: "ways" }, this.purchase, this.retry, this.forget, this.forgetAll));
-    this.help = help;
   }
-
-  private readonly help: () => void;
 
   get player(): Body | null {
     return this.body;
+  }
+
+  /** Takes the focus as a whole: the keys are the player's, and the next Tab goes into it. */
+  focus(): void {
+    const { element } = this;
+    element.tabIndex = -1;
+    element.addEventListener("blur", () => element.removeAttribute("tabindex"), { once: true });
+    element.focus();
   }
 
   close(): void {
@@ -82,6 +89,8 @@ export class Card {
     this.element.dataset.phase = phase;
     if (song.id !== "") this.element.dataset.job = song.id;
     say(this.title, song.name || "Song");
+    this.element.setAttribute("aria-label", this.title.textContent!);
+    this.title.title = this.title.textContent!; // it may be cut
     say(this.length, lengthOf(song));
     say(this.made, song.job?.made ?? "");
     this.offer(song.purchase ?? "");
@@ -141,22 +150,26 @@ export class Card {
   private progress(part: number | null): void {
     const line = this.bar.parentElement!;
     line.classList.toggle("idle", part === null);
+    line.setAttribute("aria-hidden", String(part === null)); // it keeps its height, and says nothing
     line.setAttribute("aria-valuenow", String(Math.round(100 * (part ?? 1))));
     this.bar.style.transform = `scaleX(${(part ?? 1).toFixed(4)})`;
   }
 
   private unfold(song: Song, open: boolean): void {
     const tracks = song.mix.tracks.join();
+    const focused = document.activeElement;
+    const inside = focused === this.play || (this.body?.element.contains(focused) ?? false);
     if (this.body !== null && (!open || this.body.tracks !== tracks)) {
       this.body.close();
       this.body = null;
     }
     if (open && this.body === null) {
-      this.body = new Body(this.studio, song, this.help);
+      this.body = new Body(this.studio, song, this.actions);
       this.element.append(this.body.element);
     }
     if (this.body !== null) this.play.remove();
     else if (this.play.parentNode === null) this.element.querySelector("header")!.prepend(this.play);
     this.body?.update(song);
+    if (inside && !this.element.contains(document.activeElement)) this.body?.focus();
   }
 }

@@ -8,6 +8,8 @@ export interface MarkerActions {
   go(frame: number): void;
   rename(frame: number, name: string): void;
   remove(frame: number): void;
+  /** The last one has gone, and had the focus. */
+  left(): void;
 }
 
 export class MarkerList {
@@ -20,6 +22,8 @@ export class MarkerList {
   }
 
   update(markers: Marker[]): void {
+    const { action } = (document.activeElement as HTMLElement | null)?.dataset ?? {};
+    const focused = [...this.list.children].findIndex((item) => item.contains(document.activeElement));
     this.element.hidden = markers.length === 0;
     for (const [frame, item] of this.items) {
       if (markers.some((marker) => marker.frame === frame)) continue;
@@ -32,6 +36,15 @@ export class MarkerList {
       if (this.list.children[place] !== item) this.list.insertBefore(item, this.list.children[place] ?? null);
       name(item, marker);
     });
+    const lost = action !== undefined && focused >= 0 && !this.list.contains(document.activeElement);
+    if (lost) this.refocus(focused, action);
+  }
+
+  /** A marker that goes leaves the focus to the one that takes its place. */
+  private refocus(place: number, action: string): void {
+    const item = this.list.children[place] ?? this.list.lastElementChild;
+    if (item === null) this.actions.left();
+    else item.querySelector<HTMLElement>(`[data-action="${action}"]`)!.focus();
   }
 
   private item(frame: number): HTMLLIElement {

@@ -16,6 +16,10 @@ const LISTED = [
   ["G", "spectrogram"], ["+ −", "zoom"], ["?", "this list"],
 ];
 
+const AGAIN = ["ArrowLeft", "ArrowRight", "+", "-", ",", ".", "<", ">"]; // and again, while they are held
+const ASCII = /^[ -~]$/;
+const LATIN = /^[ -~]$|^\p{Script=Latin}$/u;
+
 export class Shortcuts {
   readonly dialog: HTMLDialogElement;
   private readonly heading = h("h2", { tabindex: "-1" }, "Keyboard");
@@ -36,62 +40,75 @@ export class Shortcuts {
 
   private press(event: KeyboardEvent): void {
     if (document.querySelector("dialog[open]") || event.metaKey || event.altKey || typing(event)) return;
-    if (this.act(event)) event.preventDefault();
+    const key = nameOf(event);
+    const act = this.actOf(key, event);
+    if (act === undefined) return;
+    event.preventDefault();
+    if (!event.repeat || AGAIN.includes(key)) act();
   }
 
-  /** Whether the key meant something. With Ctrl it is the browser's: another tab, another size. */
-  private act(event: KeyboardEvent): boolean {
+  /** What a key does, if it does anything. With Ctrl it is the browser's: another tab, another size. */
+  private actOf(key: string, event: KeyboardEvent): (() => void) | undefined {
     const digit = digitOf(event);
     const body = this.player();
-    if (event.ctrlKey && !(event.shiftKey && digit !== undefined && digit !== "0")) return false;
-    if (event.key === "?") this.show();
-    else if (event.key === " " && !event.shiftKey && (body !== null || this.studio.deck.player.playing)) {
-      void this.studio.toggle(this.studio.store.value.open!);
-    } else if (body === null) return false;
-    else if (digit !== undefined) return this.track(Number(digit), event);
-    else if (event.key === "ArrowLeft") body.seekBy(event.shiftKey ? -1 : -5);
-    else if (event.key === "ArrowRight") body.seekBy(event.shiftKey ? 1 : 5);
-    else if (event.key === "Home") this.studio.deck.player.seek(0);
-    else if (event.key === "+") body.zoom(0.5);
-    else if (event.key === "-") body.zoom(2);
-    else if (event.code === "Comma" || event.code === "Period") this.bend(body, event);
-    else return letter(body, event.key.toLowerCase());
-    return true;
+    if (event.ctrlKey && !(event.shiftKey && digit !== undefined && digit !== "0")) return undefined;
+    if (key === "?") return () => this.show();
+    if (key === " " && !event.shiftKey && (body !== null || this.studio.deck.player.playing)) {
+      return () => void this.studio.toggle(this.studio.store.value.open!);
+    }
+    if (body === null) return undefined;
+    return digit === undefined ? this.playerKeys(body, event.shiftKey)[key] : this.track(Number(digit), event);
   }
 
-  private bend(body: Body, event: KeyboardEvent): void {
-    const steps = event.code === "Comma" ? -1 : 1;
-    body.bend((bend) => (event.shiftKey ? withPitch(bend, steps) : withTempo(bend, steps)));
+  private playerKeys(body: Body, shift: boolean): Record<string, () => void> {
+    return {
+      ArrowLeft: () => body.seekBy(shift ? -1 : -5),
+      ArrowRight: () => body.seekBy(shift ? 1 : 5),
+      Home: () => this.studio.deck.player.seek(0),
+      "+": () => body.zoom(0.5),
+      "-": () => body.zoom(2),
+      ",": () => body.bend((bend) => withTempo(bend, -1)),
+      ".": () => body.bend((bend) => withTempo(bend, 1)),
+      "<": () => body.bend((bend) => withPitch(bend, -1)),
+      ">": () => body.bend((bend) => withPitch(bend, 1)),
+      n: () => body.bend(() => STRAIGHT),
+      l: () => body.loop(),
+      o: () => body.original(),
+      m: () => body.mark(),
+      j: () => body.jump(-1),
+      k: () => body.jump(1),
+      g: () => body.spectrum(),
+    };
   }
 
-  private track(digit: number, event: KeyboardEvent): boolean {
+  private track(digit: number, event: KeyboardEvent): (() => void) | undefined {
     const song = this.studio.deck.song!;
     const track = song.mix.tracks.filter((name) => kindOf(name).shown)[digit - 1];
-    if (digit > 0 && track === undefined) return false;
-    this.studio.deck.setMix(song.key, (mix) => {
+    if (digit > 0 && track === undefined) return undefined;
+    return () => this.studio.deck.setMix(song.key, (mix) => {
       if (digit === 0) return reset(mix);
       return event.shiftKey && !event.ctrlKey ? withMute(mix, track!) : withSolo(mix, track!, event.ctrlKey);
     });
-    return true;
   }
+}
+
+/**
+ * What is on a key. In other scripts, what a Latin keyboard has there; and where Shift makes a
+ * semicolon of the comma, as in much of Europe, what it makes of it elsewhere.
+ */
+function nameOf({ key, code, shiftKey }: KeyboardEvent): string {
+  const [comma, stop] = shiftKey ? ["<", ">"] : [",", "."];
+  if (key.length > 1) return key;
+  if (code === "Comma" && (!ASCII.test(key) || (shiftKey && key === ";"))) return comma!;
+  if (code === "Period" && (!ASCII.test(key) || (shiftKey && key === ":"))) return stop!;
+  const letter = LATIN.test(key) ? undefined : /^Key(.)$/.exec(code)?.[1];
+  return (letter ?? key).toLowerCase();
 }
 
 /** The row above the letters has digits with Shift, too; the number pad, while NumLock is on. */
 function digitOf({ code, key }: KeyboardEvent): string | undefined {
   if (code.startsWith("Numpad")) return /^\d$/.exec(key)?.[0];
   return /^Digit(\d)$/.exec(code)?.[1];
-}
-
-function letter(body: Body, key: string): boolean {
-  if (key === "l") body.loop();
-  else if (key === "o") body.original();
-  else if (key === "n") body.bend(() => STRAIGHT);
-  else if (key === "m") body.mark();
-  else if (key === "j") body.jump(-1);
-  else if (key === "k") body.jump(1);
-  else if (key === "g") body.spectrum();
-  else return false;
-  return true;
 }
 
 /** Keys that the focused element wants for itself. */

@@ -1,6 +1,6 @@
 /** A value between two buttons: down, the value itself, which goes back to where it began, and up. */
 
-import { h, say } from "../base/dom";
+import { enable, h, say } from "../base/dom";
 
 export interface StepperListener {
   step(steps: number): void;
@@ -35,7 +35,7 @@ export class Stepper {
     this.value.setAttribute("aria-label", plain ? `${this.name} ${text}` : `${this.name} ${text}, reset`);
     this.value.title = plain ? this.name : `Reset (${this.keys})`;
     this.value.classList.toggle("changed", !plain);
-    this.down.disabled = place === "lowest";
-    this.up.disabled = place === "highest";
+    enable(this.down, place !== "lowest", this.up);
+    enable(this.up, place !== "highest", this.down);
   }
 }

@@ -33,6 +33,7 @@ export class Transport {
   private readonly pitch: Stepper;
   private readonly marker: HTMLButtonElement;
   private readonly spectrogram: HTMLButtonElement;
+  private readonly more: HTMLButtonElement;
 
   constructor(actions: TransportActions) {
     this.play = h("button", { type: "button", class: "play", "data-action": "play",
@@ -52,18 +53,28 @@ export class Transport {
     this.spectrogram = button("spectrogram", "Spectrogram", "Show the pitches of a track (G)", actions.spectrogram);
     const settings = h("span", { class: "settings", id: "settings" }, this.tempo.element, this.pitch.element,
       this.marker, this.spectrogram);
-    const more = h("button", { type: "button", class: "icon-button more", "aria-expanded": "false",
+    this.more = h("button", { type: "button", class: "icon-button more", "aria-expanded": "false",
       "aria-controls": "settings", "aria-label": "Tempo, key, markers", click: () => {
         const open = this.element.classList.toggle("unfolded");
-        more.setAttribute("aria-expanded", String(open));
+        this.more.setAttribute("aria-expanded", String(open));
       } }, icon("more"));
     const zoom = h("span", { class: "zoom" },
       button("zoom-out", "−", "Zoom out", () => actions.zoom(2)),
       button("zoom-in", "+", "Zoom in (ctrl and wheel)", () => actions.zoom(0.5)));
     this.element = h("div", { class: "transport", role: "toolbar", "aria-label": "Player" },
       this.play, h("span", { class: "time" }, this.position, " / ", this.total),
-      this.loop, this.original, more, settings, this.note, zoom,
+      this.loop, this.original, this.more, settings, this.note, zoom,
       button("help", "?", "Keyboard shortcuts (?)", actions.help));
+  }
+
+  /** The focus goes to the button that plays. */
+  focus(): void {
+    this.play.focus();
+  }
+
+  /** It goes to the button that sets markers, or to the one that unfolds it. */
+  focusMark(): void {
+    (this.marker.checkVisibility() ? this.marker : this.more).focus();
   }
 
   update(song: Song, looping: "off" | "started" | "on", spectrogram: boolean): void {

@@ -4,6 +4,8 @@ import { h, icon } from "../base/dom";
 
 export interface DropActions {
   files(files: Iterable<File>): void;
+  /** They were chosen: the focus is still where that was done. */
+  chosen(): void;
   demo(): void;
 }
 
@@ -19,7 +21,7 @@ export class DropZone {
       id: "songs", class: "hidden", change: () => {
         actions.files([...(input.files ?? [])]);
         input.value = "";
-        input.blur(); // the space bar is for playing now
+        actions.chosen();
       } });
     this.input = input;
     this.demo = h("button", { type: "button", class: "chip", "data-action": "demo", hidden: true,

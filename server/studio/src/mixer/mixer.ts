@@ -16,6 +16,7 @@ export const BLOCK = 22_050;
 const RAMP = 256; // frames of a fade: 6 ms, short for the ear and long enough not to click
 const GLIDE = 350; // frames in which a gain comes 63 % of the way: 8 ms
 const FULL_SCALE = 32_768;
+const REGAINED = 2 * BLOCK; // frames that are here again after a stall: or it would be the first of many
 
 /** 16-bit samples of some tracks: frame by frame, in each the tracks' left and right in turn. */
 export interface Layer {
@@ -58,6 +59,7 @@ export class Mixer {
   private readonly next: Float32Array;
   private heard = 0;
   private fade = 0;
+  private stalled = false; // samples ran out while it played
   private jump: { frame: number; serial: number } | null = null;
 
   constructor(readonly tracks: number) {
@@ -113,11 +115,12 @@ export class Mixer {
   }
 
   pause(): void {
-    this.playing = false;
+    this.playing = this.stalled = false;
   }
 
   /** Goes there as soon as the fade has ended; `serial` tells this seek from earlier ones. */
   seek(frame: number, serial: number): void {
+    this.stalled = false;
     this.jump = { frame: Math.max(0, Math.min(Math.round(frame), this.total)), serial };
     if (this.fade === 0) this.settle();
   }
@@ -142,8 +145,10 @@ export class Mixer {
     const length = left.length;
     if (this.pace.stale) this.again();
     if (this.fade === 0) this.settle();
-    const open = this.playing && this.jump === null && this.ready(this.pace.need(length + RAMP));
+    const wanted = Math.max(this.pace.need(length + RAMP), this.stalled ? REGAINED : 0);
+    const open = this.playing && this.jump === null && this.ready(wanted);
     this.waiting = this.playing && this.jump === null && !open;
+    this.stalled = this.waiting && (this.stalled || this.fade > 0);
     this.glide(length);
     const from = this.fade;
     const frames = open ? length : Math.min(length, Math.round(from * RAMP));

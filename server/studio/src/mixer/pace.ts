@@ -61,7 +61,7 @@ export class Pace {
   heard(cursor: number): number {
     if (this.marks.length === 0) return cursor;
     const fed = this.fed - this.stretch!.lag;
-    const mark = this.marks.findLast((one) => one.fed <= fed) ?? this.marks[0]!;
+    const mark = this.marks.filter((one) => one.fed <= fed).at(-1) ?? this.marks[0]!;
     return mark.frame + Math.max(0, fed - mark.fed);
   }
 

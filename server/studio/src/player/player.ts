@@ -12,6 +12,9 @@ import { WindowFeed, type FetchWindow } from "./window-feed";
 
 const REST = 1500; // milliseconds after a pause in which the sound card may go to sleep
 
+/** The browser gives no sound now: a call took it, or there is no device. */
+export class Unheard extends Error {}
+
 export interface PlayerListener {
   /** The position, the state or the levels have changed. */
   moved(): void;
@@ -19,6 +22,8 @@ export interface PlayerListener {
   failed(error: unknown): void;
   /** Tempo and pitch cannot be changed, or not now. */
   unbent(error?: unknown): void;
+  /** The browser took the sound away while it played. */
+  interrupted(): void;
 }
 
 export class Player {
@@ -43,6 +48,8 @@ export class Player {
   private opening: Promise<void> | null = null;
   private backlog: Order[] = [];
   private feed: WindowFeed | null = null;
+  private fetchWindow: FetchWindow | null = null;
+  private awake = false; // the context runs, and should
   private serial = 0;
   private rest: number | undefined;
 
@@ -52,15 +59,14 @@ export class Player {
     this.unload();
     this.song = song;
     this.tracks = tracks;
-    this.feed = new WindowFeed(
-      tracks, fetchWindow, (order) => this.send(order), (error) => this.listener.failed(error),
-    );
+    this.fetchWindow = fetchWindow;
+    this.feed = this.emptyFeed(fetchWindow);
   }
 
   unload(): void {
     this.feed?.close();
     this.outlet?.close();
-    this.feed = this.outlet = this.opening = null;
+    this.feed = this.outlet = this.opening = this.fetchWindow = null;
     this.backlog = [];
     this.finals = [];
     this.total = 0;
@@ -80,11 +86,11 @@ export class Player {
     if (this.total > 0 && this.clock.position >= this.total) this.seek(0);
     window.clearTimeout(this.rest);
     this.playing = true;
+    this.awake = false;
     this.listener.moved();
-    this.context ??= new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
     try {
-      await this.context.resume();
-      this.opening ??= this.open(this.context);
+      const context = await this.wake();
+      this.opening ??= this.open(context);
       await this.opening;
     } catch (error) {
       if (this.song === song) this.stumble(error);
@@ -94,7 +100,7 @@ export class Player {
   }
 
   pause(): void {
-    this.playing = this.waiting = false;
+    this.playing = this.waiting = this.awake = false;
     this.clock.set(this.clock.position, false);
     this.send({ kind: "pause" });
     this.idle();
@@ -114,6 +120,7 @@ export class Player {
   setGains(gains: number[]): void {
     this.gains = gains;
     this.send({ kind: "gains", gains });
+    this.feed?.prefer(gains.map((gain) => gain > 0));
   }
 
   setBend(bend: Bend): void {
@@ -149,15 +156,57 @@ export class Player {
 
   /** Lets the sound card rest when nothing has played for a while. */
   private idle(): void {
+    this.awake = false;
     window.clearTimeout(this.rest);
-    this.rest = window.setTimeout(() => void this.context?.suspend(), REST);
+    this.rest = window.setTimeout(() => this.context?.suspend().catch(() => undefined), REST);
   }
 
-  /** The audio thread's script could not be had; a context remembers that, so the next is new. */
+  private emptyFeed(fetchWindow: FetchWindow): WindowFeed {
+    return new WindowFeed(
+      this.tracks, fetchWindow, (order) => this.send(order),
+      (error) => this.listener.failed(error),
+    );
+  }
+
+  /** The context, running. It may be taken away: by a call, or another app's sound. */
+  private async wake(): Promise<AudioContext> {
+    try {
+      const context = (this.context ??= this.newContext());
+      await context.resume();
+      this.awake = this.playing && context === this.context;
+      return context;
+    } catch (error) {
+      throw new Unheard("no sound", { cause: error });
+    }
+  }
+
+  private newContext(): AudioContext {
+    const context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
+    context.onstatechange = () => {
+      if (context !== this.context || context.state === "running" || !this.awake) return;
+      this.pause();
+      this.listener.interrupted();
+    };
+    return context;
+  }
+
+  /**
+   * There is no sound, or not the audio thread's script. A context remembers that, so the next is
+   * new; its mixer has nothing yet, and gets all that this one was told.
+   */
   private stumble(error: unknown): void {
+    const { position } = this.clock;
     this.context?.close().catch(() => undefined);
-    this.context = this.opening = null;
-    this.playing = false;
+    this.feed?.close();
+    this.outlet?.close();
+    this.context = this.opening = this.outlet = null;
+    this.backlog = [];
+    this.playing = this.waiting = this.awake = false;
+    if (this.fetchWindow !== null) this.feed = this.emptyFeed(this.fetchWindow);
+    this.setGains(this.gains);
+    this.setLoop(this.loop);
+    this.seek(position);
+    this.feed?.extend(this.finals, this.total);
     this.listener.failed(error);
     this.listener.moved();
   }

@@ -29,14 +29,25 @@ export type FetchWindow = (
   signal: AbortSignal,
 ) => Promise<Window>;
 
+/** A window that is on its way. */
+interface Running {
+  /** The block that it brings next, and the last one. */
+  next: number;
+  readonly last: number;
+  /** A bit for each track in it. */
+  readonly mask: number;
+  readonly abort: AbortController;
+}
+
 export class WindowFeed {
   private readonly held = new Map<number, number>();
   private spent: Int16Array[] = [];
   private finals: number[];
+  private heard = ~0; // a bit for each track that is to be heard
   private total = Infinity;
   private position = 0;
   private loop: Loop | null = null;
-  private running: { first: number; abort: AbortController } | null = null;
+  private running: Running | null = null;
   private retry: number | undefined;
   private misses = 0; // windows in a row that failed
   private closed = false;
@@ -67,6 +78,12 @@ export class WindowFeed {
     this.pump();
   }
 
+  /** What is to be heard comes first: on a slow line it is all that comes in time. */
+  prefer(heard: boolean[]): void {
+    this.heard = heard.reduce((mask, on, track) => (on ? mask | (1 << track) : mask), 0);
+    this.pump();
+  }
+
   /** Takes back samples that the mixer has no use for any more. */
   reuse(samples: Int16Array): void {
     this.spent.push(samples);
@@ -83,13 +100,27 @@ export class WindowFeed {
     if (this.closed) return;
     const way = this.way();
     this.forget(new Set(way));
-    if (this.running !== null && way.includes(this.running.first)) return;
+    const near = way.slice(0, AHEAD - WORTH);
+    const silent = near.findIndex((block) => (this.missing(block) & this.heard) !== 0);
+    if (this.serves(way, silent)) return;
     this.running?.abort.abort();
     this.running = null;
-    const place = way.findIndex((block) => this.missing(block) !== 0);
-    if (place < 0 || this.retry !== undefined) return;
-    const count = this.run(way.slice(place), place === 0 ? FIRST_RUN : RUN);
-    if (count >= WORTH || place < AHEAD / 2) void this.fetch(way[place]!, count);
+    if (this.retry !== undefined) return;
+    const place = silent >= 0 ? silent : way.findIndex((block) => this.missing(block) !== 0);
+    if (place < 0) return;
+    const asked = silent >= 0 ? this.heard : ~0;
+    const most = silent === 0 ? FIRST_RUN : silent > 0 ? RUN : WORTH;
+    const count = this.run(way.slice(place), most, asked);
+    if (count >= WORTH || place < AHEAD / 2) void this.fetch(way[place]!, count, asked);
+  }
+
+  /** Whether the window under way is wanted, and nothing before it; `silent` is where sound lacks first. */
+  private serves(way: number[], silent: number): boolean {
+    const { running } = this;
+    if (running === null || !way.includes(running.last)) return false;
+    if (silent < 0 || silent >= WORTH) return true; // there is time
+    const block = way[silent]!;
+    return running.next === block && (this.missing(block) & this.heard & ~running.mask) === 0;
   }
 
   /** The blocks that will be played next, in that order. */
@@ -127,30 +158,32 @@ export class WindowFeed {
   }
 
   /** How many blocks in a row lack the same tracks as the first: one window brings them. */
-  private run(way: number[], most: number): number {
-    const mask = this.missing(way[0]!);
+  private run(way: number[], most: number, asked: number): number {
+    const mask = this.missing(way[0]!) & asked;
     let count = 1;
     while (
-      count < most && way[count] === way[0]! + count && this.missing(way[count]!) === mask
+      count < most && way[count] === way[0]! + count &&
+      (this.missing(way[count]!) & asked) === mask
     ) count++;
     return count;
   }
 
-  private async fetch(first: number, count: number): Promise<void> {
-    const mask = this.missing(first);
+  private async fetch(first: number, count: number, asked: number): Promise<void> {
+    const mask = this.missing(first) & asked;
     const indices = this.tracks.map((_, track) => track).filter((track) => mask & (1 << track));
     const names = indices.map((track) => this.tracks[track]!);
-    const abort = new AbortController();
-    this.running = { first, abort };
+    const running = { next: first, last: first + count - 1, mask, abort: new AbortController() };
+    const { signal } = running.abort;
+    this.running = running;
     try {
-      const found = await this.fetchWindow(names, first * BLOCK, count * BLOCK, abort.signal);
-      const blocks = await this.take(found, indices, abort.signal);
-      if (abort.signal.aborted || this.closed) return;
+      const found = await this.fetchWindow(names, first * BLOCK, count * BLOCK, signal);
+      const blocks = await this.take(found, indices, running);
+      if (signal.aborted || this.closed) return;
       this.running = null;
       this.misses = 0;
       if (blocks === 0) this.wait();
     } catch (error) {
-      if (abort.signal.aborted || this.closed) return;
+      if (signal.aborted || this.closed) return;
       this.running = null;
       this.misses++;
       this.wait();
@@ -160,7 +193,7 @@ export class WindowFeed {
   }
 
   /** Hands whole blocks over as they come, and the song's last one; returns how many. */
-  private async take(found: Window, tracks: number[], signal: AbortSignal): Promise<number> {
+  private async take(found: Window, tracks: number[], running: Running): Promise<number> {
     const stride = 2 * tracks.length;
     const end = found.start + found.frames;
     let count = 0;
@@ -168,9 +201,10 @@ export class WindowFeed {
       const frames = Math.min(BLOCK, end - at);
       if (frames < BLOCK && end < this.total) break;
       const samples = await found.samples.fill(this.memory(BLOCK * stride), frames * stride);
-      if (signal.aborted) break;
+      if (running.abort.signal.aborted) break;
       samples.fill(0, frames * stride);
       this.hand(at / BLOCK, tracks, samples);
+      running.next = at / BLOCK + 1;
       count++;
     }
     found.samples.cancel();

@@ -114,7 +114,7 @@ export class Library {
   private addAll(songs: Song[]): void {
     if (songs.length === 0) return;
     this.store.update({ songs: [...songs, ...this.songs].sort((a, b) => b.added - a.added) });
-    for (const song of songs.toReversed()) this.listener.added(song);
+    for (const song of [...songs].reverse()) this.listener.added(song);
   }
 
   private drop(songs: Song[]): void {

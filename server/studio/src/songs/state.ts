@@ -50,6 +50,8 @@ export interface State {
   away: number;
   /** The server wants a key, and has none or a wrong one. */
   locked: boolean;
+  /** Why the last key that was given is not let in. */
+  keyProblem: string;
   /** How many megabytes one song may have; 0 while unknown. */
   limit: number;
   formats: string[];
@@ -60,8 +62,8 @@ export interface State {
 }
 
 export const EMPTY: State = {
-  songs: [], open: null, away: 0, locked: false, limit: 0, formats: [], demo: false, retention: 0,
-  notice: "",
+  songs: [], open: null, away: 0, locked: false, keyProblem: "", limit: 0, formats: [], demo: false,
+  retention: 0, notice: "",
 };
 
 export function phaseOf(song: Song): Phase {

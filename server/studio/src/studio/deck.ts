@@ -8,12 +8,14 @@ import { gainsOf, type Mix } from "../base/mix";
 import { OtherTabs } from "./other-tabs";
 import { PeakFeed } from "../waves/peak-feed";
 import { Outdated } from "../player/outlet";
-import { Player } from "../player/player";
+import { Player, Unheard } from "../player/player";
 import { finalsOf, hasOriginal, phaseOf, type Song, type State } from "../songs/state";
 import type { Store } from "../base/store";
 import { kindOf } from "../base/tracks";
 import type { FetchWindow } from "../player/window-feed";
 
+const UNHEARD = "The browser cannot play sound now: press Play in a moment.";
+const INTERRUPTED = "Paused: something else took the sound. Press Play to go on.";
 const UPDATED = "The server was updated: reload this page.";
 
 export interface DeckListener {
@@ -41,6 +43,7 @@ export class Deck {
       moved: () => listener.moved(),
       failed: (error) => this.miss(error),
       unbent: (error) => this.straighten(error),
+      interrupted: () => this.store.update({ notice: INTERRUPTED }),
     });
   }
 
@@ -185,6 +188,7 @@ export class Deck {
   /** A window, or the audio thread's script, could not be had. */
   private miss(error: unknown): void {
     if (error instanceof Outdated) return this.store.update({ notice: UPDATED });
+    if (error instanceof Unheard) return this.store.update({ notice: UNHEARD });
     const status = error instanceof ApiError ? error.status : 0; // no answer, or cut in the middle
     const { song } = this;
     if (status === 0) this.listener.away();

@@ -113,11 +113,12 @@ export class Studio {
   /** Takes a key for a server that wants one, and begins anew with it; returns whether it is let in. */
   async unlock(key: string): Promise<boolean> {
     this.api.key = key;
+    this.store.update({ keyProblem: "" });
     const refusal = key === "" ? null : await this.host.refusal();
     if (this.api.key !== key) return false; // another one has come
     if (refusal !== null) {
       this.api.key = "";
-      this.store.update({ locked: true, notice: `This key is not let in. ${refusal}` });
+      this.store.update({ locked: true, keyProblem: `This key is not let in. ${refusal}` });
       return false;
     }
     this.store.update({ locked: false, notice: "" });

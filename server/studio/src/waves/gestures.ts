@@ -1,4 +1,7 @@
-/** What a pointer does on waveforms and ruler: click seeks, drag loops, ctrl and wheel zooms. */
+/**
+ * What pointers do on waveforms and ruler: a click seeks, a drag loops, ctrl and wheel zoom, and so do
+ * two fingers, on whichever waveforms they are.
+ */
 
 import type { Viewport } from "./viewport";
 
@@ -11,48 +14,118 @@ export interface GestureListener {
   /** What somebody means who clicks the ruler at a frame, give or take so many. */
   meant(frame: number, about: number): number;
   loop(start: number, end: number): void;
+  /** Remembers loop and position; what is returned puts them back. */
+  keep(): () => void;
   seen(): void;
 }
 
+interface Point {
+  x: number;
+  y: number;
+}
+
+/** What the only pointer that is down does. A click is a drag that did not move. */
+interface Drag {
+  moved(event: PointerEvent): void;
+  clicked(): void;
+  undo?(): void;
+}
+
 export class Gestures {
+  private readonly fingers = new Map<number, Point>();
+  private drag: Drag | null = null;
+  private from = 0; // where the drag began, in CSS pixels
+  private far = false;
+
   constructor(private readonly view: Viewport, private readonly listener: GestureListener) {}
 
   /** A waveform: click seeks, drag selects a loop. */
   lane(canvas: HTMLCanvasElement): void {
-    this.wheel(canvas);
-    canvas.addEventListener("pointerdown", (down) => {
-      if (down.button !== 0) return;
-      canvas.setPointerCapture(down.pointerId);
-      const from = this.view.frame(place(canvas, down));
-      this.drag(canvas, down, (move) => {
-        const to = this.view.frame(place(canvas, move));
-        if (Math.abs(to - from) < SHORTEST) return;
-        this.listener.loop(Math.min(from, to), Math.max(from, to));
-      }, () => this.listener.seek(from));
+    this.listen(canvas, (down) => {
+      const from = this.view.frame(place(canvas, down.clientX));
+      return {
+        moved: (move) => {
+          const to = this.view.frame(place(canvas, move.clientX));
+          if (Math.abs(to - from) >= SHORTEST) this.listener.loop(Math.min(from, to), Math.max(from, to));
+        },
+        clicked: () => this.listener.seek(from),
+        undo: this.listener.keep(),
+      };
     });
   }
 
   /** The ruler: click seeks, drag scrolls. */
   ruler(canvas: HTMLCanvasElement): void {
-    this.wheel(canvas);
-    canvas.addEventListener("pointerdown", (down) => {
-      if (down.button !== 0) return;
-      canvas.setPointerCapture(down.pointerId);
+    this.listen(canvas, (down) => {
       let last = down.clientX;
-      this.drag(canvas, down, (move) => {
-        this.view.scroll(((last - move.clientX) / canvas.clientWidth) * this.view.frames);
-        last = move.clientX;
-        this.listener.seen();
-      }, () => {
-        const about = (NEAR / canvas.clientWidth) * this.view.frames;
-        this.listener.seek(this.listener.meant(this.view.frame(place(canvas, down)), about));
-      });
+      return {
+        moved: (move) => {
+          this.view.scroll(((last - move.clientX) / canvas.clientWidth) * this.view.frames);
+          last = move.clientX;
+          this.listener.seen();
+        },
+        clicked: () => {
+          const about = (NEAR / canvas.clientWidth) * this.view.frames;
+          this.listener.seek(this.listener.meant(this.view.frame(place(canvas, down.clientX)), about));
+        },
+      };
     });
+  }
+
+  private listen(canvas: HTMLCanvasElement, begin: (down: PointerEvent) => Drag): void {
+    this.wheel(canvas);
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      canvas.setPointerCapture(event.pointerId);
+      this.cancel(); // a second pointer means something else
+      this.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+      if (this.fingers.size > 1) return;
+      this.drag = begin(event);
+      this.from = event.clientX;
+    });
+    canvas.addEventListener("pointermove", (event) => this.move(canvas, event));
+    canvas.addEventListener("pointerup", (event) => {
+      this.fingers.delete(event.pointerId);
+      if (!this.far) this.drag?.clicked();
+      this.end();
+    });
+    canvas.addEventListener("pointercancel", (event) => {
+      this.fingers.delete(event.pointerId);
+      this.cancel();
+    });
+  }
+
+  private move(canvas: HTMLCanvasElement, event: PointerEvent): void {
+    if (!this.fingers.has(event.pointerId)) return;
+    const before = [...this.fingers.values()];
+    this.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (this.fingers.size > 1) return this.pinch(canvas, before, [...this.fingers.values()]);
+    this.far ||= Math.abs(event.clientX - this.from) > STILL;
+    if (this.far) this.drag?.moved(event);
+  }
+
+  /** Keeps under two fingers what is there. */
+  private pinch(canvas: HTMLCanvasElement, before: Point[], after: Point[]): void {
+    const [start, end] = [middle(before), middle(after)];
+    this.view.scroll(((start - end) / canvas.clientWidth) * this.view.frames);
+    this.view.zoom(place(canvas, end), apart(before) / apart(after));
+    this.listener.seen();
+  }
+
+  /** Ends a drag without effect. */
+  private cancel(): void {
+    if (this.far) this.drag?.undo?.();
+    this.end();
+  }
+
+  private end(): void {
+    this.drag = null;
+    this.far = false;
   }
 
   private wheel(canvas: HTMLCanvasElement): void {
     canvas.addEventListener("wheel", (event) => {
-      if (event.ctrlKey) this.view.zoom(place(canvas, event), Math.exp(event.deltaY / 300));
+      if (event.ctrlKey) this.view.zoom(place(canvas, event.clientX), Math.exp(event.deltaY / 300));
       else if (this.view.zoomed && (event.deltaX !== 0 || event.shiftKey)) {
         const pixels = event.deltaX || event.deltaY;
         this.view.scroll((pixels / canvas.clientWidth) * this.view.frames);
@@ -61,28 +134,17 @@ export class Gestures {
       this.listener.seen();
     }, { passive: false });
   }
-
-  /** Hears the moves until the pointer is let go; a click is a drag that did not move. */
-  private drag(
-    canvas: HTMLCanvasElement, down: PointerEvent,
-    moved: (event: PointerEvent) => void, clicked: () => void,
-  ): void {
-    let far = false;
-    const end = new AbortController();
-    const { signal } = end;
-    canvas.addEventListener("pointermove", (event) => {
-      far ||= Math.abs(event.clientX - down.clientX) > STILL;
-      if (far) moved(event);
-    }, { signal });
-    canvas.addEventListener("pointercancel", () => end.abort(), { signal });
-    canvas.addEventListener("pointerup", () => {
-      end.abort();
-      if (!far) clicked();
-    }, { signal });
-  }
 }
 
-function place(canvas: HTMLCanvasElement, event: MouseEvent): number {
+function middle([one, other]: Point[]): number {
+  return (one!.x + other!.x) / 2;
+}
+
+function apart([one, other]: Point[]): number {
+  return Math.max(1, Math.hypot(one!.x - other!.x, one!.y - other!.y));
+}
+
+function place(canvas: HTMLCanvasElement, x: number): number {
   const box = canvas.getBoundingClientRect();
-  return Math.max(0, Math.min(1, (event.clientX - box.left) / box.width));
+  return Math.max(0, Math.min(1, (x - box.left) / box.width));
 }

@@ -106,5 +106,5 @@ export class Peaks {
 
 /** The coarsest that still has two pairs a column, else the finest. */
 function bestZoom(zooms: Pairs[], frames: number): Pairs | undefined {
-  return zooms.findLast((zoom) => 2 * zoom.frames <= frames) ?? zooms[0];
+  return zooms.filter((zoom) => 2 * zoom.frames <= frames).at(-1) ?? zooms[0];
 }

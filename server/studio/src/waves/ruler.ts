@@ -99,11 +99,11 @@ export class Ruler {
   }
 
   private describe(position: number, total: number): void {
-    const second = String(Math.floor(position / SAMPLE_RATE));
-    if (this.canvas.getAttribute("aria-valuenow") === second) return;
-    this.canvas.setAttribute("aria-valuenow", second);
+    const text = `${length(position)} of ${length(total)}`;
+    if (this.canvas.getAttribute("aria-valuetext") === text) return;
+    this.canvas.setAttribute("aria-valuenow", String(Math.floor(position / SAMPLE_RATE)));
     this.canvas.setAttribute("aria-valuemax", String(Math.ceil(total / SAMPLE_RATE)));
-    this.canvas.setAttribute("aria-valuetext", `${length(position)} of ${length(total)}`);
+    this.canvas.setAttribute("aria-valuetext", text);
   }
 }
 
