@@ -130,6 +130,7 @@ class FakeServer:
         self.silent = False  # event streams that are open say nothing more, and stay open
         self.held = False  # files that are asked for meanwhile come to their half, and wait
         self.cut = False  # and no further
+        self.unheard = False  # songs come in, and the answer gets lost
         self.reads = threading.Event()  # whether what has come in whole is looked at
         self.reads.set()
         self.torn = "-"  # errors, cut off within their bodies, from addresses that begin so
@@ -206,7 +207,8 @@ class FakeServer:
             await asyncio.sleep(0.02)
         job = self.songs.pop(0)
         job.name = name
-        return JSONResponse(self.add(job).answer())
+        answer = self.add(job).answer()
+        return StreamingResponse(self._nothing()) if self.unheard else JSONResponse(answer)
 
     async def demo(self, _: Request) -> Response:
         return JSONResponse(self.add(self.songs.pop(0)).answer())
@@ -282,6 +284,10 @@ class FakeServer:
         if self.cut:
             raise ConnectionError("the line is dropped")
         yield bytes(6_000_000)
+
+    async def _nothing(self) -> AsyncIterator[bytes]:
+        raise ConnectionError("the line is dropped")
+        yield b""
 
     def _find(self, request: Request) -> FakeJob | None:
         job = self.jobs.get(request.path_params["id"])

@@ -64,6 +64,19 @@ def test_an_upload_answered_by_a_stranger_holds_up_no_other(
     page.locator(f'[data-job="{job.id}"]').wait_for()
 
 
+def test_an_answer_to_a_song_that_is_lost_is_not_called_a_lost_song(
+    server: FakeServer, page: Any, song: Path
+) -> None:
+    """To try again makes a second job of it: whoever does should know."""
+    page.expected.append("Failed to load resource")
+    server.songs, server.unheard = [FakeJob(music(5))], True
+    page.set_input_files("input[type=file]", song)
+    advice = page.locator(".advice").get_by_text("the server may be at work on it. Sent again")
+    advice.wait_for()
+    page.locator("[data-action=retry]").wait_for()
+    assert len(server.jobs) == 1
+
+
 def test_a_file_that_is_not_there_any_more(
     page: Any, server: FakeServer, song: Path
 ) -> None:

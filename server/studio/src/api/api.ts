@@ -69,6 +69,13 @@ export class ApiError extends Error {
   }
 }
 
+/** What came of it, nobody knows. */
+export class Unanswered extends ApiError {
+  constructor() {
+    super(0, "All of it was sent, but the answer was lost: the server may be at work on it.");
+  }
+}
+
 export class Api {
   /** A key, where the server wants one; it is kept in this tab alone. */
   key = "";

@@ -1,6 +1,8 @@
 /** Sends a body and tells of each piece; `fetch` tells nothing of what has been sent. */
 
-import { ApiError, waitOf } from "./api";
+import { ApiError, Unanswered, waitOf } from "./api";
+
+const CUT_OFF = "The connection was lost while sending.";
 
 export interface Sent {
   status: number;
@@ -29,7 +31,7 @@ export function send(
     signal.addEventListener("abort", () => whole || request.abort());
     request.onload = () => resolve({ status: request.status, body: request.responseText,
       wait: waitOf(request.getResponseHeader("retry-after")) });
-    request.onerror = () => reject(new ApiError(0, "The connection was lost while sending."));
+    request.onerror = () => reject(whole ? new Unanswered() : new ApiError(0, CUT_OFF));
     request.onabort = cancelled;
     request.send(body);
   });

@@ -1,6 +1,6 @@
 /** What a song's state is called: one sentence, and how far it is. Pure. */
 
-import type { ApiError } from "../api/api";
+import { Unanswered, type ApiError } from "../api/api";
 import { frames, lasting, left, megabytes, span, time } from "../base/format";
 import { SAMPLE_RATE } from "../mixer/mixer";
 import { heardOf } from "../base/mix";
@@ -30,8 +30,10 @@ export function statusOf(song: Song, now: number): string {
 }
 
 /** Why a song was not taken, and what to do: not every refusal is the file's fault. */
-export function refusalOf({ status, message }: ApiError): string {
-  const said = sentence(message);
+export function refusalOf(error: ApiError): string {
+  const { status } = error;
+  const said = sentence(error.message);
+  if (error instanceof Unanswered) return `${said} Sent again, it is separated a second time.`;
   if (status === 401 || status === 403) return `${said} Give a key that is let in, then try again.`;
   if (status === 402) return `${said} With more of them, try again.`; // credits
   if (status === 0 || status === 429 || status >= 500) return `${said} Try again in a moment.`;
