@@ -7,8 +7,8 @@ from store.statements import load
 from store.uploads import VALID_SECONDS
 
 SQL = load("clock")
-MOVED = ("move_deliveries", "move_answers", "move_jobs", "move_ended", "move_uploads",
-         "move_history")  # fmt: skip
+MOVED = ("move_deliveries", "move_answers", "move_jobs")
+SETTLED = ("settle_ended", "settle_uploads", "settle_history")
 
 
 class ClockRepository:
@@ -33,6 +33,14 @@ class ClockRepository:
         await self._db.write(_move, record, jump, now)
 
 
+    async def settle(self, record: str, now: float) -> None:
+        """Takes what happened in a time still to come for what has just happened: `now` is true.
+
+        The record is kept in the same transaction.
+        """
+        await self._db.write(_settle, record, now)
+
+
 def _load(db: sqlite3.Connection) -> str | None:
     row = db.execute(SQL["get_clock"]).fetchone()
     return None if row is None else row["value"]
@@ -44,5 +52,11 @@ def _keep(db: sqlite3.Connection, record: str) -> None:
 
 def _move(db: sqlite3.Connection, record: str, jump: float, now: float) -> None:
     for name in MOVED:
-        db.execute(SQL[name], {"jump": jump, "now": now, "valid": VALID_SECONDS})
+        db.execute(SQL[name], {"jump": jump, "now": now})
+    _keep(db, record)
+
+
+def _settle(db: sqlite3.Connection, record: str, now: float) -> None:
+    for name in SETTLED:
+        db.execute(SQL[name], {"now": now, "valid": VALID_SECONDS})
     _keep(db, record)

@@ -90,6 +90,8 @@ def test_files_without_their_database_stop_the_start(
     folders.create()
     if left is not None:
         (tmp_path / "stembox.db").write_bytes(left)
+    (tmp_path / place / "lost+found").mkdir()
+    (tmp_path / place / ".DS_Store").touch()
     check_database(folders)  # a first start
     (tmp_path / place / "song").mkdir()
     with pytest.raises(ConfigError, match=rf"stembox\.db is not there.* in {place}: put it back"):

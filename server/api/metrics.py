@@ -6,7 +6,11 @@ scope `admin`, which neither API asks for.
 
 import hmac
 import re
+import socket
+from functools import cache
 from ipaddress import ip_address
+from itertools import chain
+from pathlib import Path
 from typing import Final, Protocol
 
 from starlette.requests import Request
@@ -29,6 +33,7 @@ REFUSAL: Final = (
     "The metrics ask for their token, or a key with the scope admin: Authorization: Bearer")
 # Who sends one of these speaks for somebody else, or is a page in somebody's browser: the address
 # of the connection then tells nothing of who asks.
+HOSTS: Final = Path("/etc/hosts")
 PORT: Final = re.compile(r":[0-9]*$")
 FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin")
 
@@ -57,11 +62,22 @@ def route_of(scope: Scope) -> str:
     return found
 
 
+@cache
+def _own_names() -> frozenset[str]:
+    """What this machine calls itself: its host's name, and what its own table of hosts says."""
+    try:
+        table = HOSTS.read_text(errors="replace")
+    except OSError:
+        table = ""
+    lines = (line.partition("#")[0].split()[1:] for line in table.splitlines())
+    return frozenset(name.lower() for name in chain([socket.gethostname()], *lines))
+
+
 def _is_strangers_name(host: str) -> bool:
     """Whether a request to this machine is sent by a name that anybody could have made: a page
     whose name has come to mean this machine (DNS rebinding) sends no `Origin` here."""
     name = PORT.sub("", host).strip("[]").rstrip(".").lower()
-    if "." not in name or name.endswith(".localhost"):
+    if "." not in name or name.endswith(".localhost") or name in _own_names():
         return False
     try:
         ip_address(name)

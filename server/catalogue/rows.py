@@ -132,7 +132,8 @@ def corrected(
 
 def _same(now: Any, before: Any) -> bool:
     """Whether two values are; a manifest of several runs may have one as text."""
-    return now == before or text_of(now) == before
+    nothing = now != now and (before != before or before == text_of(now))  # no number is itself
+    return nothing or now == before or text_of(now) == before
 
 
 def _plain(row: Row) -> dict[str, Any]:

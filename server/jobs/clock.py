@@ -120,6 +120,10 @@ class Clock:
                       seconds=round(jump, 1))
             await self._records.move(_text(record), jump, now.wall)
             self._kept_at = now.steady
+        elif last.even_since is not None and record.even_since is None:
+            # Not at the jump itself: which of two times was the wrong one, only time can tell.
+            await self._records.settle(_text(record), now.wall)
+            self._kept_at = now.steady
         self._record = record
         if not 0 <= now.steady - self._kept_at < KEPT_EVERY:
             await self._records.keep(_text(record))

@@ -31,9 +31,9 @@ def check_address(guard: Guard, address: Address, port: int) -> None:
 
     What listens on this machine takes callers from itself for friends, on every port.
     """
-    shut = port in guard.own_ports or not guard.allows(address)
-    ends = ends_of(address)
-    if guard.forbids(address) or (shut and any(is_own(end) or is_neighbour(end) for end in ends)):
+    named, ends = guard.allows(address), ends_of(address)
+    own = (port in guard.own_ports or not named) and any(map(is_own, ends))
+    if guard.forbids(address) or own or (not named and any(map(is_neighbour, ends))):
         raise AddressForbidden("This address may not be called")
 
 

@@ -21,14 +21,14 @@ UPDATE jobs SET created_at = created_at + :jump
 WHERE state = 'processing' AND :jump < 0
   AND EXISTS (SELECT 1 FROM jobs WHERE state = 'processing' AND created_at > :now);
 
--- name: move_ended
--- What ended in a time still to come has just ended: or it would be kept for as long as the clock
--- was wrong, be it a year, and lead what is known of the last jobs.
+-- name: settle_ended
+-- What ended in a time still to come has just ended, once the clock can be believed: or it would be
+-- kept for as long as that was wrong, be it a year, and lead what is known of the last jobs.
 UPDATE jobs SET completed_at = :now, created_at = min(created_at, :now)
 WHERE state <> 'processing' AND completed_at > :now;
 
--- name: move_uploads
+-- name: settle_uploads
 UPDATE uploads SET expires_at = :now + :valid WHERE expires_at > :now + :valid;
 
--- name: move_history
+-- name: settle_history
 UPDATE deliveries SET created_at = :now WHERE state <> 'waiting' AND created_at > :now;

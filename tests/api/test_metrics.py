@@ -1,13 +1,14 @@
 """Who may read the figures, and how requests are counted: by routes, never by paths."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from server.api import create_app
+from server.api import create_app, metrics
 from server.api.signing import Signer
 from server.config import Config, load
 from server.errors import ConfigError, KeyNotAllowed
@@ -50,12 +51,17 @@ def test_open_on_loopback(figures: FakeFigures, jobs: FakeJobs, address: str) ->
 @pytest.mark.parametrize(("host", "status"), [
     ("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("localhost:8000", 200), ("stembox", 200),
     ("a.localhost", 200), ("LOCALHOST.", 200), ("rebound.attacker.example:8000", 401),
+    ("box1.example.com:8000", 200), ("mine", 200), ("mine.example", 401),
     ("rebound.attacker.example.", 401), ("127.0.0.1.attacker.example", 401),
 ])  # fmt: skip
 def test_a_page_whose_name_has_come_to_mean_this_machine_sees_nothing(
-    figures: FakeFigures, jobs: FakeJobs, host: str, status: int
-) -> None:
+    figures: FakeFigures, jobs: FakeJobs, host: str, status: int, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """DNS rebinding: to its browser it is of one origin with us, and says none."""
+    (tmp_path / "hosts").write_text("# a table\n127.0.1.1 Box1.example.com box1 # mine\n\n::1\n")
+    monkeypatch.setattr(metrics, "HOSTS", tmp_path / "hosts")
+    metrics._own_names.cache_clear()
     app = app_with(figures, jobs, token=TOKEN)
     assert metrics_from(app, "127.0.0.1", host=host).status_code == status
     shown = metrics_from(app, "127.0.0.1", host=host, authorization=f"Bearer {TOKEN}")

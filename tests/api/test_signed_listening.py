@@ -72,7 +72,7 @@ class Listener:
     """Somebody with one URL of a job's sound, and a clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
-        self.now, self.status = START, status
+        self.now, self.status, self.ended_at = START, status, START
         clock = SimpleNamespace(time=lambda: self.now)
         monkeypatch.setattr(listening, "time", clock)
         services: Any = SimpleNamespace(stemsplit=self, outlook_of=self.outlook, listening=None,
@@ -83,7 +83,7 @@ class Listener:
     def job(self) -> SplitJob:
         ended = self.status == "completed"
         job = Job(id="j", api="stemsplit", state=self.status, options="{}", created_at=1.0,
-                  started_at=2.0, completed_at=START if ended else None, expired_at=None,
+                  started_at=2.0, completed_at=self.ended_at if ended else None, expired_at=None,
                   error=None, account_id="a", request="{}", progress=100, callback_url=None,
                   charged=5, stages=[], tracks={})  # fmt: skip
         request = Request(output_type="BOTH", quality="BEST", output_format="MP3", model="m",
@@ -143,3 +143,15 @@ def test_a_url_of_an_ended_job_is_no_url_for_ever(
             listener.hears()
     else:
         assert listener.now >= START + 3600 * hours
+
+
+def test_the_end_is_told_with_urls_that_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long ago the stream was opened, or began."""
+    listener = Listener(monkeypatch, "processing")
+    opened = listener.url
+    listener.now += 3000
+    listener.status, listener.ended_at, listener.url = "completed", listener.now, opened
+    told = listener.hears()
+    for url in (told["studio"]["windowUrl"], told["outputs"]["vocals"]["url"]):
+        left = int(parse_qs(urlsplit(url).query)["expires"][0]) - listener.now
+        assert 1500 <= left <= 3600

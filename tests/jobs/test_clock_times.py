@@ -131,6 +131,30 @@ def test_what_happened_in_a_time_still_to_come_goes_in_its_time(play) -> None:
     play(test)
 
 
+@pytest.mark.parametrize("boot", ["boot", "another"])
+def test_a_clock_that_was_behind_for_a_while_changes_no_dates(play, boot: str) -> None:
+    """One without a battery, until it is set; or set wrong by hand, and right again."""
+    years = 2 * 365 * 24 * HOUR
+
+    async def test(machine: Machine) -> None:
+        await machine.minute()
+        await machine.job("song")
+        before = await machine.jobs.get("song")
+        machine.passes(12 * HOUR)
+        await machine.minute()
+        machine.boot = boot
+        machine.wall -= years
+        await machine.minute()
+        machine.passes(60)
+        machine.wall += years
+        for _ in range(9):  # longer than the jumps are doubted
+            await machine.minute()
+            assert (await machine.jobs.get("song")).completed_at == before.completed_at
+            machine.passes(24 * HOUR)
+
+    play(test)
+
+
 def test_a_move_that_cannot_be_written_is_made_up_for(play, monkeypatch) -> None:
     async def test(machine: Machine) -> None:
         await machine.minute()

@@ -56,8 +56,8 @@ class SignedListening:
         """The answers of `GET /jobs/{id}`, whenever they change, until the job has ended.
 
         But for the `metadata`, which are between the account and us. New URLs are told while the
-        job runs, however long; those of an ended one go when this one goes, or it would last for
-        ever.
+        job runs, however long; those of an ended one go when this one goes, or an hour after the
+        end, or they would last for ever.
         """
         expires = self._check(request)
         job_id = request.path_params["id"]
@@ -65,13 +65,16 @@ class SignedListening:
         async def look() -> Facts:
             job = await self._services.stemsplit.find(job_id)
             minted = time.time() // MINTED_SECONDS * MINTED_SECONDS
-            if _has_ended(job):
-                minted = min(minted, expires - wire.DOWNLOAD_SECONDS)
             return job, await self._services.outlook_of(job), minted
 
         def tell(facts: Facts) -> Look:  # its URLs begin as this one's client has called us
-            answer = structs.replace(self._detail(request, *facts), metadata=None)
-            return Look(ENCODER.encode(answer), _has_ended(facts[0]))
+            job, outlook, minted = facts
+            ended = job.status not in ("pending", "processing")
+            if ended:  # they last as long as this one's, or an hour from the end
+                last = max(expires - wire.DOWNLOAD_SECONDS, job.job.completed_at or 0.0)
+                minted = min(minted, last)
+            answer = structs.replace(self._detail(request, job, outlook, minted), metadata=None)
+            return Look(ENCODER.encode(answer), ended)
 
         return await self._streams.answer(request, job_id, look, tell)
 
@@ -102,10 +105,6 @@ class SignedListening:
         """Until when the URL may be used."""
         query, job_id = query_of(request).multi_items(), request.path_params["id"]
         return self._signer.check_download(job_id, wire.LISTENING, query, time.time())
-
-
-def _has_ended(job: SplitJob) -> bool:
-    return job.status not in ("pending", "processing")
 
 
 def _song(job: SplitJob) -> str:

@@ -24,13 +24,18 @@ def check_database(folders: Folders) -> None:
         full = shutil.disk_usage(folders.data_dir).free < LEAST_FREE
         reason = f"its disk is full ({error})" if full else error
         raise ConfigError(f"{database}: {reason}") from None
-    if not known and (kept := [folder.name for folder in folders.owned if folder.is_dir()
-                               and any(folder.iterdir())]):  # fmt: skip
+    if not known and (kept := [folder.name for folder in folders.owned if _holds(folder)]):
         raise ConfigError(
             f"{database} is not there, or empty, but files that belong to it are, in "
             f"{' and '.join(kept)}: put it back, or restore a backup into another folder; to begin "
             "anew, empty these"
         )
+
+
+def _holds(folder: Path) -> bool:
+    """Whether a job's or an upload's file lies there, beside what file systems put into folders."""
+    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    return any(not name.startswith(".") and name != "lost+found" for name in names)
 
 
 def _has_schema(database: Path) -> bool:
