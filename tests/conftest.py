@@ -14,8 +14,12 @@ import hypothesis
 import pytest
 import structlog
 
-hypothesis.settings.register_profile("same", derandomize=True)
-hypothesis.settings.register_profile("explore", derandomize=False)
+# Nothing fails by the clock: a first call compiles, and machines are busy.
+UNTIMED = hypothesis.settings(
+    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("same", UNTIMED, derandomize=True)
+hypothesis.settings.register_profile("explore", UNTIMED, derandomize=False)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 KEPT = Path(tempfile.gettempdir()) / f"stembox-tests-{os.getuid()}"

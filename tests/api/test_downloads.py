@@ -229,7 +229,7 @@ def test_no_more_is_read_than_is_asked_for(
     assert opened == [("drums", 5)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(start=st.integers(0, 5000), count=st.integers(1, 5000))
 def test_any_range_of_the_zip(start: int, count: int) -> None:
     with TemporaryDirectory() as folder:

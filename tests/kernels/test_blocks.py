@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf
 
@@ -27,7 +27,6 @@ def twin(x, made, down, norm_in, up, norm_out):  # type: ignore[no-untyped-def]
     return x + gelu(np.einsum("bn,tnc->tbc", up, hidden) * norm_out[0] + norm_out[1])
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.integers(1, 5), st.integers(1, 13), st.integers(1, 6), st.integers(1, 19),
        st.integers(1, 3))  # fmt: skip
 def test_finish(tokens: int, bands: int, narrow: int, channels: int, threads: int) -> None:

@@ -76,7 +76,7 @@ def test_hard_mask_equal_to_librosa():
     power=st.sampled_from([0.5, 2.0, 7.0]),
     sizes=st.sampled_from([(64, 16), (64, 64), (31, 7), (32, 1), (2, 1), (48, 40)]),
 )
-@settings(max_examples=twins.examples(50), deadline=None)
+@settings(max_examples=twins.examples(50))
 def test_equal_to_the_twin(seed, channels, samples, kernels, margin, power, sizes):
     options = {"n_fft": sizes[0], "hop_length": sizes[1], "kernel_size": kernels}
     options |= {"margin": margin, "power": power}
@@ -93,7 +93,7 @@ def test_equal_to_the_twin(seed, channels, samples, kernels, margin, power, size
     kernels=st.tuples(st.integers(1, 70), st.integers(1, 40)),
     sizes=st.sampled_from([(64, 16), (64, 64), (31, 7), (32, 1)]),
 )
-@settings(max_examples=twins.examples(30), deadline=None)
+@settings(max_examples=twins.examples(30))
 def test_a_hard_mask_on_short_clips_is_finite(seed, samples, kernels, sizes):
     """Short clips have bins where both medians are equal: as in librosa they go to neither part,
     and there rounding decides, so that the parts cannot be compared with the twin's."""
@@ -110,7 +110,7 @@ def test_a_hard_mask_on_short_clips_is_finite(seed, samples, kernels, sizes):
     kernel=st.integers(1, 70),
     margin=st.sampled_from([1.0, 2.0]),
 )
-@settings(max_examples=twins.examples(40), deadline=None)
+@settings(max_examples=twins.examples(40))
 def test_the_stream_is_the_whole_bit_for_bit(seed, samples, cuts, kernel, margin):
     options = {**SMALL, "kernel_size": kernel, "margin": margin}
     y = twins.noise(2, samples, seed)

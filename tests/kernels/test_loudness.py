@@ -92,7 +92,7 @@ def test_equal_to_pyloudnorm(sr):
     seconds=st.floats(0, 3),
     quiet=st.floats(0, 1),
 )
-@settings(max_examples=twins.examples(30), deadline=None)
+@settings(max_examples=twins.examples(30))
 def test_equal_to_the_twin(seed, channels, sr, seconds, quiet):
     y = twins.noise(channels, int(seconds * sr), seed)
     y[:, : int(y.shape[1] * quiet)] *= 0.03
@@ -108,7 +108,7 @@ def test_equal_to_the_twin(seed, channels, sr, seconds, quiet):
 
 
 @given(cuts=st.lists(st.integers(0, 6000), max_size=6), samples=st.integers(0, 6000))
-@settings(max_examples=twins.examples(30), deadline=None)
+@settings(max_examples=twins.examples(30))
 def test_the_stream_is_the_whole(cuts, samples):
     y = twins.noise(2, samples)
     meter = LoudnessMeter(4000, 2)

@@ -32,7 +32,7 @@ def columns(values, size):
 
 
 @given(shape=shapes, size=st.integers(1, 40), seed=st.integers(0, 99))
-@settings(max_examples=twins.examples(40), deadline=None)
+@settings(max_examples=twins.examples(40))
 def test_equal_to_the_twin(shape, size, seed):
     # Few different values, so that ties are common.
     values = np.random.default_rng(seed).integers(0, 50, shape).astype(np.float32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf
 
@@ -18,7 +18,6 @@ def made_of(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, threads: int = 
     return out
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.integers(1, 3), st.integers(1, 5), st.sampled_from([9, 65, CHUNK + 3]),
        st.integers(1, 3))  # fmt: skip
 def test_norm_gelu(batch: int, channels: int, n: int, threads: int) -> None:

@@ -1,7 +1,7 @@
 """Masks and overlapping frames, against slow and obvious twins in float64."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.sharing import Sharing
@@ -15,7 +15,6 @@ def spectra(*shape: int) -> np.ndarray:
     return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 30),
        st.integers(1, 3))  # fmt: skip
 def test_share(segments: int, sources: int, frames: int, bins: int, threads: int) -> None:
@@ -39,7 +38,6 @@ def test_masks_of_one_source_that_takes_all_give_the_mix_to_the_bit() -> None:
     np.testing.assert_array_equal(made[0, 1], z[0])
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3), st.integers(1, 50), st.sampled_from([4, 16]), st.integers(1, 3))
 def test_overlap_add(rows: int, samples: int, n: int, threads: int) -> None:
     hop, rng = n // 4, np.random.default_rng(samples)

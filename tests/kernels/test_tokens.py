@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels.spans import Spans
@@ -34,7 +34,6 @@ def assert_near(made: np.ndarray, truth: np.ndarray) -> None:
 
 
 @KINDS
-@settings(deadline=None)  # the first call compiles
 @given(SHAPES)
 def test_unit(kind, shape):
     rows, n, threads = shape
@@ -46,7 +45,6 @@ def test_unit(kind, shape):
 
 
 @KINDS
-@settings(deadline=None)  # the first call compiles
 @given(SHAPES, st.integers(1, 4))
 def test_turn(kind, shape, tokens):
     rows, half, threads = shape
@@ -65,7 +63,6 @@ def test_turn(kind, shape, tokens):
 
 
 @KINDS
-@settings(deadline=None)  # the first call compiles
 @given(SHAPES, st.integers(1, 4))
 def test_gate(kind, shape, runs):
     rows, n, threads = shape

@@ -43,7 +43,7 @@ def test_samples_alone_would_miss_it():
 
 
 @given(seed=st.integers(0, 99), samples=st.integers(1, 700), channels=st.integers(1, 3))
-@settings(max_examples=twins.examples(30), deadline=None)
+@settings(max_examples=twins.examples(30))
 def test_equal_to_exact_interpolation(seed, samples, channels):
     """Band-limited noise in silence, against the Fourier interpolation at four times the rate."""
     spectrum = np.fft.rfft(twins.noise(channels, 2048, seed), axis=1)
@@ -58,7 +58,7 @@ def test_equal_to_exact_interpolation(seed, samples, channels):
 
 
 @given(cuts=st.lists(st.integers(0, 3000), max_size=6), samples=st.integers(0, 3000))
-@settings(max_examples=twins.examples(30), deadline=None)
+@settings(max_examples=twins.examples(30))
 def test_the_stream_is_the_whole(cuts, samples):
     y = twins.noise(2, samples)
     meter = LoudnessMeter(44_100, 2)
@@ -93,7 +93,7 @@ def test_silence(samples):
 
 
 @given(position=st.integers(0, 1299), channel=st.integers(0, 2))
-@settings(max_examples=twins.examples(30), deadline=None)
+@settings(max_examples=twins.examples(30))
 def test_no_sample_is_overlooked(position, channel):
     y = np.zeros((3, 1300), np.float32)
     y[channel, position] = -0.25

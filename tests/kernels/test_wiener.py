@@ -24,7 +24,7 @@ def refine(made: np.ndarray, shares: np.ndarray, threads: int = 1) -> np.ndarray
     return found
 
 
-@settings(deadline=None, max_examples=30)  # the first call compiles
+@settings(max_examples=30)  # the first call compiles
 @given(
     st.integers(1, 2), st.integers(1, 4), st.integers(1, 6),
     st.sampled_from([1, 2, 127, 128, 129, 300]), st.integers(1, 3), st.floats(1e-6, 1e3),

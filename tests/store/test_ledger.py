@@ -223,7 +223,7 @@ class SettlesApart(Ledger):
 
 
 FEW = settings(
-    max_examples=15, stateful_step_count=25, deadline=None, derandomize=True,
+    max_examples=15, stateful_step_count=25, derandomize=True,
     suppress_health_check=list(HealthCheck), print_blob=False,
 )  # fmt: skip
 Ledger.TestCase.settings = FEW

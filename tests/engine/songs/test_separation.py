@@ -128,7 +128,7 @@ def test_finite_and_silence_stays_silent(
         assert np.abs(made).max() < 1e-4
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     frames=st.integers(1, 2000), segment=st.integers(1, 700), overlap=st.floats(0, 0.999)
 )
@@ -144,7 +144,7 @@ def test_overlap_add_of_the_song_itself_is_the_song(
     np.testing.assert_allclose(torch.cat(made, -1), mix, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     frames=st.integers(1, 2000), segment=st.integers(1, 700), overlap=st.floats(0, 0.999)
 )

@@ -123,7 +123,7 @@ def test_at_the_ends_there_is_no_ramp(tmp_path: Path, quiet: int) -> None:
     assert (found[quiet : quiet + len(LOUD)] == 1).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     parts=st.lists(st.tuples(st.booleans(), st.integers(1, 9000)), min_size=1, max_size=6),
     step=st.integers(1, 12_000),
