@@ -73,31 +73,16 @@ def test_idempotency_keys_are_remembered_as_long_as_promised(play, jump: float) 
     play(test)
 
 
-def test_jobs_that_wait_keep_their_turn(play) -> None:
+@pytest.mark.parametrize(("apart", "back"), [(1.0, 25 * HOUR), (0.9 * HOUR, HOUR)])
+def test_jobs_that_wait_keep_their_turn(play, apart: float, back: float) -> None:
+    """However long they have waited when the clock goes back."""
     async def test(machine: Machine) -> None:
         await machine.clock.check()
         for name in ("first", "second"):
             await machine.job(name, end=False)
-            machine.passes(1)
-        machine.wall -= 25 * HOUR
-        await machine.clock.check()
-        await machine.job("third", end=False)
-        order = [(await machine.jobs.stages.claim("audio", f"b/{n}", machine.wall)).job.id
-                 for n in range(3)]
-        assert order == ["first", "second", "third"]
-
-    play(test)
-
-
-def test_jobs_from_before_a_wrong_time_keep_their_turn(play) -> None:
-    """The clock goes back by less than the queue is old."""
-    async def test(machine: Machine) -> None:
-        await machine.clock.check()
-        for name in ("first", "second"):
-            await machine.job(name, end=False)
-            machine.passes(0.9 * HOUR)
+            machine.passes(apart)
             await machine.clock.check()
-        machine.wall -= HOUR
+        machine.wall -= back
         await machine.clock.check()
         await machine.job("third", end=False)
         order = [(await machine.jobs.stages.claim("audio", f"b/{n}", machine.wall)).job.id

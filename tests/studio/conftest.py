@@ -17,6 +17,7 @@ from tests.api.fakes import serving
 
 from .axe import script
 from .fakes import FakeJob, FakeServer, music
+from .hearing import choose
 
 CHROMIUM = os.environ.get("STEMBOX_CHROMIUM") or shutil.which("chromium")
 FAILED = "Failed to load resource"  # what a browser writes of a request that failed begins so
@@ -106,3 +107,12 @@ def song(tmp_path: Path) -> Path:
     path = tmp_path / "Zoë – Live.flac"
     path.write_bytes(b"fLaC" + bytes(100_000))
     return path
+
+
+@pytest.fixture
+def card(page: Any, server: FakeServer, job: FakeJob, song: Path) -> Any:
+    """That of a finished song, which is open and can be played."""
+    job.complete()
+    found = choose(page, server, job, song)
+    found.locator('[data-action="play"]:enabled').wait_for()
+    return found

@@ -21,14 +21,6 @@ def focused(page: Any) -> str:
     return str(page.evaluate(FOCUSED))
 
 
-@pytest.fixture
-def card(page: Any, server: FakeServer, job: FakeJob, song: Path) -> Any:
-    job.complete()
-    found = choose(page, server, job, song)
-    found.locator('[data-action="play"]:enabled').wait_for()
-    return found
-
-
 def test_play_on_a_card_that_unfolds(page: Any, card: Any) -> None:
     card.locator('[data-action="open"]').click()
     card.locator("header [data-action='play']").focus()

@@ -1,21 +1,10 @@
 """Markers in a browser: set, named, gone to, deleted, kept, and the same in another tab."""
 
-from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.studio.hearing import clock, until
 
-from tests.studio.hearing import choose, clock, until
-
-from .fakes import RATE, FakeJob, FakeServer
-
-
-@pytest.fixture
-def card(page: Any, server: FakeServer, job: FakeJob, song: Path) -> Any:
-    job.complete()
-    found = choose(page, server, job, song)
-    found.locator('[data-action="play"]:enabled').wait_for()
-    return found
+from .fakes import RATE, FakeJob
 
 
 def names(card: Any) -> list[str]:

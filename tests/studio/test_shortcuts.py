@@ -1,24 +1,15 @@
 """The keyboard's shortcuts on keyboards of other countries, and while a key is held."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.studio.hearing import choose, clock, until
+from tests.studio.hearing import clock, until
 
-from .fakes import RATE, FakeJob, FakeServer
+from .fakes import RATE
 
 PRESS = """(init) => document.body.dispatchEvent(
     new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...init }))"""
-
-
-@pytest.fixture
-def card(page: Any, server: FakeServer, job: FakeJob, song: Path) -> Any:
-    job.complete()
-    found = choose(page, server, job, song)
-    found.locator('[data-action="play"]:enabled').wait_for()
-    return found
 
 
 def press(page: Any, key: str, code: str, **more: bool) -> bool:
