@@ -83,7 +83,7 @@ def rows_of(output: str, folder: Path) -> list[dict[str, Any]]:
 
 
 def check(rows: list[dict[str, Any]], output: str, plain: Tracks) -> None:
-    """Every song that `plain` has is there once, with its bytes, and nothing beside them."""
+    """Every song that `plain` has is there once, with its bytes, and nothing else of one."""
     assert sorted(Path(row["input"]).name for row in rows) == sorted(plain)
     named = {locations.join(output, "manifest.parquet")}
     for row in rows:
@@ -96,7 +96,9 @@ def check(rows: list[dict[str, Any]], output: str, plain: Tracks) -> None:
                 stem["track"]]  # fmt: skip
             named |= {place, locations.join(locations.parent(locations.parent(place)),
                                             "result.json")}  # fmt: skip
-    assert {found.location for found in storage.under(output)} == named
+    marks = locations.join(output, storage.MARKS)  # of runs that were killed: they go in time
+    assert {found.location for found in storage.under(output)
+            if not locations.is_below(found.location, marks)} == named  # fmt: skip
 
 
 def test_from_a_bucket_to_a_bucket(
