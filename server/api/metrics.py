@@ -31,14 +31,12 @@ PATH: Final = "/metrics"
 NO_ROUTE: Final = "/*"
 REFUSAL: Final = (
     "The metrics ask for their token, or a key with the scope admin: Authorization: Bearer")
-# Who sends one of these speaks for somebody else, or is a page in somebody's browser: the address
-# of the connection then tells nothing of who asks.
+LOOPBACK: Final = parse_networks(["127.0.0.0/8", "::1/128"], "loopback")
 HOSTS: Final = Path("/etc/hosts")
 PORT: Final = re.compile(r":[0-9]*$")
+# Who sends one of these speaks for somebody else, or is a page in somebody's browser: the address
+# of the connection then tells nothing of who asks.
 FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "origin")
-
-
-LOOPBACK: Final = parse_networks(["127.0.0.0/8", "::1/128"], "loopback")
 
 
 class Figures(Protocol):
