@@ -1,6 +1,5 @@
 """Backups are whole or none, and restored they are what was backed up."""
 
-import asyncio
 import errno
 import fcntl
 import hashlib
@@ -25,12 +24,11 @@ from server.errors import DiskFull, StemboxError
 from server.upkeep import archive
 from server.upkeep.backup import back_up
 from server.upkeep.restore import restore
-from store import Database, JobRepository
 from store.copying import copy_database, opened_copy
 from store.migrations import available
 from tests.upkeep.backing_up import backup, dump, silent
 from tests.upkeep.backing_up import data as data
-from tests.upkeep.places import files, look, make, states
+from tests.upkeep.places import files, look, make
 
 
 def test_all_of_it_comes_back(data: Path, tmp_path: Path) -> None:
@@ -49,37 +47,6 @@ def test_all_of_it_comes_back(data: Path, tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_without_outputs_nothing_is_promised_that_is_not_there(data: Path, tmp_path: Path) -> None:
-    """Jobs whose files are missing end as they would: credits released, callers told."""
-    backup(data, tmp_path / "b.tar", outputs=False)
-    with tarfile.open(tmp_path / "b.tar") as tar:
-        assert tar.getnames() == ["stembox.db", "secret", "manifest.json"]
-    new = tmp_path / "new"
-    restored = restore(tmp_path / "b.tar", new, silent)
-    assert look(new) == []
-    assert sorted(restored.settled.failed) == ["measuring", "running", "waiting"]
-    assert sorted(restored.settled.expired) == ["done", "pipeline", "told"]
-    assert states(new)["fetching"] == "processing", "its source can still be fetched"
-    text = told(restored, new)
-    assert "job waiting failed" in text and "job done expired" in text
-    with closing(sqlite3.connect(new / "stembox.db")) as db:
-        assert db.execute("SELECT kind FROM ledger WHERE job_id = 'waiting'").fetchall() == [
-            ("hold",), ("release",)]
-        assert db.execute("SELECT event FROM deliveries WHERE job_id = 'waiting'").fetchall() == [
-            ("job.failed",)]
-
-
-def test_tracks_of_a_job_that_ran_are_not_promised(data: Path, tmp_path: Path) -> None:
-    """What it had finished is in no backup, and it will never be made."""
-    with closing(sqlite3.connect(data / "stembox.db")) as db, db:
-        db.execute("INSERT INTO tracks (job_id, name, path) "
-                   "VALUES ('running', 'harmonic', 'harmonic.mp3')")
-    backup(data, tmp_path / "b.tar", outputs=False)
-    restored = restore(tmp_path / "b.tar", tmp_path / "new", silent)
-    assert "running" in restored.settled.failed
-    assert restored.findings == [] and look(tmp_path / "new") == []
-
-
 @pytest.mark.parametrize("outputs", [True, False])
 def test_a_backup_has_the_schema_that_the_server_has(
     tmp_path: Path, outputs: bool
@@ -96,21 +63,6 @@ def test_a_backup_has_the_schema_that_the_server_has(
     with closing(sqlite3.connect(tmp_path / "stembox.db")) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (available()[-2][0],)
     assert not list(tmp_path.rglob("*-asked*"))
-
-
-def test_a_job_that_ran_begins_again_from_its_input(data: Path, tmp_path: Path) -> None:
-    """Its scratch files are not in the backup: the first start takes it for another machine."""
-    backup(data, tmp_path / "b.tar")
-    restore(tmp_path / "b.tar", tmp_path / "new", silent)
-
-    async def main() -> None:
-        async with Database(tmp_path / "new" / "stembox.db") as db:
-            jobs = JobRepository(db)
-            await jobs.stages.recover("boot", "this machine", 1.0)
-            job = await jobs.get("running")
-            assert [stage.state for stage in job.stages] == ["pending", "pending"]
-
-    asyncio.run(main())
 
 
 def test_what_has_not_ended_is_kept_before_what_has(data: Path, tmp_path: Path) -> None:
